@@ -1,0 +1,28 @@
+"""Mistakes that a user can mend, and how commands report them."""
+
+import sys
+from collections.abc import Callable
+
+import tyro
+
+
+class UserError(Exception):
+    """A user's mistake. The message is one line that names the culprit and what would be right."""
+
+
+def run_command(main: Callable[..., None], name: str) -> None:
+    """Runs a command whose options are the parameters of `main`.
+
+    Ends the process with code 2 and one line on a UserError, with 130 on Ctrl-C.
+    """
+    try:
+        tyro.cli(main, prog=f"python -m avsa_fast.{name}", description=main.__doc__)
+    except UserError as error:
+        sys.exit(_report(name, str(error), 2))
+    except KeyboardInterrupt:
+        sys.exit(_report(name, "interrupted", 130))
+
+
+def _report(name: str, message: str, code: int) -> int:
+    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    return code

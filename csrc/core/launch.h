@@ -1,0 +1,28 @@
+// The one way to launch a kernel: on the device under nvcc, as fibers on the host under AVSA_EMULATE.
+#pragma once
+#ifdef AVSA_EMULATE
+#include "core/emulation.h"
+#else
+#include <cuda_runtime.h>
+
+#include <cstddef>
+
+namespace avsa {
+
+// A grid without blocks is an error to CUDA and nothing to do for us. Returns a cudaError_t.
+template <class... P, class... A>
+int launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared, void* stream, A... args) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return cudaSuccess;
+  kernel<<<grid, block, shared, static_cast<cudaStream_t>(stream)>>>(static_cast<P>(args)...);
+  return cudaGetLastError();
+}
+
+// The dynamic shared memory of the running kernel.
+template <class T>
+__device__ T* dynamic_shared() {
+  extern __shared__ __align__(16) unsigned char avsa_dynamic_shared[];
+  return reinterpret_cast<T*>(avsa_dynamic_shared);
+}
+
+}  // namespace avsa
+#endif

@@ -1,0 +1,58 @@
+// Directions and rotations of 3-vectors, for host and device. Angles in radians, axes +x front, +y left, +z up.
+#pragma once
+#include <cmath>
+
+#ifdef __CUDACC__
+#define AVSA_HD __host__ __device__ __forceinline__
+#else
+#define AVSA_HD inline __attribute__((always_inline))
+#endif
+
+namespace avsa {
+
+constexpr double kPi = 3.14159265358979323846;
+
+template <class T>
+struct Vec3 {
+  T x, y, z;
+};
+
+template <class T>
+struct Mat3 {  // rows
+  Vec3<T> x, y, z;
+};
+
+template <class T>
+AVSA_HD T dot(const Vec3<T>& a, const Vec3<T>& b) {
+  return a.x * b.x + a.y * b.y + a.z * b.z;
+}
+
+template <class T>
+AVSA_HD Vec3<T> operator*(const Mat3<T>& m, const Vec3<T>& v) {
+  return {dot(m.x, v), dot(m.y, v), dot(m.z, v)};
+}
+
+template <class T>
+AVSA_HD Mat3<T> transpose(const Mat3<T>& m) {
+  return {{m.x.x, m.y.x, m.z.x}, {m.x.y, m.y.y, m.z.y}, {m.x.z, m.y.z, m.z.z}};
+}
+
+// Unit vector of a direction.
+template <class T>
+AVSA_HD Vec3<T> unit_vector(T azimuth, T elevation) {
+  using std::cos, std::sin;
+  return {cos(elevation) * cos(azimuth), cos(elevation) * sin(azimuth), sin(elevation)};
+}
+
+// Rz(azimuth) Ry(-elevation) Rx(roll): turns the front to the direction; its transpose turns the direction to the front.
+template <class T>
+AVSA_HD Mat3<T> turn_front_to(T azimuth, T elevation, T roll) {
+  using std::cos, std::sin;
+  const T ca = cos(azimuth), sa = sin(azimuth), ce = cos(elevation), se = sin(elevation), cr = cos(roll),
+          sr = sin(roll);
+  return {{ca * ce, -sa * cr - ca * se * sr, sa * sr - ca * se * cr},
+          {sa * ce, ca * cr - sa * se * sr, -ca * sr - sa * se * cr},
+          {se, ce * sr, ce * cr}};
+}
+
+}  // namespace avsa
