@@ -1,1 +1,31 @@
 """From 360° video with ambisonic sound to spatially aware audio-visual embeddings."""
+
+from importlib.metadata import version
+from typing import TypedDict
+
+from avsa_fast import ops
+
+__version__ = version("avsa_fast")
+
+
+class BuildInfo(TypedDict):
+    """What `build_info` returns."""
+
+    version: str
+    cuda: bool
+    cuda_archs: list[str]
+    cuda_runtime: str | None
+    cpu_isa: str
+    openmp: bool
+
+
+def build_info() -> BuildInfo:
+    """What the compiled kernels were built with, and the instruction set that the CPU kernels use here.
+
+    Raises ImportError where the kernels cannot be loaded.
+    """
+    facts = ops.extension().build()
+    return BuildInfo(version=__version__, **(facts | {"cuda_archs": facts["cuda_archs"].split()}))
+
+
+__all__ = ["BuildInfo", "__version__", "build_info", "ops"]

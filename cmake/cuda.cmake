@@ -26,7 +26,6 @@ set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 enable_language(CUDA)
 
 add_library(avsa_device STATIC ${DEVICE_SOURCES})
-target_include_directories(avsa_device PUBLIC csrc)
 find_package(CUDAToolkit REQUIRED)
 target_link_libraries(avsa_device PUBLIC CUDA::cudart_static)
 string(REPLACE ";" " " CUDA_ARCHITECTURES_TEXT "${AVSA_CUDA_ARCHITECTURES}")

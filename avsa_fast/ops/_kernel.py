@@ -1,0 +1,44 @@
+"""How an operation reaches its kernel: raw addresses to the host or the device function of avsa_fast._C."""
+
+from functools import cache
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+# The numbers of csrc/core/dtype.h.
+DTYPES = {torch.uint8: 0, torch.float16: 1, torch.bfloat16: 2, torch.float32: 3, torch.float64: 4}
+
+
+@cache
+def extension() -> ModuleType:
+    """The compiled kernels. Raises ImportError with the way out where they are not there."""
+    try:
+        from avsa_fast import _C
+    except ImportError as error:
+        raise ImportError(
+            f"avsa_fast's compiled kernels cannot be loaded ({error}): install the package (pip install .), "
+            "and run outside its source folder unless the install is editable (pip install -e .)"
+        ) from error
+    return _C
+
+
+def run(name: str, device: torch.device, *arguments: int | float) -> None:
+    """Calls kernel `name` for tensors on `device`: on CUDA in the current stream."""
+    kernels = extension()
+    if device.type == "cpu":
+        getattr(kernels, f"{name}_cpu")(*arguments)
+        return
+    if not hasattr(kernels, f"{name}_cuda"):
+        raise RuntimeError(
+            f"{name}: this build of avsa_fast has no CUDA kernels; install it where nvcc is found (AVSA_CUDA=ON pip install .)"
+        )
+    with torch.cuda.device(device):
+        code = getattr(kernels, f"{name}_cuda")(*arguments, torch.cuda.current_stream().cuda_stream)
+    if code:
+        raise RuntimeError(f"{name}: CUDA error {code}")
+
+
+def address(tensor: Tensor | None) -> int:
+    """A tensor's address; 0 for none."""
+    return 0 if tensor is None else tensor.data_ptr()

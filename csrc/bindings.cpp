@@ -1,0 +1,85 @@
+// The only file that knows Python. Integers in, an error code out: shapes and devices are checked in avsa_fast.ops.
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include "ambisonics/ambisonics.h"
+#include "core/clones.h"
+
+namespace {
+
+namespace py = pybind11;
+using namespace avsa;
+using Address = std::uintptr_t;
+using Size = std::int64_t;
+
+template <class T = void>
+T* at(Address address) {
+  return reinterpret_cast<T*>(address);
+}
+
+#ifdef AVSA_HAS_DEVICE_KERNELS  // CUDA, or its emulation in the tests
+#define AVSA_DEVICE(function) function
+#else
+#define AVSA_DEVICE(function) nullptr
+#endif
+
+// Makes name_cpu and, where there are device kernels, name_cuda, which takes a stream more and returns a cudaError_t.
+template <class Task, class... A>
+void bind(py::module_& m, const std::string& name, Task (*task)(A...), void (*cpu)(const Task&),
+          std::type_identity_t<int (*)(const Task&, void*)> cuda) {
+  using release = py::call_guard<py::gil_scoped_release>;
+  m.def((name + "_cpu").c_str(), [=](A... a) { cpu(task(a...)); }, release());
+  if (cuda != nullptr) {
+    m.def((name + "_cuda").c_str(), [=](A... a, Address stream) { return cuda(task(a...), at(stream)); }, release());
+  }
+}
+
+Encode encode(int dtype, Address signal, Address directions, Address out, Size B, Size S, Size T) {
+  return {Dtype(dtype), at<const void>(signal), at<const void>(directions), at(out), B, S, T};
+}
+
+Rotate rotate(int dtype, Address signals, Address directions, Address roll, Address flip, Address out, Size B, Size K,
+              Size T) {
+  return {Dtype(dtype),          at<const void>(signals), at<const void>(directions), at<const void>(roll),
+          at<const bool>(flip), at(out),                 B,                          K,
+          T};
+}
+
+Beamform beamform(int dtype, Address signals, Address directions, double gain_0, double gain_1, Address out, Size B,
+                  Size K, Size T) {
+  return {Dtype(dtype), at<const void>(signals), at<const void>(directions), gain_0, gain_1, at(out), B, K, T};
+}
+
+py::dict build() {
+  py::dict facts;
+#if defined(AVSA_CUDA_RUNTIME)
+  facts["cuda"] = true;
+  facts["cuda_archs"] = AVSA_CUDA_ARCHS;
+  facts["cuda_runtime"] = AVSA_CUDA_RUNTIME;
+#else
+  facts["cuda"] = false;
+  facts["cuda_archs"] = "";
+  facts["cuda_runtime"] = py::none();
+#endif
+  facts["cpu_isa"] = cpu_isa();
+#ifdef _OPENMP
+  facts["openmp"] = true;
+#else
+  facts["openmp"] = false;
+#endif
+  return facts;
+}
+
+}  // namespace
+
+#define AVSA_DEFINE_MODULE(name, m) PYBIND11_MODULE(name, m)  // expands the name before pybind11 pastes it
+
+AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
+  m.def("build", build);
+  bind(m, "encode", encode, encode_cpu, AVSA_DEVICE(encode_cuda));
+  bind(m, "rotate", rotate, rotate_cpu, AVSA_DEVICE(rotate_cuda));
+  bind(m, "beamform", beamform, beamform_cpu, AVSA_DEVICE(beamform_cuda));
+}

@@ -1,0 +1,68 @@
+"""Fixtures of all tests: real media, and the CUDA kernels executed on the host."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+
+from avsa_fast.ops import _kernel
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The folder of real media, where there is one."""
+    folder = Path(os.environ.get("AVSA_ASSETS", ROOT.parent / "shared" / "assets"))
+    if not folder.is_dir():
+        pytest.skip(f"no real media at {folder} (set AVSA_ASSETS)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def emulated_module() -> ModuleType:
+    """_C_emulated, built by `make emulated`: the CUDA sources compiled for the host; sanitized where AVSA_EMULATED says so."""
+    folder = Path(os.environ.get("AVSA_EMULATED", ROOT / "build" / "emulated"))
+    files = list(folder.glob("_C_emulated.*.so"))
+    assert files, f"no _C_emulated in {folder}: run `make emulated` first"
+    spec = importlib.util.spec_from_file_location("_C_emulated", files[0])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["_C_emulated"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.cuda)])
+def kernel_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """Runs a test with the host kernels, with the CUDA kernels emulated on the host, and on a GPU where there is one."""
+    if request.param == "cuda":
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+        return torch.device("cuda")
+    sanitized = "AVSA_EMULATED" in os.environ
+    if request.param == "emulated" or sanitized:
+        module = request.getfixturevalue("emulated_module")
+        kind = "cuda" if request.param == "emulated" else "cpu"
+        monkeypatch.setattr(_kernel, "extension", lambda: _on_host(module, kind))
+    return torch.device("cpu")
+
+
+def _on_host(module: ModuleType, kind: str) -> SimpleNamespace:
+    """The emulated module as if its device kernels (kind "cuda") or host kernels ("cpu") were the extension's host kernels."""
+
+    def device_kernel(name: str):
+        def call(*arguments: int | float) -> None:
+            assert getattr(module, name)(*arguments, 0) == 0
+
+        return call
+
+    names = [name.removesuffix("_cpu") for name in dir(module) if name.endswith("_cpu")]
+    if kind == "cpu":
+        return SimpleNamespace(**{f"{name}_cpu": getattr(module, f"{name}_cpu") for name in names})
+    return SimpleNamespace(**{f"{name}_cpu": device_kernel(f"{name}_cuda") for name in names})
