@@ -1,0 +1,7 @@
+"""The networks: video and audio encoders, projection heads, and the transformers that predict one from the other."""
+
+from .audio import AudioEncoder
+from .model import Embeddings, Model, ModelConfig
+from .video import VideoEncoder
+
+__all__ = ["AudioEncoder", "Embeddings", "Model", "ModelConfig", "VideoEncoder"]

@@ -1,0 +1,1 @@
+"""Self-supervised training: AVC, then AVSA from the AVC weights."""

@@ -1,0 +1,186 @@
+"""Samples: one moment of a clip, with the directions and the augmentation of its crops.
+
+A sample depends only on the seed and its number, not on workers or on what was read before: a run resumed at step N reads
+what the uninterrupted one would have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from avsa_fast.errors import UserError
+
+from .channels import read_ambisonic
+from .clips import Clip, read_index
+from .directions import Detections, avc_direction, avsa_directions
+from .tables import DETECTIONS, read_table
+from .video import read_frames
+
+CropChoice = Literal["yolo", "random"]
+# A clip that stands alone is held out by time: its last fifth.
+HELD_OUT_TIME = 0.2
+# Clips tried, where one cannot be read, before a sample is given up.
+ATTEMPTS = 16
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """What a sample holds and how its crops are augmented; the defaults are the paper's."""
+
+    crops: CropChoice = "yolo"  # where crops look: at detected objects, or anywhere
+    frames: int = 8
+    fps: float = 16.0
+    max_height: int = 512  # of an ERP frame; higher ones are scaled down as they are decoded
+    seconds: float = 1.0  # of sound
+    sample_rate: int = 24000  # Hz
+    min_fov: float = 45.0  # degrees
+    max_fov: float = 90.0
+    held_out_fov: float = 65.0
+    jitter: float = 0.4  # of brightness, contrast and saturation
+    hue: float = 0.2
+    gain: float = 0.1  # of the sound
+
+
+class Sample(NamedTuple):
+    """One moment of a clip and the K views of it; lists of them are batches."""
+
+    frames: Tensor  # [F, H, W, 3] uint8
+    sound: Tensor  # [4, T] float32, W Y Z X; only W for sound without direction
+    directions: Tensor  # [K, 2] float32, azimuth and elevation
+    fov: Tensor  # [K] float32, radians
+    flip: Tensor  # [K] bool
+    jitter: Tensor | None  # [K, 4] float32: brightness, contrast, saturation, hue
+    failures: dict[str, str]  # clips that could not be read in its place, with the reason
+
+
+class Unreadable(NamedTuple):
+    """What there is instead of a sample where many clips in a row cannot be read."""
+
+    failures: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip that samples are taken from, and the part of it that they may come from."""
+
+    name: str
+    video: Path
+    sound: Path
+    channel_map: list[int]
+    begin: float  # seconds
+    end: float
+
+    def moment(self, share: float, margin: float) -> float:
+        """The time at a share of the source, its sound within the source where that is long enough."""
+        if self.end - self.begin <= 2 * margin:
+            return (self.begin + self.end) / 2
+        return self.begin + margin + share * (self.end - self.begin - 2 * margin)
+
+
+class Collection:
+    """A prepared dataset's usable clips: training and held-out sources, and the objects detected in them.
+
+    Raises UserError where the dataset is not prepared or has no clip to train on.
+    """
+
+    def __init__(self, data: Path, crops: CropChoice) -> None:
+        rows = read_index(data)
+        self.train = [_source(clip, row) for clip, row in rows if row["split"] == "train"]
+        self.held_out = [_source(clip, row) for clip, row in rows if row["split"] != "train"]
+        if not self.train:
+            raise UserError(f"{data}: every usable clip is held out; train.txt must name some of them")
+        if len(rows) == 1:
+            (clip, row), cut = rows[0], rows[0][1]["seconds"] * (1 - HELD_OUT_TIME)
+            self.train, self.held_out = [_source(clip, row, end=cut)], [_source(clip, row, begin=cut)]
+        self.without_direction = [row for _, row in rows if not row["channel_map"]]
+        self.detections = Detections(read_table(data / "detections.parquet", DETECTIONS) if crops == "yolo" else [])
+
+
+def _source(clip: Clip, row: dict[str, Any], begin: float = 0.0, end: float | None = None) -> Source:
+    assert clip.video is not None
+    assert clip.sound is not None
+    seconds = row["seconds"] if end is None else end
+    return Source(clip.name, clip.video, clip.sound, row["channel_map"], begin, seconds)
+
+
+class Samples(Dataset[Sample | Unreadable]):
+    """The samples that training or its final figures read, by number.
+
+    spatial: K = 4 views, one in each quadrant (AVSA), else one (AVC). augment: random moment, field of view, flip, jitter
+    and gain; else evenly spaced moments, and nothing else drawn than the directions.
+    """
+
+    def __init__(
+        self, collection: Collection, config: SampleConfig, *, seed: int, count: int, spatial: bool, augment: bool
+    ) -> None:
+        self.sources = collection.train if augment else collection.held_out
+        self.detections = collection.detections
+        self.config, self.seed, self.count = config, seed, count
+        self.spatial, self.augment = spatial, augment
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> Sample | Unreadable:
+        failures: dict[str, str] = {}
+        for attempt in range(ATTEMPTS):
+            rng = np.random.default_rng([self.seed, int(self.spatial), int(self.augment), number, attempt])
+            source = self._source(number, attempt)
+            try:
+                return self._read(source, self._moment(source, number, rng), rng)._replace(failures=failures)
+            except UserError as error:
+                failures[source.name] = str(error)
+        return Unreadable(failures)
+
+    def _source(self, number: int, attempt: int) -> Source:
+        """Every clip once an epoch, in an order drawn anew for each; another one where that cannot be read."""
+        epoch, place = divmod(number + attempt * (attempt + 1) // 2, len(self.sources))
+        if not self.augment:
+            return self.sources[place]
+        return self.sources[_order(len(self.sources), self.seed, epoch)[place]]
+
+    def _moment(self, source: Source, number: int, rng: np.random.Generator) -> float:
+        rounds = max(1, self.count // len(self.sources))
+        share = rng.random() if self.augment else (number // len(self.sources) + 0.5) / rounds
+        return source.moment(min(share, 1.0), self.config.seconds / 2)
+
+    def _read(self, source: Source, moment: float, rng: np.random.Generator) -> Sample:
+        config = self.config
+        directions = self._directions(source.name, moment, rng)
+        K = len(directions)
+        fov, flip, jitter, gain = np.full(K, config.held_out_fov), np.zeros(K, bool), None, 1.0
+        if self.augment:
+            fov = rng.uniform(config.min_fov, config.max_fov, K)
+            flip = rng.random(K) < 0.5
+            spread = [config.jitter, config.jitter, config.jitter, config.hue]
+            jitter = torch.from_numpy([1, 1, 1, 0] + rng.uniform(-1, 1, (K, 4)) * spread).float()
+            gain += rng.uniform(-config.gain, config.gain)
+        sound = read_ambisonic(source.sound, source.channel_map, moment, config.seconds, config.sample_rate)
+        return Sample(
+            frames=read_frames(source.video, moment, config.frames, config.fps, config.max_height),
+            sound=sound * gain,
+            directions=torch.from_numpy(directions).float(),
+            fov=torch.from_numpy(np.radians(fov)).float(),
+            flip=torch.from_numpy(flip),
+            jitter=jitter,
+            failures={},
+        )
+
+    def _directions(self, name: str, moment: float, rng: np.random.Generator) -> np.ndarray:
+        objects = self.detections.at(name, moment)
+        if self.spatial:
+            return avsa_directions(objects, rng)
+        return avc_direction(objects, rng)[None]
+
+
+@lru_cache(maxsize=2)
+def _order(clips: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(clips)
+

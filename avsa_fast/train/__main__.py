@@ -1,0 +1,153 @@
+"""python -m avsa_fast.train: from a folder of 360° clips, or the embedded default, to trained embeddings."""
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import avsa_fast
+from avsa_fast.data.channels import require_ambisonic
+from avsa_fast.data.samples import Collection, CropChoice
+from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
+from avsa_fast.errors import UserError, run_command
+from avsa_fast.prepare import prepare_folder
+from avsa_fast.scenes.cache import embedded_default
+
+from .config import PRESETS, Config, Precision, Stages, load_config, save_config
+from .loop import Trainer
+
+
+def main(
+    data: Path | None = None,
+    preset: Literal["tiny", "paper"] | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    seed: int | None = None,
+    steps: int | None = None,
+    workers: int = 1,
+    batch: int | None = None,
+    device: str | None = None,
+    precision: Precision | None = None,
+    audio: AudioView | None = None,
+    crops: CropChoice | None = None,
+    stages: Stages | None = None,
+) -> None:
+    """Train audio and video encoders on 360° video with ambisonic sound: AVC, then AVSA from the AVC weights.
+
+    Args:
+        data: Dataset folder with video/NAME.mp4 and audio/NAME.flac (.wav, .m4a, .opus). Without it, procedural scenes
+            are made once into a cache, and trained on.
+        preset: Sizes and schedule: "tiny" trains on a CPU in minutes, "paper" is Wang et al. 2022. Default: tiny without
+            --data or without a GPU, else paper.
+        out: Folder of the run; it must not hold one yet, unless with --resume. Default: runs/PRESET-TIME.
+        resume: Go on from the newest checkpoint of the run in --out, with the choices that it was started with.
+        seed: Of weights, samples and augmentation. Default: 0.
+        steps: Optimiser steps in all, split between the two stages as the preset does.
+        workers: Processes that decode media; 0 decodes in the training process.
+        batch: Crops a step: so many clips for AVC, a quarter for AVSA, which takes 4 crops of each.
+        device: "cpu", "cuda" or "cuda:N". Default: a GPU where there is one.
+        precision: "bf16" autocasts. Default: bf16 where the hardware multiplies it faster, else fp32.
+        audio: What the audio encoder takes: log-mel of the rotated sound with its intensity (foa_iv) or without (foa),
+            stereo without or with level and phase differences (stereo_icf), a beam or mono. Default: foa_iv.
+        crops: Where crops look: at objects that YOLO found, or anywhere. Default: yolo.
+        stages: "avc" ends after the first stage, for sound without direction too. Default: both.
+    """
+    where = _device(device)
+    chosen = {
+        "seed": seed, "steps": steps, "batch": batch, "precision": precision, "audio": audio, "crops": crops,
+        "stages": stages, "preset": preset, "data": None if data is None else str(data.resolve()),
+    }  # fmt: skip
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if resume:
+        run, config = _resumed(out, chosen)
+    else:
+        run, config = _started(out, chosen, where)
+    folder = Path(config.data)
+    prepare_folder(folder, **({"detector": None} if config.samples.crops == "random" else {}))
+    collection = Collection(folder, config.samples.crops)
+    if config.stages == "both" or config.views.audio != "mono":
+        for row in collection.without_direction[:1]:
+            require_ambisonic(row)
+    trainer = Trainer(config, collection, run, where, workers)
+    run.mkdir(parents=True, exist_ok=True)
+    save_config(config, run / "config.yaml")
+    print(_banner(trainer), flush=True)
+    for name, figure in trainer.train(resume).items():
+        print(f"{name.replace('_', ' ').upper():<14} {figure['value']:6.1%}  (chance {figure['chance']:.1%})")
+    print(f"run: {run}")
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def _started(out: Path | None, chosen: dict[str, Any], device: torch.device) -> tuple[Path, Config]:
+    """A new run's folder and choices."""
+    preset = chosen.get("preset") or ("paper" if "data" in chosen and device.type == "cuda" else "tiny")
+    run = out or Path("runs") / f"{preset}-{datetime.now():%Y%m%d-%H%M%S}"
+    if (run / "config.yaml").exists():
+        raise UserError(f"--out {run} holds a run already; --resume goes on with it, another --out starts anew")
+    if chosen.get("steps", 1) < 1 or chosen.get("batch", 4) < 4 or chosen.get("seed", 0) < 0:
+        raise UserError("--steps must be at least 1, --batch at least 4 (the crops of one sample), --seed at least 0")
+    if "data" not in chosen:
+        chosen = chosen | {"data": str(embedded_default())}
+    return run, _choose(PRESETS[preset], {"precision": _fastest_precision(device)} | chosen)
+
+
+def _resumed(out: Path | None, chosen: dict[str, Any]) -> tuple[Path, Config]:
+    """A begun run's folder and choices, which must not be changed."""
+    if out is None or not (out / "config.yaml").exists():
+        raise UserError(f"--resume needs --out with the folder of a run; {out or 'none given'} is not one")
+    config = load_config(out / "config.yaml")
+    for name in chosen:
+        if _choose(config, {name: chosen[name]}) != config:
+            raise UserError(f"--{name} {chosen[name]} differs from what {out} was started with; leave it out to resume")
+    return out, config
+
+
+def _choose(config: Config, chosen: dict[str, Any]) -> Config:
+    """A configuration with the chosen values in place of its own."""
+    chosen = dict(chosen)
+    if audio := chosen.pop("audio", None):
+        model = replace(config.model, audio_channels=AUDIO_CHANNELS[audio])
+        config = replace(config, views=replace(config.views, audio=audio), model=model)
+    if crops := chosen.pop("crops", None):
+        config = replace(config, samples=replace(config.samples, crops=crops))
+    return replace(config, **chosen)
+
+
+def _fastest_precision(device: torch.device) -> Precision:
+    """bf16 where the hardware has matrix instructions for it; elsewhere a CPU emulates it, many times slower."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    has = torch.cpu.get_capabilities()
+    return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
+
+
+def _banner(trainer: Trainer) -> str:
+    config, collection, build = trainer.config, trainer.collection, avsa_fast.build_info()
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    kernels = "CUDA" if trainer.device.type == "cuda" else f"CPU ({build['cpu_isa']}, {torch.get_num_threads()} threads)"
+    steps = ", then ".join(
+        f"{stage.upper()} {n} steps of {config.clips_a_step(stage)} clips" for stage, n in trainer.stage_steps.items() if n
+    )
+    return (
+        f"avsa_fast {build['version']}, torch {torch.__version__}; kernels: {kernels}; device: {trainer.device}, "
+        f"{config.precision}\n"
+        f"data: {config.data}: {len(collection.train)} clips to train on, {len(collection.held_out)} held out\n"
+        f"preset {config.preset}: {parameters / 1e6:.1f} M parameters, crops {config.views.crop_size}² "
+        f"({config.samples.crops}), sound {config.views.audio}, seed {config.seed}; {steps}"
+    )
+
+
+if __name__ == "__main__":
+    run_command(main, "train")
