@@ -81,7 +81,9 @@ def read_ambisonic(
     """`read_sound`, then `to_ambisonic`: float32 [4, round(seconds * rate)]."""
     sound = read_sound(path, centre, seconds, rate)
     if channel_map and max(channel_map) >= len(sound):
-        raise UserError(f"{path}: {len(sound)} channels, but index.parquet's map is {list(channel_map)}; remove the index")
+        raise UserError(
+            f"{path}: {len(sound)} channels, but index.parquet's map is {list(channel_map)}; remove the index"
+        )
     return to_ambisonic(sound, channel_map, fuma=is_fuma(path))
 
 
