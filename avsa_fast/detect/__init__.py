@@ -1,0 +1,1 @@
+"""Where the objects are in equirectangular frames: YOLO's boxes as directions."""

@@ -1,0 +1,121 @@
+"""Sound of a file around a moment, by seeking, right to the sample and channel by channel."""
+
+from dataclasses import dataclass
+from math import ceil, gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torchaudio.functional import resample
+
+from avsa_fast.data.container import decode_from, open_stream, seconds_of, start_of
+from avsa_fast.errors import UserError
+
+MAX_CHANNELS = 64
+MIN_RATE, MAX_RATE = 4000, 384000
+# A decoder of overlapping blocks (AAC, Opus) is right again this long after a seek, in seconds.
+PREROLL = 0.1
+# A file that ends this much sooner than it says, in seconds, is truncated.
+TOLERANCE = 0.5
+# Half the resampler's filter, in periods of the lower of the two rates.
+FILTER_WIDTH = 24
+# Largest product of the two numbers of a resampling ratio: a ratio's filter bank has about as many coefficients.
+MAX_RATIO = 4_000_000
+
+
+@dataclass(frozen=True)
+class SoundInfo:
+    seconds: float
+    rate: int  # Hz
+    channels: int
+    codec: str
+    layout: str  # FFmpeg's name for it: a label, not to be trusted
+
+
+def probe_sound(path: Path) -> SoundInfo:
+    """What a sound file says of itself. Raises UserError naming the file where it cannot be used."""
+    with open_stream(path, "audio") as (container, stream):
+        return _info(path, container, stream)
+
+
+def read_sound(path: Path, centre: float, seconds: float = 1.0, rate: int = 24000) -> torch.Tensor:
+    """Sound around a moment, resampled to `rate` (Hz), with the channels that the file decodes to, in its order.
+
+    Sample n is at `centre - seconds / 2 + n / rate` seconds from the file's start, to within half a sample; before
+    and after the file there are zeros. No layout conversion ever takes place.
+
+    Returns float32 [C, round(seconds * rate)]. Raises UserError naming the file where it is unreadable or truncated.
+    """
+    with open_stream(path, "audio") as (container, stream):
+        info = _info(path, container, stream)
+        up, down = rate // gcd(rate, info.rate), info.rate // gcd(rate, info.rate)
+        if up * down > MAX_RATIO:
+            raise UserError(f"{path}: {info.rate} Hz has no simple ratio to {rate} Hz; convert the file first")
+        first, count = round((centre - seconds / 2) * rate), round(seconds * rate)
+        # Both grids of samples meet every `down` samples of the file: `up` of the result.
+        margin = ceil((FILTER_WIDTH + 1) * max(up, down) / up / down) if info.rate != rate else 0
+        begin, end = first // up - margin, -((first + count) // -up) + margin
+        sound = torch.from_numpy(_decode(path, container, stream, info, begin * down, end * down))
+    if info.rate != rate:
+        sound = resample(
+            sound, info.rate, rate, lowpass_filter_width=FILTER_WIDTH, resampling_method="sinc_interp_kaiser"
+        )
+    return sound[:, first - begin * up :][:, :count].contiguous()
+
+
+def read_overview(path: Path, windows: int = 12, seconds: float = 5.0) -> torch.Tensor:
+    """What a recording sounds like: all of it, or evenly spaced windows of a long one.
+
+    Returns float32 [C, T] at the file's own rate, T at most windows * seconds * rate.
+    """
+    info = probe_sound(path)
+    if info.seconds <= windows * seconds:
+        return read_sound(path, info.seconds / 2, info.seconds, info.rate)
+    centres = [(i + 0.5) / windows * info.seconds for i in range(windows)]
+    return torch.cat([read_sound(path, centre, seconds, info.rate) for centre in centres], dim=1)
+
+
+def _info(path: Path, container: Any, stream: Any) -> SoundInfo:
+    context, seconds = stream.codec_context, seconds_of(container, stream)
+    if not 1 <= context.channels <= MAX_CHANNELS:
+        raise UserError(f"{path}: {context.channels} channels; 1 to {MAX_CHANNELS} are read")
+    if not MIN_RATE <= context.rate <= MAX_RATE:
+        raise UserError(f"{path}: a sample rate of {context.rate} Hz; {MIN_RATE} to {MAX_RATE} are read")
+    if seconds <= 0:
+        raise UserError(f"{path}: a sound file with no samples")
+    return SoundInfo(seconds, context.rate, context.channels, context.name, context.layout.name)
+
+
+def _decode(path: Path, container: Any, stream: Any, info: SoundInfo, begin: int, end: int) -> np.ndarray:
+    """Samples begin .. end - 1 of a file, counted from its start at its own rate, float32 [C, end - begin]."""
+    sound = np.zeros((info.channels, end - begin), np.float32)
+    start = start_of(container)
+    tick = ceil(stream.time_base * info.rate)  # stamps may be coarser than samples
+    position = None
+    for frame in decode_from(container, stream, start + begin / info.rate - PREROLL):
+        stamp = round((frame.time - start) * info.rate)
+        at = stamp if position is None or abs(stamp - position) > tick else position
+        position = at + frame.samples
+        if at >= end:
+            break
+        low, high = max(at, begin), min(position, end)
+        if low < high:
+            sound[:, low - begin : high - begin] = _samples(path, frame, info)[:, low - at : high - at]
+    if (position or 0) / info.rate + TOLERANCE < min(end / info.rate, info.seconds):
+        raise UserError(f"{path}: no sound can be decoded after {(position or 0) / info.rate:.2f} s; is it truncated?")
+    return sound
+
+
+def _samples(path: Path, frame: Any, info: SoundInfo) -> np.ndarray:
+    """A frame's samples in [-1, 1], [C, n]."""
+    if (len(frame.layout.channels), frame.sample_rate) != (info.channels, info.rate):
+        raise UserError(f"{path}: changes its channels or sample rate at {frame.time:.2f} s")
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, info.channels).T
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    return samples.astype(np.float32)

