@@ -40,17 +40,7 @@ class Objects:
         Raises UserError naming a file that cannot be read.
         """
         chosen = rng.choice(len(self.pairs), min(number, len(self.pairs)), replace=False)
-        return [self._source(rng, *self.pairs[i], samples, frame_height) for i in chosen]
-
-    def _source(
-        self, rng: np.random.Generator, picture: Path, sound: Path, samples: int, frame_height: int
-    ) -> Source:
-        sprite = make_sprite(read_picture(picture, "RGBA"), rng.uniform(MIN_SIZE, MAX_SIZE), frame_height)
-        signal, rate = read_sound(sound, MAX_SOUND)
-        voice = _trimmed(resample(signal.mean(axis=0), rate))
-        if not voice.any():
-            raise UserError(f"{sound}: silent")
-        return Source(picture.stem, sprite, normalised(loop(voice, samples, rng.integers(len(voice)))))
+        return [_read_source(self.pairs[i], rng, samples, frame_height) for i in chosen]
 
 
 class Panoramas:
@@ -76,6 +66,20 @@ class Panoramas:
         return np.roll(np.asarray(small), rng.integers(width), axis=1)
 
 
+def _read_source(pair: tuple[Path, Path], rng: np.random.Generator, samples: int, frame_height: int) -> Source:
+    picture, sound = pair
+    pixels = read_picture(picture, "RGBA")
+    if not pixels[..., 3].any():
+        raise UserError(f"{picture}: wholly transparent")
+    signal, rate = read_sound(sound, MAX_SOUND)
+    voice = resample(signal.mean(axis=0), rate)
+    if not voice.any():
+        raise UserError(f"{sound}: silent")
+    looped = loop(_trimmed(voice), samples, int(rng.integers(samples)))
+    sprite = make_sprite(pixels, rng.uniform(MIN_SIZE, MAX_SIZE), frame_height)
+    return Source(picture.stem, sprite, normalised(looped))
+
+
 def list_files(folder: Path, option: str, suffixes: tuple[str, ...]) -> list[Path]:
     """A folder's files with these suffixes, sorted. Raises UserError where it cannot be listed."""
     try:
@@ -85,7 +89,10 @@ def list_files(folder: Path, option: str, suffixes: tuple[str, ...]) -> list[Pat
 
 
 def read_picture(path: Path, mode: str) -> NDArray[np.uint8]:
-    """Pixels [h, w, 3 or 4] of a picture in mode "RGB" or "RGBA". Raises UserError where it is unreadable or too large."""
+    """Pixels [h, w, 3 or 4] of a picture, in mode "RGB" or "RGBA".
+
+    Raises UserError where it is unreadable or too large.
+    """
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:
@@ -105,6 +112,6 @@ def loop(voice: NDArray[np.float32], samples: int, start: int) -> NDArray[np.flo
 
 
 def _trimmed(voice: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A sound [N] without the silence at its ends."""
+    """A sound [N], not all silent, without the silence at its ends."""
     loud = np.flatnonzero(np.abs(voice) > SILENCE * np.abs(voice).max())
-    return voice[loud[0] : loud[-1] + 1] if len(loud) else voice
+    return voice[loud[0] : loud[-1] + 1]

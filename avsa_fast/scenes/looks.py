@@ -18,13 +18,13 @@ def panorama(rng: np.random.Generator, height: int, width: int) -> NDArray[np.ui
     longitude = (0.5 - (np.arange(width) + 0.5) / width) * 2 * np.pi
     vectors = unit_vectors(np.stack(np.meshgrid(longitude, latitude), axis=-1))  # [H, W, 3]
 
-    sky, ground = _colour(rng.uniform(), 0.25, 0.75), _colour(rng.uniform(), 0.35, 0.4)
+    sky, ground = _colour(rng.uniform(), 0.2, 0.75), _colour(rng.uniform(), 0.3, 0.4)
     above = 1 / (1 + np.exp(-8 * vectors[..., 2:] - rng.normal(0, 0.5)))
     picture = ground + (sky - ground) * above
     for wavenumber in (3, 4, 6, 9, 13, 19):
         axis = rng.standard_normal(3)
         wave = np.sin(vectors @ (axis / np.linalg.norm(axis)) * wavenumber + rng.uniform(0, 2 * np.pi))
-        picture += wave[..., None] * rng.normal(0, 0.035, 3)
+        picture += wave[..., None] * (rng.normal(0, 0.03) + rng.normal(0, 0.015, 3))
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 

@@ -11,7 +11,9 @@ from PIL import Image
 class Sprite:
     """A cut-out picture on the plane that touches the unit sphere at the picture's centre."""
 
-    texels: NDArray[np.float32]  # [h + 2, w + 2, 4] RGBA, 0..255, colour multiplied by alpha, a transparent border around
+    texels: NDArray[
+        np.float32
+    ]  # [h + 2, w + 2, 4] RGBA, 0..255, colour multiplied by alpha, a transparent border around
     half_extent: tuple[float, float]  # half width and half height on the plane: tangents of half the angular sizes
 
     @property
@@ -21,18 +23,20 @@ class Sprite:
 
 
 def make_sprite(picture: NDArray[np.uint8], size: float, frame_height: int) -> Sprite:
-    """A sprite whose longer side spans `size` radians, brought down to the frames' resolution so that it cannot alias.
+    """A sprite whose visible part spans `size` radians on its longer side, at the frames' resolution: it cannot alias.
 
-    picture [h, w, 4] RGBA, alpha not multiplied in; frame_height the rows of the ERP frames.
+    picture [h, w, 4] RGBA, alpha not multiplied in, not all transparent; frame_height the rows of the ERP frames.
     """
-    height, width = picture.shape[:2]
+    rows, columns = (np.flatnonzero(picture[..., 3].any(axis=axis)) for axis in (1, 0))
+    visible = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = visible.shape[:2]
     scale = np.tan(size / 2) / max(width, height)
     half_extent = (float(width * scale), float(height * scale))
     # The pitch of ERP rows on the tangent plane is finest at its centre: π / H.
-    wanted = [max(1, int(np.ceil(2 * half * frame_height / np.pi))) for half in half_extent]
+    wanted = [int(np.ceil(2 * half * frame_height / np.pi)) for half in half_extent]
     resized = (min(wanted[0], width), min(wanted[1], height))
     # Pillow weighs colours by alpha and widens the filter when it shrinks.
-    rgba = np.asarray(Image.fromarray(picture).resize(resized, Image.Resampling.BILINEAR), np.float32)
+    rgba = np.asarray(Image.fromarray(visible).resize(resized, Image.Resampling.BILINEAR), np.float32)
     rgba = np.concatenate([rgba[..., :3] * (rgba[..., 3:] / 255), rgba[..., 3:]], axis=-1)
     return Sprite(np.pad(rgba, ((1, 1), (1, 1), (0, 0))), half_extent)
 
@@ -41,27 +45,29 @@ def place(frames: NDArray[np.uint8], sprite: Sprite, directions: NDArray[np.floa
     """Draws a sprite into ERP frames, in place: the inverse of the gnomonic projection, bilinear.
 
     frames [N, H, W, 3], W even; directions [N, 2] azimuth and elevation of the sprite's centre in each frame, radians.
-    Only a window around the sprite is touched; it wraps at the seam and spans the whole row near a pole.
+    Only a window around the sprite is computed; it wraps at the seam and spans the whole row near a pole.
     """
     height, width = frames.shape[1:3]
     azimuth, elevation = directions.T
     rows, columns = _window(sprite, azimuth, elevation, height, width)  # [N, h], [N, w]
 
-    latitude = ((0.5 - (rows + 0.5) / height) * np.pi)[:, :, None]
-    longitude = ((0.5 - (columns + 0.5) / width) * 2 * np.pi - azimuth[:, None])[:, None, :]
-    tilt = elevation[:, None, None]
+    latitude = ((0.5 - (rows + 0.5) / height) * np.pi)[:, :, None].astype(np.float32)
+    longitude = ((0.5 - (columns + 0.5) / width) * 2 * np.pi - azimuth[:, None])[:, None, :].astype(np.float32)
+    tilt = elevation[:, None, None].astype(np.float32)
     level = np.cos(latitude) * np.cos(longitude)
     forward = level * np.cos(tilt) + np.sin(latitude) * np.sin(tilt)
-    upward = np.sin(latitude) * np.cos(tilt) - level * np.sin(tilt)
-    leftward = np.cos(latitude) * np.sin(longitude)
+    depth = np.maximum(forward, 1e-3)  # directions behind the plane fall far outside the picture
+    up = (np.sin(latitude) * np.cos(tilt) - level * np.sin(tilt)) / depth
+    left = np.cos(latitude) * np.sin(longitude) / depth
 
-    depth = np.maximum(forward, 1e-3)  # directions behind the plane land far outside the picture
     half_width, half_height = sprite.half_extent
-    colours = _bilinear(sprite.texels, -upward / depth / half_height, -leftward / depth / half_width)  # [N, h, w, 4]
-
-    window = (np.arange(len(frames))[:, None, None], rows[:, :, None], columns[:, None, :])
-    behind = frames[window] * (1 - colours[..., 3:] / 255)
-    frames[window] = (behind + colours[..., :3] + 0.5).astype(np.uint8)
+    tall, wide = sprite.texels.shape[:2]
+    y = (1 - up / half_height) / 2 * (tall - 2) + 0.5
+    x = (1 - left / half_width) / 2 * (wide - 2) + 0.5
+    frame, row, column = np.nonzero((y > 0) & (y < tall - 1) & (x > 0) & (x < wide - 1))
+    colour = _bilinear(sprite.texels, y[frame, row, column], x[frame, row, column])  # [M, 4]
+    pixels = (frame, rows[frame, row], columns[frame, column])
+    frames[pixels] = (frames[pixels] * (1 - colour[:, 3:] / 255) + colour[:, :3] + 0.5).astype(np.uint8)
 
 
 def _window(
@@ -82,18 +88,13 @@ def _window(
     return rows, columns % width
 
 
-def _bilinear(
-    texels: NDArray[np.float32], down: NDArray[np.float64], right: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Values of a bordered picture at coordinates [...] where -1 and 1 are the picture's edges: [..., 4]."""
-    height, width = texels.shape[:2]
-    y = np.clip((down + 1) / 2 * (height - 2) + 0.5, 0, height - 1 - 1e-6)
-    x = np.clip((right + 1) / 2 * (width - 2) + 0.5, 0, width - 1 - 1e-6)
+def _bilinear(texels: NDArray[np.float32], y: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values of a picture [h, w, 4] at array indices y, x [M] inside it: [M, 4]."""
     row, column = y.astype(np.int64), x.astype(np.int64)
-    lower = (y - row).astype(np.float32)[..., None]
-    later = (x - column).astype(np.float32)[..., None]
+    down, right = (y - row)[:, None], (x - column)[:, None]
+    width = texels.shape[1]
     flat = texels.reshape(-1, 4)
     corner = row * width + column
-    above = flat[corner] * (1 - later) + flat[corner + 1] * later
-    below = flat[corner + width] * (1 - later) + flat[corner + width + 1] * later
-    return above * (1 - lower) + below * lower
+    above = flat[corner] * (1 - right) + flat[corner + 1] * right
+    below = flat[corner + width] * (1 - right) + flat[corner + width + 1] * right
+    return above * (1 - down) + below * down

@@ -10,12 +10,12 @@ from avsa_fast.scenes import looks, procedural
 from avsa_fast.scenes.collection import Objects, Panoramas
 from avsa_fast.scenes.motion import Track, draw_tracks
 from avsa_fast.scenes.render import place
-from avsa_fast.scenes.sound import Room, diffuse_noise, encode, root_mean_square
+from avsa_fast.scenes.sound import Room, diffuse_noise, encode
 from avsa_fast.scenes.source import Source
 from avsa_fast.scenes.write import FPS, RATE
 
 SMALL, LARGE = (160, 320), (512, 1024)  # rows and columns of ERP frames: procedural, with real pictures
-PEAK = 0.25  # of the loudest sample of a scene: a quarter of full scale
+PEAK = 0.1  # of the loudest sample of a scene: room for gain, and small files
 CHUNK = 16  # frames rendered at once
 
 

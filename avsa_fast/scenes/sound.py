@@ -45,11 +45,11 @@ def _axes(directions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def diffuse_noise(rng: np.random.Generator, samples: int, rms: float) -> NDArray[np.float32]:
-    """A diffuse field [4, samples] whose W has this RMS: a third of W's energy in each of Y, Z, X; duller than white."""
+    """A rumbling diffuse field [4, samples] whose W has this RMS, and each of Y, Z, X a third of its energy."""
     white = rng.standard_normal((4, samples), np.float32)
-    dull = lfilter([1.0], [1.0, -0.9], white, axis=1).astype(np.float32)  # -6 dB an octave above 400 Hz
+    dull = lfilter([1.0], [1.0, -0.97], white, axis=1).astype(np.float32)  # -6 dB an octave above 120 Hz
     share = np.array([1, 1 / 3, 1 / 3, 1 / 3], np.float32) ** 0.5
-    noise: NDArray[np.float32] = dull / root_mean_square(dull) * share[:, None] * np.float32(rms)
+    noise: NDArray[np.float32] = dull * (share[:, None] * np.float32(rms / root_mean_square(dull)))
     return noise
 
 
@@ -74,12 +74,12 @@ def spatial_validity(foa: NDArray[np.float32]) -> float:
 
 @dataclass(frozen=True)
 class Room:
-    """A measured room: its response [4, N] to a source straight ahead, at RATE, the direct sound first and of energy 1."""
+    """A measured room: its response to a source straight ahead."""
 
-    response: NDArray[np.float32]
+    response: NDArray[np.float32]  # [4, N] at RATE, the direct sound first and of energy 1 in W
 
     def record(self, signal: NDArray[np.float32], directions: NDArray[np.float64]) -> NDArray[np.float32]:
-        """A source [T] in the room, moving [T, 2] -> [4, T]. The room turns with the source: its direct sound is exact."""
+        """A source [T] that moves [T, 2] -> [4, T]. The room turns with it, so that its direct sound is exact."""
         wet = fftconvolve(signal[None], self.response, axes=1)[:, : len(signal)].astype(np.float32)
         return turn_from_front(wet, directions)
 
@@ -115,7 +115,10 @@ def _decayed(response: NDArray[np.float32]) -> int:
 
 
 def read_sound(path: Path, max_seconds: float) -> tuple[NDArray[np.float32], int]:
-    """Samples [C, T] of a sound file, at most max_seconds of it, and its rate. Raises UserError where there are none."""
+    """Samples [C, T] of a sound file, at most max_seconds of it, and its rate in Hz.
+
+    Raises UserError where the file is unreadable or empty.
+    """
     try:
         with soundfile.SoundFile(path) as file:
             signal = file.read(round(max_seconds * file.samplerate), dtype="float32", always_2d=True).T

@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import soundfile
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 FPS = 16
@@ -25,12 +25,14 @@ def write_video(path: Path, chunks: Iterable[NDArray[np.uint8]], height: int, wi
         context.colorspace = Colorspace.ITU709
         context.color_range = ColorRange.MPEG
         context.color_primaries = context.color_trc = 1  # BT.709, in FFmpeg's numbers
+        converter = VideoReformatter()  # one for all frames: setting up a conversion costs more than a small frame
         for chunk in chunks:
             for pixels in chunk:
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-                    format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                planes = converter.reformat(
+                    frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
                 )
-                container.mux(stream.encode(frame))
+                container.mux(stream.encode(planes))
         container.mux(stream.encode())
 
 
