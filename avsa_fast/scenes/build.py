@@ -63,18 +63,19 @@ def build_scenes(
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place at the end, or vanishes on an error."""
-    out = out.absolute()
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
+        out = out.resolve()
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UserError(f"{out}: exists and is not an empty folder")
+        part = out.with_name(f".{out.name}.{os.getpid()}.part")
         part.mkdir(parents=True)
-        yield part
-        part.replace(out)
+        try:
+            yield part
+            part.replace(out)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _build_all(

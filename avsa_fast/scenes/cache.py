@@ -10,7 +10,7 @@ from avsa_fast.scenes.build import build_scenes
 from avsa_fast.scenes.progress import show_progress
 
 VERSION = 1  # to be raised whenever the same seed gives other scenes
-COUNT, SECONDS, SEED = 120, 6, 0
+COUNT, SECONDS, SEED = 120, 5, 0
 
 
 def embedded_default() -> Path:
@@ -19,7 +19,7 @@ def embedded_default() -> Path:
     Safe against a kill and against other processes: the folder appears whole, and one process builds while others wait.
     Raises UserError where the cache cannot be written.
     """
-    cache = Path(os.environ.get("AVSA_CACHE") or Path.home() / ".cache" / "avsa_fast").absolute()
+    cache = Path(os.environ.get("AVSA_CACHE") or "~/.cache/avsa_fast").expanduser().absolute()
     folder = cache / f"scenes-v{VERSION}-{COUNT}x{SECONDS}s-seed{SEED}"
     if folder.is_dir():
         return folder

@@ -75,9 +75,8 @@ def _read_source(pair: tuple[Path, Path], rng: np.random.Generator, samples: int
     voice = resample(signal.mean(axis=0), rate)
     if not voice.any():
         raise UserError(f"{sound}: silent")
-    looped = loop(_trimmed(voice), samples, int(rng.integers(samples)))
-    sprite = make_sprite(pixels, rng.uniform(MIN_SIZE, MAX_SIZE), frame_height)
-    return Source(picture.stem, sprite, normalised(looped))
+    signal = loop(normalised(_trimmed(voice)), samples, int(rng.integers(len(voice))))
+    return Source(picture.stem, make_sprite(pixels, rng.uniform(MIN_SIZE, MAX_SIZE), frame_height), signal)
 
 
 def list_files(folder: Path, option: str, suffixes: tuple[str, ...]) -> list[Path]:

@@ -42,7 +42,7 @@ def draw_sources(rng: np.random.Generator, number: int, samples: int, frame_heig
 
 def _draw_source(rng: np.random.Generator, kind: Kind, samples: int, frame_height: int) -> Source:
     size = rng.uniform(MIN_SIZE, MAX_SIZE)
-    pitch = (MIN_SIZE * MAX_SIZE) ** 0.25 / size**0.5  # the bigger, the lower: ±12 %
+    pitch = float((MIN_SIZE * MAX_SIZE) ** 0.5 / size) ** 0.35  # the bigger, the lower: ±9 %
     time = np.arange(samples) / RATE
     picture = looks.draw(rng, kind.shape, kind.texture, kind.hue)
     signal: NDArray[np.float32] = kind.voice(rng, time, pitch).astype(np.float32)

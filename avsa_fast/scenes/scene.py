@@ -38,7 +38,7 @@ class Scene:
     panorama: NDArray[np.uint8]  # [H, W, 3]
     sources: list[Source]
     tracks: list[Track]  # a source each
-    gains: list[float]  # RMS of each source's direct sound in the recording
+    gains: list[float]  # from each source's signal, of RMS 1, to its direct sound in W
     sound: NDArray[np.float32]  # [4, T] at RATE, ACN/SN3D
     times: NDArray[np.float64]  # [N] of the frames, seconds
 

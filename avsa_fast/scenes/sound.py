@@ -13,7 +13,9 @@ from avsa_fast.scenes.motion import unit_vectors
 from avsa_fast.scenes.write import RATE
 
 DIRECT_SOUND = round(0.001 * RATE)  # samples on either side of a response's first strong peak
-MAX_RESPONSE = 20  # seconds
+MAX_RESPONSE = 20.0  # seconds
+RATES = range(1_000, 384_001)  # Hz, of files; resampling's filter grows with the rate
+MAX_CHANNELS = 64
 
 
 def encode(signal: NDArray[np.float32], directions: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -117,10 +119,15 @@ def _decayed(response: NDArray[np.float32]) -> int:
 def read_sound(path: Path, max_seconds: float) -> tuple[NDArray[np.float32], int]:
     """Samples [C, T] of a sound file, at most max_seconds of it, and its rate in Hz.
 
-    Raises UserError where the file is unreadable or empty.
+    Raises UserError where the file is unreadable, empty, or of a sample rate or number of channels that is not read.
     """
     try:
         with soundfile.SoundFile(path) as file:
+            if file.samplerate not in RATES or file.channels > MAX_CHANNELS:
+                raise UserError(
+                    f"{path}: {file.channels} channels at {file.samplerate} Hz; "
+                    f"at most {MAX_CHANNELS}, at {RATES[0]} to {RATES[-1]} Hz, are read"
+                )
             signal = file.read(round(max_seconds * file.samplerate), dtype="float32", always_2d=True).T
             rate = int(file.samplerate)
     except (OSError, soundfile.SoundFileError) as error:

@@ -15,7 +15,7 @@ class Source:
 
     label: str
     sprite: Sprite
-    signal: NDArray[np.float32]  # [T] at RATE, RMS 1
+    signal: NDArray[np.float32]  # [T] at RATE; the whole sound, of which this may be a part, has RMS 1
 
 
 def normalised(signal: NDArray[np.float32]) -> NDArray[np.float32]:
