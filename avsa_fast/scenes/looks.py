@@ -1,0 +1,128 @@
+"""What procedural scenes look like: panoramas without a seam, and objects of distinct shapes and textures."""
+
+from collections.abc import Callable
+from colorsys import hsv_to_rgb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avsa_fast.scenes.motion import unit_vectors
+
+Plane = NDArray[np.float64]
+PICTURE = 96  # pixels a side
+
+
+def panorama(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """An ERP picture [height, width, 3]: a pale sky above a darker ground, textured by waves through the sphere."""
+    latitude = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
+    longitude = (0.5 - (np.arange(width) + 0.5) / width) * 2 * np.pi
+    vectors = unit_vectors(np.stack(np.meshgrid(longitude, latitude), axis=-1))  # [H, W, 3]
+
+    sky, ground = _colour(rng.uniform(), 0.2, 0.75), _colour(rng.uniform(), 0.3, 0.4)
+    above = 1 / (1 + np.exp(-8 * vectors[..., 2:] - rng.normal(0, 0.5)))
+    picture = ground + (sky - ground) * above
+    for wavenumber in (3, 4, 6, 9, 13, 19):
+        axis = rng.standard_normal(3)
+        wave = np.sin(vectors @ (axis / np.linalg.norm(axis)) * wavenumber + rng.uniform(0, 2 * np.pi))
+        picture += wave[..., None] * (rng.normal(0, 0.03) + rng.normal(0, 0.015, 3))
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def draw(
+    rng: np.random.Generator,
+    shape: Callable[[Plane, Plane], Plane],
+    texture: Callable[[Plane, Plane, float], Plane],
+    hue: float,
+) -> NDArray[np.uint8]:
+    """A cut-out picture [PICTURE, PICTURE, 4] RGBA of a shape in two tones; tilt, hues and the texture's phase vary."""
+    pixels = (np.arange(PICTURE) + 0.5) / PICTURE * 2 - 1
+    x, y = np.meshgrid(pixels, -pixels)
+    tilt = np.radians(rng.uniform(-15, 15))
+    x, y = 1.1 * (x * np.cos(tilt) - y * np.sin(tilt)), 1.1 * (x * np.sin(tilt) + y * np.cos(tilt))
+
+    hue += rng.normal(0, 0.02)
+    light = _colour(hue, rng.uniform(0.25, 0.4), rng.uniform(0.9, 1.0))
+    deep = _colour(hue + 0.04, rng.uniform(0.85, 1.0), rng.uniform(0.55, 0.7))
+    weight = 1 / (1 + np.exp(-6 * texture(x, y, rng.uniform(0, 2 * np.pi))))
+    colour = deep + (light - deep) * weight[..., None]
+
+    depth = shape(x, y) * PICTURE / 2.2  # in pixels, positive inside
+    colour *= np.clip(depth / 3 - 0.6, 0.15, 1)[..., None]  # a dark rim
+    alpha = np.clip(depth + 0.5, 0, 1)
+    return (np.concatenate([colour, alpha[..., None]], axis=-1) * 255 + 0.5).astype(np.uint8)
+
+
+def _colour(hue: float, saturation: float, value: float) -> Plane:
+    return np.array(hsv_to_rgb(hue % 1, saturation, value))
+
+
+# Shapes: about the distance to the edge, positive inside, of points in [-1, 1]².
+
+
+def disc(x: Plane, y: Plane) -> Plane:
+    return 0.95 - np.hypot(x, y)
+
+
+def square(x: Plane, y: Plane) -> Plane:
+    return 0.78 - np.maximum(np.abs(x), np.abs(y))
+
+
+def triangle(x: Plane, y: Plane) -> Plane:
+    return 0.5 - np.maximum(np.abs(x) * 0.866 + (y + 0.15) * 0.5, -(y + 0.15))
+
+
+def star(x: Plane, y: Plane) -> Plane:
+    sector = np.abs((np.arctan2(x, y) * 5 / (2 * np.pi) + 0.5) % 1 - 0.5)  # 0 at a point, ½ between two
+    return (1 - 1.1 * sector - np.hypot(x, y)) * 0.7
+
+
+def ring(x: Plane, y: Plane) -> Plane:
+    return 0.24 - np.abs(np.hypot(x, y) - 0.7)
+
+
+def cross(x: Plane, y: Plane) -> Plane:
+    longer, shorter = np.maximum(np.abs(x), np.abs(y)), np.minimum(np.abs(x), np.abs(y))
+    return np.minimum(0.92 - longer, 0.27 - shorter)
+
+
+def crescent(x: Plane, y: Plane) -> Plane:
+    return np.minimum(0.95 - np.hypot(x, y), np.hypot(x - 0.45, y) - 0.65)
+
+
+def lozenge(x: Plane, y: Plane) -> Plane:
+    return (0.95 - np.abs(x) - 2 * np.abs(y)) / 5**0.5
+
+
+# Textures: values about [-1, 1], light above 0, of points in [-1, 1]² and a phase.
+
+
+def checker(x: Plane, y: Plane, phase: float) -> Plane:
+    return np.sign(np.sin(5 * x + phase) * np.sin(5 * y + phase))
+
+
+def diagonal(x: Plane, y: Plane, phase: float) -> Plane:
+    return np.sin(7 * (x + y) + phase)
+
+
+def dots(x: Plane, y: Plane, phase: float) -> Plane:
+    return np.sin(8 * x + phase) * np.sin(8 * y) * 2 - 0.7
+
+
+def plain(x: Plane, y: Plane, phase: float) -> Plane:
+    return 0.7 - np.hypot(x, y) + 0.1 * np.sin(phase)
+
+
+def spokes(x: Plane, y: Plane, phase: float) -> Plane:
+    return np.sin(8 * np.arctan2(y, x) + phase)
+
+
+def bands(x: Plane, y: Plane, phase: float) -> Plane:
+    return np.sin(9 * y + phase)
+
+
+def marble(x: Plane, y: Plane, phase: float) -> Plane:
+    return np.sin(4 * x + 3 * np.sin(3 * y + phase) + phase)
+
+
+def columns(x: Plane, y: Plane, phase: float) -> Plane:
+    return np.sin(9 * x + phase)

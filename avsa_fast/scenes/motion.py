@@ -1,0 +1,54 @@
+"""How the sources of a scene move: one in an azimuth quadrant, slowly, never close to one another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+QUADRANT_MARGIN = np.radians(12)  # from a quadrant's borders
+MAX_ELEVATION = np.radians(35)
+MIN_SEPARATION = np.radians(43)  # the half diagonal of a crop of 65°: no crop of one source shows another's centre
+
+
+@dataclass(frozen=True)
+class Track:
+    """A swing about a direction, elliptic in (azimuth, elevation). Every field holds the two, in radians (a second)."""
+
+    centre: NDArray[np.float64]  # [2]
+    swing: NDArray[np.float64]  # [2]
+    rate: NDArray[np.float64]  # [2]
+    phase: NDArray[np.float64]  # [2]
+
+    def at(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Directions at times in seconds: [N] -> [N, 2], radians, azimuth in [-π, π)."""
+        directions: NDArray[np.float64] = self.centre + self.swing * np.sin(self.rate * times[:, None] + self.phase)
+        return directions
+
+
+def unit_vectors(directions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(azimuth, elevation) [..., 2] -> (x, y, z) [..., 3]."""
+    azimuth, elevation = directions[..., 0], directions[..., 1]
+    return np.stack(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=-1
+    )
+
+
+def draw_tracks(rng: np.random.Generator, number: int, seconds: float) -> list[Track]:
+    """Tracks of up to four sources, each in a quadrant of its own, drawn again until they keep MIN_SEPARATION."""
+    times = np.arange(0, seconds, 0.1)
+    while True:
+        quadrants = rng.permutation(4)[:number]
+        tracks = [_draw_track(rng, -np.pi + (quadrant + 0.5) * np.pi / 2) for quadrant in quadrants]
+        vectors = unit_vectors(np.stack([track.at(times) for track in tracks], axis=1))  # [N, S, 3]
+        cosines = vectors @ vectors.transpose(0, 2, 1)  # [N, S, S]
+        cosines[:, np.arange(number), np.arange(number)] = -1
+        if cosines.max() < np.cos(MIN_SEPARATION):
+            return tracks
+
+
+def _draw_track(rng: np.random.Generator, middle: float) -> Track:
+    limits = np.array([np.pi / 4 - QUADRANT_MARGIN, MAX_ELEVATION])
+    swing = np.radians(rng.uniform([4, 2], [14, 8]))
+    speed = np.radians(rng.uniform([3, 1], [14, 5]))  # at its fastest
+    centre = np.array([middle, 0]) + rng.uniform(-1, 1, 2) * (limits - swing)
+    return Track(centre, swing, speed / swing, rng.uniform(0, 2 * np.pi, 2))

@@ -1,0 +1,100 @@
+"""Pictures on a sphere: a cut-out placed on equirectangular (ERP) frames, as a camera at the centre would see it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Sprite:
+    """A cut-out picture on the plane that touches the unit sphere at the picture's centre."""
+
+    texels: NDArray[
+        np.float32
+    ]  # [h + 2, w + 2, 4] RGBA, 0..255, colour multiplied by alpha, a transparent border around
+    half_extent: tuple[float, float]  # half width and half height on the plane: tangents of half the angular sizes
+
+    @property
+    def angular_size(self) -> tuple[float, float]:
+        """Angular width and height in radians."""
+        return 2 * float(np.arctan(self.half_extent[0])), 2 * float(np.arctan(self.half_extent[1]))
+
+
+def make_sprite(picture: NDArray[np.uint8], size: float, frame_height: int) -> Sprite:
+    """A sprite whose visible part spans `size` radians on its longer side, at the frames' resolution: it cannot alias.
+
+    picture [h, w, 4] RGBA, alpha not multiplied in, not all transparent; frame_height the rows of the ERP frames.
+    """
+    rows, columns = (np.flatnonzero(picture[..., 3].any(axis=axis)) for axis in (1, 0))
+    visible = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = visible.shape[:2]
+    scale = np.tan(size / 2) / max(width, height)
+    half_extent = (float(width * scale), float(height * scale))
+    # The pitch of ERP rows on the tangent plane is finest at its centre: π / H.
+    wanted = [int(np.ceil(2 * half * frame_height / np.pi)) for half in half_extent]
+    resized = (min(wanted[0], width), min(wanted[1], height))
+    # Pillow weighs colours by alpha and widens the filter when it shrinks.
+    rgba = np.asarray(Image.fromarray(visible).resize(resized, Image.Resampling.BILINEAR), np.float32)
+    rgba = np.concatenate([rgba[..., :3] * (rgba[..., 3:] / 255), rgba[..., 3:]], axis=-1)
+    return Sprite(np.pad(rgba, ((1, 1), (1, 1), (0, 0))), half_extent)
+
+
+def place(frames: NDArray[np.uint8], sprite: Sprite, directions: NDArray[np.float64]) -> None:
+    """Draws a sprite into ERP frames, in place: the inverse of the gnomonic projection, bilinear.
+
+    frames [N, H, W, 3], W even; directions [N, 2] azimuth and elevation of the sprite's centre in each frame, radians.
+    Only a window around the sprite is computed; it wraps at the seam and spans the whole row near a pole.
+    """
+    height, width = frames.shape[1:3]
+    azimuth, elevation = directions.T
+    rows, columns = _window(sprite, azimuth, elevation, height, width)  # [N, h], [N, w]
+
+    latitude = ((0.5 - (rows + 0.5) / height) * np.pi)[:, :, None].astype(np.float32)
+    longitude = ((0.5 - (columns + 0.5) / width) * 2 * np.pi - azimuth[:, None])[:, None, :].astype(np.float32)
+    tilt = elevation[:, None, None].astype(np.float32)
+    level = np.cos(latitude) * np.cos(longitude)
+    forward = level * np.cos(tilt) + np.sin(latitude) * np.sin(tilt)
+    depth = np.maximum(forward, 1e-3)  # directions behind the plane fall far outside the picture
+    up = (np.sin(latitude) * np.cos(tilt) - level * np.sin(tilt)) / depth
+    left = np.cos(latitude) * np.sin(longitude) / depth
+
+    half_width, half_height = sprite.half_extent
+    tall, wide = sprite.texels.shape[:2]
+    y = (1 - up / half_height) / 2 * (tall - 2) + 0.5
+    x = (1 - left / half_width) / 2 * (wide - 2) + 0.5
+    frame, row, column = np.nonzero((y > 0) & (y < tall - 1) & (x > 0) & (x < wide - 1))
+    colour = _bilinear(sprite.texels, y[frame, row, column], x[frame, row, column])  # [M, 4]
+    pixels = (frame, rows[frame, row], columns[frame, column])
+    frames[pixels] = (frames[pixels] * (1 - colour[:, 3:] / 255) + colour[:, :3] + 0.5).astype(np.uint8)
+
+
+def _window(
+    sprite: Sprite, azimuth: NDArray[np.float64], elevation: NDArray[np.float64], height: int, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows [N, h] and columns [N, w] that hold the sprite in every frame, without repetition within a frame."""
+    radius = np.arctan(np.hypot(*sprite.half_extent))
+    top = np.floor((0.5 - (elevation + radius) / np.pi) * height - 0.5).astype(np.int64)
+    bottom = np.ceil((0.5 - (elevation - radius) / np.pi) * height - 0.5).astype(np.int64)
+    tall = min(int((bottom - top).max()) + 1, height)
+    rows = np.clip(top, 0, height - tall)[:, None] + np.arange(tall)
+
+    polar = np.abs(elevation) + radius >= np.pi / 2
+    reach = np.where(polar, np.pi, np.arcsin(np.minimum(np.sin(radius) / np.cos(elevation), 1)))
+    wide = min(2 * int(np.ceil(reach.max() * width / (2 * np.pi))) + 2, width)
+    middle = np.floor((0.5 - azimuth / (2 * np.pi)) * width - 0.5).astype(np.int64)
+    columns = (middle - wide // 2 + 1)[:, None] + np.arange(wide)
+    return rows, columns % width
+
+
+def _bilinear(texels: NDArray[np.float32], y: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values of a picture [h, w, 4] at array indices y, x [M] inside it: [M, 4]."""
+    row, column = y.astype(np.int64), x.astype(np.int64)
+    down, right = (y - row)[:, None], (x - column)[:, None]
+    width = texels.shape[1]
+    flat = texels.reshape(-1, 4)
+    corner = row * width + column
+    above = flat[corner] * (1 - right) + flat[corner + 1] * right
+    below = flat[corner + width] * (1 - right) + flat[corner + width + 1] * right
+    return above * (1 - down) + below * down

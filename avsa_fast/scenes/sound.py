@@ -1,0 +1,143 @@
+"""Sources, rooms and diffuse noise as first-order ambisonics: channels W, Y, Z, X (ACN, SN3D)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from scipy.signal import fftconvolve, lfilter, resample_poly
+
+from avsa_fast.errors import UserError
+from avsa_fast.scenes.motion import unit_vectors
+from avsa_fast.scenes.write import RATE
+
+DIRECT_SOUND = round(0.001 * RATE)  # samples on either side of a response's first strong peak
+MAX_RESPONSE = 20.0  # seconds
+RATES = range(1_000, 384_001)  # Hz, of files; resampling's filter grows with the rate
+MAX_CHANNELS = 64
+
+
+def encode(signal: NDArray[np.float32], directions: NDArray[np.float64]) -> NDArray[np.float32]:
+    """A plane wave [T] from a direction at every sample [T, 2] -> [4, T]."""
+    x, y, z = unit_vectors(directions).astype(np.float32).T
+    return np.stack([signal, signal * y, signal * z, signal * x])
+
+
+def turn_from_front(foa: NDArray[np.float32], directions: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rotates a scene [4, T] so that its front comes to a direction at every sample [T, 2] -> [4, T]."""
+    axes = _axes(directions).astype(np.float32)  # [T, 3, 3]
+    w, y, z, x = foa
+    x, y, z = np.einsum("tas,at->st", axes, np.stack([x, y, z]))
+    return np.stack([w, y, z, x])
+
+
+def turn_to_front(foa: NDArray[np.float32], direction: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rotates a scene [4, T] so that a direction [2] comes to its front -> [4, T]."""
+    w, y, z, x = foa
+    x, y, z = _axes(direction).astype(np.float32) @ np.stack([x, y, z])
+    return np.stack([w, y, z, x])
+
+
+def _axes(directions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Front, left and up (rows) of a head that looks in each direction: [..., 2] -> [..., 3, 3]."""
+    front = unit_vectors(directions)
+    left = unit_vectors(np.stack([directions[..., 0] + np.pi / 2, np.zeros_like(directions[..., 1])], axis=-1))
+    return np.stack([front, left, np.cross(front, left)], axis=-2)
+
+
+def diffuse_noise(rng: np.random.Generator, samples: int, rms: float) -> NDArray[np.float32]:
+    """A rumbling diffuse field [4, samples] whose W has this RMS, and each of Y, Z, X a third of its energy."""
+    white = rng.standard_normal((4, samples), np.float32)
+    dull = lfilter([1.0], [1.0, -0.97], white, axis=1).astype(np.float32)  # -6 dB an octave above 120 Hz
+    share = np.array([1, 1 / 3, 1 / 3, 1 / 3], np.float32) ** 0.5
+    noise: NDArray[np.float32] = dull * (share[:, None] * np.float32(rms / root_mean_square(dull)))
+    return noise
+
+
+def root_mean_square(signal: NDArray[np.float32]) -> float:
+    """RMS over every sample of every channel."""
+    return float(np.sqrt(np.mean(np.square(signal), dtype=np.float64)))
+
+
+def direction_of_arrival(foa: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The direction [2] of the mean intensity W·(X, Y, Z) of a scene [4, T]."""
+    w, y, z, x = foa.astype(np.float64)
+    x, y, z = (w * x).sum(), (w * y).sum(), (w * z).sum()
+    return np.array([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))])
+
+
+def spatial_validity(foa: NDArray[np.float32]) -> float:
+    """Energy of X, Y and Z over that of W, of a scene [4, T] below 4 kHz."""
+    spectrum = np.abs(np.fft.rfft(foa, axis=1)) ** 2
+    energy = spectrum[:, : spectrum.shape[1] * 4000 * 2 // RATE].sum(axis=1)
+    return float(energy[1:].sum() / energy[0])
+
+
+@dataclass(frozen=True)
+class Room:
+    """A measured room: its response to a source straight ahead."""
+
+    response: NDArray[np.float32]  # [4, N] at RATE, the direct sound first and of energy 1 in W
+
+    def record(self, signal: NDArray[np.float32], directions: NDArray[np.float64]) -> NDArray[np.float32]:
+        """A source [T] that moves [T, 2] -> [4, T]. The room turns with it, so that its direct sound is exact."""
+        wet = fftconvolve(signal[None], self.response, axes=1)[:, : len(signal)].astype(np.float32)
+        return turn_from_front(wet, directions)
+
+
+def read_room(path: Path) -> Room:
+    """A Room from a first-order impulse response, ACN/N3D, of any sample rate.
+
+    Raises UserError where the file is unreadable, has not 4 channels or holds no direct sound with a direction.
+    """
+    signal, rate = read_sound(path, MAX_RESPONSE)
+    if len(signal) != 4:
+        raise UserError(f"--rir {path}: {len(signal)} channels; a first-order response (ACN, N3D) has 4")
+    foa = resample(signal, rate)
+    foa[1:] /= np.float32(3**0.5)  # N3D -> SN3D
+
+    loudness = np.abs(foa[0])
+    first = int(np.argmax(loudness > 0.5 * loudness.max())) if loudness.max() > 0 else 0
+    start = max(0, first - DIRECT_SOUND)
+    direct = foa[:, start : first + DIRECT_SOUND + 1]
+    energy = float(np.square(direct[0]).sum())
+    flow = float(np.linalg.norm((direct[0] * direct[1:]).sum(axis=1)))
+    if flow <= 0.1 * energy:
+        raise UserError(f"--rir {path}: its direct sound has no direction; expected a response in ACN, N3D")
+
+    foa = turn_to_front(foa[:, start:], direction_of_arrival(direct)) / np.float32(energy**0.5)
+    return Room(np.ascontiguousarray(foa[:, : _decayed(foa[0])]))
+
+
+def _decayed(response: NDArray[np.float32]) -> int:
+    """The sample after which less than a millionth (-60 dB) of a response's energy [T] is left."""
+    left = np.cumsum(np.square(response[::-1], dtype=np.float64))[::-1]
+    return int(np.count_nonzero(left > 1e-6 * left[0]))
+
+
+def read_sound(path: Path, max_seconds: float) -> tuple[NDArray[np.float32], int]:
+    """Samples [C, T] of a sound file, at most max_seconds of it, and its rate in Hz.
+
+    Raises UserError where the file is unreadable, empty, or of a sample rate or number of channels that is not read.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.samplerate not in RATES or file.channels > MAX_CHANNELS:
+                raise UserError(
+                    f"{path}: {file.channels} channels at {file.samplerate} Hz; "
+                    f"at most {MAX_CHANNELS}, at {RATES[0]} to {RATES[-1]} Hz, are read"
+                )
+            signal = file.read(round(max_seconds * file.samplerate), dtype="float32", always_2d=True).T
+            rate = int(file.samplerate)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise UserError(f"{path}: not a readable sound: {error}") from error
+    if signal.shape[1] == 0 or not np.isfinite(signal).all():
+        raise UserError(f"{path}: a sound of {signal.shape[1]} samples, or with samples that are not numbers")
+    return signal, rate
+
+
+def resample(signal: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """[..., T] at rate -> [..., T·RATE/rate] at RATE."""
+    divisor = np.gcd(rate, RATE)
+    return resample_poly(signal, RATE // divisor, rate // divisor, axis=-1).astype(np.float32)

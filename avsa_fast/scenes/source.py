@@ -1,0 +1,23 @@
+"""What a scene shows and sounds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avsa_fast.scenes.render import Sprite
+from avsa_fast.scenes.sound import root_mean_square
+
+
+@dataclass(frozen=True)
+class Source:
+    """An object with its sound."""
+
+    label: str
+    sprite: Sprite
+    signal: NDArray[np.float32]  # [T] at RATE; the whole sound, of which this may be a part, has RMS 1
+
+
+def normalised(signal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A signal that is not silent, scaled to RMS 1."""
+    return signal / np.float32(root_mean_square(signal))

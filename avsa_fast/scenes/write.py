@@ -1,0 +1,41 @@
+"""Media files of scenes: H.264 in mp4 and 4-channel FLAC."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from numpy.typing import NDArray
+
+FPS = 16
+RATE = 24_000  # Hz
+GOP = 8  # frames: half a second, a clip's length, so that a random seek decodes little
+
+
+def write_video(path: Path, chunks: Iterable[NDArray[np.uint8]], height: int, width: int) -> None:
+    """RGB frames, in chunks [N, H, W, 3], as H.264 yuv420p, BT.709 limited range and tagged so, FPS frames a second."""
+    options = {"preset": "veryfast", "crf": "20", "bf": "0", "threads": "1"}  # one thread: scenes run in parallel
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.gop_size = GOP
+        context = stream.codec_context
+        context.colorspace = Colorspace.ITU709
+        context.color_range = ColorRange.MPEG
+        context.color_primaries = context.color_trc = 1  # BT.709, in FFmpeg's numbers
+        converter = VideoReformatter()  # one for all frames: setting up a conversion costs more than a small frame
+        for chunk in chunks:
+            for pixels in chunk:
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                planes = converter.reformat(
+                    frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+                )
+                container.mux(stream.encode(planes))
+        container.mux(stream.encode())
+
+
+def write_sound(path: Path, foa: NDArray[np.float32]) -> None:
+    """First-order ambisonics [4, T] in [-1, 1], ACN/SN3D, as 16-bit FLAC at RATE."""
+    soundfile.write(path, foa.T, RATE, subtype="PCM_16", format="FLAC", compression_level=1.0)
