@@ -1,14 +1,56 @@
-# make train | test | test-slow | bench | lint : each makes its own virtual environment, installs, builds and runs.
+# make train | test | test-slow | bench | lint: each makes its own virtual environment, installs, builds and runs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc cmake CMakeLists.txt -type f)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: train test test-slow bench lint emulated sanitized install clean
+.PHONY: train test test-slow bench lint emulated sanitized clean
 
+train: $(VENV)/.installed
+	$(BIN)/python -m avsa_fast.train $(ARGS)
+
+test: $(VENV)/.developer emulated sanitized
+	$(BIN)/python -m pytest $(ARGS)
+	$(SANITIZED) $(BIN)/python -m pytest python_tests/ops -k "not compile and not opcheck and not gradcheck" -q
+
+test-slow: $(VENV)/.developer emulated
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+bench: $(VENV)/.developer
+	mkdir -p build
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json build/benchmark.json -q $(ARGS)
+	$(BIN)/python benchmarks/table.py build/benchmark.json
+
+lint: $(VENV)/.developer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu')
+
+clean:
+	rm -rf $(VENV) build
+
+# The package, editable, so that commands run from this folder find its compiled kernels.
+$(VENV)/.installed: pyproject.toml constraints.txt $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[yolo]'
+	touch $@
+
+$(VENV)/.developer: $(VENV)/.installed
+	$(PIP) --editable '.[yolo,dev]'
+	touch $@
+
+# The CUDA kernels as host code, for the tests; and once more, with the host kernels, under ASan and UBSan.
 emulated: build/emulated/.built
 sanitized: build/sanitized/.built
-build/emulated/.built: $(SOURCES) $(VENV)/.dependencies
-	$(BIN)/cmake -S . -B build/emulated -G Ninja -DAVSA_EMULATE=ON -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=`$(BIN)/python -m pybind11 --cmakedir`
-	$(BIN)/cmake --build build/emulated
+build/emulated/.built: CMAKE_OPTIONS :=
+build/sanitized/.built: CMAKE_OPTIONS := -DAVSA_SANITIZE=ON
+build/%/.built: $(SOURCES) $(VENV)/.developer
+	$(BIN)/cmake -S . -B build/$* -G Ninja -DAVSA_EMULATE=ON $(CMAKE_OPTIONS) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
+	  -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
+	$(BIN)/cmake --build build/$*
 	touch $@
+
+SANITIZED := AVSA_EMULATED=build/sanitized ASAN_OPTIONS=detect_leaks=0 \
+  LD_PRELOAD="$(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)"

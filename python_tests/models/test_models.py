@@ -1,0 +1,68 @@
+"""The networks: shapes, the paper's sizes, and losses that see what they should."""
+
+import torch
+from torchvision.models.video import r2plus1d_18
+
+from avsa_fast.models import AudioEncoder, Embeddings, Model, ModelConfig, VideoEncoder
+
+SMALL = ModelConfig(audio_channels=7, video_width=8, video_blocks=(1, 1, 1, 1), audio_width=8, transformer_ffn=32)
+
+
+def test_video_encoder_is_torchvisions_trunk() -> None:
+    theirs = r2plus1d_18().eval()
+    theirs.fc = torch.nn.Identity()
+    ours = VideoEncoder().eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    clips = torch.randn(1, 3, 8, 32, 32)
+    torch.testing.assert_close(ours(clips), theirs(clips))
+    assert ours.embedding == 512
+
+
+def test_audio_encoder_has_nine_layers_and_512_values() -> None:
+    encoder = AudioEncoder(channels=7)
+    assert sum(isinstance(module, torch.nn.Conv2d) for module in encoder.modules()) == 9
+    assert encoder.eval()(torch.randn(2, 7, 128, 98)).shape == (2, 512)
+
+
+def test_shapes_of_embeddings_and_predictions() -> None:
+    model = Model(SMALL).eval()
+    embeddings = model(torch.randn(2, 4, 3, 8, 16, 16), torch.randn(2, 4, 7, 64, 98))
+    assert embeddings.video.shape == embeddings.audio.shape == (2, 4, 64)
+    assert embeddings.video_projection.shape == embeddings.audio_projection.shape == (2, 4, 128)
+    assert [x.shape for x in model.predictions(embeddings)] == [(2, 4, 128)] * 2
+
+
+def test_predictions_follow_the_crops_through_any_order() -> None:
+    """No positional encoding: permuted crops give permuted predictions."""
+    model = Model(SMALL).eval()
+    embeddings = Embeddings(*(torch.randn(3, 4, n) for n in (64, 64, 128, 128)))
+    order = torch.tensor([2, 0, 3, 1])
+    permuted = Embeddings(*(x[:, order] for x in embeddings))
+    for before, after in zip(model.predictions(embeddings), model.predictions(permuted), strict=True):
+        torch.testing.assert_close(before[:, order], after, rtol=1e-4, atol=1e-5)
+
+
+def test_avc_loss_is_smallest_where_pairs_match() -> None:
+    model = Model(SMALL)
+    projection = torch.eye(8, 128)[:, None]
+    matched = Embeddings(torch.zeros(8, 1, 64), torch.zeros(8, 1, 64), projection, projection)
+    mixed = matched._replace(audio_projection=projection.roll(1, 0))
+    assert model.avc_loss(matched, 0.07) < 1e-3
+    assert model.avc_loss(mixed, 0.07) > 10
+
+
+def test_both_losses_reach_every_weight() -> None:
+    model = Model(SMALL)
+    embeddings = model(torch.randn(2, 4, 3, 8, 16, 16), torch.randn(2, 4, 7, 64, 98))
+    model.avsa_loss(embeddings, 0.07).backward()
+    untouched = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    # Key biases add the same to every logit of a softmax: their gradient is zero, but for rounding.
+    assert [name for name in untouched if "in_proj_bias" not in name] == []
+
+
+def test_avc_leaves_the_transformers_alone() -> None:
+    model = Model(SMALL)
+    embeddings = model(torch.randn(4, 1, 3, 8, 16, 16), torch.randn(4, 1, 7, 64, 98))
+    model.avc_loss(embeddings, 0.07).backward()
+    touched = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
+    assert touched == {"video_encoder", "audio_encoder", "video_head", "audio_head"}

@@ -1,0 +1,51 @@
+"""Matching accuracies: right for embeddings whose answer is known."""
+
+import pytest
+import torch
+
+from avsa_fast.models import Embeddings, Model, ModelConfig
+from avsa_fast.train.matching import avc_matches, avsa_matches, figure
+
+
+def embeddings(video: torch.Tensor, audio: torch.Tensor) -> Embeddings:
+    return Embeddings(video, audio, video, audio)
+
+
+def test_avc_matches_pairs_by_cosine() -> None:
+    video = torch.randn(16, 1, 32)
+    assert avc_matches(embeddings(video, 3 * video + 0.01 * torch.randn_like(video))).all()
+    assert not avc_matches(embeddings(video, video.roll(1, 0))).any()
+
+
+def test_equal_embeddings_match_nothing() -> None:
+    same = torch.ones(16, 1, 32)
+    assert avc_matches(embeddings(same, same)).sum() == 0
+
+
+def test_random_embeddings_match_by_chance() -> None:
+    torch.manual_seed(0)
+    hits = torch.cat([avc_matches(embeddings(torch.randn(16, 1, 32), torch.randn(16, 1, 32))) for _ in range(200)])
+    assert figure(hits, 16)["value"] == pytest.approx(1 / 16, abs=0.02)
+
+
+class Echo(Model):
+    """Predicts each modality as the other one's projection."""
+
+    def __init__(self) -> None:
+        super().__init__(ModelConfig(video_width=8, video_blocks=(1, 1, 1, 1), audio_width=8, transformer_ffn=16))
+
+    def predictions(self, embeddings: Embeddings) -> tuple[torch.Tensor, torch.Tensor]:
+        return embeddings.audio_projection, embeddings.video_projection
+
+
+def test_avsa_matches_crops_within_their_sample() -> None:
+    crops = torch.randn(5, 4, 32)
+    assert avsa_matches(Echo(), embeddings(crops, crops)).shape == (5, 4)
+    assert avsa_matches(Echo(), embeddings(crops, crops)).all()
+    swapped = crops[:, [1, 0, 2, 3]]
+    assert avsa_matches(Echo(), embeddings(crops, swapped)).float().mean() == 0.5
+
+
+def test_figure_counts_choices() -> None:
+    hits = torch.tensor([True, False, False, True])
+    assert figure(hits, 4) == {"value": 0.5, "chance": 0.25, "n": 4}
