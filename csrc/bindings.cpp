@@ -7,6 +7,7 @@
 
 #include "ambisonics/ambisonics.h"
 #include "core/clones.h"
+#include "info_nce/info_nce.h"
 
 namespace {
 
@@ -43,14 +44,54 @@ Encode encode(int dtype, Address signal, Address directions, Address out, Size B
 
 Rotate rotate(int dtype, Address signals, Address directions, Address roll, Address flip, Address out, Size B, Size K,
               Size T) {
-  return {Dtype(dtype),          at<const void>(signals), at<const void>(directions), at<const void>(roll),
-          at<const bool>(flip), at(out),                 B,                          K,
+  return {Dtype(dtype),
+          at<const void>(signals),
+          at<const void>(directions),
+          at<const void>(roll),
+          at<const bool>(flip),
+          at(out),
+          B,
+          K,
           T};
 }
 
 Beamform beamform(int dtype, Address signals, Address directions, double gain_0, double gain_1, Address out, Size B,
                   Size K, Size T) {
   return {Dtype(dtype), at<const void>(signals), at<const void>(directions), gain_0, gain_1, at(out), B, K, T};
+}
+
+InfoNceForward info_nce_forward(int dtype, Address query, Address key, Address temperature, Address units,
+                                Address statistics, Address loss, Size N, Size D, Size K, bool symmetric) {
+  return {Dtype(dtype),
+          at<const void>(query),
+          at<const void>(key),
+          at<const double>(temperature),
+          at(units),
+          at<double>(statistics),
+          at(loss),
+          N,
+          D,
+          K,
+          symmetric};
+}
+
+InfoNceBackward info_nce_backward(int dtype, Address grad, Address temperature, Address units, Address statistics,
+                                  Address sums, Address slopes, Address query_grad, Address key_grad,
+                                  Address temperature_grad, Size N, Size D, Size K, bool symmetric) {
+  return {Dtype(dtype),
+          at<const void>(grad),
+          at<const double>(temperature),
+          at<const void>(units),
+          at<const double>(statistics),
+          at(sums),
+          at<double>(slopes),
+          at(query_grad),
+          at(key_grad),
+          at<double>(temperature_grad),
+          N,
+          D,
+          K,
+          symmetric};
 }
 
 py::dict build() {
@@ -82,4 +123,6 @@ AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   bind(m, "encode", encode, encode_cpu, AVSA_DEVICE(encode_cuda));
   bind(m, "rotate", rotate, rotate_cpu, AVSA_DEVICE(rotate_cuda));
   bind(m, "beamform", beamform, beamform_cpu, AVSA_DEVICE(beamform_cuda));
+  bind(m, "info_nce_forward", info_nce_forward, info_nce_forward_cpu, AVSA_DEVICE(info_nce_forward_cuda));
+  bind(m, "info_nce_backward", info_nce_backward, info_nce_backward_cpu, AVSA_DEVICE(info_nce_backward_cuda));
 }

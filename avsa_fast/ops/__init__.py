@@ -6,6 +6,7 @@ Each has a twin of the same signature in avsa_fast.reference. Angles are radians
 from ._kernel import extension
 from .beamform import beamform
 from .encode import encode
+from .info_nce import info_nce
 from .rotate import rotate
 
-__all__ = ["beamform", "encode", "extension", "rotate"]
+__all__ = ["beamform", "encode", "extension", "info_nce", "rotate"]
