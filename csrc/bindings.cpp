@@ -7,6 +7,7 @@
 
 #include "ambisonics/ambisonics.h"
 #include "core/clones.h"
+#include "features/features.h"
 
 namespace {
 
@@ -43,14 +44,40 @@ Encode encode(int dtype, Address signal, Address directions, Address out, Size B
 
 Rotate rotate(int dtype, Address signals, Address directions, Address roll, Address flip, Address out, Size B, Size K,
               Size T) {
-  return {Dtype(dtype),          at<const void>(signals), at<const void>(directions), at<const void>(roll),
-          at<const bool>(flip), at(out),                 B,                          K,
+  return {Dtype(dtype),
+          at<const void>(signals),
+          at<const void>(directions),
+          at<const void>(roll),
+          at<const bool>(flip),
+          at(out),
+          B,
+          K,
           T};
 }
 
 Beamform beamform(int dtype, Address signals, Address directions, double gain_0, double gain_1, Address out, Size B,
                   Size K, Size T) {
   return {Dtype(dtype), at<const void>(signals), at<const void>(directions), gain_0, gain_1, at(out), B, K, T};
+}
+
+SpatialFeatures spatial_features(int dtype, Address spectrum, Address matrix, Address bank, Address first, int spatial,
+                                 double gain, double w, double xyz, double norm, Address out, Size B, Size C, Size K,
+                                 Size M, Size F, Size J, Size N) {
+  return {Dtype(dtype),
+          at<const void>(spectrum),
+          at<const void>(matrix),
+          at<const void>(bank),
+          at<const Size>(first),
+          Spatial(spatial),
+          {gain, w, xyz, norm},
+          at(out),
+          B,
+          C,
+          K,
+          M,
+          F,
+          J,
+          N};
 }
 
 py::dict build() {
@@ -82,4 +109,5 @@ AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   bind(m, "encode", encode, encode_cpu, AVSA_DEVICE(encode_cuda));
   bind(m, "rotate", rotate, rotate_cpu, AVSA_DEVICE(rotate_cuda));
   bind(m, "beamform", beamform, beamform_cpu, AVSA_DEVICE(beamform_cuda));
+  bind(m, "spatial_features", spatial_features, spatial_features_cpu, AVSA_DEVICE(spatial_features_cuda));
 }

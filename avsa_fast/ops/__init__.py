@@ -7,5 +7,6 @@ from ._kernel import extension
 from .beamform import beamform
 from .encode import encode
 from .rotate import rotate
+from .spatial_features import spatial_features
 
-__all__ = ["beamform", "encode", "extension", "rotate"]
+__all__ = ["beamform", "encode", "extension", "rotate", "spatial_features"]

@@ -4,5 +4,6 @@ Same names, same signatures; arguments are not checked here.
 """
 
 from .ambisonics import beamform, encode, rotate
+from .spatial_features import spatial_features
 
-__all__ = ["beamform", "encode", "rotate"]
+__all__ = ["beamform", "encode", "rotate", "spatial_features"]
