@@ -7,6 +7,7 @@
 
 #include "ambisonics/ambisonics.h"
 #include "core/clones.h"
+#include "features/features.h"
 #include "info_nce/info_nce.h"
 
 namespace {
@@ -94,6 +95,26 @@ InfoNceBackward info_nce_backward(int dtype, Address grad, Address temperature, 
           symmetric};
 }
 
+SpatialFeatures spatial_features(int dtype, Address spectrum, Address matrix, Address bank, Address first, int spatial,
+                                 double gain, double w, double xyz, double norm, Address out, Size B, Size C, Size K,
+                                 Size M, Size F, Size J, Size N) {
+  return {Dtype(dtype),
+          at<const void>(spectrum),
+          at<const void>(matrix),
+          at<const void>(bank),
+          at<const Size>(first),
+          Spatial(spatial),
+          {gain, w, xyz, norm},
+          at(out),
+          B,
+          C,
+          K,
+          M,
+          F,
+          J,
+          N};
+}
+
 py::dict build() {
   py::dict facts;
 #if defined(AVSA_CUDA_RUNTIME)
@@ -125,4 +146,5 @@ AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   bind(m, "beamform", beamform, beamform_cpu, AVSA_DEVICE(beamform_cuda));
   bind(m, "info_nce_forward", info_nce_forward, info_nce_forward_cpu, AVSA_DEVICE(info_nce_forward_cuda));
   bind(m, "info_nce_backward", info_nce_backward, info_nce_backward_cpu, AVSA_DEVICE(info_nce_backward_cuda));
+  bind(m, "spatial_features", spatial_features, spatial_features_cpu, AVSA_DEVICE(spatial_features_cuda));
 }

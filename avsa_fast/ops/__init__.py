@@ -8,5 +8,6 @@ from .beamform import beamform
 from .encode import encode
 from .info_nce import info_nce
 from .rotate import rotate
+from .spatial_features import spatial_features
 
-__all__ = ["beamform", "encode", "extension", "info_nce", "rotate"]
+__all__ = ["beamform", "encode", "extension", "info_nce", "rotate", "spatial_features"]

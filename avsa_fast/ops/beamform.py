@@ -19,8 +19,8 @@ def beamform(signals: Tensor, directions: Tensor, pattern: str | Sequence[float]
     """Listens towards each direction with a first-order beam: sum over n of a_n, over m of Y_nm(direction) s_nm.
 
     signals: [..., 4, T] float32 or float64 (ACN, SN3D: W, Y, Z, X). directions: [..., K, 2] like signals, (azimuth,
-    elevation) in radians. pattern: "cardioid", "hypercardioid", "supercardioid", "max_re", "in_phase", or the 2 gains of
-    orders 0 and 1. Returns [..., K, T]. Differentiable in signals and directions.
+    elevation) in radians. pattern: "cardioid", "hypercardioid", "supercardioid", "max_re", "in_phase", or the 2 gains
+    of orders 0 and 1. Returns [..., K, T]. Differentiable in signals and directions.
     Raises TypeError for another dtype; ValueError for an unknown pattern, shapes that do not fit or, on the CPU, an
     angle that is not finite (on CUDA it gives NaN).
     """

@@ -21,8 +21,8 @@ def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, f
     elevation) in radians. roll: None or [..., K] like directions, radians, clockwise as seen from behind. flip: None or
     bool [..., K]: the turned scene mirrored left-right (Y negated). Returns [..., K, 4, T], where a plane wave from the
     direction has only W and X. Differentiable in signals, directions and roll.
-    Raises TypeError for another dtype; ValueError for shapes that do not fit or, on the CPU, an angle that is not finite
-    (on CUDA it gives NaN).
+    Raises TypeError for another dtype; ValueError for shapes that do not fit or, on the CPU, an angle that is not
+    finite (on CUDA it gives NaN).
     """
     check_scene(signals, directions)
     check_pose(roll, flip, directions)

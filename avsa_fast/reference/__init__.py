@@ -6,4 +6,4 @@ Same names, same signatures; arguments are not checked here.
 from .ambisonics import beamform, encode, rotate
 from .info_nce import info_nce
 
-__all__ = ["beamform", "encode", "info_nce", "rotate"]
+__all__ = ["beamform", "encode", "info_nce", "rotate", "spatial_features"]

@@ -69,7 +69,7 @@ def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
 
 
 def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
-    """Scenes turned so that each direction is in front: signals [..., 4, T], directions [..., K, 2] -> [..., K, 4, T]."""
+    """Scenes turned to each direction: signals [..., 4, T], directions [..., K, 2] -> [..., K, 4, T]."""
     return rotation_to_front(directions, roll, flip) @ signals.unsqueeze(-3)
 
 

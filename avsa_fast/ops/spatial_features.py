@@ -1,0 +1,215 @@
+"""Log-mel and spatial features of a scene turned, folded to stereo or beamformed towards directions."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from avsa_fast.reference.spatial_features import VARIANTS, band_features, mel_bank
+
+from . import _check
+from ._ambisonics import FLOATS, check_directions, check_pose
+from ._autograd import gradients
+from ._kernel import DTYPES, run
+from ._library import register
+from .beamform import beamform
+from .rotate import rotate
+
+# Views by name: the channels that a scene may have, and the spatial features that fit.
+VIEWS: dict[str, tuple[tuple[int, ...], str | None]] = {
+    "rotate": ((4,), "iv"),
+    "stereo": ((4, 2), "icf"),
+    "beamform": ((4,), None),
+    "mono": ((4, 1), None),
+}
+SPATIAL = {None: 0, "iv": 1, "icf": 2}  # the numbers of csrc/features/features.h
+
+
+def spatial_features(
+    signals: Tensor,
+    directions: Tensor | None = None,
+    *,
+    view: str = "rotate",
+    spatial: str | None = "iv",
+    variant: str = "wang2022",
+    pattern: str | Sequence[float] = "cardioid",
+    roll: Tensor | None = None,
+    flip: Tensor | None = None,
+    sample_rate: int = 24000,
+    n_fft: int = 512,
+    hop_length: int = 240,
+    n_mels: int = 64,
+) -> Tensor:
+    """Log-mel and spatial features of K views of a first-order scene, or of the scene as it is.
+
+    signals: [..., C, T] float32 or float64. directions: [..., K, 2] like signals, (azimuth, elevation) in radians; None
+    for the scene as it is. Returns [..., K, channels, n_mels, n_frames], without K where there are no directions, of
+    n_frames = 1 + (T - n_fft) // hop_length frames without padding. view makes the mel channels, spatial those after:
+
+    - "rotate": W, Y, Z, X turned to the direction as by `rotate` (4); spatial "iv" adds the intensity vector's X, Y,
+      Z (3)
+    - "stereo": L, R = (W ± Y) / 2 after that turn, or given L, R without directions (2); spatial "icf" adds the level
+      difference, and cosine and sine of the phase difference of L against R (3)
+    - "beamform": a beam of the `pattern` towards the direction (1); wants spatial=None
+    - "mono": W of a scene, or one channel (1); wants spatial=None
+
+    spatial=None gives mel channels alone, and so fits every view. variant: "wang2022", "dcase2021", "dcase2022" or
+    "unit", the intensity vector's normalisation. roll (radians, like directions) and flip (bool), None or [..., K], are
+    those of `rotate`; they change neither a beam nor W. sample_rate in Hz; n_fft (even), hop_length in samples; n_mels
+    bands from 0 to sample_rate / 2. A log-mel is the natural logarithm of the power in Slaney's mel bands, at least 1e-10. Features of NaN are NaN.
+    Differentiable in signals, directions and roll.
+    Raises TypeError for another dtype; ValueError for an unknown or unfitting choice, shapes that do not fit, bands too
+    narrow to hold a bin or, on the CPU, an angle that is not finite (on CUDA the view's features are not defined then).
+    Method: Wang et al. 2022, "Self-supervised Learning of Audio Representations from Audio-Visual Data using Spatial
+    Alignment"; variants from the DCASE challenges' baselines.
+    """
+    _check_choices(view, spatial, variant, sample_rate, n_fft, hop_length, n_mels)
+    _check_signals(signals, directions, view, n_fft)
+    if directions is not None:
+        check_directions("signals", signals, directions)
+        check_pose(roll, flip, directions)
+    elif roll is not None or flip is not None:
+        raise ValueError("roll and flip need directions: directions of 0 turn nothing else")
+    elif view == "beamform":
+        raise ValueError('view "beamform" needs directions')
+    if view == "mono":
+        signals = signals[..., :1, :]
+    matrix = _view_matrix(signals, directions, view, pattern, roll, flip)
+    window, bank, first = _analysis(sample_rate, n_fft, n_mels, signals.dtype, signals.device)
+    spectrum = torch.view_as_real(torch.fft.rfft(signals.unfold(-1, n_fft, hop_length) * window))
+    features = torch.ops.avsa_fast.spatial_features.default(spectrum, matrix, bank, first, spatial, variant)
+    return features.squeeze(-4) if directions is None else features
+
+
+def _check_choices(
+    view: str, spatial: str | None, variant: str, sample_rate: int, n_fft: int, hop_length: int, n_mels: int
+) -> None:
+    """Raises ValueError for a choice that is unknown or does not fit the others."""
+    if view not in VIEWS:
+        raise ValueError(f"view must be one of {', '.join(VIEWS)}, not {view!r}")
+    fitting = VIEWS[view][1]
+    if spatial is not None and spatial != fitting:
+        allowed = "None" if fitting is None else f'"{fitting}" or None'
+        raise ValueError(f'spatial must be {allowed} for view "{view}", not {spatial!r}')
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, not {variant!r}")
+    numbers = {"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels}
+    for name, number in numbers.items():
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name} must be a positive integer, not {number!r}")
+    if n_fft % 2:
+        raise ValueError(f"n_fft must be even, not {n_fft}")
+
+
+def _check_signals(signals: Tensor, directions: Tensor | None, view: str, n_fft: int) -> None:
+    """Raises unless signals are [..., C, T] with channels for the view and samples for a frame."""
+    _check.dtype("signals", signals, FLOATS)
+    _check.shape("signals", signals, "[..., C, T]", signals.ndim >= 2)
+    channels = VIEWS[view][0]
+    if signals.shape[-2] not in channels:
+        wanted = " or ".join(map(str, channels))
+        raise ValueError(f'signals must have {wanted} channels for view "{view}", not {signals.shape[-2]}')
+    if signals.shape[-2] == 2 and directions is not None:
+        raise ValueError("directions need signals with the 4 channels W, Y, Z, X: L, R cannot be turned")
+    if signals.shape[-1] < n_fft:
+        raise ValueError(f"signals must hold at least one frame of n_fft = {n_fft} samples, not {signals.shape[-1]}")
+
+
+def _view_matrix(
+    signals: Tensor,
+    directions: Tensor | None,
+    view: str,
+    pattern: str | Sequence[float],
+    roll: Tensor | None,
+    flip: Tensor | None,
+) -> Tensor:
+    """What mixes the scene's C channels into each view's M: [..., K, M, C], K = 1 without directions."""
+    *leading, C, _ = signals.shape
+    if C == 2:
+        return torch.eye(2, dtype=signals.dtype, device=signals.device).expand(*leading, 1, 2, 2)
+    # Views are linear: the matrix of a view is what it makes of unit signals, one in each channel.
+    unit = torch.eye(4, dtype=signals.dtype, device=signals.device).expand(*leading, 4, 4)
+    if view == "beamform":
+        assert directions is not None
+        return beamform(unit, directions, pattern).unsqueeze(-2)
+    turned = unit.unsqueeze(-3) if directions is None else rotate(unit, directions, roll=roll, flip=flip)
+    if view == "stereo":
+        w, y = turned[..., 0, :], turned[..., 1, :]
+        return torch.stack([(w + y) / 2, (w - y) / 2], dim=-2)
+    return turned[..., :1, :1] if view == "mono" else turned
+
+
+class Analysis(NamedTuple):
+    """What turns samples into bands, on one device."""
+
+    window: Tensor  # [n_fft]
+    bank: Tensor  # [n_fft / 2 + 1, n_mels]
+    first: Tensor  # [n_mels + 2] int64: the first bin whose highest band is n or above
+
+
+# Known when torch.compile traces: torchaudio's bank branches on values, which tracing cannot follow.
+@torch.compiler.assume_constant_result
+def _analysis(sample_rate: int, n_fft: int, n_mels: int, dtype: torch.dtype, device: torch.device) -> Analysis:
+    return _cached_analysis(sample_rate, n_fft, n_mels, dtype, device)
+
+
+@lru_cache(maxsize=16)
+def _cached_analysis(sample_rate: int, n_fft: int, n_mels: int, dtype: torch.dtype, device: torch.device) -> Analysis:
+    """Raises ValueError where a band is so narrow that it holds no bin."""
+    bank = mel_bank(sample_rate, n_fft, n_mels)
+    if not bank.any(dim=0).all():
+        raise ValueError(
+            f"n_mels = {n_mels} leaves bands without a bin of n_fft = {n_fft}: lower n_mels or raise n_fft"
+        )
+    bands = torch.arange(n_mels)
+    highest = torch.where(bank > 0, bands, 0).amax(dim=1).cummax(dim=0).values
+    first = torch.searchsorted(highest, torch.arange(n_mels + 2))
+    window = torch.hann_window(n_fft, dtype=dtype, device=device)
+    return Analysis(window, bank.to(device, dtype), first.to(device))
+
+
+def _spatial_features(
+    spectrum: Tensor, matrix: Tensor, bank: Tensor, first: Tensor, spatial: str | None, variant: str
+) -> Tensor:
+    spectrum, matrix = spectrum.contiguous(), matrix.contiguous()
+    *leading, C, F, J, _ = spectrum.shape
+    K, M = matrix.shape[-3:-1]
+    out = _shape(spectrum, matrix, bank, first, spatial, variant)
+    run(
+        "spatial_features", spectrum.device, DTYPES[spectrum.dtype], spectrum.data_ptr(), matrix.data_ptr(),
+        bank.data_ptr(), first.data_ptr(), SPATIAL[spatial], *VARIANTS[variant], out.data_ptr(),
+        prod(leading), C, K, M, F, J, bank.shape[1],
+    )  # fmt: skip
+    return out
+
+
+def _shape(spectrum: Tensor, matrix: Tensor, bank: Tensor, first: Tensor, spatial: str | None, variant: str) -> Tensor:
+    *views, M, _ = matrix.shape
+    channels = M + (0 if spatial is None else 3)
+    return spectrum.new_empty(*views, channels, bank.shape[1], spectrum.shape[-3])
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    spectrum, matrix, bank, _, ctx.spatial, ctx.variant = inputs
+    ctx.save_for_backward(spectrum, matrix, bank)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    spectrum, matrix, bank = ctx.saved_tensors
+
+    def features(spectrum: Tensor, matrix: Tensor) -> Tensor:
+        scene = torch.view_as_complex(spectrum)  # [..., C, F, J]
+        views = torch.einsum("...kmc,...cfj->...kmfj", matrix.to(scene.dtype), scene)
+        return band_features(views, bank, ctx.spatial, ctx.variant)
+
+    to_spectrum, to_matrix = gradients(features, [spectrum, matrix], ctx.needs_input_grad[:2], grad)
+    return to_spectrum, to_matrix, None, None, None, None
+
+
+register(
+    "spatial_features(Tensor spectrum, Tensor matrix, Tensor bank, Tensor first, str? spatial, str variant) -> Tensor",
+    _spatial_features, _shape, _save, _backward,
+)  # fmt: skip
