@@ -91,6 +91,6 @@ def require_ambisonic(row: dict[str, Any]) -> None:
     """Refuses a row of the index whose sound has no direction: spatial training (AVSA) needs one. Raises UserError."""
     if not row["channel_map"]:
         raise UserError(
-            f"{row['name']}: {row['channels']}-channel sound has no direction in it, which AVSA needs; "
-            "first-order ambisonic sound (4 channels) has"
+            f"{row['name']}: {row['channels']}-channel sound has no direction in it, which AVSA needs, as does every "
+            "--audio but mono; first-order ambisonic sound (4 channels) has, and --stages avc --audio mono does without"
         )

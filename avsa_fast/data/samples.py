@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from avsa_fast.errors import UserError
 
-from .channels import read_ambisonic
+from .channels import read_ambisonic, require_ambisonic
 from .clips import Clip, read_index
 from .directions import Detections, avc_direction, avsa_directions
 from .tables import DETECTIONS, read_table
@@ -87,11 +87,18 @@ class Source:
 class Collection:
     """A prepared dataset's usable clips: training and held-out sources, and the objects detected in them.
 
+    spatial: only clips whose sound has a direction are usable; `without_direction` counts the others.
     Raises UserError where the dataset is not prepared or has no clip to train on.
     """
 
-    def __init__(self, data: Path, crops: CropChoice) -> None:
+    def __init__(self, data: Path, crops: CropChoice, *, spatial: bool = True) -> None:
         rows = read_index(data)
+        directed = [(clip, row) for clip, row in rows if row["channel_map"]]
+        self.without_direction = len(rows) - len(directed)
+        if spatial:
+            if not directed:
+                require_ambisonic(rows[0][1])
+            rows = directed
         self.train = [_source(clip, row) for clip, row in rows if row["split"] == "train"]
         self.held_out = [_source(clip, row) for clip, row in rows if row["split"] != "train"]
         if not self.train:
@@ -99,7 +106,6 @@ class Collection:
         if len(rows) == 1:
             (clip, row), cut = rows[0], rows[0][1]["seconds"] * (1 - HELD_OUT_TIME)
             self.train, self.held_out = [_source(clip, row, end=cut)], [_source(clip, row, begin=cut)]
-        self.without_direction = [row for _, row in rows if not row["channel_map"]]
         self.detections = Detections(read_table(data / "detections.parquet", DETECTIONS) if crops == "yolo" else [])
 
 

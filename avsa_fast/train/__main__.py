@@ -8,7 +8,6 @@ from typing import Any, Literal
 import torch
 
 import avsa_fast
-from avsa_fast.data.channels import require_ambisonic
 from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError, run_command
@@ -55,6 +54,8 @@ def main(
         stages: "avc" ends after the first stage, for sound without direction too. Default: both.
     """
     where = _device(device)
+    if workers < 0:
+        raise UserError(f"--workers {workers} must be at least 0")
     chosen = {
         "seed": seed, "steps": steps, "batch": batch, "precision": precision, "audio": audio, "crops": crops,
         "stages": stages, "preset": preset, "data": None if data is None else str(data.resolve()),
@@ -66,10 +67,7 @@ def main(
         run, config = _started(out, chosen, where)
     folder = Path(config.data)
     prepare_folder(folder, **({"detector": None} if config.samples.crops == "random" else {}))
-    collection = Collection(folder, config.samples.crops)
-    if config.stages == "both" or config.views.audio != "mono":
-        for row in collection.without_direction[:1]:
-            require_ambisonic(row)
+    collection = Collection(folder, config.samples.crops, spatial=config.spatial)
     trainer = Trainer(config, collection, run, where, workers)
     run.mkdir(parents=True, exist_ok=True)
     save_config(config, run / "config.yaml")
@@ -143,10 +141,17 @@ def _banner(trainer: Trainer) -> str:
     return (
         f"avsa_fast {build['version']}, torch {torch.__version__}; kernels: {kernels}; device: {trainer.device}, "
         f"{config.precision}\n"
-        f"data: {config.data}: {len(collection.train)} clips to train on, {len(collection.held_out)} held out\n"
+        f"data: {config.data}: {len(collection.train)} clips to train on, {len(collection.held_out)} held out"
+        f"{_left_out(config, collection)}\n"
         f"preset {config.preset}: {parameters / 1e6:.1f} M parameters, crops {config.views.crop_size}² "
         f"({config.samples.crops}), sound {config.views.audio}, seed {config.seed}; {steps}"
     )
+
+
+def _left_out(config: Config, collection: Collection) -> str:
+    if not (config.spatial and collection.without_direction):
+        return ""
+    return f", {collection.without_direction} left out, since their sound has no direction in it"
 
 
 if __name__ == "__main__":

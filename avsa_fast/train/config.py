@@ -39,6 +39,11 @@ class Config:
     checkpoint_every: int = 200  # steps
     held_out_samples: int = 256  # at most, for the final figures
 
+    @property
+    def spatial(self) -> bool:
+        """Whether the run needs sound with direction in it."""
+        return self.stages == "both" or self.views.audio != "mono"
+
     def clips_a_step(self, stage: Stage) -> int:
         """Clips in a batch of a stage."""
         return self.batch if stage == "avc" else self.batch // 4

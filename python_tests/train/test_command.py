@@ -1,0 +1,83 @@
+"""python -m avsa_fast.train as a user meets it: a whole run, and one clear line for each mistake."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+import yaml
+
+from avsa_fast.errors import UserError
+from avsa_fast.train.__main__ import main
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "avsa_fast.train", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_run_from_the_command_line(scenes: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = command("--data", scenes, "--preset", "tiny", "--steps", 4, "--batch", 8, "--out", run)
+    assert done.returncode == 0, done.stderr
+    assert "8 clips to train on, 2 held out" in done.stdout
+    assert "AVC MATCHING" in done.stdout
+    assert "chance 25.0%" in done.stdout
+    assert set(json.loads((run / "metrics.json").read_text())) == {"avc_matching", "avsa_matching"}
+    assert "AVSA step 4/4" in done.stderr
+
+
+def test_a_mistake_is_one_line_and_code_2(tmp_path: Path) -> None:
+    failed = command("--data", tmp_path / "nowhere", "--out", tmp_path / "run")
+    assert failed.returncode == 2
+    assert failed.stderr.strip().splitlines() == [f"train: {tmp_path / 'nowhere'}: no such folder"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"steps": 0}, "--steps must be at least 1"),
+        ({"batch": 3}, "--batch at least 4"),
+        ({"device": "cuda:99"}, "--device cuda:99"),
+        ({"device": "toaster"}, "--device toaster"),
+        ({"resume": True}, "--resume needs --out"),
+        ({"workers": -1}, "--workers"),
+    ],
+)
+def test_options_that_make_no_sense(scenes: Path, tmp_path: Path, options: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        main(**({"data": scenes, "out": None if "resume" in options else tmp_path / "run"} | options))  # type: ignore[arg-type]
+
+
+def test_a_run_is_not_overwritten_nor_changed(scenes: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    main(data=scenes, out=run, preset="tiny", steps=2, batch=4, workers=0)
+    with pytest.raises(UserError, match="holds a run already"):
+        main(data=scenes, out=run)
+    with pytest.raises(UserError, match="--batch 8 differs"):
+        main(out=run, resume=True, batch=8)
+    main(out=run, resume=True, workers=0)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(config | {"learning_rat": 1}))
+    with pytest.raises(UserError, match="learning_rat"):
+        main(out=run, resume=True)
+
+
+def test_mono_sound_trains_avc_alone(scenes: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "audio").mkdir(parents=True)
+    shutil.copytree(scenes / "video", data / "video")
+    for sound in (scenes / "audio").iterdir():
+        samples, rate = soundfile.read(sound)
+        soundfile.write(data / "audio" / sound.name, samples[:, 0], rate)
+    shutil.copy(scenes / "detections.parquet", data)
+    with pytest.raises(UserError, match=r"1-channel sound has no direction.*--stages avc --audio mono"):
+        main(data=data, out=tmp_path / "run", preset="tiny", steps=2, batch=4, workers=0)
+    main(
+        data=data, out=tmp_path / "run", preset="tiny", steps=2, batch=4, workers=0, stages="avc", audio="mono"
+    )  # fmt: skip
+    assert set(json.loads((tmp_path / "run" / "metrics.json").read_text())) == {"avc_matching"}

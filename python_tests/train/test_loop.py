@@ -1,0 +1,128 @@
+"""Whole runs of the training loop, at sizes that take seconds."""
+
+import json
+import math
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from avsa_fast.data.samples import Collection
+from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
+from avsa_fast.errors import UserError
+from avsa_fast.train.config import Config, load_config, save_config
+from avsa_fast.train.log import Log
+from avsa_fast.train.loop import Trainer
+
+
+def run(config: Config, folder: Path, *, resume: bool = False, workers: int = 0) -> dict[str, dict[str, float]]:
+    folder.mkdir(exist_ok=True)
+    save_config(config, folder / "config.yaml")
+    collection = Collection(Path(config.data), config.samples.crops)
+    return Trainer(config, collection, folder, torch.device("cpu"), workers).train(resume)
+
+
+def lines(folder: Path) -> list[dict[str, float | str]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
+    figures = run(small, tmp_path / "run", workers=1)
+    folder = tmp_path / "run"
+    assert [line["step"] for line in lines(folder)] == [1, 2, 3, 4, 5, 6]
+    assert [line["stage"] for line in lines(folder)] == ["avc"] * 3 + ["avsa"] * 3
+    assert set(lines(folder)[0]) == {"step", "stage", "loss", "lr", "clips_per_second", "data_wait"}
+    assert all(0 <= line["data_wait"] < 1 and line["clips_per_second"] > 0 for line in lines(folder))
+    assert json.loads((folder / "metrics.json").read_text()) == figures
+    assert figures["avc_matching"]["chance"] == 1 / 8
+    assert figures["avsa_matching"]["chance"] == 1 / 4
+    assert figures["avsa_matching"]["n"] == 8 * 4
+    assert load_config(folder / "config.yaml") == small
+    assert "video_encoder.stem.0.weight" in load_file(folder / "weights.safetensors")
+    assert [path.name for path in sorted((folder / "checkpoints").iterdir())] == ["step-0000004", "step-0000006"]
+    assert list(folder.glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("stopped_after", [2, 3, 4])
+def test_resuming_gives_the_same_bits(small: Config, tmp_path: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the middle of either stage, or at their border, a run goes on as if it never had been."""
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    run(small, whole)
+
+    log_step = Log.step
+
+    def step_and_stop(self: Log, step: int, *figures: object) -> None:
+        log_step(self, step, *figures)
+        if step == stopped_after:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Log, "step", step_and_stop)
+        run(small, resumed)
+    assert len(lines(resumed)) == stopped_after
+    run(small, resumed, resume=True)
+    first, second = load_file(whole / "weights.safetensors"), load_file(resumed / "weights.safetensors")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert [line["loss"] for line in lines(whole)] == [line["loss"] for line in lines(resumed)]
+    assert json.loads((whole / "metrics.json").read_text()) == json.loads((resumed / "metrics.json").read_text())
+
+
+def test_seeds_differ_and_repeat(small: Config, tmp_path: Path) -> None:
+    config = replace(small, steps=2)
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(replace(config, seed=seed), tmp_path / name)
+    a, b, c = ([line["loss"] for line in lines(tmp_path / name)] for name in "abc")
+    assert a == b
+    assert a != c
+
+
+@pytest.mark.parametrize("audio", get_args(AudioView))
+def test_every_sound_representation_trains(small: Config, tmp_path: Path, audio: AudioView) -> None:
+    model = replace(small.model, audio_channels=AUDIO_CHANNELS[audio])
+    config = replace(small, steps=2, views=replace(small.views, audio=audio), model=model)
+    figures = run(config, tmp_path / "run")
+    assert set(figures) == {"avc_matching", "avsa_matching"}
+    assert all(math.isfinite(line["loss"]) for line in lines(tmp_path / "run"))
+
+
+def test_the_first_stage_alone(small: Config, tmp_path: Path) -> None:
+    figures = run(replace(small, stages="avc", steps=2), tmp_path / "run")
+    assert [line["stage"] for line in lines(tmp_path / "run")] == ["avc", "avc"]
+    assert set(figures) == {"avc_matching"}
+
+
+def test_an_unreadable_clip_is_reported_once_and_skipped(
+    small: Config, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(scenes, data)
+    name = (data / "train.txt").read_text().split()[0]
+    (data / "video" / f"{name}.mp4").write_bytes(b"no longer a video")
+    run(replace(small, data=str(data)), tmp_path / "run")
+    said = capsys.readouterr().err
+    assert said.count(f"{name}.mp4") == 1
+    assert "skipped" in said
+    assert len(lines(tmp_path / "run")) == 6
+
+
+def test_nothing_readable_is_an_error(small: Config, scenes: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(scenes, data)
+    for video in (data / "video").iterdir():
+        video.write_bytes(b"no longer a video")
+    with pytest.raises(UserError, match="no readable clip"):
+        run(replace(small, data=str(data)), tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_named(small: Config, tmp_path: Path) -> None:
+    run(small, tmp_path / "run")
+    newest = tmp_path / "run" / "checkpoints" / "step-0000006" / "state.pt"
+    newest.write_bytes(newest.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"step-0000006.state\.pt: damaged"):
+        run(small, tmp_path / "run", resume=True)
