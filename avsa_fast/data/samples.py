@@ -189,4 +189,3 @@ class Samples(Dataset[Sample | Unreadable]):
 @lru_cache(maxsize=2)
 def _order(clips: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(clips)
-

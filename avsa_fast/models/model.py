@@ -95,4 +95,3 @@ def _transformer(width: int, config: ModelConfig) -> nn.Module:
         width, config.transformer_heads, config.transformer_ffn, dropout=0.1, batch_first=True
     )
     return nn.TransformerEncoder(layer, config.transformer_depth, enable_nested_tensor=False)
-

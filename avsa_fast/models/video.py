@@ -42,8 +42,6 @@ class VideoEncoder(nn.Module):
 def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:
     shortcut = None
     if stride != 1 or inputs != outputs:
-        shortcut = nn.Sequential(
-            nn.Conv3d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm3d(outputs)
-        )
+        shortcut = nn.Sequential(nn.Conv3d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm3d(outputs))
     first = BasicBlock(inputs, outputs, Conv2Plus1D, stride, shortcut)
     return nn.Sequential(first, *(BasicBlock(outputs, outputs, Conv2Plus1D) for _ in range(blocks - 1)))

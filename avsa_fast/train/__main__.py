@@ -134,9 +134,13 @@ def _fastest_precision(device: torch.device) -> Precision:
 def _banner(trainer: Trainer) -> str:
     config, collection, build = trainer.config, trainer.collection, avsa_fast.build_info()
     parameters = sum(p.numel() for p in trainer.model.parameters())
-    kernels = "CUDA" if trainer.device.type == "cuda" else f"CPU ({build['cpu_isa']}, {torch.get_num_threads()} threads)"
+    kernels = (
+        "CUDA" if trainer.device.type == "cuda" else f"CPU ({build['cpu_isa']}, {torch.get_num_threads()} threads)"
+    )
     steps = ", then ".join(
-        f"{stage.upper()} {n} steps of {config.clips_a_step(stage)} clips" for stage, n in trainer.stage_steps.items() if n
+        f"{stage.upper()} {n} steps of {config.clips_a_step(stage)} clips"
+        for stage, n in trainer.stage_steps.items()
+        if n
     )
     return (
         f"avsa_fast {build['version']}, torch {torch.__version__}; kernels: {kernels}; device: {trainer.device}, "

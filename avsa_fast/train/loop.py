@@ -69,9 +69,7 @@ class Trainer:
     ) -> None:
         """Steps `done` to `end` of a stage that began after step `begin`."""
         config = self.config
-        optimiser = torch.optim.Adam(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        optimiser = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         if state is not None and state.stage == stage:
             optimiser.load_state_dict(state.optimiser)
             torch.set_rng_state(state.random)

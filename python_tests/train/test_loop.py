@@ -50,7 +50,9 @@ def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stopped_after", [2, 3, 4])
-def test_resuming_gives_the_same_bits(small: Config, tmp_path: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_gives_the_same_bits(
+    small: Config, tmp_path: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stopped in the middle of either stage, or at their border, a run goes on as if it never had been."""
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     run(small, whole)
