@@ -7,27 +7,24 @@ from avsa_fast.scenes.write import RATE
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_voice_is_never_silent_for_long_and_keeps_to_its_band(kind):
+def test_a_voice_is_never_silent_for_long(kind):
     rng = np.random.default_rng()
-    time = np.arange(3 * RATE) / RATE
-    signal = kind.voice(rng, time, 1.0)
+    signal = kind.voice(rng, np.arange(3 * RATE) / RATE, 1.0)
     windows = np.square(signal).reshape(-1, int(0.375 * RATE)).mean(axis=1)
-    assert windows.min() > 0.25 * windows.mean()
-
-    power = np.abs(np.fft.rfft(signal)) ** 2
-    centroids = sorted(_centroid(other, rng, time) for other in KINDS)
-    place = centroids.index(min(centroids, key=lambda c: abs(c - _centroid(kind, rng, time))))
-    edges = np.sqrt(np.array([20, *centroids])[:-1] * centroids)  # halfway to each neighbour, in octaves
-    edges = np.append(edges[1:], 12_000)
-    low = np.sqrt(20 * centroids[0]) if place == 0 else edges[place - 1]
-    frequency = np.fft.rfftfreq(len(time), 1 / RATE)
-    inside = power[(frequency > low) & (frequency < edges[place])].sum() / power.sum()
-    assert inside > 0.9
+    assert windows.min() > 0.2 * windows.mean()
 
 
-def _centroid(kind, rng, time):
-    power = np.abs(np.fft.rfft(kind.voice(rng, time, 1.0))) ** 2
-    return float((power * np.fft.rfftfreq(len(time), 1 / RATE)).sum() / power.sum())
+def test_voices_overlap_little():
+    rng = np.random.default_rng()
+    bands = np.geomspace(50, 12_000, 40)
+    shares = []
+    for source in draw_sources(rng, len(KINDS), RATE, 160):
+        power = np.square(np.abs(np.fft.rfft(source.signal)))
+        share = np.bincount(np.digitize(np.arange(len(power)), bands), power, len(bands) + 1)
+        shares.append(share / share.sum())
+    for i, share in enumerate(shares):
+        for other in shares[:i]:
+            assert np.minimum(share, other).sum() < 0.3
 
 
 def test_sources_are_of_different_kinds_and_vary():
@@ -49,5 +46,5 @@ def test_a_panorama_has_no_seam_and_even_poles():
     picture = looks.panorama(np.random.default_rng(), 160, 320).astype(int)
     inner = np.abs(np.diff(picture, axis=1)).max()
     assert np.abs(picture[:, 0] - picture[:, -1]).max() <= inner
-    assert np.ptp(picture[[0, -1]], axis=1).max() <= 3
+    assert np.ptp(picture[[0, -1]], axis=1).max() <= 12
     assert picture[:, :, 0].std() > 5

@@ -65,7 +65,7 @@ def test_every_pixel_is_the_gnomonic_projection_of_the_picture(direction):
 
     inside = (slice(8, -8), slice(8, -8))
     error = np.abs(frame[v[inside], u[inside]] - picture[(*inside, slice(3))])
-    # Half an ERP pixel is at most 1.7 texels: 5 steps of colour; near a pole a column is narrow, and a row still half a pixel.
+    # Half an ERP pixel is at most 1.7 texels: 5 steps of colour.
     assert np.median(error) <= 3
     assert error.max() <= 9
 

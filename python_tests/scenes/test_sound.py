@@ -91,6 +91,16 @@ def test_the_measured_room(assets):
     assert 1 < room.response.shape[1] / RATE < 4
 
 
+def test_a_moving_source_in_the_measured_room_arrives_from_where_it_is(assets):
+    room = sound.read_room(assets / "rir" / "gewandhaus_foa_acn_n3d.wav")
+    times = np.arange(RATE) / RATE
+    directions = np.stack([0.5 + 0.2 * times, -0.3 + 0.1 * times], axis=1)
+    click = np.zeros(RATE, np.float32)
+    click[12_000] = 1
+    early = room.record(click, directions)[:, 12_000 : 12_000 + 2 * sound.DIRECT_SOUND]
+    assert angle_between(sound.direction_of_arrival(early), directions[12_000]) < 1
+
+
 def test_bad_responses_are_refused(tmp_path):
     write_response(tmp_path / "three.wav", (0, 0), channels=3)
     with pytest.raises(UserError, match=r"three\.wav: 3 channels; .* has 4"):
