@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import tyro
+from tyro.conf import Positional, arg
 
 from avsa_fast.errors import run_command
 from avsa_fast.scenes.build import build_scenes
@@ -11,27 +11,25 @@ from avsa_fast.scenes.progress import show_progress
 
 
 def main(
-    out: tyro.conf.Positional[Path],
-    count: int = 40,
-    seconds: float = 6.0,
-    seed: int = 0,
-    objects: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
-    panoramas: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
-    rir: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    out: Annotated[Positional[Path], arg(metavar="OUT", help="Folder to write; new, or empty.")],
+    count: Annotated[int, arg(metavar="N", help="Number of scenes; the last fifth is held out.")] = 40,
+    seconds: Annotated[float, arg(metavar="S", help="Length of each, 1 to 600.")] = 6.0,
+    seed: Annotated[int, arg(metavar="N", help="The same seed and material give the same scenes.")] = 0,
+    objects: Annotated[
+        Path | None,
+        arg(metavar="DIR", help="Cut-out photographs, NAME.png, each beside its sound, NAME.ogg (wav, flac, mp3)."),
+    ] = None,
+    panoramas: Annotated[
+        Path | None, arg(metavar="DIR", help="Equirectangular pictures (jpg, png), twice as wide as high.")
+    ] = None,
+    rir: Annotated[
+        Path | None, arg(metavar="FILE", help="First-order room impulse response: 4 channels, ACN order, N3D.")
+    ] = None,
 ) -> None:
-    """Builds scenes of known truth: moving objects with sounds on 360° panoramas, as H.264 and ambisonic FLAC files.
+    """Builds 360° scenes of known truth: moving objects and their sounds, as H.264 video and first-order ambisonics.
 
-    Without material of your own, everything is made from the seed. The folder also gets truth.parquet, train.txt and
-    test.txt, and for made objects index.parquet and detections.parquet (for photographs, `prepare` finds them).
-
-    Args:
-        out: Folder to write; it must not exist or be empty.
-        count: Number of scenes; the last fifth are held out.
-        seconds: Length of each, 1 to 600.
-        seed: The same seed and material give the same scenes.
-        objects: Folder of cut-out photographs, NAME.png, each beside its sound, NAME.ogg (or wav, flac, mp3).
-        panoramas: Folder of equirectangular pictures (jpg, png), twice as wide as high.
-        rir: First-order room impulse response, 4 channels, ACN order and N3D.
+    What is not given is made from the seed: objects, panoramas, and for the room a free field.
+    OUT also gets truth.parquet, train.txt and test.txt; with made objects index.parquet and detections.parquet too.
     """
     with show_progress("Rendering scenes") as progress:
         build_scenes(

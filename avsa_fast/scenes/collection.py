@@ -104,9 +104,9 @@ def read_picture(path: Path, mode: str) -> NDArray[np.uint8]:
 def loop(voice: NDArray[np.float32], samples: int, start: int) -> NDArray[np.float32]:
     """A sound [N] repeated, each end faded into the next beginning, to [samples], from its sample `start` on."""
     fade = min(CROSSFADE, len(voice) // 2)
-    rise = np.linspace(0, 1, fade, endpoint=False, dtype=np.float32)
+    turn = np.linspace(0, np.pi / 2, fade, endpoint=False, dtype=np.float32)  # equal power: cos² + sin² = 1
     period = voice[: len(voice) - fade].copy()
-    period[:fade] = period[:fade] * np.sqrt(rise) + voice[len(voice) - fade :] * np.sqrt(1 - rise)
+    period[:fade] = period[:fade] * np.sin(turn) + voice[len(voice) - fade :] * np.cos(turn)
     return period[(start + np.arange(samples)) % len(period)]
 
 

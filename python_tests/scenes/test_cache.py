@@ -1,0 +1,45 @@
+import threading
+
+import pytest
+
+from avsa_fast.errors import UserError
+from avsa_fast.scenes import cache
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "COUNT", 1)
+    monkeypatch.setattr(cache, "SECONDS", 1)
+    monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "cache"))
+
+
+def test_built_once_by_whoever_comes_first(tmp_path, monkeypatch):
+    builds = []
+    build = cache.build_scenes
+    monkeypatch.setattr(cache, "build_scenes", lambda *args, **kwargs: (builds.append(1), build(*args, **kwargs)))
+    folders = []
+    threads = [threading.Thread(target=lambda: folders.append(cache.embedded_default())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert cache.embedded_default() == folders[0]
+    assert len(set(folders)) == 1
+    assert len(builds) == 1
+    assert (folders[0] / "train.txt").is_file()
+    assert folders[0].parent == tmp_path / "cache"
+
+
+def test_what_a_killed_build_left_is_swept(tmp_path):
+    name = f"scenes-v{cache.VERSION}-1x1s-seed0"
+    remains = tmp_path / "cache" / f".{name}.1.part" / "video"
+    remains.mkdir(parents=True)
+    assert cache.embedded_default().name == name
+    assert not remains.parent.exists()
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(UserError, match="AVSA_CACHE"):
+        cache.embedded_default()
