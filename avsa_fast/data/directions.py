@@ -38,7 +38,7 @@ def _by_time(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def random_directions(rng: np.random.Generator) -> np.ndarray:
-    """One direction in each azimuth quadrant, from -pi on: azimuth uniform in it, elevation uniform in ±pi/6; [4, 2]."""
+    """One direction in each azimuth quadrant, [4, 2], from -pi on: azimuth uniform in it, elevation in ±pi/6."""
     azimuth = -np.pi + np.pi / 2 * (np.arange(QUADRANTS) + rng.random(QUADRANTS))
     return np.stack([azimuth, rng.uniform(-MAX_RANDOM_ELEVATION, MAX_RANDOM_ELEVATION, QUADRANTS)], axis=1)
 

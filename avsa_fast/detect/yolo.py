@@ -99,7 +99,7 @@ def _import_yolo() -> Any:
     os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_VERBOSE="false")
     threads = os.environ.get("OMP_NUM_THREADS")
     try:
-        from ultralytics import YOLO
+        from ultralytics.models import YOLO
     except ImportError as error:
         raise UserError(
             f"object detection needs ultralytics ({error}): pip install 'avsa_fast[yolo]' (its licence is AGPL-3.0)"
