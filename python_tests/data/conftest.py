@@ -77,13 +77,13 @@ class Tones:
     """Channels of many sines each, known exactly at every instant; aperiodic over any second."""
 
     def __init__(self, channels: int, rng: np.random.Generator) -> None:
-        self.frequencies = rng.uniform(100, 3500, (channels, 40))
-        self.phases = rng.uniform(0, 2 * np.pi, (channels, 40))
+        self.frequencies = rng.uniform(100, 3500, (channels, 12))
+        self.phases = rng.uniform(0, 2 * np.pi, (channels, 12))
 
     def at(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """[T] seconds -> [C, T], within ±1."""
         waves = np.sin(2 * np.pi * self.frequencies[..., None] * times + self.phases[..., None])
-        return 0.9 / 40 * waves.sum(1)
+        return 0.9 / 12 * waves.sum(1)
 
 
 @pytest.fixture

@@ -27,11 +27,11 @@ def expected(times: list[Fraction], centre: float, count: int = 8, fps: float = 
     return [max([k for k, time in enumerate(times) if time <= t], default=0) for t in wanted]
 
 
-def centres(times: list[Fraction], rng: np.random.Generator, count: int, **sampling: float) -> list[float]:
+def centres(times: list[Fraction], rng: np.random.Generator, number: int, count: int = 8, fps: float = 16.0) -> list[float]:
     """Random moments whose frames a stamp's rounding to the time base does not change."""
     draws = iter(lambda: rng.uniform(0, float(times[-1])), None)
-    clear = (c for c in draws if expected(times, c - 1e-4, **sampling) == expected(times, c + 1e-4, **sampling))
-    return list(islice(clear, count))
+    clear = (c for c in draws if expected(times, c - 1e-4, count, fps) == expected(times, c + 1e-4, count, fps))
+    return list(islice(clear, number))
 
 
 @pytest.mark.parametrize("fps", [24, 25, 30, Fraction(30000, 1001), 60, Fraction(25, 2)], ids=str)
