@@ -77,7 +77,9 @@ def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
     if seconds <= 0 or not rate:
         raise UserError(f"{path}: a video with no frames")
     if seconds > MAX_SECONDS:
-        raise UserError(f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are read")
+        raise UserError(
+            f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are read"
+        )
     return VideoInfo(seconds, float(rate), width, height)
 
 

@@ -95,7 +95,9 @@ def tones(rng: np.random.Generator) -> Callable[[int], Tones]:
 def write_sound(tmp_path: Path) -> Callable[..., Path]:
     """Writes samples [C, T] to a file whose name's ending says the format."""
 
-    def write(samples: NDArray[np.float64], rate: int, name: str, layout: str = "4.0", subtype: str | None = None) -> Path:
+    def write(
+        samples: NDArray[np.float64], rate: int, name: str, layout: str = "4.0", subtype: str | None = None
+    ) -> Path:
         path = tmp_path / name
         if path.suffix in (".flac", ".wav"):
             soundfile.write(path, samples.T, rate, subtype=subtype)

@@ -37,9 +37,7 @@ def noise(channels: int, silent: tuple[int, ...] = ()) -> torch.Tensor:
         ("a.wav", 2, "pcm_s16le", "stereo", (), []),
     ],
 )
-def test_layouts(
-    file: str, channels: int, codec: str, layout: str, silent: tuple[int, ...], wanted: list[int]
-) -> None:
+def test_layouts(file: str, channels: int, codec: str, layout: str, silent: tuple[int, ...], wanted: list[int]) -> None:
     info = SoundInfo(1.0, 48000, channels, codec, layout)
     assert channel_map(Path(file), info, noise(channels, silent)) == wanted
 

@@ -98,7 +98,7 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="audio: no such folder; a dataset has"):
         find_clips(tmp_path)
     (tmp_path / "audio").mkdir()
-    with pytest.raises(UserError, match="no clips; expected video/NAME.mp4"):
+    with pytest.raises(UserError, match=r"no clips; expected video/NAME\.mp4"):
         find_clips(tmp_path)
 
 

@@ -23,7 +23,9 @@ def plane_wave(low: float = 0, high: float = 4000) -> torch.Tensor:
 def test_known_fields() -> None:
     wave = plane_wave()
     assert spatial_validity(wave, RATE) == pytest.approx(1, abs=1e-4)
-    assert spatial_validity(wave * torch.tensor([1, sqrt(3), sqrt(3), sqrt(3)])[:, None], RATE) == pytest.approx(3, abs=1e-3)
+    assert spatial_validity(wave * torch.tensor([1, sqrt(3), sqrt(3), sqrt(3)])[:, None], RATE) == pytest.approx(
+        3, abs=1e-3
+    )
     assert spatial_validity(wave * torch.tensor([1 / sqrt(2), 1, 1, 1])[:, None], RATE) == pytest.approx(2, abs=1e-3)
     assert spatial_validity(wave * torch.tensor([1, 0, 0, 0])[:, None], RATE) == 0
     assert spatial_validity(wave * torch.tensor([0, 1, 1, 1])[:, None], RATE) == inf

@@ -27,7 +27,9 @@ def expected(times: list[Fraction], centre: float, count: int = 8, fps: float = 
     return [max([k for k, time in enumerate(times) if time <= t], default=0) for t in wanted]
 
 
-def centres(times: list[Fraction], rng: np.random.Generator, number: int, count: int = 8, fps: float = 16.0) -> list[float]:
+def centres(
+    times: list[Fraction], rng: np.random.Generator, number: int, count: int = 8, fps: float = 16.0
+) -> list[float]:
     """Random moments whose frames a stamp's rounding to the time base does not change."""
     draws = iter(lambda: rng.uniform(0, float(times[-1])), None)
     clear = (c for c in draws if expected(times, c - 1e-4, count, fps) == expected(times, c + 1e-4, count, fps))
@@ -213,19 +215,17 @@ def test_a_truncated_file_is_refused_where_it_ends(write_video: WriteVideo, read
 def test_damaged_files_raise_nothing_but_user_errors(write_video: WriteVideo, rng: np.random.Generator) -> None:
     path = write_video(steady(16, 3), gop=8, options={"movflags": "faststart"})
     intact = np.frombuffer(path.read_bytes(), np.uint8)
-    outcomes = set()
-    for _ in range(60):
+    refusals = []
+    for _ in range(40):
         data = intact.copy()
         hits = rng.integers(0, len(data), rng.integers(1, 60))
         data[hits] = rng.integers(0, 256, len(hits))
         path.write_bytes(data.tobytes())
         try:
             assert read_frames(path, rng.uniform(0, 3)).shape[3] == 3
-            outcomes.add("read")
         except UserError as error:
-            assert str(path) in str(error)
-            outcomes.add("refused")
-    assert outcomes
+            refusals.append(str(error))
+    assert all(line.startswith(f"{path}: ") for line in refusals)
 
 
 def test_the_real_clip(assets: Path) -> None:

@@ -72,7 +72,9 @@ def test_a_path(tmp_path: Path) -> None:
 def test_unknown_content_is_refused_unless_trusted(tmp_path: Path) -> None:
     path = tmp_path / DEFAULT
     path.write_bytes(b"something else")
-    with pytest.raises(UserError, match=rf"{DEFAULT}: its sha256, {hashlib.sha256(b'something else').hexdigest()}, .*--trust-weights"):
+    with pytest.raises(
+        UserError, match=rf"{DEFAULT}: its sha256, {hashlib.sha256(b'something else').hexdigest()}, .*--trust-weights"
+    ):
         find_weights(path)
     assert find_weights(path, trust_weights=True) == path
 
@@ -115,7 +117,7 @@ def test_a_wrong_download_is_never_kept(cache: Path, monkeypatch: pytest.MonkeyP
 
 def test_failures_make_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pip(monkeypatch, None)
-    with pytest.raises(UserError, match="unreachable.*no such host.*AVSA_ASSETS") as failure:
+    with pytest.raises(UserError, match=r"unreachable.*no such host.*AVSA_ASSETS") as failure:
         find_weights()
     assert "\n" not in str(failure.value)
 
@@ -147,5 +149,5 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     serve(monkeypatch, CONTENT)
     (tmp_path / "file").touch()
     monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "file"))
-    with pytest.raises(UserError, match="cannot be written.*AVSA_CACHE"):
+    with pytest.raises(UserError, match=r"cannot be written.*AVSA_CACHE"):
         find_weights()
