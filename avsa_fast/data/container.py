@@ -24,12 +24,14 @@ def open_stream(path: Path, kind: Literal["video", "audio"]) -> Iterator[tuple[A
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        with av.open(str(path), options=OPTIONS) as container:
+        with av.open(str(path), options=OPTIONS, metadata_errors="replace") as container:
             stream = container.streams.best(kind)
             if stream is None or stream.codec_context is None:
                 raise UserError(f"{path}: no {kind} in this file")
             stream.codec_context.thread_count = 1
             yield container, stream
+    except av.EOFError as error:
+        raise UserError(f"{path}: no {'frames' if kind == 'video' else 'samples'} in this {kind} file") from error
     except av.FFmpegError as error:
         raise UserError(f"{path}: not a readable {kind} file ({error.strerror})") from error
 

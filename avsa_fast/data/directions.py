@@ -38,7 +38,7 @@ def _by_time(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def random_directions(rng: np.random.Generator) -> np.ndarray:
-    """One direction in each azimuth quadrant, from -pi on: azimuth uniform in it, elevation uniform in ±pi/6; [4, 2]."""
+    """One direction in each azimuth quadrant, [4, 2], from -pi on: azimuth uniform in it, elevation in ±pi/6."""
     azimuth = -np.pi + np.pi / 2 * (np.arange(QUADRANTS) + rng.random(QUADRANTS))
     return np.stack([azimuth, rng.uniform(-MAX_RANDOM_ELEVATION, MAX_RANDOM_ELEVATION, QUADRANTS)], axis=1)
 
@@ -52,7 +52,8 @@ def avc_direction(objects: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def avsa_directions(objects: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One direction in each azimuth quadrant, [4, 2]: of a random object [n, 2] there, else a random direction."""
     directions = random_directions(rng)
-    quadrants = np.floor((objects[:, 0] + np.pi) / (np.pi / 2)).astype(int) % QUADRANTS
+    azimuth = np.where(objects[:, 0] < np.pi, objects[:, 0], objects[:, 0] - 2 * np.pi)
+    quadrants = np.searchsorted([-np.pi / 2, 0, np.pi / 2], azimuth, side="right")
     for quadrant in range(QUADRANTS):
         there = np.flatnonzero(quadrants == quadrant)
         if len(there):

@@ -15,7 +15,7 @@ from avsa_fast.errors import UserError
 MAX_CHANNELS = 64
 MIN_RATE, MAX_RATE = 4000, 384000
 # A decoder of overlapping blocks (AAC, Opus) is right again this long after a seek, in seconds.
-PREROLL = 0.1
+PREROLL = 0.2
 # A file that ends this much sooner than it says, in seconds, is truncated.
 TOLERANCE = 0.5
 # Half the resampler's filter, in periods of the lower of the two rates.
@@ -90,9 +90,11 @@ def _info(path: Path, container: Any, stream: Any) -> SoundInfo:
 def _decode(path: Path, container: Any, stream: Any, info: SoundInfo, begin: int, end: int) -> np.ndarray:
     """Samples begin .. end - 1 of a file, counted from its start at its own rate, float32 [C, end - begin]."""
     sound = np.zeros((info.channels, end - begin), np.float32)
+    if end <= 0 or begin >= info.seconds * info.rate:
+        return sound
     start = start_of(container)
     tick = ceil(stream.time_base * info.rate)  # stamps may be coarser than samples
-    position = None
+    position: int | None = None
     for frame in decode_from(container, stream, start + begin / info.rate - PREROLL):
         stamp = round((frame.time - start) * info.rate)
         at = stamp if position is None or abs(stamp - position) > tick else position

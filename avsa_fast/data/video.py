@@ -12,6 +12,7 @@ from avsa_fast.data.container import decode_from, open_stream, seconds_of, start
 from avsa_fast.errors import UserError
 
 MAX_WIDTH, MAX_HEIGHT = 16384, 8192
+MAX_SECONDS = 24 * 3600
 # A file that ends this much sooner than it says, in seconds, is truncated.
 TOLERANCE = 0.5
 
@@ -75,6 +76,10 @@ def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
         raise UserError(f"{path}: an equirectangular video needs an even width, and this one is {width} pixels wide")
     if seconds <= 0 or not rate:
         raise UserError(f"{path}: a video with no frames")
+    if seconds > MAX_SECONDS:
+        raise UserError(
+            f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are read"
+        )
     return VideoInfo(seconds, float(rate), width, height)
 
 
@@ -89,11 +94,13 @@ def _images(
 
     start = start_of(container)
     frames = decode_from(container, stream, start + wanted[0])
-    # Stamps are rounded to the time base, so a time half a tick before a frame's stamp is already its own.
-    half_tick = float(stream.time_base) / 2
+    # Stamps are rounded to the time base, so half a tick before a frame's stamp is its time already.
+    tick = float(stream.time_base)
     converter = VideoReformatter()
-    shown, image = None, None
-    for time, frame in zip(wanted, _showing(frames, [start + time + half_tick for time in wanted]), strict=False):
+    shown, image = None, torch.empty(0)
+    for time, (frame, is_last) in zip(wanted, _showing(frames, [start + t + tick / 2 for t in wanted]), strict=False):
+        if is_last and min(time, info.seconds) > frame.time + frame.duration * tick - start + TOLERANCE:
+            raise UserError(f"{path}: no frame can be decoded after {frame.time - start:.2f} s; is the file truncated?")
         if frame is not shown:
             if (frame.width, frame.height) != (info.width, info.height):
                 raise UserError(f"{path}: changes its size from {info.width}×{info.height} at {frame.time:.2f} s")
@@ -102,13 +109,10 @@ def _images(
         yield time, image
     if shown is None:
         raise UserError(f"{path}: no frame can be decoded at {wanted[0]:.2f} s; is the file truncated?")
-    end = shown.time + (shown.duration or 0) * float(stream.time_base) - start + TOLERANCE
-    if end < min(wanted[-1], info.seconds):
-        raise UserError(f"{path}: no frame can be decoded after {shown.time - start:.2f} s; is the file truncated?")
 
 
-def _showing(frames: Iterator[Any], times: Iterable[float]) -> Iterator[Any]:
-    """For each of the rising times, the last frame that starts by then (the first frame, before it starts)."""
+def _showing(frames: Iterator[Any], times: Iterable[float]) -> Iterator[tuple[Any, bool]]:
+    """For each of the rising times, the frame showing then (the first, before it starts), and if it is the last."""
     frame = next(frames, None)
     if frame is None:
         return
@@ -116,4 +120,4 @@ def _showing(frames: Iterator[Any], times: Iterable[float]) -> Iterator[Any]:
     for time in times:
         while following is not None and following.time <= time:
             frame, following = following, next(frames, None)
-        yield frame
+        yield frame, following is None

@@ -1,7 +1,6 @@
 """YOLO on equirectangular frames. ultralytics is AGPL-3.0: this file alone imports it, and only to detect."""
 
 import os
-import pickle
 from dataclasses import dataclass
 from math import pi
 from pathlib import Path
@@ -44,8 +43,8 @@ class YoloDetector:
         path = find_weights(weights, trust_weights=trust_weights)
         try:
             self._model: Any = yolo(str(path), task="detect")
-        except (OSError, RuntimeError, EOFError, KeyError, TypeError, AttributeError, pickle.UnpicklingError) as error:
-            raise UserError(f"{path}: not YOLO weights: {error}") from error
+        except Exception as error:  # a foreign pickle may raise anything
+            raise UserError(f"{path}: not YOLO weights: {str(error).partition(chr(10))[0]}") from error
         self._device = str(device) if device is not None else None
 
     def detect(self, frames: torch.Tensor) -> list[list[Box]]:
@@ -55,10 +54,7 @@ class YoloDetector:
         """
         if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
             raise ValueError(f"frames must be uint8 [N, H, W, 3], got {frames.dtype} {list(frames.shape)}")
-        boxes = []
-        for batch in frames.split(BATCH):
-            boxes += self._detect(batch)
-        return boxes
+        return [boxes for batch in frames.split(BATCH) if len(batch) for boxes in self._detect(batch)]
 
     def _detect(self, frames: torch.Tensor) -> list[list[Box]]:
         height, width = frames.shape[1:3]
@@ -99,7 +95,7 @@ def _import_yolo() -> Any:
     os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_VERBOSE="false")
     threads = os.environ.get("OMP_NUM_THREADS")
     try:
-        from ultralytics import YOLO
+        from ultralytics.models import YOLO
     except ImportError as error:
         raise UserError(
             f"object detection needs ultralytics ({error}): pip install 'avsa_fast[yolo]' (its licence is AGPL-3.0)"

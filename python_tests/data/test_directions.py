@@ -1,0 +1,97 @@
+from collections import Counter
+from time import perf_counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from avsa_fast.data.directions import Detections, avc_direction, avsa_directions, random_directions
+
+angles = st.floats(-np.pi, np.pi)
+objects = st.lists(st.tuples(angles, st.floats(-np.pi / 2, np.pi / 2)), max_size=8).map(
+    lambda rows: np.array(rows).reshape(-1, 2)
+)
+seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+def row(name: str, time: float, azimuth: float, score: float = 0.9) -> dict[str, object]:
+    return {"name": name, "time": time, "azimuth": azimuth, "elevation": -azimuth / 4, "score": score}
+
+
+@settings(max_examples=50, deadline=None)
+@given(objects, seeds)
+def test_avsa_looks_once_into_each_quadrant_at_objects_where_there_are(
+    objects: np.ndarray, rng: np.random.Generator
+) -> None:
+    directions = avsa_directions(objects, rng)
+    assert directions.shape == (4, 2)
+    for quadrant, direction in enumerate(directions):
+        low, high = -np.pi + quadrant * np.pi / 2, -np.pi + (quadrant + 1) * np.pi / 2
+        # +pi is the same azimuth as -pi, in the first quadrant.
+        there = [o for o in objects if low <= (o[0] if o[0] < np.pi else -np.pi) < high]
+        if there:
+            assert any(np.array_equal(direction, o) for o in there)
+        else:
+            assert low <= direction[0] < high
+            assert abs(direction[1]) <= np.pi / 6
+
+
+@settings(max_examples=30, deadline=None)
+@given(objects, seeds)
+def test_avc_looks_at_one_object_or_anywhere(objects: np.ndarray, rng: np.random.Generator) -> None:
+    direction = avc_direction(objects, rng)
+    assert direction.shape == (2,)
+    if len(objects):
+        assert any(np.array_equal(direction, o) for o in objects)
+    else:
+        assert -np.pi <= direction[0] < np.pi
+        assert abs(direction[1]) <= np.pi / 6
+
+
+def test_choices_are_even() -> None:
+    rng = np.random.default_rng()
+    front = np.array([[0.1, 0.0], [0.2, 0.0], [0.3, 0.0]])  # one quadrant
+    for choose in (lambda: avc_direction(front, rng)[0], lambda: avsa_directions(front, rng)[2, 0]):
+        counts = Counter(float(choose()) for _ in range(3000))
+        assert set(counts) == {0.1, 0.2, 0.3}
+        assert min(counts.values()) > 800
+    anywhere = np.array([avc_direction(np.empty((0, 2)), rng) for _ in range(4000)])
+    assert np.histogram(anywhere[:, 0], 8, (-np.pi, np.pi))[0].min() > 380
+    assert np.histogram(anywhere[:, 1], 4, (-np.pi / 6, np.pi / 6))[0].min() > 850
+
+
+def test_the_same_generator_gives_the_same_directions() -> None:
+    one, two = np.random.default_rng(7), np.random.default_rng(7)
+    assert np.array_equal(random_directions(one), random_directions(two))
+
+
+def test_detections_nearest_in_time_of_the_right_clip() -> None:
+    rng = np.random.default_rng()
+    rows = [row("a", t, az) for t, az in [(0.0, 0.1), (0.5, 0.2), (0.5, 0.3), (2.0, 0.4)]] + [row("b", 1.0, 0.5)]
+    rows.append(row("a", 1.5, 0.6, score=0.2))  # below the confidence that counts
+    detections = Detections([rows[i] for i in rng.permutation(len(rows))])
+    for time, wanted in [(-1, {0.1}), (0.2, {0.1}), (0.3, {0.2, 0.3}), (1.2, {0.2, 0.3}), (1.3, {0.4}), (99, {0.4})]:
+        found = detections.at("a", time)
+        assert set(found[:, 0]) == wanted
+        assert np.array_equal(found[:, 1], -found[:, 0] / 4)
+    assert detections.at("b", 9.0)[:, 0] == [0.5]
+    assert detections.at("c", 0.0).shape == (0, 2)
+    assert Detections([]).at("a", 0.0).shape == (0, 2)
+
+
+def test_a_look_up_does_not_scan_the_table() -> None:
+    rng = np.random.default_rng()
+    detections = Detections(row(f"clip {i % 50}", i / 100, rng.uniform(-3, 3)) for i in range(50_000))
+    start = perf_counter()
+    for _ in range(500):
+        detections.at("clip 7", 250.0)
+    assert (perf_counter() - start) / 500 < 1e-3  # a scan takes over 10 ms
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_objects_are_left_alone(count: int) -> None:
+    objects = np.random.default_rng().uniform(-1, 1, (count, 2))
+    before = objects.copy()
+    avsa_directions(objects, np.random.default_rng())[:] = 0
+    assert np.array_equal(objects, before)

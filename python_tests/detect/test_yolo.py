@@ -1,0 +1,104 @@
+import os
+import sys
+from math import pi
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avsa_fast.data.video import read_frames
+from avsa_fast.detect.yolo import YoloDetector, to_box
+from avsa_fast.errors import UserError
+
+WEIGHTS = Path("yolo") / "yolo26n.pt"
+
+
+@pytest.fixture(scope="module")
+def detector(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> YoloDetector:
+    pytest.importorskip("ultralytics")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AVSA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return YoloDetector(assets / WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def frames(assets: Path) -> torch.Tensor:
+    return read_frames(assets / "video" / "kqAZkf5Odyw-80.mp4", 0.0, count=1)
+
+
+def test_a_box_is_a_direction_and_an_angular_size() -> None:
+    width, height = np.random.default_rng().integers(100, 5000, 2).tolist()
+    whole = to_box([0, 0, width, height], (width, height), "all", 1.0)
+    assert (whole.azimuth, whole.elevation) == (0, 0)
+    assert (whole.width, whole.height) == pytest.approx((2 * pi, pi))
+    left_up = to_box([0, 0, width / 2, height / 2], (width, height), "quarter", 1.0)
+    assert (left_up.azimuth, left_up.elevation) == pytest.approx((pi / 2, pi / 4))
+    right_edge = to_box([width, height, width, height], (width, height), "corner", 1.0)
+    assert (right_edge.azimuth, right_edge.elevation) == pytest.approx((-pi, -pi / 2))
+
+
+def test_three_musicians_are_found(detector: YoloDetector, frames: torch.Tensor) -> None:
+    (boxes,) = detector.detect(frames)
+    people = sorted(box.azimuth for box in boxes if box.label == "person" and box.score > 0.5)
+    # Two to the right of the front and one to its left, as one sees in the picture.
+    assert people == pytest.approx([-0.82, 0.22, 1.26], abs=0.05)
+    assert all(box.score >= 0.25 for box in boxes)
+    assert all(-pi / 2 <= box.elevation <= pi / 2 and 0 < box.width < 2 * pi and 0 < box.height < pi for box in boxes)
+
+
+def test_a_mirrored_frame_has_mirrored_objects(detector: YoloDetector, frames: torch.Tensor) -> None:
+    plain, mirrored = detector.detect(torch.cat([frames, frames.flip(2)]))
+    best, other = (max(boxes, key=lambda box: box.score) for boxes in (plain, mirrored))
+    assert best.label == other.label == "person"
+    assert other.azimuth == pytest.approx(-best.azimuth, abs=0.05)
+    assert other.elevation == pytest.approx(best.elevation, abs=0.05)
+
+
+def test_ultralytics_is_given_bgr(detector: YoloDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = torch.randint(0, 256, (2, 8, 16, 3), dtype=torch.uint8)
+    given: list[np.ndarray] = []
+    monkeypatch.setattr(detector._model, "predict", lambda images, **_: given.extend(images) or [])
+    detector.detect(frames)
+    for image, frame in zip(given, frames.numpy(), strict=True):
+        for channel in range(3):
+            assert np.array_equal(image[..., channel], frame[..., 2 - channel])
+
+
+def test_nothing_is_found_in_nothing(detector: YoloDetector) -> None:
+    assert detector.detect(torch.zeros(0, 360, 640, 3, dtype=torch.uint8)) == []
+    assert detector.detect(torch.full((2, 360, 640, 3), 127, dtype=torch.uint8)) == [[], []]
+
+
+def test_ultralytics_leaves_our_process_as_it_was(detector: YoloDetector, frames: torch.Tensor) -> None:
+    threads, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    detector.detect(frames)
+    assert torch.get_num_threads() == threads
+    assert os.environ.get("OMP_NUM_THREADS") == variable
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [torch.zeros(1, 8, 8, 3), torch.zeros(8, 8, 3, dtype=torch.uint8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)],
+)
+def test_wrong_frames_are_refused(detector: YoloDetector, frames: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"frames must be uint8 \[N, H, W, 3\], got"):
+        detector.detect(frames)
+
+
+def test_without_ultralytics_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ultralytics"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "ultralytics", None)
+    with pytest.raises(UserError, match=r"pip install 'avsa_fast\[yolo\]'.*AGPL-3.0"):
+        YoloDetector()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip at all", b"\x80\x04no pickle"])
+def test_weights_that_are_none_make_one_line(tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("ultralytics")
+    path = tmp_path / "mine.pt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"mine\.pt: not YOLO weights") as failure:
+        YoloDetector(path, trust_weights=True)
+    assert "\n" not in str(failure.value).strip()
