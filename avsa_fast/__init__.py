@@ -1,7 +1,7 @@
 """From 360° video with ambisonic sound to spatially aware audio-visual embeddings."""
 
 from importlib.metadata import version
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from avsa_fast import ops
 
@@ -24,8 +24,15 @@ def build_info() -> BuildInfo:
 
     Raises ImportError where the kernels cannot be loaded.
     """
-    facts = ops.extension().build()
-    return BuildInfo(version=__version__, **(facts | {"cuda_archs": facts["cuda_archs"].split()}))
+    facts: dict[str, Any] = ops.extension().build()
+    return {
+        "version": __version__,
+        "cuda": facts["cuda"],
+        "cuda_archs": facts["cuda_archs"].split(),
+        "cuda_runtime": facts["cuda_runtime"],
+        "cpu_isa": facts["cpu_isa"],
+        "openmp": facts["openmp"],
+    }
 
 
 __all__ = ["BuildInfo", "__version__", "build_info", "ops"]

@@ -1,5 +1,6 @@
 """Mistakes that a user can mend, and how commands report them."""
 
+import inspect
 import sys
 from collections.abc import Callable
 
@@ -16,7 +17,7 @@ def run_command(main: Callable[..., None], name: str) -> None:
     Ends the process with code 2 and one line on a UserError, with 130 on Ctrl-C.
     """
     try:
-        tyro.cli(main, prog=f"python -m avsa_fast.{name}", description=main.__doc__)
+        tyro.cli(main, prog=f"python -m avsa_fast.{name}", description=inspect.getdoc(main))
     except UserError as error:
         sys.exit(_report(name, str(error), 2))
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Prints pytest-benchmark's JSON as a table of ratios: how many times faster each kernel is than its peers in the same run."""
+"""Prints pytest-benchmark's JSON as a table: how many times faster each kernel is than its peers in the same run."""
 
 import json
 import sys

@@ -25,7 +25,7 @@ def assets() -> Path:
 
 @pytest.fixture(scope="session")
 def emulated_module() -> ModuleType:
-    """_C_emulated, built by `make emulated`: the CUDA sources compiled for the host; sanitized where AVSA_EMULATED says so."""
+    """_C_emulated: the CUDA sources compiled for the host by `make emulated`, or as AVSA_EMULATED says."""
     folder = Path(os.environ.get("AVSA_EMULATED", ROOT / "build" / "emulated"))
     files = list(folder.glob("_C_emulated.*.so"))
     assert files, f"no _C_emulated in {folder}: run `make emulated` first"
@@ -40,7 +40,7 @@ def emulated_module() -> ModuleType:
 
 @pytest.fixture(params=["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.cuda)])
 def kernel_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device:
-    """Runs a test with the host kernels, with the CUDA kernels emulated on the host, and on a GPU where there is one."""
+    """Runs a test with the host kernels, the CUDA kernels emulated on the host, and on a GPU where there is one."""
     if request.param == "cuda":
         if not torch.cuda.is_available():
             pytest.skip("no CUDA device")
@@ -54,7 +54,7 @@ def kernel_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 
 def _on_host(module: ModuleType, kind: str) -> SimpleNamespace:
-    """The emulated module as if its device kernels (kind "cuda") or host kernels ("cpu") were the extension's host kernels."""
+    """The emulated module's device kernels (kind "cuda") or host kernels ("cpu") as the extension's host kernels."""
 
     def device_kernel(name: str):
         def call(*arguments: int | float) -> None:

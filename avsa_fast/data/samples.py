@@ -4,7 +4,6 @@ A sample depends only on the seed and its number, not on workers or on what was 
 what the uninterrupted one would have.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path

@@ -1,6 +1,7 @@
 """How an operation reaches its kernel: raw addresses to the host or the device function of avsa_fast._C."""
 
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 
 import torch
@@ -14,13 +15,12 @@ DTYPES = {torch.uint8: 0, torch.float16: 1, torch.bfloat16: 2, torch.float32: 3,
 def extension() -> ModuleType:
     """The compiled kernels. Raises ImportError with the way out where they are not there."""
     try:
-        from avsa_fast import _C
+        return import_module("avsa_fast._C")
     except ImportError as error:
         raise ImportError(
             f"avsa_fast's compiled kernels cannot be loaded ({error}): install the package (pip install .), "
             "and run outside its source folder unless the install is editable (pip install -e .)"
         ) from error
-    return _C
 
 
 def run(name: str, device: torch.device, *arguments: int | float) -> None:
@@ -31,7 +31,7 @@ def run(name: str, device: torch.device, *arguments: int | float) -> None:
         return
     if not hasattr(kernels, f"{name}_cuda"):
         raise RuntimeError(
-            f"{name}: this build of avsa_fast has no CUDA kernels; install it where nvcc is found (AVSA_CUDA=ON pip install .)"
+            f"{name}: this build of avsa_fast has no CUDA kernels; install it where nvcc is (AVSA_CUDA=ON pip install .)"
         )
     with torch.cuda.device(device):
         code = getattr(kernels, f"{name}_cuda")(*arguments, torch.cuda.current_stream().cuda_stream)

@@ -10,6 +10,7 @@ import torch
 import avsa_fast
 from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
+from avsa_fast.detect.yolo import YoloDetector
 from avsa_fast.errors import UserError, run_command
 from avsa_fast.prepare import prepare_folder
 from avsa_fast.scenes.cache import embedded_default
@@ -38,8 +39,8 @@ def main(
     Args:
         data: Dataset folder with video/NAME.mp4 and audio/NAME.flac (.wav, .m4a, .opus). Without it, procedural scenes
             are made once into a cache, and trained on.
-        preset: Sizes and schedule: "tiny" trains on a CPU in minutes, "paper" is Wang et al. 2022. Default: tiny without
-            --data or without a GPU, else paper.
+        preset: Sizes and schedule: "tiny" trains on a CPU in minutes, "paper" is Wang et al. 2022. Default: paper with
+            --data on a GPU, else tiny.
         out: Folder of the run; it must not hold one yet, unless with --resume. Default: runs/PRESET-TIME.
         resume: Go on from the newest checkpoint of the run in --out, with the choices that it was started with.
         seed: Of weights, samples and augmentation. Default: 0.
@@ -66,7 +67,7 @@ def main(
     else:
         run, config = _started(out, chosen, where)
     folder = Path(config.data)
-    prepare_folder(folder, **({"detector": None} if config.samples.crops == "random" else {}))
+    prepare_folder(folder, detector=YoloDetector if config.samples.crops == "yolo" else None)
     collection = Collection(folder, config.samples.crops, spatial=config.spatial)
     trainer = Trainer(config, collection, run, where, workers)
     run.mkdir(parents=True, exist_ok=True)

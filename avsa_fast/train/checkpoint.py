@@ -38,7 +38,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Fills the model with weights of the same names and shapes. Raises UserError naming the file where they do not fit."""
+    """Fills the model with weights of the same names and shapes. Raises UserError naming a file that does not fit."""
     try:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:

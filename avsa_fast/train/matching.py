@@ -1,7 +1,5 @@
 """Matching accuracies on held-out samples: can the embeddings tell which sound belongs to which picture?"""
 
-from collections.abc import Callable, Iterable, Sequence
-
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
