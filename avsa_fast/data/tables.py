@@ -10,52 +10,58 @@ import pyarrow.parquet as pq
 
 from avsa_fast.errors import UserError
 
+
+
+def _schema(columns: dict[str, pa.DataType]) -> pa.Schema:
+    return pa.schema(list(columns.items()))
+
+
 # One row a clip. Without a row's media the numbers are null; state is "ok" or one line that says why the clip is unusable.
-INDEX = pa.schema(
-    [
-        pa.field("name", pa.string()),
-        pa.field("seconds", pa.float64()),  # of video and sound together: the shorter one
-        pa.field("fps", pa.float64()),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("rate", pa.int32()),  # Hz
-        pa.field("channels", pa.int32()),  # as decoded
+INDEX = _schema(
+    {
+        "name": pa.string(),
+        "seconds": pa.float64(),  # of video and sound together: the shorter one
+        "fps": pa.float64(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "rate": pa.int32(),  # Hz
+        "channels": pa.int32(),  # as decoded
         pa.field(
             "channel_map", pa.list_(pa.int32())
         ),  # decoded channels in ACN order; empty: no direction in the sound
         pa.field(
             "spatial_validity", pa.float32()
         ),  # E_xyz / E_w below 4 kHz; null for silence and for sound without direction
-        pa.field("split", pa.string()),  # "train" or "test"
-        pa.field("state", pa.string()),
-    ]
+        "split": pa.string(),  # "train" or "test"
+        "state": pa.string(),
+    }
 )
 
 # One row an object in a frame. Angles and angular sizes in radians, time in seconds from the file's start.
-DETECTIONS = pa.schema(
-    [
-        pa.field("name", pa.string()),
-        pa.field("time", pa.float64()),
-        pa.field("azimuth", pa.float32()),
-        pa.field("elevation", pa.float32()),
-        pa.field("width", pa.float32()),
-        pa.field("height", pa.float32()),
-        pa.field("class", pa.string()),
-        pa.field("score", pa.float32()),
-    ]
+DETECTIONS = _schema(
+    {
+        "name": pa.string(),
+        "time": pa.float64(),
+        "azimuth": pa.float32(),
+        "elevation": pa.float32(),
+        "width": pa.float32(),
+        "height": pa.float32(),
+        "class": pa.string(),
+        "score": pa.float32(),
+    }
 )
 
 # One row a source and time, in scenes made by avsa_fast.scenes.
-TRUTH = pa.schema(
-    [
-        pa.field("name", pa.string()),
-        pa.field("time", pa.float64()),
-        pa.field("source", pa.int32()),
-        pa.field("class", pa.string()),
-        pa.field("azimuth", pa.float32()),
-        pa.field("elevation", pa.float32()),
-        pa.field("gain", pa.float32()),
-    ]
+TRUTH = _schema(
+    {
+        "name": pa.string(),
+        "time": pa.float64(),
+        "source": pa.int32(),
+        "class": pa.string(),
+        "azimuth": pa.float32(),
+        "elevation": pa.float32(),
+        "gain": pa.float32(),
+    }
 )
 
 MAX_ROWS = 100_000_000
