@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from avsa_fast.errors import UserError
 
 
-
 def _schema(columns: dict[str, pa.DataType]) -> pa.Schema:
     return pa.schema(list(columns.items()))
 
@@ -26,12 +25,8 @@ INDEX = _schema(
         "height": pa.int32(),
         "rate": pa.int32(),  # Hz
         "channels": pa.int32(),  # as decoded
-        pa.field(
-            "channel_map", pa.list_(pa.int32())
-        ),  # decoded channels in ACN order; empty: no direction in the sound
-        pa.field(
-            "spatial_validity", pa.float32()
-        ),  # E_xyz / E_w below 4 kHz; null for silence and for sound without direction
+        "channel_map": pa.list_(pa.int32()),  # decoded channels in ACN order; empty: no direction in the sound
+        "spatial_validity": pa.float32(),  # E_xyz / E_w below 4 kHz; null for silence and for sound without direction
         "split": pa.string(),  # "train" or "test"
         "state": pa.string(),
     }
