@@ -7,6 +7,7 @@
 
 #include "ambisonics/ambisonics.h"
 #include "core/clones.h"
+#include "gnomonic/gnomonic.h"
 
 namespace {
 
@@ -43,14 +44,61 @@ Encode encode(int dtype, Address signal, Address directions, Address out, Size B
 
 Rotate rotate(int dtype, Address signals, Address directions, Address roll, Address flip, Address out, Size B, Size K,
               Size T) {
-  return {Dtype(dtype),          at<const void>(signals), at<const void>(directions), at<const void>(roll),
-          at<const bool>(flip), at(out),                 B,                          K,
+  return {Dtype(dtype),
+          at<const void>(signals),
+          at<const void>(directions),
+          at<const void>(roll),
+          at<const bool>(flip),
+          at(out),
+          B,
+          K,
           T};
 }
 
 Beamform beamform(int dtype, Address signals, Address directions, double gain_0, double gain_1, Address out, Size B,
                   Size K, Size T) {
   return {Dtype(dtype), at<const void>(signals), at<const void>(directions), gain_0, gain_1, at(out), B, K, T};
+}
+
+GnomonicView gnomonic_view(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias,
+                           Size B, Size F, Size H, Size W, Size K, Size h, Size w) {
+  return {Dtype(pose_dtype),
+          at<const void>(directions),
+          at<const void>(fov),
+          at<const void>(roll),
+          at<const bool>(flip),
+          antialias,
+          B,
+          F,
+          H,
+          W,
+          K,
+          h,
+          w};
+}
+
+Gnomonic gnomonic(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias, Size B,
+                  Size F, Size H, Size W, Size K, Size h, Size w, int frames_dtype, Address frames, Size clip_step,
+                  Size frame_step, Address jitter, Address partial_greys, double mean_red, double mean_green,
+                  double mean_blue, double std_red, double std_green, double std_blue, int out_dtype, Address out) {
+  return {gnomonic_view(pose_dtype, directions, fov, roll, flip, antialias, B, F, H, W, K, h, w),
+          Dtype(frames_dtype),
+          at<const void>(frames),
+          clip_step,
+          frame_step,
+          at<const void>(jitter),
+          at<double>(partial_greys),
+          {mean_red, mean_green, mean_blue},
+          {std_red, std_green, std_blue},
+          Dtype(out_dtype),
+          at(out)};
+}
+
+GnomonicBackward gnomonic_backward(int pose_dtype, Address directions, Address fov, Address roll, Address flip,
+                                   bool antialias, Size B, Size F, Size H, Size W, Size K, Size h, Size w, int dtype,
+                                   Address grad, Address unit, Address sums) {
+  return {gnomonic_view(pose_dtype, directions, fov, roll, flip, antialias, B, F, H, W, K, h, w), Dtype(dtype),
+          at<const void>(grad), at<const double>(unit), at<Size>(sums)};
 }
 
 py::dict build() {
@@ -82,4 +130,6 @@ AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   bind(m, "encode", encode, encode_cpu, AVSA_DEVICE(encode_cuda));
   bind(m, "rotate", rotate, rotate_cpu, AVSA_DEVICE(rotate_cuda));
   bind(m, "beamform", beamform, beamform_cpu, AVSA_DEVICE(beamform_cuda));
+  bind(m, "gnomonic", gnomonic, gnomonic_cpu, AVSA_DEVICE(gnomonic_cuda));
+  bind(m, "gnomonic_backward", gnomonic_backward, gnomonic_backward_cpu, AVSA_DEVICE(gnomonic_backward_cuda));
 }

@@ -6,6 +6,7 @@ Each has a twin of the same signature in avsa_fast.reference. Angles are radians
 from ._kernel import extension
 from .beamform import beamform
 from .encode import encode
+from .gnomonic import gnomonic
 from .rotate import rotate
 
-__all__ = ["beamform", "encode", "extension", "rotate"]
+__all__ = ["beamform", "encode", "extension", "gnomonic", "rotate"]

@@ -4,5 +4,6 @@ Same names, same signatures; arguments are not checked here.
 """
 
 from .ambisonics import beamform, encode, rotate
+from .gnomonic import gnomonic
 
-__all__ = ["beamform", "encode", "rotate"]
+__all__ = ["beamform", "encode", "gnomonic", "rotate"]
