@@ -8,6 +8,7 @@
 #include "ambisonics/ambisonics.h"
 #include "core/clones.h"
 #include "features/features.h"
+#include "gnomonic/gnomonic.h"
 #include "info_nce/info_nce.h"
 
 namespace {
@@ -115,6 +116,47 @@ SpatialFeatures spatial_features(int dtype, Address spectrum, Address matrix, Ad
           N};
 }
 
+GnomonicView gnomonic_view(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias,
+                           Size B, Size F, Size H, Size W, Size K, Size h, Size w) {
+  return {Dtype(pose_dtype),
+          at<const void>(directions),
+          at<const void>(fov),
+          at<const void>(roll),
+          at<const bool>(flip),
+          antialias,
+          B,
+          F,
+          H,
+          W,
+          K,
+          h,
+          w};
+}
+
+Gnomonic gnomonic(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias, Size B,
+                  Size F, Size H, Size W, Size K, Size h, Size w, int frames_dtype, Address frames, Size clip_step,
+                  Size frame_step, Address jitter, Address partial_greys, double mean_red, double mean_green,
+                  double mean_blue, double std_red, double std_green, double std_blue, int out_dtype, Address out) {
+  return {gnomonic_view(pose_dtype, directions, fov, roll, flip, antialias, B, F, H, W, K, h, w),
+          Dtype(frames_dtype),
+          at<const void>(frames),
+          clip_step,
+          frame_step,
+          at<const void>(jitter),
+          at<double>(partial_greys),
+          {mean_red, mean_green, mean_blue},
+          {std_red, std_green, std_blue},
+          Dtype(out_dtype),
+          at(out)};
+}
+
+GnomonicBackward gnomonic_backward(int pose_dtype, Address directions, Address fov, Address roll, Address flip,
+                                   bool antialias, Size B, Size F, Size H, Size W, Size K, Size h, Size w, int dtype,
+                                   Address grad, Address unit, Address sums) {
+  return {gnomonic_view(pose_dtype, directions, fov, roll, flip, antialias, B, F, H, W, K, h, w), Dtype(dtype),
+          at<const void>(grad), at<const double>(unit), at<Size>(sums)};
+}
+
 py::dict build() {
   py::dict facts;
 #if defined(AVSA_CUDA_RUNTIME)
@@ -147,4 +189,6 @@ AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   bind(m, "info_nce_forward", info_nce_forward, info_nce_forward_cpu, AVSA_DEVICE(info_nce_forward_cuda));
   bind(m, "info_nce_backward", info_nce_backward, info_nce_backward_cpu, AVSA_DEVICE(info_nce_backward_cuda));
   bind(m, "spatial_features", spatial_features, spatial_features_cpu, AVSA_DEVICE(spatial_features_cuda));
+  bind(m, "gnomonic", gnomonic, gnomonic_cpu, AVSA_DEVICE(gnomonic_cuda));
+  bind(m, "gnomonic_backward", gnomonic_backward, gnomonic_backward_cpu, AVSA_DEVICE(gnomonic_backward_cuda));
 }

@@ -6,8 +6,9 @@ Each has a twin of the same signature in avsa_fast.reference. Angles are radians
 from ._kernel import extension
 from .beamform import beamform
 from .encode import encode
+from .gnomonic import gnomonic
 from .info_nce import info_nce
 from .rotate import rotate
 from .spatial_features import spatial_features
 
-__all__ = ["beamform", "encode", "extension", "info_nce", "rotate", "spatial_features"]
+__all__ = ["beamform", "encode", "extension", "gnomonic", "info_nce", "rotate", "spatial_features"]

@@ -4,8 +4,10 @@
 
 #ifdef __CUDACC__
 #define AVSA_HD __host__ __device__ __forceinline__
+#define AVSA_UNROLL _Pragma("unroll")
 #else
 #define AVSA_HD inline __attribute__((always_inline))
+#define AVSA_UNROLL
 #endif
 
 namespace avsa {

@@ -1,0 +1,90 @@
+// What happens to a crop's colours, for host and device: jitter by torchvision's definitions, then mean and std.
+#pragma once
+#include "gnomonic/projection.h"
+
+namespace avsa {
+
+template <class T>
+struct Colour {
+  T red, green, blue;
+
+  AVSA_HD T grey() const { return T(0.2989) * red + T(0.587) * green + T(0.114) * blue; }
+
+  // factor of this and 1 - factor of the other, within [0, 1].
+  AVSA_HD Colour blend(T factor, T other) const {
+    const T rest = (1 - factor) * other;
+    return {clamp(factor * red + rest, T(0), T(1)), clamp(factor * green + rest, T(0), T(1)),
+            clamp(factor * blue + rest, T(0), T(1))};
+  }
+
+  // Hue turned by a part of a full turn.
+  AVSA_HD Colour turned(T part) const {
+    const T high = red > green ? (red > blue ? red : blue) : (green > blue ? green : blue);
+    const T low = red < green ? (red < blue ? red : blue) : (green < blue ? green : blue);
+    const T chroma = high - low, inverse = T(1) / (chroma > 0 ? chroma : T(1));
+    const T from_red = (green - blue) * inverse, from_green = 2 + (blue - red) * inverse,
+            from_blue = 4 + (red - green) * inverse;
+    const T sector = (high == red ? from_red : high == green ? from_green : from_blue) + 6 * part;
+    return {channel(5 + sector, high, chroma), channel(3 + sector, high, chroma), channel(1 + sector, high, chroma)};
+  }
+
+ private:
+  AVSA_HD static T channel(T k, T high, T chroma) {
+    k -= 6 * std::floor(k / 6);
+    const T rest = 4 - k;
+    return clamp(high - chroma * clamp(k < rest ? k : rest, T(0), T(1)), T(0), T(1));
+  }
+};
+
+// A crop's jitter.
+template <class T>
+struct Jitter {
+  T brightness = 1, contrast = 1, saturation = 1, hue = 0;
+  bool valid = true;  // factors finite and not negative, hue within ±1/2
+
+  AVSA_HD void set(const Gnomonic& task, std::int64_t crop) {
+    if (!task.jitter) return;
+    brightness = T(real_at(task.jitter, task.view.pose_dtype, 4 * crop));
+    contrast = T(real_at(task.jitter, task.view.pose_dtype, 4 * crop + 1));
+    saturation = T(real_at(task.jitter, task.view.pose_dtype, 4 * crop + 2));
+    hue = T(real_at(task.jitter, task.view.pose_dtype, 4 * crop + 3));
+    valid = factor(brightness) && factor(contrast) && factor(saturation) && hue >= T(-0.5) && hue <= T(0.5);
+  }
+
+  AVSA_HD Colour<T> bright(const Colour<T>& c) const { return c.blend(brightness, 0); }
+
+  // All of it; mean_grey is that of the crop's frame after brightness.
+  AVSA_HD Colour<T> apply(const Colour<T>& c, T mean_grey) const {
+    const Colour<T> contrasted = bright(c).blend(contrast, mean_grey);
+    return contrasted.blend(saturation, contrasted.grey()).turned(hue);
+  }
+
+ private:
+  AVSA_HD static bool factor(T x) { return x >= 0 && x - x == 0; }
+};
+
+// (x - mean) / std of a channel.
+template <class T>
+struct Normaliser {
+  T gain[3], bias[3];
+
+  AVSA_HD explicit Normaliser(const Gnomonic& task) {
+    for (int c = 0; c < 3; ++c) {
+      gain[c] = T(1 / task.std[c]);
+      bias[c] = T(-task.mean[c] / task.std[c]);
+    }
+  }
+  AVSA_HD Colour<T> apply(const Colour<T>& c) const {
+    return {gain[0] * c.red + bias[0], gain[1] * c.green + bias[1], gain[2] * c.blue + bias[2]};
+  }
+};
+
+// Mean grey of a crop's frame, from the sums over its tiles in their order.
+AVSA_HD double mean_grey(const Gnomonic& task, std::int64_t crop, std::int64_t frame) {
+  const std::int64_t tiles = task.view.tiles(), F = task.view.F;
+  double sum = 0;
+  for (std::int64_t tile = 0; tile < tiles; ++tile) sum += task.partial_greys[(crop * tiles + tile) * F + frame];
+  return sum / double(task.view.h * task.view.w);
+}
+
+}  // namespace avsa

@@ -1,0 +1,186 @@
+#include <algorithm>
+#include <cstring>
+
+#include "core/clones.h"
+#include "core/narrow.h"
+#include "gnomonic/colour.h"
+
+namespace avsa {
+namespace {
+
+constexpr int kLanes = 16;              // pixels that a loop works on at once
+constexpr int kFrames = 8;              // frames that share the taps of a block of lanes
+constexpr std::int64_t kBandTiles = 8;  // tiles of a crop that a thread takes at a time
+
+// Values of kLanes pixels in up to kFrames frames: in L1 while the samples are added up.
+template <class T>
+struct Block {
+  T sum[kFrames][3][kLanes];
+};
+
+template <class T>
+AVSA_HD void accumulate(const T* frame, std::int64_t, const Taps<T, kLanes>& taps, T (&sum)[3][kLanes]) {
+  for (int tap = 0; tap < 4; ++tap)
+    for (int c = 0; c < 3; ++c)
+      for (int l = 0; l < kLanes; ++l) sum[c][l] += taps.weight[tap][l] * frame[taps.offset[tap][l] + c];
+}
+
+// A texel's three bytes come in one 32-bit word: from a byte earlier where it is the frame's last.
+AVSA_HD void accumulate(const std::uint8_t* frame, std::int64_t texels, const Taps<float, kLanes>& taps,
+                        float (&sum)[3][kLanes]) {
+  const int last = int(3 * texels - 4);
+  for (int tap = 0; tap < 4; ++tap) {
+    std::uint32_t word[kLanes];
+    for (int l = 0; l < kLanes; ++l) {
+      const int offset = taps.offset[tap][l], from = offset < last ? offset : last;
+      std::uint32_t bytes;
+      std::memcpy(&bytes, frame + from, 4);
+      word[l] = bytes >> 8 * (offset - from);
+    }
+    for (int c = 0; c < 3; ++c)
+      for (int l = 0; l < kLanes; ++l) sum[c][l] += taps.weight[tap][l] * float(int(word[l] >> 8 * c & 255));
+  }
+}
+
+template <class In, class T>
+AVSA_HD void sample_any(const Gnomonic& task, const Pose& pose, std::int64_t clip, std::int64_t first_frame, int frames,
+                        std::int64_t pixel, Block<T>& block) {
+  const GnomonicView& view = task.view;
+  const In* in = static_cast<const In*>(task.frames) + clip * task.clip_step + first_frame * task.frame_step;
+  std::memset(&block, 0, sizeof block);
+  Footprints<T, kLanes> prints;
+  prints.set(view, pose, pixel);
+  for (int row = -prints.most_rows; row <= prints.most_rows; ++row)
+    for (int column = -prints.most_columns; column <= prints.most_columns; ++column) {
+      Taps<T, kLanes> taps;
+      taps.set(view, pose, prints, column, row);
+      for (int f = 0; f < frames; ++f) accumulate(in + f * task.frame_step, view.H * view.W, taps, block.sum[f]);
+    }
+}
+
+#define AVSA_SAMPLE(In, T)                                                                             \
+  AVSA_CLONES void sample(const In*, const Gnomonic& task, const Pose& pose, std::int64_t clip,        \
+                          std::int64_t first_frame, int frames, std::int64_t pixel, Block<T>& block) { \
+    sample_any<In>(task, pose, clip, first_frame, frames, pixel, block);                               \
+  }
+AVSA_SAMPLE(std::uint8_t, float)
+AVSA_SAMPLE(float, float)
+AVSA_SAMPLE(double, double)
+#undef AVSA_SAMPLE
+
+template <class Out, class T>
+AVSA_HD void store(const T (&from)[3][kLanes], Out* to, std::int64_t plane, int count) {
+  for (int c = 0; c < 3; ++c) {
+    Out out[kLanes];
+    for (int l = 0; l < kLanes; ++l) narrow(from[c][l], out[l]);
+    std::memcpy(to + c * plane, out, sizeof(Out) * count);
+  }
+}
+
+// Jitters, normalises and stores `count` pixels of a crop's frame.
+template <class T>
+AVSA_HD void finish_any(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser, T mean,
+                        std::int64_t crop, std::int64_t frame, std::int64_t pixel, int count,
+                        const T (&sum)[3][kLanes]) {
+  const T scale = task.frames_dtype == Dtype::uint8 ? T(1.0 / 255) : T(1);
+  T x[3][kLanes];
+  for (int l = 0; l < kLanes; ++l) {
+    Colour<T> colour{scale * sum[0][l], scale * sum[1][l], scale * sum[2][l]};
+    if (task.jitter) colour = jitter.apply(colour, mean);
+    colour = normaliser.apply(colour);
+    x[0][l] = colour.red;
+    x[1][l] = colour.green;
+    x[2][l] = colour.blue;
+  }
+  const std::int64_t pixels = task.view.h * task.view.w, plane = task.view.F * pixels;
+  const std::int64_t at = (3 * crop * task.view.F + frame) * pixels + pixel;
+  switch (task.out_dtype) {
+    case Dtype::uint8:
+      return store(x, static_cast<std::uint8_t*>(task.out) + at, plane, count);
+    case Dtype::float16:
+      return store(x, static_cast<Float16*>(task.out) + at, plane, count);
+    case Dtype::bfloat16:
+      return store(x, static_cast<Bfloat16*>(task.out) + at, plane, count);
+    case Dtype::float32:
+      return store(x, static_cast<float*>(task.out) + at, plane, count);
+    case Dtype::float64:
+      return store(x, static_cast<double*>(task.out) + at, plane, count);
+  }
+}
+
+#define AVSA_FINISH(T)                                                                                            \
+  AVSA_CLONES void finish(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser, T mean, \
+                          std::int64_t crop, std::int64_t frame, std::int64_t pixel, int count,                   \
+                          const T(&sum)[3][kLanes]) {                                                             \
+    finish_any(task, jitter, normaliser, mean, crop, frame, pixel, count, sum);                                   \
+  }
+AVSA_FINISH(float)
+AVSA_FINISH(double)
+#undef AVSA_FINISH
+
+// Sum over pixels of the grey that contrast is about: after brightness.
+template <class T>
+double bright_grey(const Gnomonic& task, const Jitter<T>& jitter, int count, const T (&sum)[3][kLanes]) {
+  const T scale = task.frames_dtype == Dtype::uint8 ? T(1.0 / 255) : T(1);
+  double greys = 0;
+  for (int l = 0; l < count; ++l) {
+    greys += jitter.bright({scale * sum[0][l], scale * sum[1][l], scale * sum[2][l]}).grey();
+  }
+  return greys;
+}
+
+// One pass over all crops: with `measure` for the sums of grey, else for the output.
+template <class In, class T>
+void pass(const Gnomonic& task, bool measure) {
+  const GnomonicView& view = task.view;
+  const std::int64_t tiles = view.tiles(), pixels = view.h * view.w, bands = (tiles + kBandTiles - 1) / kBandTiles;
+  const Normaliser<T> normaliser(task);
+#pragma omp parallel for collapse(2) schedule(dynamic)
+  for (std::int64_t crop = 0; crop < view.B * view.K; ++crop)
+    for (std::int64_t band = 0; band < bands; ++band) {
+      Pose pose;
+      pose.set(view, crop);
+      Jitter<T> jitter;
+      jitter.set(task, crop);
+      Block<T> block;
+      for (std::int64_t first = 0; first < view.F; first += kFrames) {
+        const int frames = int(std::min<std::int64_t>(view.F - first, kFrames));
+        T mean[kFrames] = {};
+        if (task.jitter && !measure) {
+          for (int f = 0; f < frames; ++f) mean[f] = T(mean_grey(task, crop, first + f));
+        }
+        for (std::int64_t tile = band * kBandTiles; tile < std::min(tiles, (band + 1) * kBandTiles); ++tile) {
+          double greys[kFrames] = {};
+          const std::int64_t end = std::min(pixels, (tile + 1) * kTile);
+          for (std::int64_t pixel = tile * kTile; pixel < end; pixel += kLanes) {
+            const int count = int(std::min<std::int64_t>(end - pixel, kLanes));
+            sample(static_cast<const In*>(nullptr), task, pose, crop / view.K, first, frames, pixel, block);
+            for (int f = 0; f < frames; ++f) {
+              if (measure) {
+                greys[f] += bright_grey(task, jitter, count, block.sum[f]);
+              } else {
+                finish(task, jitter, normaliser, mean[f], crop, first + f, pixel, count, block.sum[f]);
+              }
+            }
+          }
+          if (measure) std::copy_n(greys, frames, task.partial_greys + (crop * tiles + tile) * view.F + first);
+        }
+      }
+    }
+}
+
+template <class In, class T>
+void run(const Gnomonic& task) {
+  if (task.jitter) pass<In, T>(task, true);
+  pass<In, T>(task, false);
+}
+
+}  // namespace
+
+void gnomonic_cpu(const Gnomonic& task) {
+  if (task.frames_dtype == Dtype::uint8) return run<std::uint8_t, float>(task);
+  if (task.frames_dtype == Dtype::float64) return run<double, double>(task);
+  run<float, float>(task);
+}
+
+}  // namespace avsa
