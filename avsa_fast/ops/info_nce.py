@@ -30,12 +30,12 @@ def info_nce(
 ) -> Tensor:
     """Mean over rows i of -log softmax_j(cosine(query_i, key_j) / temperature) at j = i (van den Oord et al. 2018).
 
-    query, key: [N, D], rows paired: float32 or float64, or float16 and bfloat16, which are computed in float32. A row of
-    zeros has cosine 0 with every row, and gradient 0. temperature: a number above 0, or a 0-d float tensor that receives
-    a gradient. symmetric: the mean of query -> key and key -> query. negatives: "all", every row competes; "joint": row r
-    is crop r mod `crops` of clip r div `crops`, and only rows of one clip or of one crop number compete. precision:
-    "fp32". group: None. Returns the loss [], float32 or float64; 0 where N = 0. Differentiable once in query, key and
-    temperature, with the same bits from run to run; memory grows with N D, never with N².
+    query, key: [N, D], rows paired: float32 or float64, or float16 and bfloat16, which are computed in float32. A row
+    of zeros has cosine 0 with every row, and gradient 0. temperature: a number above 0, or a 0-d float tensor that
+    receives a gradient. symmetric: the mean of query -> key and key -> query. negatives: "all", every row competes;
+    "joint": row r is crop r mod `crops` of clip r div `crops`, and only rows of one clip or of one crop number compete.
+    precision: "fp32". group: None. Returns the loss [], float32 or float64; 0 where N = 0. Differentiable once in
+    query, key and temperature, with the same bits from run to run; memory grows with N D, never with N².
     Raises TypeError for another dtype; ValueError for shapes that do not fit, crops that do not divide N, a temperature
     that is not finite and above 0 (a tensor's on the CPU; on CUDA it gives NaN), or another precision or group.
     """
@@ -65,6 +65,8 @@ def _as_tensor(temperature: float | Tensor, query: Tensor) -> Tensor:
         _check.device("temperature", temperature, "query", query)
         _check.shape("temperature", temperature, "a number or a tensor []", temperature.ndim == 0)
         return temperature.double()
+    if not isinstance(temperature, int | float):
+        raise TypeError(f"temperature must be a number or a tensor, not {type(temperature).__name__}")
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be finite and above 0, not {temperature!r}")
     return torch.full((), temperature, dtype=torch.float64, device=query.device)
@@ -79,7 +81,8 @@ def _forward(
     loss, units, statistics = _forward_shape(query, key, temperature, symmetric, crops)
     run(
         "info_nce_forward", query.device, DTYPES[query.dtype], query.data_ptr(), key.data_ptr(),
-        temperature.data_ptr(), units.data_ptr(), statistics.data_ptr(), loss.data_ptr(), *query.shape, crops, symmetric,
+        temperature.data_ptr(), units.data_ptr(), statistics.data_ptr(), loss.data_ptr(), *query.shape, crops,
+        symmetric,
     )  # fmt: skip
     return loss, units, statistics
 
@@ -93,42 +96,40 @@ def _forward_shape(
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool, int], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    query, _, temperature, ctx.symmetric, ctx.crops = inputs
+    query, key, temperature, ctx.symmetric, ctx.crops = inputs
     _, units, statistics = output
-    ctx.width = query.shape[1]
     ctx.mark_non_differentiable(units, statistics)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(temperature, units, statistics)
+    ctx.save_for_backward(query, key, temperature, units, statistics)
 
 
-def _gradients(ctx: Any, grad: Tensor, *_: None) -> tuple[Tensor | None, ...]:
-    gradients = torch.ops.avsa_fast.info_nce_backward.default(
-        grad, *ctx.saved_tensors, ctx.width, ctx.symmetric, ctx.crops
-    )
+def _gradients(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 5
+    gradients = torch.ops.avsa_fast.info_nce_backward.default(grad, *ctx.saved_tensors, ctx.symmetric, ctx.crops)
     return *gradients, None, None
 
 
 def _backward(
-    grad: Tensor, temperature: Tensor, units: Tensor, statistics: Tensor, width: int, symmetric: bool, crops: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    query_grad, key_grad, temperature_grad = _backward_shape(
-        grad, temperature, units, statistics, width, symmetric, crops
-    )
+    grad: Tensor, query: Tensor, key: Tensor, temperature: Tensor, units: Tensor, statistics: Tensor,
+    symmetric: bool, crops: int,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    gradients = _backward_shape(grad, query, key, temperature, units, statistics, symmetric, crops)
     sums = torch.empty_like(units[0])
     slopes = torch.empty_like(statistics[0, 0])
     run(
-        "info_nce_backward", units.device, DTYPES[units.dtype], grad.data_ptr(), temperature.data_ptr(),
-        units.data_ptr(), statistics.data_ptr(), sums.data_ptr(), slopes.data_ptr(), query_grad.data_ptr(),
-        key_grad.data_ptr(), temperature_grad.data_ptr(), *query_grad.shape, crops, symmetric,
+        "info_nce_backward", query.device, DTYPES[query.dtype], grad.data_ptr(), temperature.data_ptr(),
+        units.data_ptr(), statistics.data_ptr(), sums.data_ptr(), slopes.data_ptr(), *map(Tensor.data_ptr, gradients),
+        *query.shape, crops, symmetric,
     )  # fmt: skip
-    return query_grad, key_grad, temperature_grad
+    return gradients
 
 
 def _backward_shape(
-    grad: Tensor, temperature: Tensor, units: Tensor, statistics: Tensor, width: int, symmetric: bool, crops: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    query_grad = units.new_empty(statistics.shape[-1], width)
-    return query_grad, torch.empty_like(query_grad), torch.empty_like(temperature)
+    grad: Tensor, query: Tensor, key: Tensor, temperature: Tensor, units: Tensor, statistics: Tensor,
+    symmetric: bool, crops: int,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    return query.new_empty(query.shape), key.new_empty(key.shape), torch.empty_like(temperature)
 
 
 def _once_only(ctx: Any, *grads: Tensor) -> None:
@@ -136,11 +137,12 @@ def _once_only(ctx: Any, *grads: Tensor) -> None:
 
 
 register(
-    "info_nce_forward(Tensor query, Tensor key, Tensor temperature, bool symmetric, int crops) -> (Tensor, Tensor, Tensor)",
+    "info_nce_forward(Tensor query, Tensor key, Tensor temperature, bool symmetric, int crops)"
+    " -> (Tensor, Tensor, Tensor)",
     _forward, _forward_shape, _save, _gradients,
 )  # fmt: skip
 register(
-    "info_nce_backward(Tensor grad, Tensor temperature, Tensor units, Tensor statistics, int width, bool symmetric,"
-    " int crops) -> (Tensor, Tensor, Tensor)",
+    "info_nce_backward(Tensor grad, Tensor query, Tensor key, Tensor temperature, Tensor units, Tensor statistics,"
+    " bool symmetric, int crops) -> (Tensor, Tensor, Tensor)",
     _backward, _backward_shape, backward=_once_only,
 )  # fmt: skip

@@ -114,7 +114,7 @@ AVSA_HD void scan_any(const Pass<T>& pass, std::int64_t block) {
   for (int p = 0; p < panels; ++p) {
     cosines(pass.own + (first + p) * size, pass.other + (first + p) * size, pass.depth, tile);
     for (int i = 0; i < kLanes; ++i) pair[p][i] = tile[i][i];
-    std::fill_n(top[p], kLanes, std::numeric_limits<T>::lowest());
+    std::fill_n(top[p], kLanes, kLowest<T>);
   }
   for (std::int64_t start = 0; start < pass.N; start += kBlock) {
     const int count = int(std::min<std::int64_t>(kBlock, pass.N - start));
@@ -128,7 +128,7 @@ AVSA_HD void scan_any(const Pass<T>& pass, std::int64_t block) {
         const Label other(start + j, pass.K);
         for (int i = 0; i < kLanes; ++i) {
           const T x = scale * (tile[j][i] - pair[p][i]);
-          tile[j][i] = own.compete(i, other) ? x : -std::numeric_limits<T>::infinity();
+          tile[j][i] = own.compete(i, other) ? x : -kInfinity<T>;
           highest[i] = tile[j][i] > highest[i] ? tile[j][i] : highest[i];
         }
       }

@@ -17,6 +17,13 @@ constexpr int kDepth = 4;   // a panel's depth is D, filled up with zeros to a m
 constexpr int kPanels = 4;  // panels of a block: blocks of rows meet blocks of rows
 constexpr int kBlock = kPanels * kLanes;
 
+// Device code takes numeric limits as constants, not as calls.
+template <class T>
+constexpr T kInfinity = std::numeric_limits<T>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+template <class T>
+constexpr T kLowest = std::numeric_limits<T>::lowest();
+
 AVSA_HD std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 struct Statistics {
@@ -43,7 +50,7 @@ struct Pass {
   // Not a number where the temperature is none.
   AVSA_HD double scale() const {
     const double t = *temperature;
-    return t > 0 && t <= std::numeric_limits<double>::max() ? 1 / t : std::numeric_limits<double>::quiet_NaN();
+    return t > 0 && t < kInfinity<double> ? 1 / t : kNaN;
   }
 
   // Minus the share of a pair's competitors, for each side that chooses: 1 - p_ii = -expm1(-loss_i).
