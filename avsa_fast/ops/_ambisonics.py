@@ -49,7 +49,7 @@ def mixing_backward(
     poses: Sequence[Tensor | None],
     needed: Sequence[bool],
     matrix: Callable[..., Tensor],
-) -> tuple[Tensor | None, ...]:
+) -> tuple[Tensor, *tuple[Tensor | None, ...]]:
     """Gradients of out = matrix(*poses) @ signals: those of signals and of each pose that is needed, else None.
 
     grad [..., M, T], signals [..., C, T], matrix [..., M, C], which the reference rebuilds with its graph.

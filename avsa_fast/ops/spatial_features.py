@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from avsa_fast.reference.spatial_features import VARIANTS, band_features, mel_bank
+from avsa_fast.reference.spatial_features import VARIANTS, band_features, mel_bank, stft
 
 from . import _check
 from ._ambisonics import FLOATS, check_directions, check_pose
@@ -79,7 +79,7 @@ def spatial_features(
         signals = signals[..., :1, :]
     matrix = _view_matrix(signals, directions, view, pattern, roll, flip)
     window, bank, first = _analysis(sample_rate, n_fft, n_mels, signals.dtype, signals.device)
-    spectrum = torch.view_as_real(torch.fft.rfft(signals.unfold(-1, n_fft, hop_length) * window))
+    spectrum = torch.view_as_real(stft(signals, window, hop_length))
     features = torch.ops.avsa_fast.spatial_features.default(spectrum, matrix, bank, first, spatial, variant)
     return features.squeeze(-4) if directions is None else features
 
