@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from . import _check
+from ._autograd import gradients
 
 FLOATS = (torch.float32, torch.float64)
 
@@ -43,14 +44,17 @@ def check_pose(roll: Tensor | None, flip: Tensor | None, directions: Tensor) -> 
 
 
 def mixing_backward(
-    grad: Tensor, signals: Tensor, poses: Sequence[Tensor], matrix: Callable[..., Tensor]
-) -> tuple[Tensor, ...]:
-    """Gradients of out = matrix(*poses) @ signals with respect to signals and to each pose.
+    grad: Tensor,
+    signals: Tensor,
+    poses: Sequence[Tensor | None],
+    needed: Sequence[bool],
+    matrix: Callable[..., Tensor],
+) -> tuple[Tensor, *tuple[Tensor | None, ...]]:
+    """Gradients of out = matrix(*poses) @ signals: those of signals and of each pose that is needed, else None.
 
     grad [..., M, T], signals [..., C, T], matrix [..., M, C], which the reference rebuilds with its graph.
     """
-    with torch.enable_grad():
-        leaves = [pose.detach().requires_grad_() for pose in poses]
-        mixed = matrix(*leaves)
-    through = torch.autograd.grad(mixed, leaves, grad @ signals.mT)
-    return mixed.detach().mT @ grad, *through
+    to_poses: tuple[Tensor | None, ...] = (None,) * len(poses)
+    if any(needed):
+        to_poses = gradients(matrix, poses, needed, grad @ signals.mT)
+    return matrix(*poses).mT @ grad, *to_poses

@@ -46,16 +46,16 @@ def _shape(signals: Tensor, directions: Tensor, gain_0: float, gain_1: float) ->
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, Tensor, float, float], output: Tensor) -> None:
-    signals, directions, *ctx.gains = inputs
+    signals, directions, gain_0, gain_1 = inputs
+    ctx.gains = gain_0, gain_1
     ctx.save_for_backward(signals, directions)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     signals, directions = ctx.saved_tensors
-    to_signals, to_directions = mixing_backward(
-        grad, signals, [directions], lambda d: beam_weights(d, tuple(ctx.gains))
-    )
-    return to_signals, to_directions, None, None
+    needed = ctx.needs_input_grad[1:2]
+    through = mixing_backward(grad, signals, [directions], needed, lambda d: beam_weights(d, ctx.gains))
+    return *through, None, None
 
 
 register(

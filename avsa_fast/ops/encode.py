@@ -51,9 +51,10 @@ def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     signal, directions = ctx.saved_tensors
-    return mixing_backward(grad, signal, [directions], lambda d: spherical_harmonics(d).mT)
+    needed = ctx.needs_input_grad[1:2]
+    return mixing_backward(grad, signal, [directions], needed, lambda d: spherical_harmonics(d).mT)
 
 
 register("encode(Tensor signal, Tensor directions) -> Tensor", _encode, _shape, _save, _backward)

@@ -58,16 +58,10 @@ def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     signals, directions, roll, flip = ctx.saved_tensors
     scenes = signals.unsqueeze(-3)  # [..., 1, 4, T], for the K views
-    if roll is None:
-        to_signals, to_directions = mixing_backward(
-            grad, scenes, [directions], lambda d: rotation_to_front(d, None, flip)
-        )
-        to_roll = None
-    else:
-        to_signals, to_directions, to_roll = mixing_backward(
-            grad, scenes, [directions, roll], lambda d, r: rotation_to_front(d, r, flip)
-        )
-    return to_signals.sum(-3), to_directions, to_roll, None
+    to_scenes, to_directions, to_roll = mixing_backward(
+        grad, scenes, [directions, roll], ctx.needs_input_grad[1:3], lambda d, r: rotation_to_front(d, r, flip)
+    )
+    return to_scenes.sum(-3), to_directions, to_roll, None
 
 
 register(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from avsa_fast.reference.spatial_features import VARIANTS, band_features, mel_bank
+from avsa_fast.reference.spatial_features import VARIANTS, band_features, mel_bank, stft
 
 from . import _check
 from ._ambisonics import FLOATS, check_directions, check_pose
@@ -59,8 +59,8 @@ def spatial_features(
     spatial=None gives mel channels alone, and so fits every view. variant: "wang2022", "dcase2021", "dcase2022" or
     "unit", the intensity vector's normalisation. roll (radians, like directions) and flip (bool), None or [..., K], are
     those of `rotate`; they change neither a beam nor W. sample_rate in Hz; n_fft (even), hop_length in samples; n_mels
-    bands from 0 to sample_rate / 2. A log-mel is the natural logarithm of the power in Slaney's mel bands, at least 1e-10. Features of NaN are NaN.
-    Differentiable in signals, directions and roll.
+    bands from 0 to sample_rate / 2. A log-mel is the natural logarithm of the power in Slaney's mel bands, at least
+    1e-10. Frames with NaN give NaN. Differentiable in signals, directions and roll.
     Raises TypeError for another dtype; ValueError for an unknown or unfitting choice, shapes that do not fit, bands too
     narrow to hold a bin or, on the CPU, an angle that is not finite (on CUDA the view's features are not defined then).
     Method: Wang et al. 2022, "Self-supervised Learning of Audio Representations from Audio-Visual Data using Spatial
@@ -79,7 +79,7 @@ def spatial_features(
         signals = signals[..., :1, :]
     matrix = _view_matrix(signals, directions, view, pattern, roll, flip)
     window, bank, first = _analysis(sample_rate, n_fft, n_mels, signals.dtype, signals.device)
-    spectrum = torch.view_as_real(torch.fft.rfft(signals.unfold(-1, n_fft, hop_length) * window))
+    spectrum = torch.view_as_real(stft(signals, window, hop_length))
     features = torch.ops.avsa_fast.spatial_features.default(spectrum, matrix, bank, first, spatial, variant)
     return features.squeeze(-4) if directions is None else features
 

@@ -46,12 +46,14 @@ def rotation_to_front(directions: Tensor, roll: Tensor | None = None, flip: Tens
 def beam_gains(pattern: str | Sequence[float]) -> tuple[float, float]:
     """Gains of orders 0 and 1 of a beam pattern.
 
-    Raises ValueError for a pattern that is neither a known name nor two finite numbers.
+    Raises TypeError or ValueError for a pattern that is neither a known name nor two finite numbers.
     """
     if isinstance(pattern, str):
         if pattern not in PATTERNS:
             raise ValueError(f"pattern must be one of {', '.join(PATTERNS)} or [order + 1] gains, not {pattern!r}")
         return PATTERNS[pattern]
+    if not isinstance(pattern, Sequence):
+        raise TypeError(f"pattern must be a name or a sequence of [order + 1] gains, not {type(pattern).__name__}")
     gains = [float(gain) for gain in pattern]
     if len(gains) != 2 or not all(abs(gain) < float("inf") for gain in gains):
         raise ValueError(f"pattern must hold 2 finite gains, of orders 0 and 1, not {gains}")

@@ -34,8 +34,9 @@ def spatial_features(
 ) -> Tensor:
     """Signals [..., C, T] (+ directions [..., K, 2]) -> [..., (K,) channels, n_mels, n_frames]."""
     views = view_signals(signals, directions, view, pattern, roll, flip)
+    window = torch.hann_window(n_fft, dtype=signals.dtype, device=signals.device)  # periodic
     bank = mel_bank(sample_rate, n_fft, n_mels).to(signals)
-    return band_features(stft(views, n_fft, hop_length), bank, spatial, variant)
+    return band_features(stft(views, window, hop_length), bank, spatial, variant)
 
 
 def view_signals(
@@ -62,10 +63,12 @@ def view_signals(
     return torch.stack([(w + y) / 2, (w - y) / 2], dim=-2)
 
 
-def stft(signals: Tensor, n_fft: int, hop_length: int) -> Tensor:
-    """Periodic Hann window, no padding: [..., T] -> complex [..., n_frames, n_fft / 2 + 1]."""
-    window = torch.hann_window(n_fft, dtype=signals.dtype, device=signals.device)
-    return torch.fft.rfft(signals.unfold(-1, n_fft, hop_length) * window)
+def stft(signals: Tensor, window: Tensor, hop_length: int) -> Tensor:
+    """Spectra of windowed frames, without padding: [..., T], [n_fft] -> complex [..., n_frames, n_fft / 2 + 1]."""
+    frames = signals.unfold(-1, len(window), hop_length) * window
+    if frames.numel() == 0:  # MKL refuses a batch of none
+        return frames[..., : len(window) // 2 + 1] * 1j
+    return torch.fft.rfft(frames)
 
 
 def mel_bank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
