@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from avsa_fast.data.container import decode_from, open_stream, seconds_of, start_of
 from avsa_fast.errors import UserError
@@ -104,7 +104,7 @@ def _images(
         if frame is not shown:
             if (frame.width, frame.height) != (info.width, info.height):
                 raise UserError(f"{path}: changes its size from {info.width}×{info.height} at {frame.time:.2f} s")
-            rgb = converter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA)
+            rgb = converter.reformat(frame, width, height, "rgb24", interpolation="AREA")
             shown, image = frame, torch.from_numpy(rgb.to_ndarray())
         yield time, image
     if shown is None:
