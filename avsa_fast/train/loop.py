@@ -113,7 +113,7 @@ class Trainer:
     def _batches(self, samples: Samples, size: int, first: int, log: Log) -> Iterator[list[Sample]]:
         loader = DataLoader(
             Subset(samples, range(first, len(samples))), batch_size=size, collate_fn=list, num_workers=self.workers,
-            worker_init_fn=_ignore_interrupt,
+            worker_init_fn=_ignore_signals,
         )  # fmt: skip
         for batch in loader:
             for sample in batch:
@@ -159,9 +159,10 @@ class Trainer:
         return figures
 
 
-def _ignore_interrupt(worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal; workers end when the loop does."""
+def _ignore_signals(worker: int) -> None:
+    """Ctrl-C and a stopped job reach every process of the group; workers end when the loop does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @contextmanager
