@@ -1,0 +1,70 @@
+"""README's code and commands, run as they stand."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(prefix: str) -> list[str]:
+    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith(prefix)]
+
+
+def test_python_code_runs() -> None:
+    (code,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert names["crops"].shape == (1, 2, 3, 8, 112, 112)
+    assert names["features"].shape == (1, 2, 7, 64, 98)
+    assert names["beams"].shape == (1, 2, 24000)
+    assert names["query"].grad.abs().sum() > 0
+
+
+def test_scene_commands_run(tmp_path: Path) -> None:
+    lines = [line for line in commands("python -m avsa_fast.") if "my_scenes" in line]
+    assert len(lines) == 2
+    for line in lines:
+        done = subprocess.run(
+            [sys.executable, *line.split()[1:]], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/scenes/metrics.json").exists()
+
+
+@pytest.mark.slow
+def test_commands_on_ones_own_videos_run(assets: Path, tmp_path: Path) -> None:
+    """The two commands of "Your own videos", on the real clip."""
+    for kind, suffix in (("video", ".mp4"), ("audio", ".m4a")):
+        (tmp_path / "my_clips" / kind).mkdir(parents=True)
+        clip = assets / "video" / f"kqAZkf5Odyw-80{suffix}"
+        (tmp_path / "my_clips" / kind / clip.name).symlink_to(clip)
+    lines = [line for line in commands("python -m avsa_fast.train") if "runs/mine" in line]
+    assert len(lines) == 2
+    for line, more in zip(lines, (["--steps", "4", "--batch", "8"], []), strict=True):
+        done = subprocess.run(
+            [sys.executable, *line.split()[1:], *more], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = {line.split()[1] for line in commands("make ")}
+    assert {"train", "test"} <= targets
+    assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
+
+
+def test_pictures_exist() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert pictures
+    assert all((ROOT / picture).is_file() for picture in pictures)
