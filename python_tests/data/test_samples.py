@@ -1,0 +1,111 @@
+"""Samples: the same for the same number, every clip in turn, moments and augmentation in their ranges."""
+
+import shutil
+from math import pi, radians
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avsa_fast.data.samples import Collection, Sample, SampleConfig, Samples, Source
+from avsa_fast.errors import UserError
+from avsa_fast.scenes.build import build_scenes
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("samples") / "scenes"
+    build_scenes(folder, count=6, seconds=2.0, seed=3)
+    return folder
+
+
+def samples(data: Path, *, count: int = 40, spatial: bool = True, augment: bool = True, seed: int = 0) -> Samples:
+    return Samples(
+        Collection(data, "yolo"), SampleConfig(), seed=seed, count=count, spatial=spatial, augment=augment
+    )  # fmt: skip
+
+
+def same(a: Sample, b: Sample) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True) if isinstance(x, torch.Tensor))
+
+
+def test_a_sample_depends_on_its_number_and_the_seed_alone(data: Path) -> None:
+    first, again, other = samples(data), samples(data), samples(data, seed=1)
+    _ = again[3]
+    assert same(first[7], again[7])
+    assert not same(first[7], first[8])
+    assert not same(first[7], other[7])
+
+
+def test_shapes_and_ranges(data: Path) -> None:
+    config = SampleConfig()
+    for number in range(6):
+        sample = samples(data)[number]
+        assert sample.frames.shape == (8, 160, 320, 3)
+        assert sample.sound.shape == (4, 24000)
+        assert sample.directions.shape == (4, 2)
+        quadrants = ((sample.directions[:, 0] + pi) / (pi / 2)).floor()
+        assert quadrants.tolist() == [0, 1, 2, 3]
+        assert ((sample.fov >= radians(config.min_fov)) & (sample.fov <= radians(config.max_fov))).all()
+        assert ((sample.jitter[:, :3] - 1).abs() <= 0.4).all()
+        assert (sample.jitter[:, 3].abs() <= 0.2).all()
+    assert samples(data, spatial=False)[0].directions.shape == (1, 2)
+
+
+def test_held_out_samples_are_not_augmented(data: Path) -> None:
+    sample = samples(data, augment=False)[0]
+    assert sample.jitter is None
+    assert not sample.flip.any()
+    torch.testing.assert_close(sample.fov, torch.full((4,), radians(65)))
+
+
+def test_every_clip_comes_once_an_epoch_in_changing_order(data: Path) -> None:
+    reader = samples(data)
+    epochs = [[reader._source(n, 0).name for n in range(e * 5, e * 5 + 5)] for e in range(4)]
+    assert all(sorted(epoch) == sorted(epochs[0]) for epoch in epochs)
+    assert len(set(epochs[0])) == 5
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_flips_and_gains_are_spread(data: Path) -> None:
+    drawn = [samples(data)[number] for number in range(40)]
+    flips = torch.cat([sample.flip for sample in drawn]).float().mean()
+    assert 0.3 < flips < 0.7
+
+
+def test_the_detections_are_looked_at(data: Path) -> None:
+    """Held-out crops look exactly where the scene's truth has an object at the time."""
+    collection = Collection(data, "yolo")
+    reader = Samples(collection, SampleConfig(), seed=0, count=1, spatial=True, augment=False)
+    source = collection.held_out[0]
+    objects = collection.detections.at(source.name, source.moment(0.5, 0.5))
+    for direction in reader[0].directions.numpy():
+        assert np.abs(objects - direction).sum(axis=1).min() < 1e-6
+    elsewhere = Samples(Collection(data, "random"), SampleConfig(), seed=0, count=1, spatial=True, augment=False)
+    assert not torch.equal(elsewhere[0].directions, reader[0].directions)
+
+
+def test_moments_keep_the_sound_within_the_source() -> None:
+    source = Source("a", Path("a"), Path("a"), [0, 1, 2, 3], begin=8.0, end=10.0)
+    assert source.moment(0.0, 0.5) == 8.5
+    assert source.moment(1.0, 0.5) == 9.5
+    short = Source("a", Path("a"), Path("a"), [0, 1, 2, 3], begin=0.0, end=0.8)
+    assert short.moment(0.3, 0.5) == 0.4
+
+
+def test_a_single_clip_is_held_out_by_time(data: Path, tmp_path: Path) -> None:
+    for kind in ("video", "audio"):
+        (tmp_path / "one" / kind).mkdir(parents=True)
+        (path,) = (data / kind).glob("scene0000*")
+        shutil.copy(path, tmp_path / "one" / kind)
+    for table in ("index.parquet", "detections.parquet"):
+        shutil.copy(data / table, tmp_path / "one")
+    collection = Collection(tmp_path / "one", "yolo")
+    assert (collection.train[0].begin, collection.train[0].end) == (0.0, pytest.approx(1.6))
+    assert (collection.held_out[0].begin, collection.held_out[0].end) == (pytest.approx(1.6), pytest.approx(2.0))
+
+
+def test_a_dataset_that_is_not_prepared_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        Collection(tmp_path / "nowhere", "yolo")

@@ -1,0 +1,68 @@
+"""The long proofs: what `make train` promises, on held-out clips, and runs on real material."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from avsa_fast.data.tables import DETECTIONS, read_table
+from avsa_fast.scenes.cache import embedded_default
+
+SECONDS_OF_TRAINING = 300
+
+
+def command(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", f"avsa_fast.{module}", *map(str, arguments)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    print(done.stdout)
+    return done
+
+
+def figures(run: Path) -> dict[str, dict[str, float]]:
+    return json.loads((run / "metrics.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_embedded_default_is_learned_in_five_minutes(tmp_path: Path, seed: int) -> None:
+    embedded_default()
+    run, began = tmp_path / "run", time.monotonic()
+    command("train", "--preset", "tiny", "--seed", seed, "--out", run)
+    took = time.monotonic() - began
+    avc, avsa = figures(run)["avc_matching"], figures(run)["avsa_matching"]
+    print(f"seed {seed}: {took:.0f} s, AVC {avc['value']:.1%}, AVSA {avsa['value']:.1%}")
+    assert avsa["value"] >= 0.8
+    assert avc["value"] >= 4 * avc["chance"]
+    assert avc["chance"] == 1 / 16
+    assert took < SECONDS_OF_TRAINING
+
+
+@pytest.mark.slow
+def test_the_real_clip_trains(assets: Path, tmp_path: Path) -> None:
+    for kind, suffix in (("video", ".mp4"), ("audio", ".m4a")):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        clip = assets / "video" / f"kqAZkf5Odyw-80{suffix}"
+        (tmp_path / "data" / kind / clip.name).symlink_to(clip)
+    done = command("train", "--data", tmp_path / "data", "--preset", "tiny", "--out", tmp_path / "run")
+    assert "1 clips to train on, 1 held out" in done.stdout
+    people = read_table(tmp_path / "data" / "detections.parquet", DETECTIONS)
+    first = [row for row in people if row["class"] == "person" and row["score"] > 0.5 and row["time"] == 0]
+    assert len(first) >= 3
+    assert set(figures(tmp_path / "run")) == {"avc_matching", "avsa_matching"}
+
+
+@pytest.mark.slow
+def test_scenes_of_real_objects_train(assets: Path, tmp_path: Path) -> None:
+    (rir,) = (assets / "rir").glob("*.wav")
+    command(
+        "scenes", tmp_path / "data", "--count", 40, "--seconds", 4, "--objects", assets / "objects",
+        "--panoramas", assets / "panoramas", "--rir", rir,
+    )  # fmt: skip
+    done = command("train", "--data", tmp_path / "data", "--preset", "tiny", "--out", tmp_path / "run")
+    assert "32 clips to train on, 8 held out" in done.stdout
+    assert read_table(tmp_path / "data" / "detections.parquet", DETECTIONS)
+    assert figures(tmp_path / "run")["avsa_matching"]["value"] > 0.25
