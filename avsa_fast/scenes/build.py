@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, write_table
+from avsa_fast.data.validity import spatial_validity
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.collection import Objects, Panoramas
 from avsa_fast.scenes.scene import Material, Scene, draw_scene
-from avsa_fast.scenes.sound import read_room, spatial_validity
+from avsa_fast.scenes.sound import read_room
 from avsa_fast.scenes.write import FPS, RATE, write_sound, write_video
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 600.0
@@ -113,7 +115,7 @@ def _build_one(folder: Path, number: int, split: str, frame_count: int, seed: in
         "rate": RATE,
         "channels": 4,
         "channel_map": [0, 1, 2, 3],
-        "spatial_validity": spatial_validity(scene.sound),
+        "spatial_validity": spatial_validity(torch.from_numpy(scene.sound), RATE),
         "split": split,
         "state": "ok",
     }

@@ -1,25 +1,25 @@
 """The embedded default: procedural scenes, built once on this machine."""
 
 import fcntl
-import os
 import shutil
 from pathlib import Path
 
+from avsa_fast.cache import cache_folder
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.build import build_scenes
-from avsa_fast.scenes.progress import show_progress
+from avsa_fast.progress import show_progress
 
 VERSION = 1  # to be raised whenever the same seed gives other scenes
 COUNT, SECONDS, SEED = 120, 5, 0
 
 
 def embedded_default() -> Path:
-    """The folder of the embedded default's dataset, in AVSA_CACHE or ~/.cache/avsa_fast; built where it is missing.
+    """The folder of the embedded default's dataset, in the cache; built where it is missing.
 
     Safe against a kill and against other processes: the folder appears whole, and one process builds while others wait.
     Raises UserError where the cache cannot be written.
     """
-    cache = Path(os.environ.get("AVSA_CACHE") or "~/.cache/avsa_fast").expanduser().absolute()
+    cache = cache_folder()
     folder = cache / f"scenes-v{VERSION}-{COUNT}x{SECONDS}s-seed{SEED}"
     if folder.is_dir():
         return folder

@@ -67,13 +67,6 @@ def direction_of_arrival(foa: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.array([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))])
 
 
-def spatial_validity(foa: NDArray[np.float32]) -> float:
-    """Energy of X, Y and Z over that of W, of a scene [4, T] below 4 kHz."""
-    spectrum = np.abs(np.fft.rfft(foa, axis=1)) ** 2
-    energy = spectrum[:, : spectrum.shape[1] * 4000 * 2 // RATE].sum(axis=1)
-    return float(energy[1:].sum() / energy[0])
-
-
 @dataclass(frozen=True)
 class Room:
     """A measured room: its response to a source straight ahead."""

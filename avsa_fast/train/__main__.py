@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,8 @@ def main(
     audio: AudioView | None = None,
     crops: CropChoice | None = None,
     stages: Stages | None = None,
+    detector: str = "yolo26n.pt",
+    trust_weights: bool = False,
 ) -> None:
     """Train audio and video encoders on 360° video with ambisonic sound: AVC, then AVSA from the AVC weights.
 
@@ -53,6 +56,8 @@ def main(
             stereo without or with level and phase differences (stereo_icf), a beam or mono. Default: foa_iv.
         crops: Where crops look: at objects that YOLO found, or anywhere. Default: yolo.
         stages: "avc" ends after the first stage, for sound without direction too. Default: both.
+        detector: YOLO weights, a path or a name, that find the objects of a dataset without detections.parquet.
+        trust_weights: Load a detector of unknown checksum; such a file can run any code.
     """
     where = _device(device)
     if workers < 0:
@@ -67,7 +72,8 @@ def main(
     else:
         run, config = _started(out, chosen, where)
     folder = Path(config.data)
-    prepare_folder(folder, detector=YoloDetector if config.samples.crops == "yolo" else None)
+    yolo = partial(YoloDetector, detector, trust_weights=trust_weights)
+    prepare_folder(folder, detector=yolo if config.samples.crops == "yolo" else None)
     collection = Collection(folder, config.samples.crops, spatial=config.spatial)
     trainer = Trainer(config, collection, run, where, workers)
     run.mkdir(parents=True, exist_ok=True)

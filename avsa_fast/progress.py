@@ -1,4 +1,4 @@
-"""How far a build has come: a bar on a terminal, plain lines elsewhere."""
+"""How far a long piece of work has come: a bar on a terminal, plain lines elsewhere."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
