@@ -46,7 +46,8 @@ AVSA_HD Vec3<T> unit_vector(T azimuth, T elevation) {
   return {cos(elevation) * cos(azimuth), cos(elevation) * sin(azimuth), sin(elevation)};
 }
 
-// Rz(azimuth) Ry(-elevation) Rx(roll): turns the front to the direction; its transpose turns the direction to the front.
+// Rz(azimuth) Ry(-elevation) Rx(roll): turns the front to the direction; its transpose turns the direction to the
+// front.
 template <class T>
 AVSA_HD Mat3<T> turn_front_to(T azimuth, T elevation, T roll) {
   using std::cos, std::sin;

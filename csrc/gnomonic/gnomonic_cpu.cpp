@@ -12,10 +12,10 @@ constexpr int kLanes = 16;              // pixels that a loop works on at once
 constexpr int kFrames = 8;              // frames that share the taps of a block of lanes
 constexpr std::int64_t kBandTiles = 8;  // tiles of a crop that a thread takes at a time
 
-// Values of kLanes pixels in up to kFrames frames: in L1 while the samples are added up.
+// Values of kLanes pixels in up to kFrames frames: in L1 while samples are added up.
 template <class T>
 struct Block {
-  T sum[kFrames][3][kLanes];
+  T values[kFrames][3][kLanes];
 };
 
 template <class T>
@@ -54,8 +54,13 @@ AVSA_HD void sample_any(const Gnomonic& task, const Pose& pose, std::int64_t cli
     for (int column = -prints.most_columns; column <= prints.most_columns; ++column) {
       Taps<T, kLanes> taps;
       taps.set(view, pose, prints, column, row);
-      for (int f = 0; f < frames; ++f) accumulate(in + f * task.frame_step, view.H * view.W, taps, block.sum[f]);
+      for (int f = 0; f < frames; ++f) accumulate(in + f * task.frame_step, view.H * view.W, taps, block.values[f]);
     }
+  if (sizeof(In) == 1) {
+    for (int f = 0; f < frames; ++f)
+      for (int c = 0; c < 3; ++c)
+        for (int l = 0; l < kLanes; ++l) block.values[f][c][l] *= T(1.0 / 255);
+  }
 }
 
 #define AVSA_SAMPLE(In, T)                                                                             \
@@ -69,65 +74,67 @@ AVSA_SAMPLE(double, double)
 #undef AVSA_SAMPLE
 
 template <class Out, class T>
-AVSA_HD void store(const T (&from)[3][kLanes], Out* to, std::int64_t plane, int count) {
+AVSA_HD void store(const T (&values)[3][kLanes], const Normaliser<T>& normaliser, Out* out, std::int64_t plane,
+                   int count) {
   for (int c = 0; c < 3; ++c) {
-    Out out[kLanes];
-    for (int l = 0; l < kLanes; ++l) narrow(from[c][l], out[l]);
-    std::memcpy(to + c * plane, out, sizeof(Out) * count);
+    const T gain = normaliser.gain[c], bias = normaliser.bias[c];
+#pragma omp simd
+    for (int l = 0; l < count; ++l) narrow(gain * values[c][l] + bias, out[c * plane + l]);
   }
 }
 
-// Jitters, normalises and stores `count` pixels of a crop's frame.
+// Jitters `count` pixels of a crop's frame in place, normalises and stores them.
 template <class T>
 AVSA_HD void finish_any(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser, T mean,
-                        std::int64_t crop, std::int64_t frame, std::int64_t pixel, int count,
-                        const T (&sum)[3][kLanes]) {
-  const T scale = task.frames_dtype == Dtype::uint8 ? T(1.0 / 255) : T(1);
-  T x[3][kLanes];
-  for (int l = 0; l < kLanes; ++l) {
-    Colour<T> colour{scale * sum[0][l], scale * sum[1][l], scale * sum[2][l]};
-    if (task.jitter) colour = jitter.apply(colour, mean);
-    colour = normaliser.apply(colour);
-    x[0][l] = colour.red;
-    x[1][l] = colour.green;
-    x[2][l] = colour.blue;
+                        std::int64_t crop, std::int64_t frame, std::int64_t pixel, int count, T (&values)[3][kLanes]) {
+  if (task.jitter) {
+#pragma omp simd
+    for (int l = 0; l < kLanes; ++l) {
+      const Colour<T> colour = jitter.apply({values[0][l], values[1][l], values[2][l]}, mean);
+      values[0][l] = colour.red;
+      values[1][l] = colour.green;
+      values[2][l] = colour.blue;
+    }
   }
   const std::int64_t pixels = task.view.h * task.view.w, plane = task.view.F * pixels;
   const std::int64_t at = (3 * crop * task.view.F + frame) * pixels + pixel;
   switch (task.out_dtype) {
     case Dtype::uint8:
-      return store(x, static_cast<std::uint8_t*>(task.out) + at, plane, count);
+      return store(values, normaliser, static_cast<std::uint8_t*>(task.out) + at, plane, count);
     case Dtype::float16:
-      return store(x, static_cast<Float16*>(task.out) + at, plane, count);
+      return store(values, normaliser, static_cast<Float16*>(task.out) + at, plane, count);
     case Dtype::bfloat16:
-      return store(x, static_cast<Bfloat16*>(task.out) + at, plane, count);
+      return store(values, normaliser, static_cast<Bfloat16*>(task.out) + at, plane, count);
     case Dtype::float32:
-      return store(x, static_cast<float*>(task.out) + at, plane, count);
+      return store(values, normaliser, static_cast<float*>(task.out) + at, plane, count);
     case Dtype::float64:
-      return store(x, static_cast<double*>(task.out) + at, plane, count);
+      return store(values, normaliser, static_cast<double*>(task.out) + at, plane, count);
   }
 }
 
-#define AVSA_FINISH(T)                                                                                            \
+// Sum over `count` pixels of the grey that contrast is about: after brightness.
+template <class T>
+AVSA_HD double bright_greys_any(const Jitter<T>& jitter, int count, const T (&values)[3][kLanes]) {
+  T grey[kLanes];
+#pragma omp simd
+  for (int l = 0; l < kLanes; ++l) grey[l] = jitter.bright({values[0][l], values[1][l], values[2][l]}).grey();
+  double sum = 0;
+  for (int l = 0; l < count; ++l) sum += grey[l];
+  return sum;
+}
+
+#define AVSA_COLOUR(T)                                                                                            \
   AVSA_CLONES void finish(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser, T mean, \
                           std::int64_t crop, std::int64_t frame, std::int64_t pixel, int count,                   \
-                          const T(&sum)[3][kLanes]) {                                                             \
-    finish_any(task, jitter, normaliser, mean, crop, frame, pixel, count, sum);                                   \
+                          T(&values)[3][kLanes]) {                                                                \
+    finish_any(task, jitter, normaliser, mean, crop, frame, pixel, count, values);                                \
+  }                                                                                                               \
+  AVSA_CLONES double bright_greys(const Jitter<T>& jitter, int count, const T(&values)[3][kLanes]) {              \
+    return bright_greys_any(jitter, count, values);                                                               \
   }
-AVSA_FINISH(float)
-AVSA_FINISH(double)
-#undef AVSA_FINISH
-
-// Sum over pixels of the grey that contrast is about: after brightness.
-template <class T>
-double bright_grey(const Gnomonic& task, const Jitter<T>& jitter, int count, const T (&sum)[3][kLanes]) {
-  const T scale = task.frames_dtype == Dtype::uint8 ? T(1.0 / 255) : T(1);
-  double greys = 0;
-  for (int l = 0; l < count; ++l) {
-    greys += jitter.bright({scale * sum[0][l], scale * sum[1][l], scale * sum[2][l]}).grey();
-  }
-  return greys;
-}
+AVSA_COLOUR(float)
+AVSA_COLOUR(double)
+#undef AVSA_COLOUR
 
 // One pass over all crops: with `measure` for the sums of grey, else for the output.
 template <class In, class T>
@@ -157,9 +164,9 @@ void pass(const Gnomonic& task, bool measure) {
             sample(static_cast<const In*>(nullptr), task, pose, crop / view.K, first, frames, pixel, block);
             for (int f = 0; f < frames; ++f) {
               if (measure) {
-                greys[f] += bright_grey(task, jitter, count, block.sum[f]);
+                greys[f] += bright_greys(jitter, count, block.values[f]);
               } else {
-                finish(task, jitter, normaliser, mean[f], crop, first + f, pixel, count, block.sum[f]);
+                finish(task, jitter, normaliser, mean[f], crop, first + f, pixel, count, block.values[f]);
               }
             }
           }
