@@ -35,7 +35,7 @@ def measure(benchmark: Any, loss: Callable[..., Tensor], rows: int, symmetric: b
         query.grad = key.grad = None
         loss(query, key, symmetric=symmetric).backward()
 
-    benchmark.pedantic(step, rounds=200 if rows < 1000 else 4 if rows > 4000 else 20, warmup_rounds=1)
+    benchmark.pedantic(step, rounds=100 if rows < 1000 else 2 if rows > 4000 else 10, warmup_rounds=1)
 
 
 @pytest.mark.parametrize(("rows", "symmetric"), CASES)
