@@ -1,6 +1,6 @@
 """spatial_features: kernel against reference; torchaudio's log-mel as a peer. A batch is samples of 1 s at 24 kHz."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_reference(benchmark: BenchmarkFixture, options: dict[str, Any]) -> None
 @pytest.mark.benchmark(group="spatial_features: log-mel of 128 signals")
 class TestLogMel:
     signals = torch.randn(128, 1, 24000)
-    options: dict[str, Any] = {"view": "mono", "spatial": None}
+    options: ClassVar[dict[str, Any]] = {"view": "mono", "spatial": None}
 
     def test_kernel(self, benchmark: BenchmarkFixture) -> None:
         benchmark(ops.spatial_features, self.signals, **self.options)

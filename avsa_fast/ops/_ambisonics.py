@@ -49,7 +49,7 @@ def mixing_backward(
     poses: Sequence[Tensor | None],
     needed: Sequence[bool],
     matrix: Callable[..., Tensor],
-) -> tuple[Tensor, *tuple[Tensor | None, ...]]:
+) -> tuple[Tensor, tuple[Tensor | None, ...]]:
     """Gradients of out = matrix(*poses) @ signals: those of signals and of each pose that is needed, else None.
 
     grad [..., M, T], signals [..., C, T], matrix [..., M, C], which the reference rebuilds with its graph.
@@ -57,4 +57,4 @@ def mixing_backward(
     to_poses: tuple[Tensor | None, ...] = (None,) * len(poses)
     if any(needed):
         to_poses = gradients(matrix, poses, needed, grad @ signals.mT)
-    return matrix(*poses).mT @ grad, *to_poses
+    return matrix(*poses).mT @ grad, to_poses

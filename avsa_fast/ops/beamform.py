@@ -54,8 +54,8 @@ def _save(ctx: Any, inputs: tuple[Tensor, Tensor, float, float], output: Tensor)
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     signals, directions = ctx.saved_tensors
     needed = ctx.needs_input_grad[1:2]
-    through = mixing_backward(grad, signals, [directions], needed, lambda d: beam_weights(d, ctx.gains))
-    return *through, None, None
+    to_signals, to_poses = mixing_backward(grad, signals, [directions], needed, lambda d: beam_weights(d, ctx.gains))
+    return to_signals, *to_poses, None, None
 
 
 register(

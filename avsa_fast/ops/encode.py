@@ -54,7 +54,8 @@ def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     signal, directions = ctx.saved_tensors
     needed = ctx.needs_input_grad[1:2]
-    return mixing_backward(grad, signal, [directions], needed, lambda d: spherical_harmonics(d).mT)
+    to_signal, to_poses = mixing_backward(grad, signal, [directions], needed, lambda d: spherical_harmonics(d).mT)
+    return to_signal, *to_poses
 
 
 register("encode(Tensor signal, Tensor directions) -> Tensor", _encode, _shape, _save, _backward)

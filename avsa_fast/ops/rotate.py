@@ -58,10 +58,10 @@ def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     signals, directions, roll, flip = ctx.saved_tensors
     scenes = signals.unsqueeze(-3)  # [..., 1, 4, T], for the K views
-    to_scenes, to_directions, to_roll = mixing_backward(
+    to_scenes, to_poses = mixing_backward(
         grad, scenes, [directions, roll], ctx.needs_input_grad[1:3], lambda d, r: rotation_to_front(d, r, flip)
     )
-    return to_scenes.sum(-3), to_directions, to_roll, None
+    return to_scenes.sum(-3), *to_poses, None
 
 
 register(

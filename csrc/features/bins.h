@@ -8,10 +8,15 @@
 
 namespace avsa {
 
+template <class T>
+struct Complex {
+  T re, im;
+};
+
 // The arrays of a task with their type.
 template <class T>
 struct FeatureArrays {
-  const T* spectrum;
+  const Complex<T>* spectrum;
   const T* matrix;
   const T* bank;
   const std::int64_t* first;
@@ -20,7 +25,7 @@ struct FeatureArrays {
   std::int64_t B, C, K, M, F, J, N;
 
   explicit FeatureArrays(const SpatialFeatures& t)
-      : spectrum(static_cast<const T*>(t.spectrum)),
+      : spectrum(static_cast<const Complex<T>*>(t.spectrum)),
         matrix(static_cast<const T*>(t.matrix)),
         bank(static_cast<const T*>(t.bank)),
         first(t.first),

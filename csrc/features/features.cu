@@ -25,9 +25,9 @@ __global__ void __launch_bounds__(kFrames* kBands)
   for (std::int64_t j = a.first[band]; j < a.first[band + 2]; ++j) {
     T re[C], im[C], value[kChannels];
     for (int c = 0; c < C; ++c) {
-      const T* bin = a.spectrum + (((b * C + c) * a.F + frame) * a.J + j) * 2;
-      re[c] = bin[0];
-      im[c] = bin[1];
+      const Complex<T> x = a.spectrum[((b * C + c) * a.F + frame) * a.J + j];
+      re[c] = x.re;
+      im[c] = x.im;
     }
     bin_features<Shape>(a, matrix, re, im, value);
     const T weight = a.bank[j * a.N + band];

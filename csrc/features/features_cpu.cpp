@@ -20,17 +20,18 @@ AVSA_HD void features_of_tile(const FeatureArrays<T>& a, std::int64_t b, std::in
   T* out = a.out + (b * a.K + view) * kChannels * a.N * a.F + frame;
   T sums[2][kViews][kChannels][kLanes] = {};
   T weights[2] = {};
+  std::int64_t offset[kLanes];  // of a lane's frame from the first; idle lanes repeat the last frame
+  for (int l = 0; l < kLanes; ++l) offset[l] = std::min(l, lanes - 1) * a.J;
 
   for (std::int64_t n = 0; n <= a.N; ++n) {
     const int lower = (n + 1) & 1, upper = n & 1;  // the slots of bands n - 1 and n
     for (std::int64_t j = a.first[n]; j < a.first[n + 1]; ++j) {
       T x_re[C][kLanes], x_im[C][kLanes];
       for (int c = 0; c < C; ++c) {
-        const T* bin = a.spectrum + (((b * C + c) * a.F + frame) * a.J + j) * 2;
-        for (int l = 0; l < kLanes; ++l) {  // idle lanes repeat the last frame
-          const std::int64_t at = std::min(l, lanes - 1) * a.J * 2;
-          x_re[c][l] = bin[at];
-          x_im[c][l] = bin[at + 1];
+        const Complex<T>* bin = a.spectrum + ((b * C + c) * a.F + frame) * a.J + j;
+        for (int l = 0; l < kLanes; ++l) {
+          x_re[c][l] = bin[offset[l]].re;
+          x_im[c][l] = bin[offset[l]].im;
         }
       }
       const T to_lower = n > 0 ? a.bank[j * a.N + n - 1] : T(0), to_upper = a.bank[j * a.N + n];
@@ -62,7 +63,7 @@ AVSA_HD void features_of_tile(const FeatureArrays<T>& a, std::int64_t b, std::in
           std::copy_n(feature, lanes, out + ((v * kChannels + channel) * a.N + n - 1) * a.F);
         }
     }
-    std::fill_n(&sums[lower][0][0][0], kViews * kChannels * kLanes, T(0));  // for band n + 1
+    std::fill_n(&sums[lower][0][0][0], views * kChannels * kLanes, T(0));  // for band n + 1
     weights[lower] = 0;
   }
 }
