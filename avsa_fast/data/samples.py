@@ -1,7 +1,7 @@
 """Samples: one moment of a clip, with the directions and the augmentation of its crops.
 
-A sample depends only on the seed and its number, not on workers or on what was read before: a run resumed at step N reads
-what the uninterrupted one would have.
+A sample depends only on the seed and its number, not on workers or on what was read before: a run resumed at step N
+reads what the uninterrupted one would have.
 """
 
 from dataclasses import dataclass
@@ -118,8 +118,8 @@ def _source(clip: Clip, row: dict[str, Any], begin: float = 0.0, end: float | No
 class Samples(Dataset[Sample | Unreadable]):
     """The samples that training or its final figures read, by number.
 
-    spatial: K = 4 views, one in each quadrant (AVSA), else one (AVC). augment: random moment, field of view, flip, jitter
-    and gain; else evenly spaced moments, and nothing else drawn than the directions.
+    spatial: K = 4 views, one in each quadrant (AVSA), else one (AVC). augment: random moment, field of view, flip,
+    jitter and gain; else evenly spaced moments, and nothing else drawn than the directions.
     """
 
     def __init__(

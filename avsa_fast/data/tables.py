@@ -15,7 +15,7 @@ def _schema(columns: dict[str, pa.DataType]) -> pa.Schema:
     return pa.schema(list(columns.items()))
 
 
-# One row a clip. Without a row's media the numbers are null; state is "ok" or one line that says why the clip is unusable.
+# One row a clip. Where its media cannot be read the numbers are null; state is "ok" or the reason in one line.
 INDEX = _schema(
     {
         "name": pa.string(),

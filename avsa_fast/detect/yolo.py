@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from avsa_fast.detect.weights import DEFAULT, cache_folder, find_weights
+from avsa_fast.cache import cache_folder
+from avsa_fast.detect.weights import DEFAULT, find_weights
 from avsa_fast.errors import UserError
 
 CONFIDENCE = 0.25

@@ -9,8 +9,8 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D
 class VideoEncoder(nn.Module):
     """R(2+1)D (Tran et al. 2018) without its classifier.
 
-    width: channels of the first stage, 64 in R(2+1)D-18; the last stage has 8 times as many. blocks: residual blocks of
-    each of the 4 stages, 2 in R(2+1)D-18. With these two, names and shapes of the weights are torchvision's r2plus1d_18.
+    width: channels of the first stage, 64 in R(2+1)D-18; the last stage has 8 times as many. blocks: residual blocks
+    of each of the 4 stages, 2 in R(2+1)D-18, whose weights then have torchvision's names and shapes (r2plus1d_18).
     """
 
     def __init__(self, width: int = 64, blocks: Sequence[int] = (2, 2, 2, 2)) -> None:

@@ -31,7 +31,7 @@ def run(name: str, device: torch.device, *arguments: int | float) -> None:
         return
     if not hasattr(kernels, f"{name}_cuda"):
         raise RuntimeError(
-            f"{name}: this build of avsa_fast has no CUDA kernels; install it where nvcc is (AVSA_CUDA=ON pip install .)"
+            f"{name}: this build of avsa_fast has no CUDA kernels; AVSA_CUDA=ON pip install . makes them, with nvcc"
         )
     with torch.cuda.device(device):
         code = getattr(kernels, f"{name}_cuda")(*arguments, torch.cuda.current_stream().cuda_stream)

@@ -67,7 +67,9 @@ def gnomonic(
     if jitter is not None:
         wanted = [*directions.shape[:2], 4]
         _check.like("jitter", jitter, "directions", directions)
-        _check.shape("jitter", jitter, f"{wanted} for directions {list(directions.shape)}", list(jitter.shape) == wanted)
+        _check.shape(
+            "jitter", jitter, f"{wanted} for directions {list(directions.shape)}", list(jitter.shape) == wanted
+        )
     _check_out(frames, dtype, mean, std)
     _check_gradients(frames, jitter, directions=directions, fov=fov, roll=roll)
     return torch.ops.avsa_fast.gnomonic.default(
@@ -104,9 +106,7 @@ def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
     return size[0], size[1]
 
 
-def _check_out(
-    frames: Tensor, dtype: torch.dtype, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> None:
+def _check_out(frames: Tensor, dtype: torch.dtype, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
     if dtype not in DTYPES:
         raise TypeError(f"dtype must be float32, float16, bfloat16, float64 or uint8, not {dtype}")
     if dtype == torch.float64 and frames.dtype != torch.float64:

@@ -6,8 +6,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from avsa_fast.errors import run_command
-from avsa_fast.scenes.build import build_scenes
 from avsa_fast.progress import show_progress
+from avsa_fast.scenes.build import build_scenes
 
 
 def main(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from avsa_fast.cache import cache_folder
 from avsa_fast.errors import UserError
-from avsa_fast.scenes.build import build_scenes
 from avsa_fast.progress import show_progress
+from avsa_fast.scenes.build import build_scenes
 
 VERSION = 1  # to be raised whenever the same seed gives other scenes
 COUNT, SECONDS, SEED = 120, 5, 0
