@@ -114,6 +114,7 @@ class Trainer:
         loader = DataLoader(
             Subset(samples, range(first, len(samples))), batch_size=size, collate_fn=list, num_workers=self.workers,
             worker_init_fn=_ignore_signals,
+            generator=torch.Generator(),  # else a new loader takes from the run's random numbers, and resuming shows
         )  # fmt: skip
         for batch in loader:
             for sample in batch:
