@@ -115,8 +115,8 @@ def _backward(
     symmetric: bool, crops: int,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     gradients = _backward_shape(grad, query, key, temperature, units, statistics, symmetric, crops)
-    sums = torch.empty_like(units[0])
-    slopes = torch.empty_like(statistics[0, 0])
+    sums = units.new_empty(units.shape[1:])
+    slopes = statistics.new_empty(statistics.shape[2:])
     run(
         "info_nce_backward", query.device, DTYPES[query.dtype], grad.data_ptr(), temperature.data_ptr(),
         units.data_ptr(), statistics.data_ptr(), sums.data_ptr(), slopes.data_ptr(), *map(Tensor.data_ptr, gradients),

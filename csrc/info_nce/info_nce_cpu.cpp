@@ -85,23 +85,28 @@ AVSA_HD void pack_any(const T* rows, std::int64_t count, std::int64_t D, std::in
   std::copy_n(square, count, inverse);
 }
 
-// Labels of a panel's rows, lane by lane.
-struct Labels {
-  int row[kLanes], clip[kLanes], crop[kLanes];
-
-  AVSA_HD Labels(std::int64_t first, std::int64_t K) {
+// tile[j][i] = none where own row first + i and other row start + j do not compete.
+template <class T>
+AVSA_HD void mask(std::int64_t first, std::int64_t start, int count, std::int64_t K, T none, T (*tile)[kLanes]) {
+  if (K == 1) {  // a row competes with all but itself
+    const std::int64_t last = std::min(first + kLanes, start + count);
+    for (std::int64_t row = std::max(first, start); row < last; ++row) tile[row - start][row - first] = none;
+    return;
+  }
+  int clip[kLanes], crop[kLanes];
+  for (int i = 0; i < kLanes; ++i) {
+    const Label own(first + i, K);
+    clip[i] = own.clip;
+    crop[i] = own.crop;
+  }
+  for (int j = 0; j < count; ++j) {
+    const Label other(start + j, K);
     for (int i = 0; i < kLanes; ++i) {
-      const Label label(first + i, K);
-      row[i] = label.row;
-      clip[i] = label.clip;
-      crop[i] = label.crop;
+      const bool same_clip = clip[i] == other.clip, same_crop = crop[i] == other.crop;
+      tile[j][i] = same_clip != same_crop ? tile[j][i] : none;
     }
   }
-
-  AVSA_HD bool compete(int i, const Label& other) const {
-    return (row[i] != other.row) & ((clip[i] == other.clip) | (crop[i] == other.crop));
-  }
-};
+}
 
 // The cosine of each pair and the losses of a block of own rows.
 template <class T>
@@ -119,19 +124,15 @@ AVSA_HD void scan_any(const Pass<T>& pass, std::int64_t block) {
   for (std::int64_t start = 0; start < pass.N; start += kBlock) {
     const int count = int(std::min<std::int64_t>(kBlock, pass.N - start));
     for (int p = 0; p < panels; ++p) {
-      const Labels own((first + p) * kLanes, pass.K);
       for (int j = 0; j < count; j += kLanes)
         cosines(pass.own + (first + p) * size, pass.other + (start + j) * pass.depth, pass.depth, tile + j);
       T highest[kLanes], part[kLanes] = {};
       std::copy_n(top[p], kLanes, highest);
-      for (int j = 0; j < count; ++j) {
-        const Label other(start + j, pass.K);
-        for (int i = 0; i < kLanes; ++i) {
-          const T x = scale * (tile[j][i] - pair[p][i]);
-          tile[j][i] = own.compete(i, other) ? x : -kInfinity<T>;
-          highest[i] = tile[j][i] > highest[i] ? tile[j][i] : highest[i];
-        }
-      }
+      for (int j = 0; j < count; ++j)
+        for (int i = 0; i < kLanes; ++i) tile[j][i] = scale * (tile[j][i] - pair[p][i]);
+      mask((first + p) * kLanes, start, count, pass.K, -kInfinity<T>, tile);
+      for (int j = 0; j < count; ++j)
+        for (int i = 0; i < kLanes; ++i) highest[i] = tile[j][i] > highest[i] ? tile[j][i] : highest[i];
       for (int j = 0; j < count; ++j)
         for (int i = 0; i < kLanes; ++i) part[i] += exponential(tile[j][i] - highest[i]);
       for (int i = 0; i < kLanes; ++i) {
@@ -158,7 +159,6 @@ AVSA_HD void gather_any(const Pass<T>& pass, std::int64_t block, T* sums) {
     const int count = int(std::min<std::int64_t>(kBlock, pass.N - start));
     for (int p = 0; p < panels; ++p) {
       const std::int64_t row = (first + p) * kLanes;
-      const Labels own(row, pass.K);
       T tile[kBlock][kLanes], pair[kLanes] = {}, loss[kLanes] = {};
       for (int i = 0; i < kLanes && row + i < pass.N; ++i) {
         pair[i] = T(pass.own_statistics.cosine[row + i]);
@@ -167,7 +167,6 @@ AVSA_HD void gather_any(const Pass<T>& pass, std::int64_t block, T* sums) {
       for (int j = 0; j < count; j += kLanes)
         cosines(pass.own + row * pass.depth, pass.other + (start + j) * pass.depth, pass.depth, tile + j);
       for (int j = 0; j < count; ++j) {
-        const Label other(start + j, pass.K);
         const T other_pair = T(pass.other_statistics.cosine[start + j]);
         const T other_loss = pass.other_chooses ? T(pass.other_statistics.loss[start + j]) : T(0);
         T weight[kLanes] = {};
@@ -175,9 +174,11 @@ AVSA_HD void gather_any(const Pass<T>& pass, std::int64_t block, T* sums) {
           for (int i = 0; i < kLanes; ++i) weight[i] += exponential(scale * (tile[j][i] - pair[i]) - loss[i]);
         if (pass.other_chooses)
           for (int i = 0; i < kLanes; ++i) weight[i] += exponential(scale * (tile[j][i] - other_pair) - other_loss);
-        for (int i = 0; i < kLanes; ++i) tile[j][i] = own.compete(i, other) ? weight[i] : T(0);
-        if (other.row >= row && other.row < row + kLanes) tile[j][other.row - row] = T(pass.pair_weight(other.row));
+        std::copy_n(weight, kLanes, tile[j]);
       }
+      mask(row, start, count, pass.K, T(0), tile);
+      for (std::int64_t i = std::max(row, start); i < std::min(row + kLanes, start + count); ++i)
+        tile[i - start][i - row] = T(pass.pair_weight(i));
       for (int j = count; j % kLanes; ++j) std::fill_n(tile[j], kLanes, T(0));
       accumulate(tile, pass.other + start * pass.depth, pass.depth, int(ceil_div(count, kLanes)),
                  sums + row * pass.depth);
@@ -226,15 +227,14 @@ AVSA_CLONES void project(const Pass<double>& pass, std::int64_t panel, double fa
 template <class T>
 void forward(const InfoNceForward& task) {
   double total = 0;
-  for (int side = 0; side < 2; ++side) {
-    const Pass<T> pass = make_pass<T>(task, side);
-    const T* rows = static_cast<const T*>(side == 0 ? task.query : task.key);
-#pragma omp parallel for schedule(static) if (pass.blocks() > 1)
-    for (std::int64_t p = 0; p < pass.panels(); ++p) {
-      const std::int64_t row = p * kLanes, count = std::min<std::int64_t>(kLanes, pass.N - row);
-      pack(rows + row * task.D, count, task.D, pass.depth, const_cast<T*>(pass.own) + row * pass.depth,
-           pass.own_statistics.inverse_norm + row);
-    }
+  const std::int64_t panels = ceil_div(task.N, kLanes);
+#pragma omp parallel for schedule(static) if (task.N > kBlock)
+  for (std::int64_t p = 0; p < 2 * panels; ++p) {
+    const Pass<T> pass = make_pass<T>(task, int(p / panels));
+    const T* rows = static_cast<const T*>(p < panels ? task.query : task.key);
+    const std::int64_t row = p % panels * kLanes;
+    pack(rows + row * task.D, std::min<std::int64_t>(kLanes, task.N - row), task.D, pass.depth,
+         const_cast<T*>(pass.own) + row * pass.depth, pass.own_statistics.inverse_norm + row);
   }
   for (int side = 0; side < 1 + int(task.symmetric); ++side) {
     const Pass<T> pass = make_pass<T>(task, side);

@@ -82,16 +82,14 @@ Pass<T> make_pass(const Task& task, int side) {
           task.K};
 }
 
-// The crop and the clip of a row; rows compete that share one of them, but no row competes with itself.
+// The clip and the crop number of a row. Rows compete that share one of the two; both, and it is the row itself.
 struct Label {
   int row, clip, crop;
 
   AVSA_HD Label(std::int64_t row, std::int64_t K) : row(int(row)), clip(int(row) / int(K)), crop(int(row) % int(K)) {}
 };
 
-AVSA_HD bool compete(const Label& a, const Label& b) {
-  return (a.row != b.row) & ((a.clip == b.clip) | (a.crop == b.crop));
-}
+AVSA_HD bool compete(const Label& a, const Label& b) { return (a.clip == b.clip) != (a.crop == b.crop); }
 
 AVSA_HD double softplus(double z) {
   using std::exp, std::log1p;
