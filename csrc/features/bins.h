@@ -65,7 +65,7 @@ inline __attribute__((always_inline)) void with_shape(std::int64_t C, std::int64
 }
 
 // What a bin adds to its bands: the power of each of the view's channels, then its intensity vector or ICF.
-// re, im: the scene's channels; matrix: [M, C].
+// x_re, x_im: the scene's channels; matrix: [M, C].
 template <class Shape, class T>
 AVSA_HD void bin_features(const FeatureArrays<T>& a, const T* matrix, const T (&x_re)[Shape::C],
                           const T (&x_im)[Shape::C], T (&value)[Shape::kChannels]) {
@@ -88,11 +88,11 @@ AVSA_HD void bin_features(const FeatureArrays<T>& a, const T* matrix, const T (&
     value[5] = factor * jy;
     value[6] = factor * jz;
   } else if constexpr (Shape::S == Spatial::icf) {  // channels L, R
-    constexpr T kFloor = T(1e-16);
+    constexpr T kFloor = T(1e-16), kTiny = std::numeric_limits<T>::min();
     const T left = value[0] < kFloor ? kFloor : value[0], right = value[1] < kFloor ? kFloor : value[1];
     const T cosine = re[0] * re[1] + im[0] * im[1], sine = im[0] * re[1] - re[0] * im[1];
     const T squared = cosine * cosine + sine * sine;
-    const bool silent = squared < std::numeric_limits<T>::min();  // NaN is not silent
+    const bool silent = squared < kTiny;  // NaN is not silent
     const T factor = 1 / std::sqrt(silent ? T(1) : squared);
     value[2] = log_normal(left) - log_normal(right);
     value[3] = silent ? T(1) : factor * cosine;

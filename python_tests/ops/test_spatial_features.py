@@ -362,6 +362,7 @@ def refused(*arguments: Any, **options: Any) -> Callable[[], Tensor]:
     return lambda: ops.spatial_features(*arguments, **options)
 
 
+@pytest.mark.filterwarnings("ignore:At least one mel filterbank")
 @pytest.mark.parametrize(
     ("call", "error", "line"),
     [
