@@ -43,6 +43,9 @@ struct FeatureArrays {
         N(t.N) {}
 };
 
+template <class T>
+constexpr T kSmallestNormal = std::numeric_limits<T>::min();
+
 // A view's shape: C channels mixed to M, then features of kind S.
 template <int C_, int M_, Spatial S_>
 struct ViewShape {
@@ -88,11 +91,11 @@ AVSA_HD void bin_features(const FeatureArrays<T>& a, const T* matrix, const T (&
     value[5] = factor * jy;
     value[6] = factor * jz;
   } else if constexpr (Shape::S == Spatial::icf) {  // channels L, R
-    constexpr T kFloor = T(1e-16), kTiny = std::numeric_limits<T>::min();
+    constexpr T kFloor = T(1e-16);
     const T left = value[0] < kFloor ? kFloor : value[0], right = value[1] < kFloor ? kFloor : value[1];
     const T cosine = re[0] * re[1] + im[0] * im[1], sine = im[0] * re[1] - re[0] * im[1];
     const T squared = cosine * cosine + sine * sine;
-    const bool silent = squared < kTiny;  // NaN is not silent
+    const bool silent = squared < kSmallestNormal<T>;  // NaN is not silent
     const T factor = 1 / std::sqrt(silent ? T(1) : squared);
     value[2] = log_normal(left) - log_normal(right);
     value[3] = silent ? T(1) : factor * cosine;
