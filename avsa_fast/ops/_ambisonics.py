@@ -27,8 +27,10 @@ def check_directions(signals_name: str, signals: Tensor, directions: Tensor) -> 
         raise ValueError(f"directions {list(directions.shape)} move: directions that move are not supported yet")
     leading = list(signals.shape[:-2])
     fits = directions.ndim == signals.ndim and directions.shape[-1] == 2 and list(directions.shape[:-2]) == leading
-    wanted = ", ".join([*map(str, leading), "K", "2"])
-    _check.shape("directions", directions, f"[{wanted}] for {signals_name} {list(signals.shape)}", fits)
+    if not fits:  # the line is made only then: torch.compile cannot make it of sizes that vary
+        wanted = ", ".join([*map(str, leading), "K", "2"])
+        shapes = f"[{wanted}] for {signals_name} {list(signals.shape)}"
+        raise ValueError(f"directions must be {shapes}, not {list(directions.shape)}")
 
 
 def check_pose(roll: Tensor | None, flip: Tensor | None, directions: Tensor) -> None:

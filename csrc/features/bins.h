@@ -43,6 +43,9 @@ struct FeatureArrays {
         N(t.N) {}
 };
 
+template <class T>
+constexpr T kSmallestNormal = std::numeric_limits<T>::min();
+
 // A view's shape: C channels mixed to M, then features of kind S.
 template <int C_, int M_, Spatial S_>
 struct ViewShape {
@@ -65,7 +68,7 @@ inline __attribute__((always_inline)) void with_shape(std::int64_t C, std::int64
 }
 
 // What a bin adds to its bands: the power of each of the view's channels, then its intensity vector or ICF.
-// re, im: the scene's channels; matrix: [M, C].
+// x_re, x_im: the scene's channels; matrix: [M, C].
 template <class Shape, class T>
 AVSA_HD void bin_features(const FeatureArrays<T>& a, const T* matrix, const T (&x_re)[Shape::C],
                           const T (&x_im)[Shape::C], T (&value)[Shape::kChannels]) {
@@ -92,7 +95,7 @@ AVSA_HD void bin_features(const FeatureArrays<T>& a, const T* matrix, const T (&
     const T left = value[0] < kFloor ? kFloor : value[0], right = value[1] < kFloor ? kFloor : value[1];
     const T cosine = re[0] * re[1] + im[0] * im[1], sine = im[0] * re[1] - re[0] * im[1];
     const T squared = cosine * cosine + sine * sine;
-    const bool silent = squared < std::numeric_limits<T>::min();  // NaN is not silent
+    const bool silent = squared < kSmallestNormal<T>;  // NaN is not silent
     const T factor = 1 / std::sqrt(silent ? T(1) : squared);
     value[2] = log_normal(left) - log_normal(right);
     value[3] = silent ? T(1) : factor * cosine;

@@ -339,14 +339,15 @@ def test_opcheck(case: int) -> None:
     torch.library.opcheck(operation, arguments)
 
 
-def test_compiles_without_graph_breaks() -> None:
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compiles_without_graph_breaks(dynamic: bool) -> None:
     def pipeline(signal: Tensor, directions: Tensor, roll: Tensor) -> Tensor:
         scene = ops.encode(signal, directions)
         return ops.beamform(scene, directions, "max_re") + ops.rotate(scene, directions, roll=roll)[..., 0, :]
 
     arguments = [torch.randn(2, 3, 40), random_directions(2, 3, dtype=torch.float32), torch.randn(2, 3)]
     inputs = [a.clone().requires_grad_() for a in arguments]
-    compiled = torch.compile(pipeline, fullgraph=True, backend="aot_eager")(*inputs)
+    compiled = torch.compile(pipeline, fullgraph=True, dynamic=dynamic, backend="aot_eager")(*inputs)
     leaves = [a.clone().requires_grad_() for a in arguments]
     eager = pipeline(*leaves)
     torch.testing.assert_close(compiled, eager)

@@ -337,14 +337,15 @@ def test_opcheck(spatial: str | None, M: int) -> None:
     torch.library.opcheck(torch.ops.avsa_fast.spatial_features.default, arguments)
 
 
-def test_compiles_without_graph_breaks() -> None:
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_compiles_without_graph_breaks(dynamic: bool) -> None:
     def features(signals: Tensor, directions: Tensor) -> Tensor:
         turned = ops.spatial_features(signals, directions, **SMALL)
         return turned.mean() + ops.spatial_features(signals, view="stereo", spatial="icf", **SMALL).square().mean()
 
     arguments = torch.randn(2, 4, 100), random_poses(2, 3, dtype=torch.float32)
     compiled, eager = ([a.clone().requires_grad_() for a in arguments] for _ in range(2))
-    out = torch.compile(features, fullgraph=True, backend="aot_eager")(*compiled)
+    out = torch.compile(features, fullgraph=True, dynamic=dynamic, backend="aot_eager")(*compiled)
     expected = features(*eager)
     torch.testing.assert_close(out, expected)
     out.backward()
@@ -362,6 +363,7 @@ def refused(*arguments: Any, **options: Any) -> Callable[[], Tensor]:
     return lambda: ops.spatial_features(*arguments, **options)
 
 
+@pytest.mark.filterwarnings("ignore:At least one mel filterbank")
 @pytest.mark.parametrize(
     ("call", "error", "line"),
     [
