@@ -159,8 +159,8 @@ def _view(
     return DTYPES[directions.dtype], *poses, antialias, B, F, H, W, K, h, w
 
 
-def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
-    return [None if tensor is None else tensor.contiguous() for tensor in tensors]
+def _packed(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()
 
 
 def _gnomonic(
@@ -172,7 +172,8 @@ def _gnomonic(
     K = directions.shape[1]
     if frames.stride()[2:] != (3 * W, 3, 1):
         frames = frames.contiguous()
-    directions, fov, roll, flip, jitter = _contiguous(directions, fov, roll, flip, jitter)
+    directions, fov = directions.contiguous(), fov.contiguous()
+    roll, flip, jitter = _packed(roll), _packed(flip), _packed(jitter)
     tiles = -(-h * w // TILE)
     greys = None if jitter is None else directions.new_empty((B, K, tiles, F), dtype=torch.float64)
     out = frames.new_empty((B, K, 3, F, h, w), dtype=dtype)
@@ -211,7 +212,8 @@ def _gnomonic_backward(
     antialias: bool,
 ) -> Tensor:  # fmt: skip
     B, K, _, F, h, w = grad.shape
-    grad, directions, fov, roll, flip = _contiguous(grad, directions, fov, roll, flip)
+    grad, directions, fov = grad.contiguous(), directions.contiguous(), fov.contiguous()
+    roll, flip = _packed(roll), _packed(flip)
     # Whole numbers of a unit so small that the sum over all pixels of all crops just stays below 2^62.
     peak = grad.abs().amax().double() if grad.numel() else grad.new_zeros((), dtype=torch.float64)
     unit = (peak * 2.0 ** ((K * h * w).bit_length() - 62)).clamp(min=1e-300)

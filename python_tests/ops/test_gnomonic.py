@@ -1,21 +1,16 @@
-"""Perspective crops: kernels against the reference, the reference against the conventions and ground truth."""
+"""Perspective crops: kernels against the reference and torchvision, gradients, what is refused."""
 
 import sys
 from math import pi, radians
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 from torchvision.transforms import functional as vision
 
 from avsa_fast import ops, reference
-from avsa_fast.reference.gnomonic import project
 
 MEAN, STD = (0.43, 0.39, 0.38), (0.23, 0.22, 0.22)
 
@@ -49,11 +44,6 @@ def doubled(arguments: dict[str, object]) -> dict[str, object]:
     """The same values as float64; bytes and truths as they are."""
     floating = {name for name, x in arguments.items() if isinstance(x, Tensor) and x.is_floating_point()}
     return {name: x.double() if name in floating else x for name, x in arguments.items()}  # type: ignore[attr-defined]
-
-
-def psnr(a: Tensor, b: Tensor) -> float:
-    """The least over channels and crops of [..., h, w]."""
-    return float(-10 * torch.log10((a - b).square().mean((-2, -1)).max()))
 
 
 @pytest.mark.parametrize("jitter", [False, True])
@@ -144,58 +134,6 @@ def test_uint8_output(kernel_device: torch.device, jitter: bool) -> None:
     assert (got.int() - reference.gnomonic(**doubled(arguments)).int()).abs().max() <= 1
 
 
-# The conventions.
-
-
-@pytest.mark.parametrize(("H", "W"), [(32, 64), (33, 66), (241, 640), (1920, 3840)])
-def test_crop_reads_back_the_direction_sampled(kernel_device: torch.device, H: int, W: int) -> None:
-    """A frame of directions: the error in pixels of the frame, at the seam and the poles too."""
-    azimuth = (0.5 - (torch.arange(W, dtype=torch.float64) + 0.5) / W) * 2 * pi
-    elevation = (0.5 - (torch.arange(H, dtype=torch.float64) + 0.5) / H)[:, None] * pi
-    x, y, z = elevation.cos() * azimuth.cos(), elevation.cos() * azimuth.sin(), elevation.sin().expand(H, W)
-    frame = torch.stack([x, y, z], dim=-1).float()[None, None]
-    azimuths, elevations = torch.tensor([0.0, 1.3, pi, -pi, 3.1]), torch.tensor([-pi / 2, -1.5, 0.0, 0.7, 1.57, pi / 2])
-    directions = torch.cartesian_prod(azimuths, elevations)[None]
-    roll = (torch.rand(1, len(directions[0])) - 0.5) * 6
-    arguments = to(kernel_device, {"frames": frame, "directions": directions, "roll": roll})
-    crops = ops.gnomonic(**arguments, fov=radians(70), size=(7, 8), antialias=False).cpu()
-    got = torch.nn.functional.normalize(crops[0, :, :, 0].double(), dim=1)
-    want = torch.nn.functional.normalize(camera_rays(directions[0], roll[0], radians(70), 7, 8), dim=1)
-    angle = 2 * torch.asin(((got - want).norm(dim=1) / 2).clamp(max=1))
-    assert angle.max() / (2 * pi / W) < 0.01
-
-
-def camera_rays(directions: Tensor, roll: Tensor, fov: float, h: int, w: int) -> Tensor:
-    """The rays of CONVENTIONS by plain matrix products: [K, 3, h, w]."""
-    rays = []
-    focal = w / 2 / np.tan(fov / 2)
-    i, j = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
-    ray = np.stack([np.ones((h, w)), -(j + 0.5 - w / 2) / focal, -(i + 0.5 - h / 2) / focal])
-    for (azimuth, elevation), turn in zip(directions.double().numpy(), roll.double().numpy(), strict=True):
-        (ca, sa), (ce, se), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (azimuth, -elevation, turn))
-        about_z = np.array([[ca, -sa, 0], [sa, ca, 0], [0, 0, 1]])
-        about_y = np.array([[ce, 0, se], [0, 1, 0], [-se, 0, ce]])
-        about_x = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-        rays.append(np.einsum("ab,bij->aij", about_z @ about_y @ about_x, ray))
-    return torch.from_numpy(np.stack(rays))
-
-
-def test_left_is_left_and_up_is_up(kernel_device: torch.device) -> None:
-    """A bright spot at a direction is in the middle of its crop, and where it should be beside and above others."""
-    frame = torch.zeros(1, 1, 90, 180, 3)
-    frame[0, 0, 44:46, 44:46] = 1  # azimuth +90°, elevation 0
-    frame = frame.to(kernel_device)
-    looks = torch.tensor([[[pi / 2, 0], [pi / 2 - 0.3, 0], [pi / 2, -0.3], [pi / 2 - 0.3, 0], [pi / 2 - 0.3, 0]]])
-    flip = torch.tensor([[False, False, False, True, False]])
-    roll = torch.tensor([[0, 0, 0, 0, pi / 2]])
-    crops = ops.gnomonic(
-        frame, looks.to(kernel_device), radians(60), (21, 21), flip=flip.to(kernel_device), roll=roll.to(kernel_device)
-    )
-    spots = [np.unravel_index(int(crop[0, 0].argmax()), (21, 21)) for crop in crops[0].cpu()]
-    # 0.3 radians are 5.6 pixels. A camera that turns clockwise sees what was on its left turn down.
-    assert [(int(i), int(j)) for i, j in spots] == [(10, 10), (10, 4), (4, 10), (10, 16), (16, 10)]
-
-
 def test_flip_reverses_columns(kernel_device: torch.device) -> None:
     arguments = to(kernel_device, {"frames": random_frames((1, 2, 32, 64)), **random_poses(1, 3), "size": (8, 9)})
     arguments["flip"] = torch.ones(1, 3, dtype=torch.bool, device=kernel_device)
@@ -220,55 +158,6 @@ def test_jitter_is_torchvisions(kernel_device: torch.device) -> None:
             torch.testing.assert_close(got[b, k].transpose(0, 1), want, atol=2e-5, rtol=0)
 
 
-# Antialiasing.
-
-
-def ground_truth(frames: Tensor, directions: Tensor, fov: float, size: tuple[int, int], roll: Tensor) -> Tensor:
-    """16 x 16 rays a pixel: [K, 3, h, w] of one frame."""
-    fine = (16 * size[0], 16 * size[1])
-    crops = reference.gnomonic(frames, directions, fov, fine, roll=roll, antialias=False, dtype=torch.float64)
-    return avg_pool2d(crops[0, :, :, 0], 16)
-
-
-def zone_plate(H: int, W: int) -> Tensor:
-    y, x = torch.arange(H, dtype=torch.float64)[:, None] - H / 2, torch.arange(W, dtype=torch.float64) - W / 2
-    plate = 0.5 + 0.5 * torch.cos(pi * (x * x + y * y) / W)
-    return plate[None, None, :, :, None].expand(1, 1, H, W, 3).contiguous()
-
-
-@pytest.mark.parametrize("fov", [25, 65, 120])
-def test_antialiased_zone_plate(fov: int) -> None:
-    directions = torch.tensor([[[0, 0], [3.1, 0.3], [1.2, 1.5], [-1.0, -1.2]]], dtype=torch.float64)
-    roll = torch.tensor([[0, 0.7, 0, -0.4]], dtype=torch.float64)
-    frames = zone_plate(256, 512)
-    truth = ground_truth(frames, directions, radians(fov), (32, 32), roll)
-    got = ops.gnomonic(frames, directions, radians(fov), (32, 32), roll=roll, dtype=torch.float64)
-    assert psnr(got[0, :, :, 0], truth) > 36
-
-
-def test_antialiased_photograph(assets: Path) -> None:
-    photograph = Image.open(assets / "panoramas" / "vrview_petra.jpg").convert("RGB")
-    frames = torch.from_numpy(np.asarray(photograph).copy())[None, None]
-    directions = torch.tensor([[[0, 0], [3.1, 0.3], [1.2, 1.5], [-1.0, -1.2]]], dtype=torch.float64)
-    roll = torch.tensor([[0, 0.7, 0, -0.4]], dtype=torch.float64)
-    for fov in (25, 90):
-        truth = ground_truth(frames, directions, radians(fov), (24, 24), roll)
-        got = ops.gnomonic(frames, directions, radians(fov), (24, 24), roll=roll)
-        aliased = ops.gnomonic(frames, directions, radians(fov), (24, 24), roll=roll, antialias=False)
-        assert psnr(got[0, :, :, 0].double(), truth) > 50
-        assert psnr(aliased[0, :, :, 0].double(), truth) < 40
-
-
-def test_antialiasing_never_jumps() -> None:
-    """Crops hardly differ between fields of view that hardly differ, where the numbers of samples change."""
-    frames = random_frames((1, 1, 64, 128), torch.float64)
-    direction = torch.tensor([[[0.4, 0.3]]], dtype=torch.float64)
-    fovs = torch.linspace(radians(5), radians(100), 4000, dtype=torch.float64)
-    crops = ops.gnomonic(frames, direction.expand(1, 4000, 2), fovs[None], (1, 2), dtype=torch.float64)
-    steps = crops.diff(dim=1).abs().amax()
-    assert steps < 2e-2
-
-
 def test_magnified_is_plain_bilinear(kernel_device: torch.device) -> None:
     frames, poses = random_frames((1, 1, 16, 32), torch.float64), random_poses(1, 2, torch.float64)
     poses["directions"][..., 1] *= 0.5  # off the poles, where footprints are wide
@@ -277,19 +166,13 @@ def test_magnified_is_plain_bilinear(kernel_device: torch.device) -> None:
     assert torch.equal(ops.gnomonic(**arguments), ops.gnomonic(**arguments, antialias=False))
 
 
-def test_project_is_inverse_of_pixel_centres() -> None:
-    u, v = project(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, -1e-9, 0]], dtype=torch.float64), 90, 180)
-    torch.testing.assert_close(u, torch.tensor([89.5, 44.5, 89.5, 89.5], dtype=torch.float64))
-    torch.testing.assert_close(v, torch.tensor([44.5, 44.5, -0.5, 44.5], dtype=torch.float64))
-
-
 # Gradients and tracing.
 
 
 @pytest.mark.parametrize("antialias", [False, True])
 def test_gradient_in_frames(kernel_device: torch.device, antialias: bool) -> None:
-    frames = random_frames((2, 2, 4, 8), torch.float64).to(kernel_device).requires_grad_()
-    poses = to(kernel_device, random_poses(2, 2, torch.float64))
+    frames = random_frames((1, 2, 4, 6), torch.float64).to(kernel_device).requires_grad_()
+    poses = to(kernel_device, random_poses(1, 2, torch.float64))
 
     def crop(frames: Tensor) -> Tensor:
         return ops.gnomonic(frames, size=(3, 2), **poses, antialias=antialias, mean=MEAN, std=STD, dtype=torch.float64)
