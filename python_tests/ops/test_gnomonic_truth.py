@@ -1,4 +1,4 @@
-"""Perspective crops against the conventions, and antialiasing against 16 x 16 rays a pixel."""
+"""Perspective crops against the conventions, antialiasing against 16 x 16 rays a pixel, rounding."""
 
 from math import pi, radians
 from pathlib import Path
@@ -118,3 +118,26 @@ def test_antialiasing_never_jumps() -> None:
     crops = ops.gnomonic(frames, direction.expand(1, 4000, 2), fovs[None], (1, 2), dtype=torch.float64)
     steps = crops.diff(dim=1).abs().amax()
     assert steps < 2e-2
+
+
+def test_magnified_is_plain_bilinear(kernel_device: torch.device) -> None:
+    frames = torch.rand(1, 1, 16, 32, 3, dtype=torch.float64, device=kernel_device)
+    # Off the poles, where footprints are wide.
+    directions = (torch.rand(1, 3, 2, dtype=torch.float64, device=kernel_device) - 0.5) * torch.tensor(
+        [2 * pi, pi / 2], device=kernel_device
+    )
+    plain = ops.gnomonic(frames, directions, radians(20), (24, 24), antialias=False, dtype=torch.float64)
+    assert torch.equal(ops.gnomonic(frames, directions, radians(20), (24, 24), dtype=torch.float64), plain)
+
+
+def test_float16_holds_every_kind_of_number(kernel_device: torch.device) -> None:
+    """Subnormal, tied, huge, infinite and NaN values round as torch rounds them."""
+    values = [0.0, -0.0, 1e-9, 2**-24, 2**-25, 3 * 2**-26, 6e-5, 2**-14, 1 + 2**-11, 1 + 3 * 2**-11, 65504, 65519.9,
+              65520, 1e9, float("inf"), -float("inf"), float("nan")]  # fmt: skip
+    random = torch.randn(4000) * 10 ** (torch.rand(4000) * 14 - 9)
+    wide = torch.cat([torch.tensor(values), random])
+    frames = wide.view(1, -1, 1, 1, 1).expand(1, -1, 2, 2, 3).contiguous().to(kernel_device)
+    for dtype in (torch.float16, torch.bfloat16):
+        got = ops.gnomonic(frames, torch.zeros(1, 1, 2).to(kernel_device), 0.01, (1, 1), dtype=dtype, antialias=False)
+        plain = ops.gnomonic(frames, torch.zeros(1, 1, 2).to(kernel_device), 0.01, (1, 1), antialias=False)
+        torch.testing.assert_close(got, plain.to(dtype), rtol=0, atol=0, equal_nan=True)
