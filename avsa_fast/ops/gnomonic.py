@@ -46,10 +46,10 @@ def gnomonic(
     around, rows continue beyond the poles); False: its value at the pixel's centre. source, matrix, full_range: as
     they stand; other sources and YUV planes are not supported yet.
     dtype: float32, float16, bfloat16, float64 (of float64 frames) or uint8 (0..255, rounded; without mean and std).
-    Returns [B, K, 3, F, h, w]. Differentiable in float frames, without jitter; the gradient, too, is the same from run
-    to run.
-    Raises TypeError for another dtype; ValueError for shapes that do not fit and, on the CPU, for NaN and for values out
-    of range (on CUDA that crop is NaN, 0 in uint8, and gives frames no gradient).
+    Returns [B, K, 3, F, h, w]. Differentiable in float frames, without jitter; the gradient, too, has the same bits
+    from run to run.
+    Raises TypeError for another dtype; ValueError for shapes that do not fit and, on the CPU, for NaN and for values
+    out of range (on CUDA that crop is NaN, 0 in uint8, and gives frames no gradient).
     """
     _check_source(frames, source, matrix, full_range)
     _check.dtype("frames", frames, (torch.uint8, torch.float32, torch.float64))
@@ -72,9 +72,10 @@ def gnomonic(
         )
     _check_out(frames, dtype, mean, std)
     _check_gradients(frames, jitter, directions=directions, fov=fov, roll=roll)
+    normal = _three("mean", mean, 0.0), _three("std", std, 1.0)
     return torch.ops.avsa_fast.gnomonic.default(
-        frames, directions, fov, h, w, roll, flip, jitter, _three("mean", mean, 0.0), _three("std", std, 1.0), antialias, dtype
-    )  # fmt: skip
+        frames, directions, fov, h, w, roll, flip, jitter, *normal, antialias, dtype
+    )
 
 
 def _check_source(frames: Tensor, source: str, matrix: str, full_range: bool) -> None:
@@ -149,7 +150,8 @@ def _check_values(directions: Tensor, fov: Tensor, roll: Tensor | None, jitter: 
 
 
 def _view(
-    directions: Tensor, fov: Tensor, roll: Tensor | None, flip: Tensor | None, antialias: bool, F: int, H: int, W: int, h: int, w: int
+    directions: Tensor, fov: Tensor, roll: Tensor | None, flip: Tensor | None, antialias: bool,
+    F: int, H: int, W: int, h: int, w: int,
 ) -> tuple[int, ...]:  # fmt: skip
     """What both kernels are told of the poses, which are contiguous."""
     B, K, _ = directions.shape
@@ -157,8 +159,8 @@ def _view(
     return DTYPES[directions.dtype], *poses, antialias, B, F, H, W, K, h, w
 
 
-def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
-    return [None if tensor is None else tensor.contiguous() for tensor in tensors]
+def _packed(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()
 
 
 def _gnomonic(
@@ -170,14 +172,15 @@ def _gnomonic(
     K = directions.shape[1]
     if frames.stride()[2:] != (3 * W, 3, 1):
         frames = frames.contiguous()
-    directions, fov, roll, flip, jitter = _contiguous(directions, fov, roll, flip, jitter)
+    directions, fov = directions.contiguous(), fov.contiguous()
+    roll, flip, jitter = _packed(roll), _packed(flip), _packed(jitter)
     tiles = -(-h * w // TILE)
     greys = None if jitter is None else directions.new_empty((B, K, tiles, F), dtype=torch.float64)
     out = frames.new_empty((B, K, 3, F, h, w), dtype=dtype)
     run(
         "gnomonic", frames.device, *_view(directions, fov, roll, flip, antialias, F, H, W, h, w), DTYPES[frames.dtype],
-        frames.data_ptr(), frames.stride(0), frames.stride(1), address(jitter), address(greys), *mean, *std, DTYPES[dtype],
-        out.data_ptr(),
+        frames.data_ptr(), frames.stride(0), frames.stride(1), address(jitter), address(greys), *mean, *std,
+        DTYPES[dtype], out.data_ptr(),
     )  # fmt: skip
     return out
 
@@ -205,23 +208,26 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _gnomonic_backward(
-    grad: Tensor, directions: Tensor, fov: Tensor, H: int, W: int, roll: Tensor | None, flip: Tensor | None, antialias: bool
+    grad: Tensor, directions: Tensor, fov: Tensor, H: int, W: int, roll: Tensor | None, flip: Tensor | None,
+    antialias: bool,
 ) -> Tensor:  # fmt: skip
     B, K, _, F, h, w = grad.shape
-    grad, directions, fov, roll, flip = _contiguous(grad, directions, fov, roll, flip)
+    grad, directions, fov = grad.contiguous(), directions.contiguous(), fov.contiguous()
+    roll, flip = _packed(roll), _packed(flip)
     # Whole numbers of a unit so small that the sum over all pixels of all crops just stays below 2^62.
     peak = grad.abs().amax().double() if grad.numel() else grad.new_zeros((), dtype=torch.float64)
     unit = (peak * 2.0 ** ((K * h * w).bit_length() - 62)).clamp(min=1e-300)
     sums = grad.new_zeros((B, F, H, W, 3), dtype=torch.int64)
     run(
-        "gnomonic_backward", grad.device, *_view(directions, fov, roll, flip, antialias, F, H, W, h, w), DTYPES[grad.dtype],
-        grad.data_ptr(), unit.data_ptr(), sums.data_ptr(),
+        "gnomonic_backward", grad.device, *_view(directions, fov, roll, flip, antialias, F, H, W, h, w),
+        DTYPES[grad.dtype], grad.data_ptr(), unit.data_ptr(), sums.data_ptr(),
     )  # fmt: skip
     return (sums * unit).to(grad.dtype)
 
 
 def _shape_backward(
-    grad: Tensor, directions: Tensor, fov: Tensor, H: int, W: int, roll: Tensor | None, flip: Tensor | None, antialias: bool
+    grad: Tensor, directions: Tensor, fov: Tensor, H: int, W: int, roll: Tensor | None, flip: Tensor | None,
+    antialias: bool,
 ) -> Tensor:  # fmt: skip
     return grad.new_empty((grad.shape[0], grad.shape[3], H, W, 3))
 
@@ -241,8 +247,8 @@ def _backward_of_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 register(
-    "gnomonic(Tensor frames, Tensor directions, Tensor fov, SymInt h, SymInt w, Tensor? roll, Tensor? flip, Tensor? jitter, "
-    "float[] mean, float[] std, bool antialias, ScalarType dtype) -> Tensor",
+    "gnomonic(Tensor frames, Tensor directions, Tensor fov, SymInt h, SymInt w, Tensor? roll, Tensor? flip, "
+    "Tensor? jitter, float[] mean, float[] std, bool antialias, ScalarType dtype) -> Tensor",
     _gnomonic, _shape, _save, _backward,
 )  # fmt: skip
 register(

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from .colour import jittered
 
-# Antialiasing cuts an edge of a pixel's footprint, `edge` pixels of the frame long, into so many cells (one of them where
-# the crop magnifies 6 times or more: plain bilinear), at most MOST_CELLS. Chosen by the PSNR on zone plates.
+# Antialiasing cuts an edge of a pixel's footprint into so many cells a pixel of the frame and so many more, at most
+# MOST_CELLS; in one, which is plain bilinear, where the crop magnifies 6 times. Chosen by PSNR on zone plates.
 CELLS_A_PIXEL, CELLS_MORE = 1.5, 0.75
 MOST_CELLS = 31
 
@@ -37,17 +37,20 @@ def gnomonic(
     """
     real = torch.promote_types(directions.dtype, frames.dtype if frames.is_floating_point() else directions.dtype)
     scale = 1 if frames.is_floating_point() else 1 / 255
-    origin, right, down = rays(directions.to(real), fov, size, roll, flip)
-    H, W = frames.shape[2:4]
-    shape = (*directions.shape[:2], *size)
+    origin, right, down = (x.reshape(-1, 3) for x in rays(directions.to(real), fov, size, roll, flip))
+    (B, F, H, W, _), K = frames.shape, directions.shape[1]
+    clip = torch.arange(B, device=frames.device).repeat_interleave(K * size[0] * size[1])  # [N], of each pixel
     if antialias:
         samples = footprint_samples(origin, right, down, H, W)
     else:
-        samples = iter([(torch.zeros(shape).to(origin), torch.zeros(shape).to(origin), torch.ones(shape).to(origin))])
-    crops = torch.zeros(*shape, frames.shape[1], 3, dtype=real, device=frames.device)
+        middle = origin.new_zeros(len(origin))
+        samples = iter([(middle, middle, middle + 1)])
+    crops = torch.zeros(len(origin), F, 3, dtype=real, device=frames.device)
     for s, t, weight in samples:
-        u, v = project(origin + s[..., None] * right + t[..., None] * down, H, W)
-        crops = crops + weight[..., None, None] * bilinear(frames, u, v)
+        n = weight.nonzero()[:, 0]  # the pixels that have this sample
+        u, v = project(origin[n] + s[n, None] * right[n] + t[n, None] * down[n], H, W)
+        crops.index_add_(0, n, weight[n, None, None] * bilinear(frames, clip[n], u, v))
+    crops = crops.view(B, K, *size, F, 3)
     crops = crops.permute(0, 1, 5, 4, 2, 3) * scale  # [B, K, 3, F, h, w]
     if jitter is not None:
         crops = jittered(crops, jitter.to(real))
@@ -60,8 +63,8 @@ def gnomonic(
 
 def rays(
     directions: Tensor, fov: float | Tensor, size: tuple[int, int], roll: Tensor | None, flip: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Rays through the pixels' centres [B, K, h, w, 3], and their steps a pixel right and down [B, K, 1, 1, 3]."""
+) -> tuple[Tensor, ...]:
+    """Rays through the pixels' centres, and their steps a pixel right and down: three tensors [B, K, h, w, 3]."""
     h, w = size
     azimuth, elevation = directions.unbind(-1)  # [B, K]
     roll = torch.zeros_like(azimuth) if roll is None else roll.to(azimuth)
@@ -78,7 +81,8 @@ def rays(
     front, right, down = (x[:, :, None, None] for x in (front, right, down))
     j = torch.arange(w).to(azimuth)[:, None] + 0.5 - w / 2  # [w, 1]
     i = torch.arange(h).to(azimuth)[:, None, None] + 0.5 - h / 2  # [h, 1, 1]
-    return front + j * right + i * down, right, down
+    origin = front + j * right + i * down
+    return origin, right.expand_as(origin), down.expand_as(origin)
 
 
 def project(ray: Tensor, H: int, W: int) -> tuple[Tensor, Tensor]:
@@ -92,7 +96,10 @@ def project(ray: Tensor, H: int, W: int) -> tuple[Tensor, Tensor]:
 def footprint_samples(
     origin: Tensor, right: Tensor, down: Tensor, H: int, W: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Samples that fill a pixel: offsets right and down in pixels, within ±1/2, and weights that sum to 1, [B, K, h, w]."""
+    """Samples that fill each pixel: offsets right and down in pixels, within ±1/2, and weights that sum to 1, each [N].
+
+    origin, right, down: rays through the pixels' centres and their steps a pixel, [N, 3].
+    """
     columns, rows = footprint_edge(origin, right, H, W), footprint_edge(origin, down, H, W)
     for t, weight_t in cells(rows):
         for s, weight_s in cells(columns):
@@ -124,20 +131,19 @@ def cells(edge: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         yield torch.where(inside, (first + last) / (2 * count), 0), torch.where(inside, (last - first) / count, 0)
 
 
-def bilinear(frames: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Frames [B, F, H, W, 3] interpolated at columns u and rows v [B, K, h, w] -> [B, K, h, w, F, 3].
+def bilinear(frames: Tensor, clip: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Frames [B, F, H, W, 3] interpolated at columns u and rows v [N] of clips [N] -> [N, F, 3].
 
     Columns wrap around; a row beyond a pole is the pole's row, half a turn away.
     """
-    B, F, H, W, _ = frames.shape
-    texels = frames.reshape(B, F, H * W, 3).transpose(1, 2)  # [B, HW, F, 3]
-    batch = torch.arange(B, device=frames.device).view(B, 1, 1, 1)
+    H, W = frames.shape[2:4]
+    texels = frames.flatten(2, 3).transpose(1, 2)  # [B, HW, F, 3]
     left, top = u.detach().floor(), v.detach().floor()
-    out = 0
+    out = torch.zeros((), dtype=u.dtype, device=u.device)
     for row, weight_v in ((top, 1 - (v - top)), (top + 1, v - top)):
         beyond = (row < 0) | (row >= H)
+        y = torch.where(row < 0, -1 - row, torch.where(row >= H, 2 * H - 1 - row, row)).long()
         for column, weight_u in ((left, 1 - (u - left)), (left + 1, u - left)):
             x = (column + beyond * (W // 2)).long() % W
-            y = torch.where(row < 0, -1 - row, torch.where(row >= H, 2 * H - 1 - row, row)).long()
-            out = out + (weight_u * weight_v)[..., None, None] * texels[batch, y * W + x]
+            out = out + (weight_u * weight_v)[:, None, None] * texels[clip, y * W + x]
     return out

@@ -1,0 +1,143 @@
+"""Perspective crops against the conventions, antialiasing against 16 x 16 rays a pixel, rounding."""
+
+from math import pi, radians
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, normalize
+
+from avsa_fast import ops, reference
+from avsa_fast.reference.gnomonic import project
+
+
+@pytest.mark.parametrize(("H", "W"), [(32, 64), (33, 66), (241, 640), (1920, 3840)])
+def test_crop_reads_back_the_direction_sampled(kernel_device: torch.device, H: int, W: int) -> None:
+    """A frame of directions: the error in pixels of the frame, at the seam and the poles too."""
+    azimuth = (0.5 - (torch.arange(W, dtype=torch.float64) + 0.5) / W) * 2 * pi
+    elevation = (0.5 - (torch.arange(H, dtype=torch.float64) + 0.5) / H)[:, None] * pi
+    x, y, z = elevation.cos() * azimuth.cos(), elevation.cos() * azimuth.sin(), elevation.sin().expand(H, W)
+    frame = torch.stack([x, y, z], dim=-1).float()[None, None]
+    azimuths, elevations = torch.tensor([0.0, 1.3, pi, -pi, 3.1]), torch.tensor([-pi / 2, -1.5, 0.0, 0.7, 1.57, pi / 2])
+    directions = torch.cartesian_prod(azimuths, elevations)[None]
+    roll = (torch.rand(1, len(directions[0])) - 0.5) * 6
+    poses = {"directions": directions.to(kernel_device), "roll": roll.to(kernel_device)}
+    crops = ops.gnomonic(frame.to(kernel_device), **poses, fov=radians(70), size=(7, 8), antialias=False).cpu()
+    got = normalize(crops[0, :, :, 0].double(), dim=1)
+    want = normalize(camera_rays(directions[0], roll[0], radians(70), 7, 8), dim=1)
+    angle = 2 * torch.asin(((got - want).norm(dim=1) / 2).clamp(max=1))
+    assert angle.max() / (2 * pi / W) < 0.01
+
+
+def camera_rays(directions: Tensor, roll: Tensor, fov: float, h: int, w: int) -> Tensor:
+    """The rays of CONVENTIONS by plain matrix products: [K, 3, h, w]."""
+    rays = []
+    focal = w / 2 / np.tan(fov / 2)
+    i, j = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
+    ray = np.stack([np.ones((h, w)), -(j + 0.5 - w / 2) / focal, -(i + 0.5 - h / 2) / focal])
+    for (azimuth, elevation), turn in zip(directions.double().numpy(), roll.double().numpy(), strict=True):
+        (ca, sa), (ce, se), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (azimuth, -elevation, turn))
+        about_z = np.array([[ca, -sa, 0], [sa, ca, 0], [0, 0, 1]])
+        about_y = np.array([[ce, 0, se], [0, 1, 0], [-se, 0, ce]])
+        about_x = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+        rays.append(np.einsum("ab,bij->aij", about_z @ about_y @ about_x, ray))
+    return torch.from_numpy(np.stack(rays))
+
+
+def test_left_is_left_and_up_is_up(kernel_device: torch.device) -> None:
+    """A bright spot at a direction is in the middle of its crop, and where it should be beside and above others."""
+    frame = torch.zeros(1, 1, 90, 180, 3)
+    frame[0, 0, 44:46, 44:46] = 1  # azimuth +90°, elevation 0
+    frame = frame.to(kernel_device)
+    looks = torch.tensor([[[pi / 2, 0], [pi / 2 - 0.3, 0], [pi / 2, -0.3], [pi / 2 - 0.3, 0], [pi / 2 - 0.3, 0]]])
+    flip = torch.tensor([[False, False, False, True, False]])
+    roll = torch.tensor([[0, 0, 0, 0, pi / 2]])
+    crops = ops.gnomonic(
+        frame, looks.to(kernel_device), radians(60), (21, 21), flip=flip.to(kernel_device), roll=roll.to(kernel_device)
+    )
+    spots = [np.unravel_index(int(crop[0, 0].argmax()), (21, 21)) for crop in crops[0].cpu()]
+    # 0.3 radians are 5.6 pixels. A camera that turns clockwise sees what was on its left turn down.
+    assert [(int(i), int(j)) for i, j in spots] == [(10, 10), (10, 4), (4, 10), (10, 16), (16, 10)]
+
+
+def test_project_is_inverse_of_pixel_centres() -> None:
+    u, v = project(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, -1e-9, 0]], dtype=torch.float64), 90, 180)
+    torch.testing.assert_close(u, torch.tensor([89.5, 44.5, 89.5, 89.5], dtype=torch.float64))
+    torch.testing.assert_close(v, torch.tensor([44.5, 44.5, -0.5, 44.5], dtype=torch.float64))
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """The least over channels and crops of [..., h, w]."""
+    return float(-10 * torch.log10((a - b).square().mean((-2, -1)).max()))
+
+
+def ground_truth(frames: Tensor, directions: Tensor, fov: float, size: tuple[int, int], roll: Tensor) -> Tensor:
+    """16 x 16 rays a pixel: [K, 3, h, w] of one frame."""
+    fine = (16 * size[0], 16 * size[1])
+    crops = reference.gnomonic(frames, directions, fov, fine, roll=roll, antialias=False, dtype=torch.float64)
+    return avg_pool2d(crops[0, :, :, 0], 16)
+
+
+def zone_plate(H: int, W: int) -> Tensor:
+    y, x = torch.arange(H, dtype=torch.float64)[:, None] - H / 2, torch.arange(W, dtype=torch.float64) - W / 2
+    plate = 0.5 + 0.5 * torch.cos(pi * (x * x + y * y) / W)
+    return plate[None, None, :, :, None].expand(1, 1, H, W, 3).contiguous()
+
+
+@pytest.mark.parametrize("fov", [25, 65, 120])
+def test_antialiased_zone_plate(fov: int) -> None:
+    directions = torch.tensor([[[0, 0], [3.1, 0.3], [1.2, 1.5], [-1.0, -1.2]]], dtype=torch.float64)
+    roll = torch.tensor([[0, 0.7, 0, -0.4]], dtype=torch.float64)
+    frames = zone_plate(256, 512)
+    truth = ground_truth(frames, directions, radians(fov), (32, 32), roll)
+    got = ops.gnomonic(frames, directions, radians(fov), (32, 32), roll=roll, dtype=torch.float64)
+    assert psnr(got[0, :, :, 0], truth) > 40
+
+
+def test_antialiased_photograph(assets: Path) -> None:
+    photograph = Image.open(assets / "panoramas" / "vrview_petra.jpg").convert("RGB")
+    frames = torch.from_numpy(np.asarray(photograph).copy())[None, None]
+    directions = torch.tensor([[[0, 0], [3.1, 0.3], [1.2, 1.5], [-1.0, -1.2]]], dtype=torch.float64)
+    roll = torch.tensor([[0, 0.7, 0, -0.4]], dtype=torch.float64)
+    for fov in (25, 90):
+        truth = ground_truth(frames, directions, radians(fov), (24, 24), roll)
+        got = ops.gnomonic(frames, directions, radians(fov), (24, 24), roll=roll)
+        aliased = ops.gnomonic(frames, directions, radians(fov), (24, 24), roll=roll, antialias=False)
+        assert psnr(got[0, :, :, 0].double(), truth) > 50
+        assert psnr(aliased[0, :, :, 0].double(), truth) < 40
+
+
+def test_antialiasing_never_jumps() -> None:
+    """Crops hardly differ between fields of view that hardly differ, where the numbers of samples change."""
+    frames = torch.rand(1, 1, 64, 128, 3, dtype=torch.float64)
+    direction = torch.tensor([[[0.4, 0.3]]], dtype=torch.float64)
+    fovs = torch.linspace(radians(5), radians(100), 4000, dtype=torch.float64)
+    crops = ops.gnomonic(frames, direction.expand(1, 4000, 2), fovs[None], (1, 2), dtype=torch.float64)
+    steps = crops.diff(dim=1).abs().amax()
+    assert steps < 2e-2
+
+
+def test_magnified_is_plain_bilinear(kernel_device: torch.device) -> None:
+    frames = torch.rand(1, 1, 16, 32, 3, dtype=torch.float64, device=kernel_device)
+    # Off the poles, where footprints are wide.
+    directions = (torch.rand(1, 3, 2, dtype=torch.float64, device=kernel_device) - 0.5) * torch.tensor(
+        [2 * pi, pi / 2], device=kernel_device
+    )
+    plain = ops.gnomonic(frames, directions, radians(20), (24, 24), antialias=False, dtype=torch.float64)
+    assert torch.equal(ops.gnomonic(frames, directions, radians(20), (24, 24), dtype=torch.float64), plain)
+
+
+def test_float16_holds_every_kind_of_number(kernel_device: torch.device) -> None:
+    """Subnormal, tied, huge, infinite and NaN values round as torch rounds them."""
+    values = [0.0, -0.0, 1e-9, 2**-24, 2**-25, 3 * 2**-26, 6e-5, 2**-14, 1 + 2**-11, 1 + 3 * 2**-11, 65504, 65519.9,
+              65520, 1e9, float("inf"), -float("inf"), float("nan")]  # fmt: skip
+    random = torch.randn(4000) * 10 ** (torch.rand(4000) * 14 - 9)
+    wide = torch.cat([torch.tensor(values), random])
+    frames = wide.view(1, -1, 1, 1, 1).expand(1, -1, 2, 2, 3).contiguous().to(kernel_device)
+    for dtype in (torch.float16, torch.bfloat16):
+        got = ops.gnomonic(frames, torch.zeros(1, 1, 2).to(kernel_device), 0.01, (1, 1), dtype=dtype, antialias=False)
+        plain = ops.gnomonic(frames, torch.zeros(1, 1, 2).to(kernel_device), 0.01, (1, 1), antialias=False)
+        torch.testing.assert_close(got, plain.to(dtype), rtol=0, atol=0, equal_nan=True)
