@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find csrc cmake CMakeLists.txt -type f)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# As avsa_fast.train does: other processes on the machine would stall threads that spin.
+export OMP_WAIT_POLICY := PASSIVE
+
 .PHONY: train test test-slow bench lint emulated sanitized clean
 
 train: $(VENV)/.installed

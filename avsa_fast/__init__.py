@@ -1,9 +1,9 @@
 """From 360° video with ambisonic sound to spatially aware audio-visual embeddings."""
 
+from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
 from typing import Any, TypedDict
-
-from avsa_fast import ops
 
 __version__ = version("avsa_fast")
 
@@ -24,6 +24,8 @@ def build_info() -> BuildInfo:
 
     Raises ImportError where the kernels cannot be loaded.
     """
+    from avsa_fast import ops
+
     facts: dict[str, Any] = ops.extension().build()
     return {
         "version": __version__,
@@ -35,4 +37,11 @@ def build_info() -> BuildInfo:
     }
 
 
-__all__ = ["BuildInfo", "__version__", "build_info", "ops"]
+def __getattr__(name: str) -> ModuleType:
+    """ops and reference, imported when first used: commands can set up the process before torch is loaded."""
+    if name not in {"ops", "reference"}:
+        raise AttributeError(f"module 'avsa_fast' has no attribute {name!r}")
+    return import_module(f"avsa_fast.{name}")
+
+
+__all__ = ["BuildInfo", "__version__", "build_info"]

@@ -70,8 +70,9 @@ PRESETS = {
         views=ViewConfig(crop_size=48, n_mels=64),
         model=ModelConfig(video_width=16, video_blocks=(1, 1, 1, 1), audio_width=16, transformer_ffn=512),
         batch=32,
-        steps=480,
+        steps=240,
         learning_rate=1e-3,
+        held_out_samples=96,
     ),
 }
 
