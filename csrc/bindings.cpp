@@ -46,8 +46,14 @@ Encode encode(int dtype, Address signal, Address directions, Address out, Size B
 
 Rotate rotate(int dtype, Address signals, Address directions, Address roll, Address flip, Address out, Size B, Size K,
               Size T) {
-  return {Dtype(dtype),          at<const void>(signals), at<const void>(directions), at<const void>(roll),
-          at<const bool>(flip), at(out),                 B,                          K,
+  return {Dtype(dtype),
+          at<const void>(signals),
+          at<const void>(directions),
+          at<const void>(roll),
+          at<const bool>(flip),
+          at(out),
+          B,
+          K,
           T};
 }
 

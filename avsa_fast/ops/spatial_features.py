@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from avsa_fast.reference.spatial_features import VARIANTS, band_features, mel_bank, stft
+from avsa_fast.reference.spatial_features import VARIANTS, band_features, mel_bank, spatial_of, stft
 
 from . import _check
 from ._ambisonics import FLOATS, check_directions, check_pose
@@ -53,10 +53,10 @@ def spatial_features(
       Z (3)
     - "stereo": L, R = (W ± Y) / 2 after that turn, or given L, R without directions (2); spatial "icf" adds the level
       difference, and cosine and sine of the phase difference of L against R (3)
-    - "beamform": a beam of the `pattern` towards the direction (1); wants spatial=None
-    - "mono": W of a scene, or one channel (1); wants spatial=None
+    - "beamform": a beam of the `pattern` towards the direction (1)
+    - "mono": W of a scene, or one channel (1)
 
-    spatial=None gives mel channels alone, and so fits every view. variant: "wang2022", "dcase2021", "dcase2022" or
+    spatial=None gives mel channels alone, and so does "iv" with a view other than "rotate". variant: "wang2022", "dcase2021", "dcase2022" or
     "unit", the intensity vector's normalisation. roll (radians, like directions) and flip (bool), None or [..., K], are
     those of `rotate`; they change neither a beam nor W. sample_rate in Hz; n_fft (even), hop_length in samples; n_mels
     bands from 0 to sample_rate / 2. A log-mel is the natural logarithm of the power in Slaney's mel bands, at least
@@ -67,6 +67,7 @@ def spatial_features(
     Alignment"; variants from the DCASE challenges' baselines.
     """
     _check_choices(view, spatial, variant, sample_rate, n_fft, hop_length, n_mels)
+    spatial = spatial_of(view, spatial)
     _check_signals(signals, directions, view, n_fft)
     if directions is not None:
         check_directions("signals", signals, directions)
@@ -90,10 +91,10 @@ def _check_choices(
     """Raises ValueError for a choice that is unknown or does not fit the others."""
     if view not in VIEWS:
         raise ValueError(f"view must be one of {', '.join(VIEWS)}, not {view!r}")
-    fitting = VIEWS[view][1]
-    if spatial is not None and spatial != fitting:
-        allowed = "None" if fitting is None else f'"{fitting}" or None'
-        raise ValueError(f'spatial must be {allowed} for view "{view}", not {spatial!r}')
+    if spatial not in SPATIAL:
+        raise ValueError(f'spatial must be "iv", "icf" or None, not {spatial!r}')
+    if spatial == "icf" and view != "stereo":
+        raise ValueError(f'spatial "icf" is of the view "stereo", not of "{view}"')
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, not {variant!r}")
     numbers = {"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels}

@@ -36,7 +36,12 @@ def spatial_features(
     views = view_signals(signals, directions, view, pattern, roll, flip)
     window = torch.hann_window(n_fft, dtype=signals.dtype, device=signals.device)  # periodic
     bank = mel_bank(sample_rate, n_fft, n_mels).to(signals)
-    return band_features(stft(views, window, hop_length), bank, spatial, variant)
+    return band_features(stft(views, window, hop_length), bank, spatial_of(view, spatial), variant)
+
+
+def spatial_of(view: str, spatial: str | None) -> str | None:
+    """What a view adds to its mel channels: the default, "iv", adds nothing to views that have no X, Y, Z."""
+    return None if spatial == "iv" and view != "rotate" else spatial
 
 
 def view_signals(

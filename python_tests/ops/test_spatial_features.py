@@ -364,14 +364,21 @@ def refused(*arguments: Any, **options: Any) -> Callable[[], Tensor]:
 
 
 @pytest.mark.filterwarnings("ignore:At least one mel filterbank")
+@pytest.mark.parametrize(("view", "channels"), [("rotate", 7), ("stereo", 2), ("beamform", 1), ("mono", 1)])
+def test_the_default_adds_intensity_where_there_is_a_vector(view: str, channels: int) -> None:
+    out = ops.spatial_features(SOUND, POSE, view=view)
+    assert out.shape[-3] == channels
+    torch.testing.assert_close(
+        out[..., : min(channels, 4), :, :], ops.spatial_features(SOUND, POSE, view=view, spatial=None)
+    )
+
+
 @pytest.mark.parametrize(
     ("call", "error", "line"),
     [
         (refused(SOUND, POSE, view="binaural"), ValueError, "view must be one of rotate, stereo.*not 'binaural'"),
-        (refused(SOUND, POSE, view="stereo"), ValueError, 'spatial must be "icf" or None for view "stereo"'),
-        (refused(SOUND, POSE, spatial="icf"), ValueError, 'spatial must be "iv" or None for view "rotate"'),
-        (refused(SOUND, POSE, view="beamform"), ValueError, 'spatial must be None for view "beamform"'),
-        (refused(SOUND, POSE, view="mono"), ValueError, 'spatial must be None for view "mono"'),
+        (refused(SOUND, POSE, spatial="icf"), ValueError, 'spatial "icf" is of the view "stereo", not of "rotate"'),
+        (refused(SOUND, POSE, view="mono", spatial="icf"), ValueError, 'view "stereo", not of "mono"'),
         (refused(SOUND, POSE, spatial="foa"), ValueError, "spatial must be .*not 'foa'"),
         (refused(SOUND, POSE, variant="dcase"), ValueError, "variant must be one of wang2022,.*not 'dcase'"),
         (refused(SOUND, view="beamform", spatial=None), ValueError, 'view "beamform" needs directions'),
