@@ -18,13 +18,8 @@ from ._library import register
 from .beamform import beamform
 from .rotate import rotate
 
-# Views by name: the channels that a scene may have, and the spatial features that fit.
-VIEWS: dict[str, tuple[tuple[int, ...], str | None]] = {
-    "rotate": ((4,), "iv"),
-    "stereo": ((4, 2), "icf"),
-    "beamform": ((4,), None),
-    "mono": ((4, 1), None),
-}
+# Views by name, and how many channels their signals may have.
+VIEWS = {"rotate": (4,), "stereo": (4, 2), "beamform": (4,), "mono": (4, 1)}
 SPATIAL = {None: 0, "iv": 1, "icf": 2}  # the numbers of csrc/features/features.h
 
 
@@ -56,11 +51,11 @@ def spatial_features(
     - "beamform": a beam of the `pattern` towards the direction (1)
     - "mono": W of a scene, or one channel (1)
 
-    spatial=None gives mel channels alone, and so does "iv" with a view other than "rotate". variant: "wang2022", "dcase2021", "dcase2022" or
-    "unit", the intensity vector's normalisation. roll (radians, like directions) and flip (bool), None or [..., K], are
-    those of `rotate`; they change neither a beam nor W. sample_rate in Hz; n_fft (even), hop_length in samples; n_mels
-    bands from 0 to sample_rate / 2. A log-mel is the natural logarithm of the power in Slaney's mel bands, at least
-    1e-10. Frames with NaN give NaN. Differentiable in signals, directions and roll.
+    spatial=None gives mel channels alone, and so does "iv" with a view other than "rotate". variant: "wang2022",
+    "dcase2021", "dcase2022" or "unit", the intensity vector's normalisation. roll (radians, like directions) and flip
+    (bool), None or [..., K], are those of `rotate`; they change neither a beam nor W. sample_rate in Hz; n_fft (even),
+    hop_length in samples; n_mels bands from 0 to sample_rate / 2. A log-mel is the natural logarithm of the power in
+    Slaney's mel bands, at least 1e-10. Frames with NaN give NaN. Differentiable in signals, directions and roll.
     Raises TypeError for another dtype; ValueError for an unknown or unfitting choice, shapes that do not fit, bands too
     narrow to hold a bin or, on the CPU, an angle that is not finite (on CUDA the view's features are not defined then).
     Method: Wang et al. 2022, "Self-supervised Learning of Audio Representations from Audio-Visual Data using Spatial
@@ -109,7 +104,7 @@ def _check_signals(signals: Tensor, directions: Tensor | None, view: str, n_fft:
     """Raises unless signals are [..., C, T] with channels for the view and samples for a frame."""
     _check.dtype("signals", signals, FLOATS)
     _check.shape("signals", signals, "[..., C, T]", signals.ndim >= 2)
-    channels = VIEWS[view][0]
+    channels = VIEWS[view]
     if signals.shape[-2] not in channels:
         wanted = " or ".join(map(str, channels))
         raise ValueError(f'signals must have {wanted} channels for view "{view}", not {signals.shape[-2]}')
