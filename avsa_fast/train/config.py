@@ -67,10 +67,11 @@ PRESETS = {
     "tiny": Config(
         preset="tiny",
         samples=SampleConfig(max_height=192),
-        views=ViewConfig(crop_size=48, n_mels=64),
+        views=ViewConfig(crop_size=40, n_mels=64),
         model=ModelConfig(video_width=16, video_blocks=(1, 1, 1, 1), audio_width=16, transformer_ffn=512),
         batch=32,
         steps=240,
+        avc_share=0.45,
         learning_rate=1e-3,
         held_out_samples=96,
     ),
