@@ -16,8 +16,9 @@ def run_command(main: Callable[..., None], name: str) -> None:
 
     Ends the process with code 2 and one line on a UserError, with 130 on Ctrl-C.
     """
+    about = (inspect.getdoc(main) or "").partition("\nArgs:")[0]  # tyro shows each option's text beside it
     try:
-        tyro.cli(main, prog=f"python -m avsa_fast.{name}", description=inspect.getdoc(main))
+        tyro.cli(main, prog=f"python -m avsa_fast.{name}", description=about)
     except UserError as error:
         sys.exit(_report(name, str(error), 2))
     except KeyboardInterrupt:
