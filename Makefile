@@ -35,13 +35,16 @@ clean:
 	rm -rf $(VENV) build
 
 # The package, editable, so that commands run from this folder find its compiled kernels.
-$(VENV)/.installed: pyproject.toml constraints.txt $(SOURCES)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
 	$(PIP) --editable '.[yolo]'
 	touch $@
 
-$(VENV)/.developer: $(VENV)/.installed
+$(VENV)/.developer: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
 	$(PIP) --editable '.[yolo,dev]'
+	touch $(VENV)/.installed $@
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
 	touch $@
 
 # The CUDA kernels as host code, for the tests; and once more, with the host kernels, under ASan and UBSan.
