@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from math import pi
 from pathlib import Path
 from typing import Any, Protocol
+from unittest.mock import patch
 
 import numpy as np
 import torch
+from PIL import Image
 
 from avsa_fast.cache import cache_folder
 from avsa_fast.detect.weights import DEFAULT, find_weights
@@ -91,12 +93,14 @@ def to_box(corners: list[float], size: tuple[int, int], label: str, score: float
 
 
 def _import_yolo() -> Any:
-    """ultralytics' YOLO class, kept from the network, from installing packages and from changing our threads."""
+    """ultralytics' YOLO class, kept from the network, from installing packages, and from changing threads and Pillow."""
     os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder() / "ultralytics"))
     os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_VERBOSE="false")
     threads = os.environ.get("OMP_NUM_THREADS")
     try:
-        from ultralytics.models import YOLO
+        # ultralytics puts an opener of its own into Pillow, which installs packages for a file it does not know.
+        with patch.object(Image, "open", Image.open):
+            from ultralytics.models import YOLO
     except ImportError as error:
         raise UserError(
             f"object detection needs ultralytics ({error}): pip install 'avsa_fast[yolo]' (its licence is AGPL-3.0)"

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from avsa_fast.data.video import read_frames
-from avsa_fast.detect.yolo import YoloDetector, to_box
+from avsa_fast.detect.yolo import YoloDetector, _import_yolo, to_box
 from avsa_fast.errors import UserError
 
 WEIGHTS = Path("yolo") / "yolo26n.pt"
@@ -102,3 +103,11 @@ def test_weights_that_are_none_make_one_line(tmp_path: Path, content: bytes) -> 
     with pytest.raises(UserError, match=r"mine\.pt: not YOLO weights") as failure:
         YoloDetector(path, trust_weights=True)
     assert "\n" not in str(failure.value).strip()
+
+
+def test_pillow_stays_as_it_was(tmp_path: Path) -> None:
+    """ultralytics replaces PIL.Image.open, for every user of Pillow in the process, by one that installs packages."""
+    _import_yolo()
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    with pytest.raises(Image.UnidentifiedImageError):
+        Image.open(tmp_path / "broken.png")
