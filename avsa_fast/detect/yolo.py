@@ -93,13 +93,14 @@ def to_box(corners: list[float], size: tuple[int, int], label: str, score: float
 
 
 def _import_yolo() -> Any:
-    """ultralytics' YOLO class, kept from the network, from installing packages, and from changing threads and Pillow."""
+    """ultralytics' YOLO class, kept from the network, from installing packages and from changing our process."""
     os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder() / "ultralytics"))
     os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_VERBOSE="false")
     threads = os.environ.get("OMP_NUM_THREADS")
     try:
         # ultralytics puts an opener of its own into Pillow, which installs packages for a file it does not know.
         with patch.object(Image, "open", Image.open):
+            import ultralytics.utils.patches  # noqa: F401
             from ultralytics.models import YOLO
     except ImportError as error:
         raise UserError(

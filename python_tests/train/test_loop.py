@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from avsa_fast.data.samples import Collection
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
-from avsa_fast.train.config import Config, load_config, save_config
+from avsa_fast.scenes.cache import embedded_default
+from avsa_fast.train.config import PRESETS, Config, load_config, save_config
 from avsa_fast.train.log import Log
 from avsa_fast.train.loop import Trainer
 
@@ -73,6 +74,16 @@ def test_resuming_gives_the_same_bits(
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert [line["loss"] for line in lines(whole)] == [line["loss"] for line in lines(resumed)]
     assert json.loads((whole / "metrics.json").read_text()) == json.loads((resumed / "metrics.json").read_text())
+
+
+def test_a_minute_of_training_learns(tmp_path: Path) -> None:
+    """The embedded default, by the tiny preset's first stage, a third of the way: off chance, on held-out clips too."""
+    config = replace(PRESETS["tiny"], data=str(embedded_default()), stages="avc", steps=90)
+    figures = run(config, tmp_path / "run", workers=1)
+    losses = [line["loss"] for line in lines(tmp_path / "run")]
+    assert sum(losses[:10]) / 10 > 0.99 * math.log(32)
+    assert sum(losses[-10:]) / 10 < 0.9 * math.log(32)
+    assert figures["avc_matching"]["value"] > 1.5 * figures["avc_matching"]["chance"]
 
 
 def test_seeds_differ_and_repeat(small: Config, tmp_path: Path) -> None:
