@@ -100,7 +100,6 @@ def _import_yolo() -> Any:
     try:
         # ultralytics puts an opener of its own into Pillow, which installs packages for a file it does not know.
         with patch.object(Image, "open", Image.open):
-            import ultralytics.utils.patches  # noqa: F401
             from ultralytics.models import YOLO
     except ImportError as error:
         raise UserError(
