@@ -98,13 +98,14 @@ class Collection:
             if not directed:
                 require_ambisonic(rows[0][1])
             rows = directed
-        self.train = [_source(clip, row) for clip, row in rows if row["split"] == "train"]
-        self.held_out = [_source(clip, row) for clip, row in rows if row["split"] != "train"]
-        if not self.train:
-            raise UserError(f"{data}: every usable clip is held out; train.txt must name some of them")
         if len(rows) == 1:
             (clip, row), cut = rows[0], rows[0][1]["seconds"] * (1 - HELD_OUT_TIME)
             self.train, self.held_out = [_source(clip, row, end=cut)], [_source(clip, row, begin=cut)]
+        else:
+            self.train = [_source(clip, row) for clip, row in rows if row["split"] == "train"]
+            self.held_out = [_source(clip, row) for clip, row in rows if row["split"] != "train"]
+        if not self.train:
+            raise UserError(f"{data}: every usable clip is held out; train.txt must name some of them")
         self.detections = Detections(read_table(data / "detections.parquet", DETECTIONS) if crops == "yolo" else [])
 
 

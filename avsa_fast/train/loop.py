@@ -48,7 +48,10 @@ class Trainer:
         SIGTERM, once a checkpoint is written.
         """
         state = self._last_state() if resume else None
-        done = state.step if state else 0
+        done = 0
+        if state is not None:
+            done = state.step
+            torch.set_rng_state(state.random)
         with logging(self.run, self.total_steps, done) as log, _stop_requested() as stopped:
             before = 0
             for stage, steps in self.stage_steps.items():
@@ -72,7 +75,6 @@ class Trainer:
         optimiser = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         if state is not None and state.stage == stage:
             optimiser.load_state_dict(state.optimiser)
-            torch.set_rng_state(state.random)
         self.model.train()
         clips = config.clips_a_step(stage)
         samples = Samples(
