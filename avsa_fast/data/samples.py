@@ -23,6 +23,7 @@ from .tables import DETECTIONS, read_table
 from .video import read_frames
 
 CropChoice = Literal["yolo", "random"]
+SAMPLE_RATE = 24000  # Hz, of the samples' sound
 # A clip that stands alone is held out by time: its last fifth.
 HELD_OUT_TIME = 0.2
 # Clips tried, where one cannot be read, before a sample is given up.
@@ -38,7 +39,6 @@ class SampleConfig:
     fps: float = 16.0
     max_height: int = 512  # of an ERP frame; higher ones are scaled down as they are decoded
     seconds: float = 1.0  # of sound
-    sample_rate: int = 24000  # Hz
     min_fov: float = 45.0  # degrees
     max_fov: float = 90.0
     held_out_fov: float = 65.0
@@ -168,7 +168,7 @@ class Samples(Dataset[Sample | Unreadable]):
             spread = [config.jitter, config.jitter, config.jitter, config.hue]
             jitter = torch.from_numpy([1, 1, 1, 0] + rng.uniform(-1, 1, (K, 4)) * spread).float()
             gain += rng.uniform(-config.gain, config.gain)
-        sound = read_ambisonic(source.sound, source.channel_map, moment, config.seconds, config.sample_rate)
+        sound = read_ambisonic(source.sound, source.channel_map, moment, config.seconds, SAMPLE_RATE)
         return Sample(
             frames=read_frames(source.video, moment, config.frames, config.fps, config.max_height),
             sound=sound * gain,

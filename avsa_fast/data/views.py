@@ -9,7 +9,7 @@ from torch import Tensor
 
 from avsa_fast import ops
 
-from .samples import Sample
+from .samples import SAMPLE_RATE, Sample
 
 AudioView = Literal["foa_iv", "foa", "stereo", "stereo_icf", "beamform", "mono"]
 # Mean and standard deviation of Kinetics-400, as torchvision's video networks expect.
@@ -35,7 +35,6 @@ class ViewConfig:
     n_mels: int = 128
     n_fft: int = 512
     hop_length: int = 240
-    sample_rate: int = 24000  # Hz, of the samples' sound
 
 
 def make_views(samples: Sequence[Sample], config: ViewConfig, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -48,7 +47,7 @@ def make_views(samples: Sequence[Sample], config: ViewConfig, device: torch.devi
     jitter = None if samples[0].jitter is None else batch("jitter")
     features = ops.spatial_features(
         batch("sound"), directions, flip=flip, n_mels=config.n_mels, n_fft=config.n_fft,
-        hop_length=config.hop_length, sample_rate=config.sample_rate, **_FEATURES[config.audio],
+        hop_length=config.hop_length, sample_rate=SAMPLE_RATE, **_FEATURES[config.audio],
     )  # fmt: skip
     size = (config.crop_size, config.crop_size)
     crops = directions.new_empty(*directions.shape[:2], 3, len(samples[0].frames), *size)

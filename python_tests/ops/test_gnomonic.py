@@ -43,7 +43,7 @@ def to(device: torch.device, arguments: dict[str, object]) -> dict[str, object]:
 def doubled(arguments: dict[str, object]) -> dict[str, object]:
     """The same values as float64; bytes and truths as they are."""
     floating = {name for name, x in arguments.items() if isinstance(x, Tensor) and x.is_floating_point()}
-    return {name: x.double() if name in floating else x for name, x in arguments.items()}  # type: ignore[attr-defined]
+    return {name: x.double() if name in floating else x for name, x in arguments.items()}
 
 
 @pytest.mark.parametrize("jitter", [False, True])

@@ -50,7 +50,7 @@ def test_a_mistake_is_one_line_and_code_2(tmp_path: Path) -> None:
 )
 def test_options_that_make_no_sense(scenes: Path, tmp_path: Path, options: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        main(**({"data": scenes, "out": None if "resume" in options else tmp_path / "run"} | options))  # type: ignore[arg-type]
+        main(**({"data": scenes, "out": None if "resume" in options else tmp_path / "run"} | options))
 
 
 def test_a_run_is_not_overwritten_nor_changed(scenes: Path, tmp_path: Path) -> None:
