@@ -27,7 +27,7 @@ def main(
     resume: bool = False,
     seed: int | None = None,
     steps: int | None = None,
-    workers: int = 1,
+    workers: int = 2,
     batch: int | None = None,
     device: str | None = None,
     precision: Precision | None = None,
