@@ -100,8 +100,8 @@ SpatialFeatures spatial_features(int dtype, Address spectrum, Address matrix, Ad
                                  double gain, double w, double xyz, double norm, Address out, Size B, Size C, Size K,
                                  Size M, Size F, Size J, Size N) {
   return {Dtype(dtype),
-          at<const void>(spectrum),
-          at<const void>(matrix),
+          at<const double>(spectrum),
+          at<const double>(matrix),
           at<const void>(bank),
           at<const Size>(first),
           Spatial(spatial),

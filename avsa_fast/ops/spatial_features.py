@@ -73,8 +73,11 @@ def spatial_features(
         raise ValueError('view "beamform" needs directions')
     if view == "mono":
         signals = signals[..., :1, :]
-    matrix = _view_matrix(signals, directions, view, pattern, roll, flip)
     window, bank, first = _analysis(sample_rate, n_fft, n_mels, signals.dtype, signals.device)
+    # float64 up to the views: a float32 transform is wrong by 1e-7 of the loudest bin in every bin.
+    signals = signals.double()
+    gaze, turn = (None if x is None else x.double() for x in (directions, roll))
+    matrix = _view_matrix(signals, gaze, view, pattern, turn, flip)
     spectrum = torch.view_as_real(stft(signals, window, hop_length))
     features = torch.ops.avsa_fast.spatial_features.default(spectrum, matrix, bank, first, spatial, variant)
     return features.squeeze(-4) if directions is None else features
@@ -141,8 +144,8 @@ def _view_matrix(
 class Analysis(NamedTuple):
     """What turns samples into bands, on one device."""
 
-    window: Tensor  # [n_fft]
-    bank: Tensor  # [n_fft / 2 + 1, n_mels]
+    window: Tensor  # [n_fft] float64
+    bank: Tensor  # [n_fft / 2 + 1, n_mels], like the features
     first: Tensor  # [n_mels + 2] int64: the first bin whose highest band is n or above
 
 
@@ -163,7 +166,7 @@ def _cached_analysis(sample_rate: int, n_fft: int, n_mels: int, dtype: torch.dty
     bands = torch.arange(n_mels)
     highest = torch.where(bank > 0, bands, 0).amax(dim=1).cummax(dim=0).values
     first = torch.searchsorted(highest, torch.arange(n_mels + 2))
-    window = torch.hann_window(n_fft, dtype=dtype, device=device)
+    window = torch.hann_window(n_fft, dtype=torch.float64, device=device)
     return Analysis(window, bank.to(device, dtype), first.to(device))
 
 
@@ -175,7 +178,7 @@ def _spatial_features(
     K, M = matrix.shape[-3:-1]
     out = _shape(spectrum, matrix, bank, first, spatial, variant)
     run(
-        "spatial_features", spectrum.device, DTYPES[spectrum.dtype], spectrum.data_ptr(), matrix.data_ptr(),
+        "spatial_features", spectrum.device, DTYPES[bank.dtype], spectrum.data_ptr(), matrix.data_ptr(),
         bank.data_ptr(), first.data_ptr(), SPATIAL[spatial], *VARIANTS[variant], out.data_ptr(),
         prod(leading), C, K, M, F, J, bank.shape[1],
     )  # fmt: skip
@@ -185,7 +188,7 @@ def _spatial_features(
 def _shape(spectrum: Tensor, matrix: Tensor, bank: Tensor, first: Tensor, spatial: str | None, variant: str) -> Tensor:
     *views, M, _ = matrix.shape
     channels = M + (0 if spatial is None else 3)
-    return spectrum.new_empty(*views, channels, bank.shape[1], spectrum.shape[-3])
+    return bank.new_empty(*views, channels, bank.shape[1], spectrum.shape[-3])
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -199,9 +202,9 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     def features(spectrum: Tensor, matrix: Tensor) -> Tensor:
         scene = torch.view_as_complex(spectrum)  # [..., C, F, J]
         views = torch.einsum("...kmc,...cfj->...kmfj", matrix.to(scene.dtype), scene)
-        return band_features(views, bank, ctx.spatial, ctx.variant)
+        return band_features(views, bank.double(), ctx.spatial, ctx.variant)
 
-    to_spectrum, to_matrix = gradients(features, [spectrum, matrix], ctx.needs_input_grad[:2], grad)
+    to_spectrum, to_matrix = gradients(features, [spectrum, matrix], ctx.needs_input_grad[:2], grad.double())
     return to_spectrum, to_matrix, None, None, None, None
 
 

@@ -8,16 +8,16 @@
 
 namespace avsa {
 
-template <class T>
 struct Complex {
-  T re, im;
+  double re, im;
 };
 
-// The arrays of a task with their type.
+// The arrays of a task with their type. Spectrum and matrix are float64 whatever the features are: a mix can all but
+// cancel in one of a view's channels, and of a quiet bin the intensity and the phase count as much as of a loud one.
 template <class T>
 struct FeatureArrays {
-  const Complex<T>* spectrum;
-  const T* matrix;
+  const Complex* spectrum;
+  const double* matrix;
   const T* bank;
   const std::int64_t* first;
   T* out;
@@ -25,8 +25,8 @@ struct FeatureArrays {
   std::int64_t B, C, K, M, F, J, N;
 
   explicit FeatureArrays(const SpatialFeatures& t)
-      : spectrum(static_cast<const Complex<T>*>(t.spectrum)),
-        matrix(static_cast<const T*>(t.matrix)),
+      : spectrum(reinterpret_cast<const Complex*>(t.spectrum)),
+        matrix(t.matrix),
         bank(static_cast<const T*>(t.bank)),
         first(t.first),
         out(static_cast<T*>(t.out)),
@@ -70,16 +70,18 @@ inline __attribute__((always_inline)) void with_shape(std::int64_t C, std::int64
 // What a bin adds to its bands: the power of each of the view's channels, then its intensity vector or ICF.
 // x_re, x_im: the scene's channels; matrix: [M, C].
 template <class Shape, class T>
-AVSA_HD void bin_features(const FeatureArrays<T>& a, const T* matrix, const T (&x_re)[Shape::C],
-                          const T (&x_im)[Shape::C], T (&value)[Shape::kChannels]) {
+AVSA_HD void bin_features(const FeatureArrays<T>& a, const double* matrix, const double (&x_re)[Shape::C],
+                          const double (&x_im)[Shape::C], T (&value)[Shape::kChannels]) {
   constexpr int C = Shape::C, M = Shape::M;
   T re[M], im[M];
   for (int m = 0; m < M; ++m) {
-    re[m] = im[m] = 0;
+    double sum_re = 0, sum_im = 0;
     for (int c = 0; c < C; ++c) {
-      re[m] += matrix[m * C + c] * x_re[c];
-      im[m] += matrix[m * C + c] * x_im[c];
+      sum_re += matrix[m * C + c] * x_re[c];
+      sum_im += matrix[m * C + c] * x_im[c];
     }
+    re[m] = T(sum_re);
+    im[m] = T(sum_im);
     value[m] = re[m] * re[m] + im[m] * im[m];
   }
   if constexpr (Shape::S == Spatial::iv) {  // channels W, Y, Z, X

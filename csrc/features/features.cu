@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(kFrames* kBands)
   constexpr int C = Shape::C, M = Shape::M, kChannels = Shape::kChannels;
   const std::int64_t band_tile = blockIdx.x % band_tiles, frame_tile = blockIdx.x / band_tiles % frame_tiles;
   const std::int64_t view = blockIdx.x / band_tiles / frame_tiles, b = view / a.K;
-  __shared__ T matrix[M * C];
+  __shared__ double matrix[M * C];
   if (threadIdx.x < M * C) matrix[threadIdx.x] = a.matrix[view * M * C + threadIdx.x];
   __syncthreads();
   const std::int64_t frame = frame_tile * kFrames + threadIdx.x % kFrames;
@@ -23,9 +23,10 @@ __global__ void __launch_bounds__(kFrames* kBands)
 
   T sums[kChannels] = {}, weights = 0;
   for (std::int64_t j = a.first[band]; j < a.first[band + 2]; ++j) {
-    T re[C], im[C], value[kChannels];
+    double re[C], im[C];
+    T value[kChannels];
     for (int c = 0; c < C; ++c) {
-      const Complex<T> x = a.spectrum[((b * C + c) * a.F + frame) * a.J + j];
+      const Complex x = a.spectrum[((b * C + c) * a.F + frame) * a.J + j];
       re[c] = x.re;
       im[c] = x.im;
     }

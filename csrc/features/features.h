@@ -15,9 +15,9 @@ struct Intensity {
 };
 
 struct SpatialFeatures {
-  Dtype dtype;                // float32 or float64, as every array of floats here
-  const void* spectrum;       // [B, C, F, J, 2]: F frames, J bins, real and imaginary
-  const void* matrix;         // [B, K, M, C]: M channels of each of K views
+  Dtype dtype;                // of bank and out: float32 or float64
+  const double* spectrum;     // [B, C, F, J, 2]: F frames, J bins, real and imaginary
+  const double* matrix;       // [B, K, M, C]: M channels of each of K views
   const void* bank;           // [J, N]: mel weights, a bin's in at most two neighbouring bands
   const std::int64_t* first;  // [N + 2]: the first bin whose highest band is n or above; J for n >= N
   Spatial spatial;            // iv wants M = 4, icf M = 2

@@ -16,7 +16,7 @@ AVSA_HD void features_of_tile(const FeatureArrays<T>& a, std::int64_t b, std::in
   constexpr int C = Shape::C, M = Shape::M, kChannels = Shape::kChannels;
   const int lanes = int(std::min<std::int64_t>(kLanes, a.F - frame));
   const int views = int(std::min<std::int64_t>(kViews, a.K - view));
-  const T* matrix = a.matrix + (b * a.K + view) * M * C;
+  const double* matrix = a.matrix + (b * a.K + view) * M * C;
   T* out = a.out + (b * a.K + view) * kChannels * a.N * a.F + frame;
   T sums[2][kViews][kChannels][kLanes] = {};
   T weights[2] = {};
@@ -26,9 +26,9 @@ AVSA_HD void features_of_tile(const FeatureArrays<T>& a, std::int64_t b, std::in
   for (std::int64_t n = 0; n <= a.N; ++n) {
     const int lower = (n + 1) & 1, upper = n & 1;  // the slots of bands n - 1 and n
     for (std::int64_t j = a.first[n]; j < a.first[n + 1]; ++j) {
-      T x_re[C][kLanes], x_im[C][kLanes];
+      double x_re[C][kLanes], x_im[C][kLanes];
       for (int c = 0; c < C; ++c) {
-        const Complex<T>* bin = a.spectrum + ((b * C + c) * a.F + frame) * a.J + j;
+        const Complex* bin = a.spectrum + ((b * C + c) * a.F + frame) * a.J + j;
         for (int l = 0; l < kLanes; ++l) {
           x_re[c][l] = bin[offset[l]].re;
           x_im[c][l] = bin[offset[l]].im;
@@ -40,7 +40,8 @@ AVSA_HD void features_of_tile(const FeatureArrays<T>& a, std::int64_t b, std::in
       for (int v = 0; v < views; ++v) {
 #pragma omp simd
         for (int l = 0; l < kLanes; ++l) {
-          T re[C], im[C], value[kChannels];
+          double re[C], im[C];
+          T value[kChannels];
           for (int c = 0; c < C; ++c) {
             re[c] = x_re[c][l];
             im[c] = x_im[c][l];
