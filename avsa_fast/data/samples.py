@@ -50,6 +50,7 @@ class SampleConfig:
 class Sample(NamedTuple):
     """One moment of a clip and the K views of it; lists of them are batches."""
 
+    name: str  # of the clip
     frames: Tensor  # [F, H, W, 3] uint8
     sound: Tensor  # [4, T] float32, W Y Z X; only W for sound without direction
     directions: Tensor  # [K, 2] float32, azimuth and elevation
@@ -170,6 +171,7 @@ class Samples(Dataset[Sample | Unreadable]):
             gain += rng.uniform(-config.gain, config.gain)
         sound = read_ambisonic(source.sound, source.channel_map, moment, config.seconds, SAMPLE_RATE)
         return Sample(
+            name=source.name,
             frames=read_frames(source.video, moment, config.frames, config.fps, config.max_height),
             sound=sound * gain,
             directions=torch.from_numpy(directions).float(),

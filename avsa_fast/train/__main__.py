@@ -51,7 +51,7 @@ def main(
         workers: Processes that decode media; 0 decodes in the training process.
         batch: Crops a step: so many clips for AVC, a quarter for AVSA, which takes 4 crops of each.
         device: "cpu", "cuda" or "cuda:N". Default: a GPU where there is one.
-        precision: "bf16" autocasts. Default: bf16 where the hardware multiplies it faster, else fp32.
+        precision: "bf16" autocasts, on a GPU. Default: bf16 on a GPU that multiplies it, else fp32.
         audio: What the audio encoder takes: log-mel of the rotated sound with its intensity (foa_iv) or without (foa),
             stereo without or with level and phase differences (stereo_icf), a beam or mono. Default: foa_iv.
         crops: Where crops look: at objects that YOLO found, or anywhere. Default: yolo.
@@ -68,7 +68,7 @@ def main(
     }  # fmt: skip
     chosen = {name: value for name, value in chosen.items() if value is not None}
     if resume:
-        run, config = _resumed(out, chosen)
+        run, config = _resumed(out, chosen, where)
     else:
         run, config = _started(out, chosen, where)
     folder = Path(config.data)
@@ -103,16 +103,18 @@ def _started(out: Path | None, chosen: dict[str, Any], device: torch.device) -> 
         raise UserError(f"--out {run} holds a run already; --resume goes on with it, another --out starts anew")
     if chosen.get("steps", 1) < 1 or chosen.get("batch", 4) < 4 or chosen.get("seed", 0) < 0:
         raise UserError("--steps must be at least 1, --batch at least 4 (the crops of one sample), --seed at least 0")
+    chosen = {"precision": _precision(chosen.get("precision"), device)} | chosen
     if "data" not in chosen:
         chosen = chosen | {"data": str(embedded_default())}
-    return run, _choose(PRESETS[preset], {"precision": _fastest_precision(device)} | chosen)
+    return run, _choose(PRESETS[preset], chosen)
 
 
-def _resumed(out: Path | None, chosen: dict[str, Any]) -> tuple[Path, Config]:
+def _resumed(out: Path | None, chosen: dict[str, Any], device: torch.device) -> tuple[Path, Config]:
     """A begun run's folder and choices, which must not be changed."""
     if out is None or not (out / "config.yaml").exists():
         raise UserError(f"--resume needs --out with the folder of a run; {out or 'none given'} is not one")
     config = load_config(out / "config.yaml")
+    _precision(config.precision, device)
     for name in chosen:
         if _choose(config, {name: chosen[name]}) != config:
             raise UserError(f"--{name} {chosen[name]} differs from what {out} was started with; leave it out to resume")
@@ -130,12 +132,15 @@ def _choose(config: Config, chosen: dict[str, Any]) -> Config:
     return replace(config, **chosen)
 
 
-def _fastest_precision(device: torch.device) -> Precision:
-    """bf16 where the hardware has matrix instructions for it; elsewhere a CPU emulates it, many times slower."""
+def _precision(asked: Precision | None, device: torch.device) -> Precision:
+    """The precision asked for, else the fastest that is right."""
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    has = torch.cpu.get_capabilities()
-    return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
+        return asked or ("bf16" if torch.cuda.is_bf16_supported() else "fp32")
+    # Seen with torch 2.14.1 on an EPYC with AVX512-BF16: the weight gradient of a (3, 1, 1) convolution of 2 frames of
+    # 5 x 5 or 7 x 7, which R(2+1)D has, multiplies memory that was never written by 0, and is NaN where that is NaN.
+    if asked == "bf16":
+        raise UserError("--precision bf16 needs a GPU: on a CPU torch's bf16 convolutions can give NaN; leave it out")
+    return "fp32"
 
 
 def _banner(trainer: Trainer) -> str:

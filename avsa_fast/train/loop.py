@@ -1,6 +1,7 @@
 """The training loop: AVC, then AVSA from its weights, then the final figures."""
 
 import json
+import math
 import os
 import signal
 import time
@@ -89,8 +90,13 @@ class Trainer:
             loss = self._loss(stage, batch)
             optimiser.zero_grad()
             loss.backward()
+            value, slope = loss.item(), self._gradient_norm()
+            if not math.isfinite(value + slope):
+                raise UserError(
+                    f"step {step}: loss {value}, gradient norm {slope}; nothing after the last checkpoint is kept. "
+                    f"Clips of the step: {', '.join(sorted({sample.name for sample in batch}))}"
+                )
             optimiser.step()
-            value = loss.item()
             took = time.monotonic() - began
             log.step(step, stage, value, config.learning_rate, clips / took, waited / took)
             began = time.monotonic()
@@ -108,6 +114,10 @@ class Trainer:
             if stage == "avc":
                 return self.model.avc_loss(embeddings, self.config.temperature)
             return self.model.avsa_loss(embeddings, self.config.temperature)
+
+    def _gradient_norm(self) -> float:
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients).item()
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")

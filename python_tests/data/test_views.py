@@ -17,6 +17,7 @@ CPU = torch.device("cpu")
 def sample(height: int = 32, **changes: torch.Tensor) -> Sample:
     directions = torch.tensor([[-2.0, 0.1], [-1.0, 0.0], [0.5, -0.2], [2.5, 0.4]])
     made = Sample(
+        name="a",
         frames=torch.randint(0, 256, (8, height, 2 * height, 3), dtype=torch.uint8),
         sound=torch.randn(4, 24000),
         directions=directions,

@@ -46,6 +46,7 @@ def test_a_mistake_is_one_line_and_code_2(tmp_path: Path) -> None:
         ({"device": "toaster"}, "--device toaster"),
         ({"resume": True}, "--resume needs --out"),
         ({"workers": -1}, "--workers"),
+        ({"device": "cpu", "precision": "bf16"}, "--precision bf16 needs a GPU"),
     ],
 )
 def test_options_that_make_no_sense(scenes: Path, tmp_path: Path, options: dict[str, object], said: str) -> None:

@@ -7,7 +7,7 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -131,6 +131,31 @@ def test_nothing_readable_is_an_error(small: Config, scenes: Path, tmp_path: Pat
         video.write_bytes(b"no longer a video")
     with pytest.raises(UserError, match="no readable clip"):
         run(replace(small, data=str(data)), tmp_path / "run")
+
+
+@pytest.mark.parametrize("bad", ["loss", "gradient"])
+def test_a_loss_or_gradient_that_is_not_finite_ends_the_run(
+    small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
+    """Step 5 goes wrong: the checkpoint of step 4 stays, and going on from it mends the run."""
+    loss, calls = Trainer._loss, []
+
+    def broken(self: Trainer, stage: Any, batch: Any) -> torch.Tensor:
+        calls.append(stage)
+        value = loss(self, stage, batch)
+        if len(calls) < 5:
+            return value
+        if bad == "loss":
+            return value * math.nan
+        value.register_hook(lambda grad: grad * math.inf)
+        return value
+
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"step 5: loss .*Clips of the step: \w+"):
+        patch.setattr(Trainer, "_loss", broken)
+        run(small, tmp_path / "run")
+    assert max(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == "step-0000004"
+    run(small, tmp_path / "run", resume=True)
+    assert all(math.isfinite(line["loss"]) for line in lines(tmp_path / "run"))
 
 
 def test_a_damaged_checkpoint_is_named(small: Config, tmp_path: Path) -> None:
