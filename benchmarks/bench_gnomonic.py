@@ -1,10 +1,17 @@
-"""Perspective crops: kernel against reference, bytes to normalised float crops."""
+"""Perspective crops, 8 frames a clip, bytes to normalised float crops: kernel against the reference and its peers.
 
-from math import radians
+Peers: OpenCV (maps built, remap of each frame, normalised), torch's grid_sample, py360convert. A peer that is not
+installed is left out. `copy` is a plain copy of as many bytes as the crops touch and write.
+"""
+
+from collections.abc import Callable
+from math import cos, pi, radians, sin, tan
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from avsa_fast import ops, reference
 
@@ -12,8 +19,9 @@ MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
 # clips, frames' height, crop's size, field of view in degrees, antialiased, jittered
 CASES = {
-    "1 clip 1920x960 -> 4 x 112x112, bilinear": (1, 960, 112, 90, False, False),
-    "1 clip 960x480 -> 4 x 56x56": (1, 480, 56, 90, True, False),
+    "1920x960 -> 4 x 112x112, bilinear": (1, 960, 112, 90, False, False),
+    "1920x960 -> 4 x 112x112": (1, 960, 112, 90, True, False),
+    "3840x1920 -> 4 x 112x112": (1, 1920, 112, 90, True, False),
     "16 clips 320x160 -> 4 x 48x48": (16, 160, 48, 65, True, False),
     "16 clips 320x160 -> 4 x 48x48, jitter": (16, 160, 48, 65, True, True),
 }
@@ -26,7 +34,7 @@ def arguments(case: str) -> dict[str, Any]:
     factors = torch.tensor([1.2, 0.8, 1.1, 0.1]).expand(clips, 4, 4)
     return {
         "frames": torch.randint(0, 256, (clips, 8, height, 2 * height, 3), dtype=torch.uint8, generator=generator),
-        "directions": unit * torch.tensor([torch.pi, torch.pi / 6]),
+        "directions": unit * torch.tensor([pi, pi / 6]),
         "fov": radians(fov),
         "size": (size, size),
         "mean": MEAN,
@@ -36,14 +44,109 @@ def arguments(case: str) -> dict[str, Any]:
     }
 
 
+def columns_and_rows(direction: Tensor, fov: float, size: int, H: int, W: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a peer is given to sample: array indices of a crop's pixels, float32."""
+    azimuth, elevation = direction.tolist()
+    focal = size / 2 / tan(fov / 2)
+    j, i = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
+    right, down = (j + 0.5 - size / 2) / focal, (i + 0.5 - size / 2) / focal
+    ahead, z = cos(elevation) + sin(elevation) * down, sin(elevation) - cos(elevation) * down
+    x, y = cos(azimuth) * ahead + sin(azimuth) * right, sin(azimuth) * ahead - cos(azimuth) * right
+    u = (0.5 - np.arctan2(y, x) / (2 * pi)) * W - 0.5
+    v = (0.5 - np.arctan2(z, np.hypot(x, y)) / pi) * H - 0.5
+    return u, v
+
+
+def opencv(crops: dict[str, Any]) -> np.ndarray:
+    cv2 = pytest.importorskip("cv2")
+    cv2.setNumThreads(torch.get_num_threads())
+    frames, size = crops["frames"].numpy(), crops["size"][0]
+    H, W = frames.shape[2:4]
+    mean, std = np.float32(MEAN), np.float32(STD)
+    out = np.empty((len(frames), 4, 3, 8, size, size), np.float32)
+    for b in range(len(frames)):
+        for k in range(4):
+            maps = cv2.convertMaps(*columns_and_rows(crops["directions"][b, k], crops["fov"], size, H, W), cv2.CV_16SC2)
+            for f in range(8):
+                crop = cv2.remap(frames[b, f], *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+                out[b, k, :, f] = ((crop.astype(np.float32) * np.float32(1 / 255) - mean) / std).transpose(2, 0, 1)
+    return out
+
+
+def grid_sample(crops: dict[str, Any]) -> Tensor:
+    frames, size = crops["frames"], crops["size"][0]
+    H, W = frames.shape[2:4]
+    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+    out = torch.empty(len(frames), 4, 3, 8, size, size)
+    for b in range(len(frames)):
+        images = frames[b].permute(0, 3, 1, 2).float() / 255  # [F, 3, H, W]
+        for k in range(4):
+            u, v = columns_and_rows(crops["directions"][b, k], crops["fov"], size, H, W)
+            grid = torch.from_numpy(np.stack([(u + 0.5) * (2 / W) - 1, (v + 0.5) * (2 / H) - 1], axis=-1))
+            made = torch.nn.functional.grid_sample(images, grid.expand(8, -1, -1, -1), align_corners=False)
+            out[b, k] = ((made - mean) / std).transpose(0, 1)
+    return out
+
+
+def py360convert(crops: dict[str, Any]) -> np.ndarray:
+    peer = pytest.importorskip("py360convert")
+    frames, size, fov = crops["frames"].numpy(), crops["size"], np.degrees(crops["fov"])
+    looks = np.degrees(crops["directions"].numpy())
+    mean, std = np.float32(MEAN), np.float32(STD)
+    out = np.empty((len(frames), 4, 3, 8, *size), np.float32)
+    for b, k, f in np.ndindex(len(frames), 4, 8):
+        azimuth, elevation = looks[b, k]
+        crop = peer.e2p(frames[b, f], (fov, fov), -azimuth, elevation, size)
+        out[b, k, :, f] = ((crop.astype(np.float32) * np.float32(1 / 255) - mean) / std).transpose(2, 0, 1)
+    return out
+
+
+def bytes_touched_and_written(crops: dict[str, Any]) -> int:
+    """Bytes of frames that the crops' footprints touch, each once, and bytes written: those of a crop's gradient."""
+    frames = torch.zeros(1, 1, *crops["frames"].shape[2:], requires_grad=True)
+    touched = 0
+    for b in range(len(crops["frames"])):
+        for k in range(4):
+            look = crops["directions"][b : b + 1, k : k + 1]
+            crop = ops.gnomonic(frames, look, crops["fov"], crops["size"], antialias=crops["antialias"])
+            touched += int((torch.autograd.grad(crop.sum(), frames)[0] != 0).sum())
+    return 8 * touched + 4 * len(crops["frames"]) * 4 * 3 * 8 * crops["size"][0] * crops["size"][1]
+
+
 @pytest.fixture(params=[pytest.param(case, marks=pytest.mark.benchmark(group=f"gnomonic: {case}")) for case in CASES])
 def crops(request: pytest.FixtureRequest) -> dict[str, Any]:
     return arguments(request.param)
 
 
 def test_kernel(benchmark: Any, crops: dict[str, Any]) -> None:
-    benchmark.pedantic(lambda: ops.gnomonic(**crops), rounds=7, warmup_rounds=1)
+    benchmark.pedantic(lambda: ops.gnomonic(**crops), rounds=15, warmup_rounds=2)
+
+
+def test_copy(benchmark: Any, crops: dict[str, Any]) -> None:
+    source = torch.ones(bytes_touched_and_written(crops) // 2, dtype=torch.uint8)  # read, and written
+    target = torch.ones_like(source)
+    benchmark.pedantic(lambda: target.copy_(source), rounds=15, warmup_rounds=2)
+
+
+def compare(benchmark: Any, peer: Callable[[dict[str, Any]], Any], crops: dict[str, Any]) -> None:
+    if crops["jitter"] is not None:
+        pytest.skip("no peer jitters colours in the same pass")
+    benchmark.pedantic(lambda: peer(crops), rounds=5, warmup_rounds=1)
+
+
+def test_opencv(benchmark: Any, crops: dict[str, Any]) -> None:
+    compare(benchmark, opencv, crops)
+
+
+def test_grid_sample(benchmark: Any, crops: dict[str, Any]) -> None:
+    compare(benchmark, grid_sample, crops)
+
+
+def test_py360convert(benchmark: Any, crops: dict[str, Any]) -> None:
+    compare(benchmark, py360convert, crops)
 
 
 def test_reference(benchmark: Any, crops: dict[str, Any]) -> None:
+    if crops["frames"].numel() > 2**25 and crops["antialias"]:
+        pytest.skip("takes minutes")
     benchmark.pedantic(lambda: reference.gnomonic(**crops), rounds=1, warmup_rounds=0)

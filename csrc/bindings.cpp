@@ -1,9 +1,13 @@
 // The only file that knows Python. Integers in, an error code out: shapes and devices are checked in avsa_fast.ops.
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "ambisonics/ambisonics.h"
 #include "core/clones.h"
@@ -29,10 +33,11 @@ T* at(Address address) {
 #define AVSA_DEVICE(function) nullptr
 #endif
 
-// Makes name_cpu and, where there are device kernels, name_cuda, which takes a stream more and returns a cudaError_t.
+// Not called bind: std::bind would be found where a signature names something of std. Makes name_cpu and, where there
+// are device kernels, name_cuda, which takes a stream more and returns a cudaError_t.
 template <class Task, class... A>
-void bind(py::module_& m, const std::string& name, Task (*task)(A...), void (*cpu)(const Task&),
-          std::type_identity_t<int (*)(const Task&, void*)> cuda) {
+void define(py::module_& m, const std::string& name, Task (*task)(A...), void (*cpu)(const Task&),
+            std::type_identity_t<int (*)(const Task&, void*)> cuda) {
   using release = py::call_guard<py::gil_scoped_release>;
   m.def((name + "_cpu").c_str(), [=](A... a) { cpu(task(a...)); }, release());
   if (cuda != nullptr) {
@@ -117,44 +122,67 @@ SpatialFeatures spatial_features(int dtype, Address spectrum, Address matrix, Ad
 }
 
 GnomonicView gnomonic_view(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias,
-                           Size B, Size F, Size H, Size W, Size K, Size h, Size w) {
+                           int source, Size B, Size F, Size K, Size h, Size w) {
   return {Dtype(pose_dtype),
           at<const void>(directions),
           at<const void>(fov),
           at<const void>(roll),
           at<const bool>(flip),
           antialias,
+          Source(source),
           B,
           F,
-          H,
-          W,
           K,
           h,
           w};
 }
 
-Gnomonic gnomonic(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias, Size B,
-                  Size F, Size H, Size W, Size K, Size h, Size w, int frames_dtype, Address frames, Size clip_step,
-                  Size frame_step, Address jitter, Address partial_greys, double mean_red, double mean_green,
-                  double mean_blue, double std_red, double std_green, double std_blue, int out_dtype, Address out) {
-  return {gnomonic_view(pose_dtype, directions, fov, roll, flip, antialias, B, F, H, W, K, h, w),
-          Dtype(frames_dtype),
-          at<const void>(frames),
-          clip_step,
-          frame_step,
-          at<const void>(jitter),
-          at<double>(partial_greys),
-          {mean_red, mean_green, mean_blue},
-          {std_red, std_green, std_blue},
-          Dtype(out_dtype),
-          at(out)};
+// data, H, W, channels, clip_step, frame_step, row_step; planes after the first are chroma, of half the size.
+using PlaneNumbers = std::array<Size, 7>;
+
+Plane plane(const PlaneNumbers& n, bool chroma) {
+  return {at<const void>(Address(n[0])), n[1], n[2], n[3], n[4], n[5], n[6], chroma ? 0.25 : 0.5, chroma ? 0.5 : 1.0};
+}
+
+Gnomonic gnomonic(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias,
+                  int source, Size B, Size F, Size K, Size h, Size w, int frames_dtype,
+                  const std::vector<PlaneNumbers>& planes, const std::array<double, 6>& yuv, Address jitter,
+                  Address partial_greys, const std::array<double, 3>& mean, const std::array<double, 3>& std,
+                  int out_dtype, Address out) {
+  Gnomonic task{};
+  task.view = gnomonic_view(pose_dtype, directions, fov, roll, flip, antialias, source, B, F, K, h, w);
+  task.frames_dtype = Dtype(frames_dtype);
+  for (const PlaneNumbers& numbers : planes) {
+    task.plane[task.planes] = plane(numbers, task.planes > 0);
+    ++task.planes;
+  }
+  task.yuv = {yuv[0], yuv[1], yuv[2], yuv[3], yuv[4], yuv[5]};
+  task.jitter = at<const void>(jitter);
+  task.partial_greys = at<double>(partial_greys);
+  std::copy(mean.begin(), mean.end(), task.mean);
+  std::copy(std.begin(), std.end(), task.std);
+  task.out_dtype = Dtype(out_dtype);
+  task.out = at(out);
+  return task;
 }
 
 GnomonicBackward gnomonic_backward(int pose_dtype, Address directions, Address fov, Address roll, Address flip,
-                                   bool antialias, Size B, Size F, Size H, Size W, Size K, Size h, Size w, int dtype,
-                                   Address grad, Address unit, Address sums) {
-  return {gnomonic_view(pose_dtype, directions, fov, roll, flip, antialias, B, F, H, W, K, h, w), Dtype(dtype),
-          at<const void>(grad), at<const double>(unit), at<Size>(sums)};
+                                   bool antialias, int source, Size B, Size F, Size K, Size h, Size w, int dtype,
+                                   Address grad, Size H, Size W, Address unit, Address sums) {
+  return {gnomonic_view(pose_dtype, directions, fov, roll, flip, antialias, source, B, F, K, h, w),
+          Dtype(dtype),
+          at<const void>(grad),
+          H,
+          W,
+          at<const double>(unit),
+          at<Size>(sums)};
+}
+
+GnomonicPoseBackward gnomonic_pose_backward(int pose_dtype, Address directions, Address fov, Address roll, Address flip,
+                                            bool antialias, int source, Size B, Size F, Size K, Size h, Size w,
+                                            Address grad, int frames_dtype, const PlaneNumbers& frames, Address sums) {
+  return {gnomonic_view(pose_dtype, directions, fov, roll, flip, antialias, source, B, F, K, h, w),
+          at<const void>(grad), Dtype(frames_dtype), plane(frames, false), at<double>(sums)};
 }
 
 py::dict build() {
@@ -183,12 +211,14 @@ py::dict build() {
 
 AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   m.def("build", build);
-  bind(m, "encode", encode, encode_cpu, AVSA_DEVICE(encode_cuda));
-  bind(m, "rotate", rotate, rotate_cpu, AVSA_DEVICE(rotate_cuda));
-  bind(m, "beamform", beamform, beamform_cpu, AVSA_DEVICE(beamform_cuda));
-  bind(m, "info_nce_forward", info_nce_forward, info_nce_forward_cpu, AVSA_DEVICE(info_nce_forward_cuda));
-  bind(m, "info_nce_backward", info_nce_backward, info_nce_backward_cpu, AVSA_DEVICE(info_nce_backward_cuda));
-  bind(m, "spatial_features", spatial_features, spatial_features_cpu, AVSA_DEVICE(spatial_features_cuda));
-  bind(m, "gnomonic", gnomonic, gnomonic_cpu, AVSA_DEVICE(gnomonic_cuda));
-  bind(m, "gnomonic_backward", gnomonic_backward, gnomonic_backward_cpu, AVSA_DEVICE(gnomonic_backward_cuda));
+  define(m, "encode", encode, encode_cpu, AVSA_DEVICE(encode_cuda));
+  define(m, "rotate", rotate, rotate_cpu, AVSA_DEVICE(rotate_cuda));
+  define(m, "beamform", beamform, beamform_cpu, AVSA_DEVICE(beamform_cuda));
+  define(m, "info_nce_forward", info_nce_forward, info_nce_forward_cpu, AVSA_DEVICE(info_nce_forward_cuda));
+  define(m, "info_nce_backward", info_nce_backward, info_nce_backward_cpu, AVSA_DEVICE(info_nce_backward_cuda));
+  define(m, "spatial_features", spatial_features, spatial_features_cpu, AVSA_DEVICE(spatial_features_cuda));
+  define(m, "gnomonic", gnomonic, gnomonic_cpu, AVSA_DEVICE(gnomonic_cuda));
+  define(m, "gnomonic_backward", gnomonic_backward, gnomonic_backward_cpu, AVSA_DEVICE(gnomonic_backward_cuda));
+  define(m, "gnomonic_pose_backward", gnomonic_pose_backward, gnomonic_pose_backward_cpu,
+         AVSA_DEVICE(gnomonic_pose_backward_cuda));
 }

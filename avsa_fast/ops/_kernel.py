@@ -3,6 +3,7 @@
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ def extension() -> ModuleType:
         ) from error
 
 
-def run(name: str, device: torch.device, *arguments: int | float) -> None:
+def run(name: str, device: torch.device, *arguments: Any) -> None:
     """Calls kernel `name` for tensors on `device`: on CUDA in the current stream."""
     kernels = extension()
     if device.type == "cpu":

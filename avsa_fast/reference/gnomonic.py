@@ -1,21 +1,18 @@
-"""Perspective crops of equirectangular frames in plain PyTorch: the definition that the kernels are tested against."""
+"""Perspective crops of 360° frames in plain PyTorch: the definition that the kernels are tested against."""
 
 from collections.abc import Iterator, Sequence
-from math import pi
 
 import torch
 from torch import Tensor
 
-from .colour import jittered
+from . import eac, footprint
+from .colour import jittered, rgb_of_yuv
 
-# Antialiasing cuts an edge of a pixel's footprint into so many cells a pixel of the frame and so many more, at most
-# MOST_CELLS; in one, which is plain bilinear, where the crop magnifies 6 times. Chosen by PSNR on zone plates.
-CELLS_A_PIXEL, CELLS_MORE = 1.5, 0.75
-MOST_CELLS = 31
+Frames = Tensor | tuple[Tensor, ...]
 
 
 def gnomonic(
-    frames: Tensor,
+    frames: Frames,
     directions: Tensor,
     fov: float | Tensor,
     size: tuple[int, int],
@@ -31,27 +28,24 @@ def gnomonic(
     full_range: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Crops of RGB frames [B, F, H, W, 3] at directions [B, K, 2] -> [B, K, 3, F, h, w].
+    """Crops of frames [B, F, H, W, 3], or of their YUV planes, at directions [B, K, 2] -> [B, K, 3, F, h, w].
 
-    Computed in the widest float dtype of frames and directions. source, matrix and full_range as they stand.
+    Computed in the widest float dtype of frames and directions.
     """
-    real = torch.promote_types(directions.dtype, frames.dtype if frames.is_floating_point() else directions.dtype)
-    scale = 1 if frames.is_floating_point() else 1 / 255
-    origin, right, down = (x.reshape(-1, 3) for x in rays(directions.to(real), fov, size, roll, flip))
-    (B, F, H, W, _), K = frames.shape, directions.shape[1]
-    clip = torch.arange(B, device=frames.device).repeat_interleave(K * size[0] * size[1])  # [N], of each pixel
-    if antialias:
-        samples = footprint_samples(origin, right, down, H, W)
-    else:
-        middle = origin.new_zeros(len(origin))
-        samples = iter([(middle, middle, middle + 1)])
-    crops = torch.zeros(len(origin), F, 3, dtype=real, device=frames.device)
-    for s, t, weight in samples:
-        n = weight.nonzero()[:, 0]  # the pixels that have this sample
-        u, v = project(origin[n] + s[n, None] * right[n] + t[n, None] * down[n], H, W)
-        crops.index_add_(0, n, weight[n, None, None] * bilinear(frames, clip[n], u, v))
-    crops = crops.view(B, K, *size, F, 3)
-    crops = crops.permute(0, 1, 5, 4, 2, 3) * scale  # [B, K, 3, F, h, w]
+    planes = [half(plane, source) for plane in ((frames,) if isinstance(frames, Tensor) else frames)]
+    floating = planes[0].is_floating_point()
+    real = torch.promote_types(directions.dtype, planes[0].dtype if floating else directions.dtype)
+    pixels = tuple(x.reshape(-1, 3) for x in rays(directions.to(real), fov, size, roll, flip))
+    (B, F), K = planes[0].shape[:2], directions.shape[1]
+    clip = torch.arange(B, device=directions.device).repeat_interleave(K * size[0] * size[1])  # [N], of each pixel
+    parts = []
+    for number, plane in enumerate(planes):
+        channels = plane if plane.ndim == 5 else plane[..., None]
+        parts.append(sampled(channels, clip, pixels, source == "eac", antialias, chroma=number > 0))
+    crops = torch.cat(parts, dim=-1).view(B, K, *size, F, 3)
+    crops = crops.permute(0, 1, 5, 4, 2, 3) * (1 if floating else 1 / 255)  # [B, K, 3, F, h, w]
+    if len(planes) > 1:
+        crops = rgb_of_yuv(crops, matrix, full_range)
     if jitter is not None:
         crops = jittered(crops, jitter.to(real))
     if mean is not None:
@@ -59,6 +53,56 @@ def gnomonic(
     if std is not None:
         crops = crops / crops.new_tensor(std).view(3, 1, 1, 1)
     return (crops.clamp(0, 1) * 255).round().to(dtype) if dtype == torch.uint8 else crops.to(dtype)
+
+
+def half(plane: Tensor, source: str) -> Tensor:
+    """The half of a stereoscopic plane [B, F, H, W, ...] that `source` names, or all of it."""
+    H, W = plane.shape[2:4]
+    rows = {"erp_top": slice(0, H // 2), "erp_bottom": slice(H // 2, H)}.get(source, slice(None))
+    columns = {"erp_left": slice(0, W // 2), "erp_right": slice(W // 2, W)}.get(source, slice(None))
+    return plane[:, :, rows, columns]
+
+
+def sampled(
+    plane: Tensor, clip: Tensor, pixels: tuple[Tensor, ...], cubemap: bool, antialias: bool, *, chroma: bool
+) -> Tensor:
+    """Values of pixels [N] in their clips [N]: plane [B, F, H, W, C] -> [N, F, C]. chroma: of half size, sited left.
+
+    pixels: rays through their centres and their steps a pixel right and down, each [N, 3].
+    """
+    F, H, W, C = plane.shape[1:]
+    table = plane.flatten(2, 3).transpose(1, 2)  # [B, HW, F, C]
+    ray = pixels[0]
+    crops = torch.zeros(len(ray), F, C, dtype=ray.dtype, device=ray.device)
+    first_column = 0.25 if chroma else 0.5
+    if cubemap:
+        faces = eac.Geometry(H, W, first_column, 0.5 if chroma else 1.0)
+        for n, middle, share in cell_rays(pixels, faces) if antialias else [(slice(None), ray, torch.ones_like(clip))]:
+            for row, column, weight in eac.corners(middle, faces):
+                texels = table[clip[n], row * W + column]  # [M, F, C]
+                crops = crops.index_add(0, torch.arange(len(ray))[n], (share * weight)[:, None, None] * texels)
+        return crops
+    sphere = footprint.Geometry(H, W, first_column)
+    if not antialias:
+        for row, column, weight in bilinear(*footprint.project(ray, sphere)):
+            crops = crops + weight[:, None, None] * table[clip, place(row, column, H, W)]
+        return crops
+    total = torch.zeros(len(ray), dtype=ray.dtype, device=ray.device)
+    for part in footprint.texels(pixels, sphere):
+        texels = table[clip[part.pixel][:, None, None], place(part.row, part.column, H, W)]  # [M, R, C, F, channels]
+        mean = torch.einsum("mrc,mrcfk->mfk", part.weight, texels.to(ray.dtype))
+        crops = crops.index_add(0, part.pixel, mean)
+        total = total.index_add(0, part.pixel, part.weight.sum((1, 2)))
+    return crops / total[:, None, None]
+
+
+def cell_rays(pixels: tuple[Tensor, ...], faces: eac.Geometry) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Cells of pixels on a cubemap: which pixels [M], rays through the cells' middles [M, 3], shares [M]."""
+    ray, right, down = pixels
+    for t, share_t in footprint.cells(eac.cell_count(ray, down, faces)):
+        for s, share_s in footprint.cells(eac.cell_count(ray, right, faces)):
+            n = (share_s * share_t).nonzero()[:, 0]
+            yield n, ray[n] + s[n, None] * right[n] + t[n, None] * down[n], (share_s * share_t)[n]
 
 
 def rays(
@@ -85,65 +129,22 @@ def rays(
     return origin, right.expand_as(origin), down.expand_as(origin)
 
 
-def project(ray: Tensor, H: int, W: int) -> tuple[Tensor, Tensor]:
-    """Column and row, as array indices, where rays [..., 3] of any length meet a frame of H x W."""
-    x, y, z = ray.unbind(-1)
-    u = (0.5 - torch.atan2(y, x) / (2 * pi)) * W - 0.5
-    v = (0.5 - torch.atan2(z, torch.hypot(x, y)) / pi) * H - 0.5
-    return u, v
-
-
-def footprint_samples(
-    origin: Tensor, right: Tensor, down: Tensor, H: int, W: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Samples that fill each pixel: offsets right and down in pixels, within ±1/2, and weights that sum to 1, each [N].
-
-    origin, right, down: rays through the pixels' centres and their steps a pixel, [N, 3].
-    """
-    columns, rows = footprint_edge(origin, right, H, W), footprint_edge(origin, down, H, W)
-    for t, weight_t in cells(rows):
-        for s, weight_s in cells(columns):
-            yield s, t, weight_s * weight_t
-
-
-def footprint_edge(ray: Tensor, step: Tensor, H: int, W: int) -> Tensor:
-    """Length of an edge of a pixel's footprint, in pixels of the frame: how far its projection moves along a step."""
-    x, y, z = ray.unbind(-1)
-    dx, dy, dz = step.unbind(-1)
-    across2 = (x * x + y * y).clamp(min=1e-20)
-    across = across2.sqrt()
-    du = (x * dy - y * dx) / across2 * (W / (2 * pi))
-    dv = (across * dz - z * (x * dx + y * dy) / across) / (across2 + z * z) * (H / pi)
-    return torch.hypot(du, dv)
-
-
-def cells(edge: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Cuts an edge of a footprint into cells: the middle of each, within ±1/2, and its share of the edge.
-
-    Cells of equal length lie symmetrically around the pixel's centre; the outermost are cut off where the edge ends, so
-    that the mean changes continuously with the edge's length.
-    """
-    count = (edge.detach() * CELLS_A_PIXEL + CELLS_MORE).clamp(max=MOST_CELLS)  # not a whole number
-    beyond = int((count / 2 - 0.5).ceil().max()) if count.numel() else 0
-    for k in range(-beyond, beyond + 1):
-        first, last = (-count / 2).clamp(min=k - 0.5), (count / 2).clamp(max=k + 0.5)
-        inside = last > first
-        yield torch.where(inside, (first + last) / (2 * count), 0), torch.where(inside, (last - first) / count, 0)
-
-
-def bilinear(frames: Tensor, clip: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Frames [B, F, H, W, 3] interpolated at columns u and rows v [N] of clips [N] -> [N, F, 3].
-
-    Columns wrap around; a row beyond a pole is the pole's row, half a turn away.
-    """
-    H, W = frames.shape[2:4]
-    texels = frames.flatten(2, 3).transpose(1, 2)  # [B, HW, F, 3]
+def bilinear(u: Tensor, v: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Row, column and weight of the four texels around columns u and rows v [N]."""
     left, top = u.detach().floor(), v.detach().floor()
-    out = torch.zeros((), dtype=u.dtype, device=u.device)
-    for row, weight_v in ((top, 1 - (v - top)), (top + 1, v - top)):
-        beyond = (row < 0) | (row >= H)
-        y = torch.where(row < 0, -1 - row, torch.where(row >= H, 2 * H - 1 - row, row)).long()
-        for column, weight_u in ((left, 1 - (u - left)), (left + 1, u - left)):
-            x = (column + beyond * (W // 2)).long() % W
-            out = out + (weight_u * weight_v)[:, None, None] * texels[clip, y * W + x]
-    return out
+    fu, fv = u - left, v - top
+    return [
+        ((top + i).long(), (left + j).long(), (fv if i else 1 - fv) * (fu if j else 1 - fu))
+        for i in (0, 1)
+        for j in (0, 1)
+    ]
+
+
+def place(row: Tensor, column: Tensor, H: int, W: int) -> Tensor:
+    """Number of a texel in reading order, from a row within [-H, 2 H) and any column.
+
+    Columns wrap around; a row beyond a pole is the row before it, half a turn away.
+    """
+    beyond = (row < 0) | (row >= H)
+    real = torch.where(row < 0, -1 - row, torch.where(row >= H, 2 * H - 1 - row, row))
+    return real * W + (column + beyond * (W // 2)) % W

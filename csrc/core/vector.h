@@ -39,20 +39,37 @@ AVSA_HD Mat3<T> transpose(const Mat3<T>& m) {
   return {{m.x.x, m.y.x, m.z.x}, {m.x.y, m.y.y, m.z.y}, {m.x.z, m.y.z, m.z.z}};
 }
 
+// Of an angle. On the device by half turns: the plain functions reduce large angles in local memory.
+template <class T>
+AVSA_HD T sine(const T& angle) {
+  using std::sin;
+#ifdef __CUDA_ARCH__
+  if constexpr (sizeof(T) == sizeof(double)) return sinpi(angle * (1 / kPi));
+#endif
+  return sin(angle);
+}
+
+template <class T>
+AVSA_HD T cosine(const T& angle) {
+  using std::cos;
+#ifdef __CUDA_ARCH__
+  if constexpr (sizeof(T) == sizeof(double)) return cospi(angle * (1 / kPi));
+#endif
+  return cos(angle);
+}
+
 // Unit vector of a direction.
 template <class T>
 AVSA_HD Vec3<T> unit_vector(T azimuth, T elevation) {
-  using std::cos, std::sin;
-  return {cos(elevation) * cos(azimuth), cos(elevation) * sin(azimuth), sin(elevation)};
+  return {cosine(elevation) * cosine(azimuth), cosine(elevation) * sine(azimuth), sine(elevation)};
 }
 
 // Rz(azimuth) Ry(-elevation) Rx(roll): turns the front to the direction; its transpose turns the direction to the
 // front.
 template <class T>
 AVSA_HD Mat3<T> turn_front_to(T azimuth, T elevation, T roll) {
-  using std::cos, std::sin;
-  const T ca = cos(azimuth), sa = sin(azimuth), ce = cos(elevation), se = sin(elevation), cr = cos(roll),
-          sr = sin(roll);
+  const T ca = cosine(azimuth), sa = sine(azimuth), ce = cosine(elevation), se = sine(elevation), cr = cosine(roll),
+          sr = sine(roll);
   return {{ca * ce, -sa * cr - ca * se * sr, sa * sr - ca * se * cr},
           {sa * ce, ca * cr - sa * se * sr, -ca * sr - sa * se * cr},
           {se, ce * sr, ce * cr}};

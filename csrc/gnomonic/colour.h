@@ -1,6 +1,7 @@
 // What happens to a crop's colours, for host and device: jitter by torchvision's definitions, then mean and std.
 #pragma once
-#include "gnomonic/projection.h"
+#include "gnomonic/erp.h"
+#include "gnomonic/pose.h"
 
 namespace avsa {
 
@@ -35,6 +36,14 @@ struct Colour {
     return clamp(high - chroma * clamp(k < rest ? k : rest, T(0), T(1)), T(0), T(1));
   }
 };
+
+// RGB within [0, 1] of Y, Cb, Cr.
+template <class T>
+AVSA_HD Colour<T> from_yuv(const YuvMatrix& m, const Colour<T>& yuv) {
+  const T luma = T(m.gain) * (yuv.red - T(m.black)), cb = yuv.green - T(128.0 / 255), cr = yuv.blue - T(128.0 / 255);
+  return {clamp(luma + T(m.red_cr) * cr, T(0), T(1)), clamp(luma + T(m.green_cb) * cb + T(m.green_cr) * cr, T(0), T(1)),
+          clamp(luma + T(m.blue_cb) * cb, T(0), T(1))};
+}
 
 // A crop's jitter.
 template <class T>

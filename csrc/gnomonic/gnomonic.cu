@@ -1,6 +1,8 @@
 #include "core/launch.h"
 #include "core/narrow.h"
 #include "gnomonic/colour.h"
+#include "gnomonic/pose_gradient.h"
+#include "gnomonic/texels.h"
 
 namespace avsa {
 namespace {
@@ -8,31 +10,85 @@ namespace {
 constexpr int kThreads = kTile;  // one thread a pixel of a tile
 constexpr int kFrames = 8;       // frames that share a pixel's taps
 
-template <class In, class T>
-__device__ void sample(const Gnomonic& task, const Pose& pose, std::int64_t clip, std::int64_t first, int frames,
-                       std::int64_t pixel, Colour<T> (&sum)[kFrames]) {
-  const T scale = task.frames_dtype == Dtype::uint8 ? T(1.0 / 255) : T(1);
-  for (Colour<T>& s : sum) s = {0, 0, 0};
-  Footprints<T, 1> prints;
-  prints.set(task.view, pose, pixel);
-  for (int row = -prints.most_rows; row <= prints.most_rows; ++row)
-    for (int column = -prints.most_columns; column <= prints.most_columns; ++column) {
-      Taps<T, 1> taps;
-      taps.set(task.view, pose, prints, column, row);
-      const In* frame = static_cast<const In*>(task.frames) + clip * task.clip_step + first * task.frame_step;
+// Bytes side by side, in as few loads as their place allows: words that each hold a byte that is asked for.
+template <int N>
+__device__ void load(const std::uint8_t* from, float (&to)[N]) {
+#ifdef __CUDA_ARCH__
+  if constexpr (N % 4 == 0) {
+    const auto address = reinterpret_cast<std::uintptr_t>(from);
+    const auto* words = reinterpret_cast<const std::uint32_t*>(address & ~std::uintptr_t(3));
+    const unsigned shift = unsigned(address & 3) * 8;
+    std::uint32_t word = __ldg(words);
+#pragma unroll
+    for (int n = 0; n < N; n += 4) {
+      const std::uint32_t next = n + 4 < N || shift ? __ldg(words + n / 4 + 1) : 0;
+      const std::uint32_t bytes = __funnelshift_r(word, next, shift);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) to[n + i] = float(bytes >> 8 * i & 255);
+      word = next;
+    }
+  } else
+#endif
+  {
+    AVSA_UNROLL
+    for (int n = 0; n < N; ++n) to[n] = float(__ldg(from + n));
+  }
+}
+
+template <int N, class T>
+__device__ void load(const T* from, T (&to)[N]) {
+  AVSA_UNROLL
+  for (int n = 0; n < N; ++n) to[n] = __ldg(from + n);
+}
+
+// Sets channels `channel`, ... of the frames' sums to a plane's mean over a pixel; C: the plane's channels.
+template <int C, int channel, class In, class T>
+__device__ void sample_plane(const Gnomonic& task, const Plane& plane, const Rays<double>& rays, std::int64_t clip,
+                             std::int64_t first, int frames, std::int64_t pixel, T (&sum)[kFrames][3]) {
+  const int w = int(task.view.w);
+  const In* from = static_cast<const In*>(plane.data) + clip * plane.clip_step + first * plane.frame_step;
+  const T total = each_texel<T>(task.view, plane, rays, int(pixel) % w, int(pixel) / w, [&](const auto& run) {
+    constexpr int N = sizeof(run.weight) / sizeof(run.weight[0]);
+    const In* texels = from + run.begin;
+    AVSA_UNROLL
+    for (int f = 0; f < kFrames; ++f, texels += plane.frame_step) {
+      if (f >= frames) break;
+      T values[N * C];
+      load(texels, values);
       AVSA_UNROLL
-      for (int f = 0; f < kFrames; ++f, frame += task.frame_step) {
-        if (f >= frames) break;
+      for (int n = 0; n < N; ++n) {
         AVSA_UNROLL
-        for (int tap = 0; tap < 4; ++tap) {
-          const T weight = scale * taps.weight[tap][0];
-          const In* texel = frame + taps.offset[tap][0];
-          sum[f].red += weight * T(__ldg(texel));
-          sum[f].green += weight * T(__ldg(texel + 1));
-          sum[f].blue += weight * T(__ldg(texel + 2));
-        }
+        for (int c = 0; c < C; ++c) sum[f][channel + c] += run.weight[n] * values[n * C + c];
       }
     }
+  });
+  const T scale = T(sizeof(In) == 1 ? 1.0 / 255 : 1.0) / total;
+  AVSA_UNROLL
+  for (int f = 0; f < kFrames; ++f) {
+    AVSA_UNROLL
+    for (int c = 0; c < C; ++c) sum[f][channel + c] *= scale;
+  }
+}
+
+// A pixel's colours in some frames of a clip. planes: those of the task.
+template <int planes, class In, class T>
+__device__ void sample(const Gnomonic& task, const Pose& pose, std::int64_t clip, std::int64_t first, int frames,
+                       std::int64_t pixel, Colour<T> (&colours)[kFrames]) {
+  T sum[kFrames][3] = {};
+  if constexpr (planes == 1) {
+    sample_plane<3, 0, In>(task, task.plane[0], pose.rays, clip, first, frames, pixel, sum);
+  } else {
+    sample_plane<1, 0, In>(task, task.plane[0], pose.rays, clip, first, frames, pixel, sum);
+    sample_plane<planes == 2 ? 2 : 1, 1, In>(task, task.plane[1], pose.rays, clip, first, frames, pixel, sum);
+    if constexpr (planes == 3) {
+      sample_plane<1, 2, In>(task, task.plane[2], pose.rays, clip, first, frames, pixel, sum);
+    }
+  }
+  AVSA_UNROLL
+  for (int f = 0; f < kFrames; ++f) {
+    colours[f] = {sum[f][0], sum[f][1], sum[f][2]};
+    if (planes > 1) colours[f] = from_yuv(task.yuv, colours[f]);
+  }
 }
 
 // The same in every thread of the block.
@@ -48,7 +104,7 @@ __device__ double block_sum(double value) {
 }
 
 // Before a crop's contrast can change: the sum over a tile of each frame's grey after brightness.
-template <class In, class T>
+template <int planes, class In, class T>
 __global__ void __launch_bounds__(kThreads) grey_kernel(Gnomonic task) {
   __shared__ Pose pose;
   const GnomonicView& view = task.view;
@@ -61,7 +117,7 @@ __global__ void __launch_bounds__(kThreads) grey_kernel(Gnomonic task) {
   for (std::int64_t first = 0; first < view.F; first += kFrames) {
     const int frames = int(view.F - first < kFrames ? view.F - first : kFrames);
     Colour<T> sum[kFrames];
-    if (pixel < view.h * view.w) sample<In>(task, pose, crop / view.K, first, frames, pixel, sum);
+    if (pixel < view.h * view.w) sample<planes, In>(task, pose, crop / view.K, first, frames, pixel, sum);
     AVSA_UNROLL
     for (int f = 0; f < kFrames; ++f) {
       if (f >= frames) break;
@@ -87,7 +143,7 @@ __device__ void store(const Gnomonic& task, std::int64_t at, T value) {
   }
 }
 
-template <class In, class T>
+template <int planes, class In, class T>
 __global__ void __launch_bounds__(kThreads) gnomonic_kernel(Gnomonic task) {
   __shared__ Pose pose;
   __shared__ T mean[kFrames];
@@ -109,7 +165,7 @@ __global__ void __launch_bounds__(kThreads) gnomonic_kernel(Gnomonic task) {
     __syncthreads();
     if (pixel >= pixels) continue;
     Colour<T> sum[kFrames];
-    if (valid) sample<In>(task, pose, crop / view.K, first, frames, pixel, sum);
+    if (valid) sample<planes, In>(task, pose, crop / view.K, first, frames, pixel, sum);
     AVSA_UNROLL
     for (int f = 0; f < kFrames; ++f) {
       if (f >= frames) break;
@@ -123,53 +179,88 @@ __global__ void __launch_bounds__(kThreads) gnomonic_kernel(Gnomonic task) {
   }
 }
 
+// A part of the gradient as a whole number of units; none where the unit tells that a gradient was not finite.
+__device__ unsigned long long to_units(double value, double unit) {
+  return unit - unit == 0 ? static_cast<unsigned long long>(llrint(value / unit)) : 0;
+}
+
 template <class T>
-__global__ void __launch_bounds__(kThreads) gnomonic_backward_kernel(GnomonicBackward task) {
+__global__ void __launch_bounds__(kThreads) gnomonic_backward_kernel(GnomonicBackward task, Plane frames) {
   __shared__ Pose pose;
   const GnomonicView& view = task.view;
   const std::int64_t crop = blockIdx.x / view.tiles(), pixel = blockIdx.x % view.tiles() * kThreads + threadIdx.x;
-  const std::int64_t pixels = view.h * view.w, plane = view.F * pixels, frame_size = view.H * view.W * 3;
+  const std::int64_t pixels = view.h * view.w, plane = view.F * pixels, frame_size = task.H * task.W * 3;
   if (threadIdx.x == 0) pose.set(view, crop);
   __syncthreads();
   if (!pose.valid || pixel >= pixels) return;
+  const int row = int(pixel) / int(view.w), column = int(pixel) % int(view.w);
   const T* grad = static_cast<const T*>(task.grad) + 3 * crop * plane + pixel;
   std::int64_t* sums = task.sums + crop / view.K * view.F * frame_size;
-  Footprints<T, 1> prints;
-  prints.set(view, pose, pixel);
-  for (int row = -prints.most_rows; row <= prints.most_rows; ++row)
-    for (int column = -prints.most_columns; column <= prints.most_columns; ++column) {
-      Taps<T, 1> taps;
-      taps.set(view, pose, prints, column, row);
-      for (std::int64_t f = 0; f < view.F; ++f)
-        for (int tap = 0; tap < 4; ++tap)
-          for (int c = 0; c < 3; ++c) {
-            const T value = taps.weight[tap][0] * grad[c * plane + f * pixels];
-            auto* sum = reinterpret_cast<unsigned long long*>(sums + f * frame_size + taps.offset[tap][0] + c);
-            atomicAdd(sum, static_cast<unsigned long long>(to_units(value, *task.unit)));
-          }
-    }
+  const T scale = 1 / each_texel<T>(view, frames, pose.rays, column, row, [](const auto&) {});
+  each_texel<T>(view, frames, pose.rays, column, row, [&](const auto& run) {
+    std::int64_t element = run.begin;
+    for (const T& weight : run.weight)
+      for (int c = 0; c < 3; ++c, ++element)
+        for (std::int64_t f = 0; f < view.F; ++f) {
+          auto* sum = reinterpret_cast<unsigned long long*>(sums + f * frame_size + element);
+          atomicAdd(sum, to_units(scale * weight * grad[c * plane + f * pixels], *task.unit));
+        }
+  });
+}
+
+template <class In, class G>
+__global__ void __launch_bounds__(kThreads) gnomonic_pose_backward_kernel(GnomonicPoseBackward task) {
+  __shared__ Rays<PoseDual> rays;
+  __shared__ bool valid;
+  const GnomonicView& view = task.view;
+  const std::int64_t crop = blockIdx.x / view.tiles(), pixel = blockIdx.x % view.tiles() * kThreads + threadIdx.x;
+  if (threadIdx.x == 0) {
+    PoseNumbers pose;
+    pose.set(view, crop);
+    valid = pose.valid;
+    rays = pose_rays(view, pose);
+  }
+  __syncthreads();
+  PoseDual gradient;
+  if (valid && pixel < view.h * view.w) gradient = pose_gradient<In, G>(task, rays, crop, pixel);
+  for (int n = 0; n < kPoseParameters; ++n) {
+    const double sum = block_sum(gradient.d[n]);
+    if (threadIdx.x == 0) task.sums[std::int64_t(blockIdx.x) * kPoseParameters + n] = sum;
+  }
 }
 
 dim3 grid(const GnomonicView& view) { return dim3(unsigned(view.B * view.K * view.tiles())); }
 
-template <class In, class T>
+template <int planes, class In, class T>
 int run(const Gnomonic& task, void* stream) {
   if (task.jitter) {
-    if (const int code = launch(grey_kernel<In, T>, grid(task.view), dim3(kThreads), 0, stream, task)) return code;
+    if (const int code = launch(grey_kernel<planes, In, T>, grid(task.view), dim3(kThreads), 0, stream, task)) {
+      return code;
+    }
   }
-  return launch(gnomonic_kernel<In, T>, grid(task.view), dim3(kThreads), 0, stream, task);
+  return launch(gnomonic_kernel<planes, In, T>, grid(task.view), dim3(kThreads), 0, stream, task);
 }
 
 }  // namespace
 
 int gnomonic_cuda(const Gnomonic& task, void* stream) {
-  if (task.frames_dtype == Dtype::uint8) return run<std::uint8_t, float>(task, stream);
-  if (task.frames_dtype == Dtype::float64) return run<double, double>(task, stream);
-  return run<float, float>(task, stream);
+  if (task.planes == 2) return run<2, std::uint8_t, float>(task, stream);
+  if (task.planes == 3) return run<3, std::uint8_t, float>(task, stream);
+  if (task.frames_dtype == Dtype::uint8) return run<1, std::uint8_t, float>(task, stream);
+  if (task.frames_dtype == Dtype::float64) return run<1, double, double>(task, stream);
+  return run<1, float, float>(task, stream);
 }
 
 int gnomonic_backward_cuda(const GnomonicBackward& task, void* stream) {
   const auto kernel = task.dtype == Dtype::float64 ? gnomonic_backward_kernel<double> : gnomonic_backward_kernel<float>;
+  const Plane frames{nullptr, task.H, task.W, 3, 0, 0, 3 * task.W, 0.5, 1.0};
+  return launch(kernel, grid(task.view), dim3(kThreads), 0, stream, task, frames);
+}
+
+int gnomonic_pose_backward_cuda(const GnomonicPoseBackward& task, void* stream) {
+  auto kernel = gnomonic_pose_backward_kernel<std::uint8_t, float>;
+  if (task.frames_dtype == Dtype::float64) kernel = gnomonic_pose_backward_kernel<double, double>;
+  if (task.frames_dtype == Dtype::float32) kernel = gnomonic_pose_backward_kernel<float, float>;
   return launch(kernel, grid(task.view), dim3(kThreads), 0, stream, task);
 }
 

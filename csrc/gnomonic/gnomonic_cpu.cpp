@@ -4,69 +4,49 @@
 #include "core/clones.h"
 #include "core/narrow.h"
 #include "gnomonic/colour.h"
+#include "gnomonic/sampling.h"
 
 namespace avsa {
 namespace {
 
-constexpr int kLanes = 16;              // pixels that a loop works on at once
-constexpr int kFrames = 8;              // frames that share the taps of a block of lanes
 constexpr std::int64_t kBandTiles = 8;  // tiles of a crop that a thread takes at a time
 
-// Values of kLanes pixels in up to kFrames frames: in L1 while samples are added up.
-template <class T>
-struct Block {
-  T values[kFrames][3][kLanes];
-};
-
-template <class T>
-AVSA_HD void accumulate(const T* frame, std::int64_t, const Taps<T, kLanes>& taps, T (&sum)[3][kLanes]) {
-  for (int tap = 0; tap < 4; ++tap)
-    for (int c = 0; c < 3; ++c)
-      for (int l = 0; l < kLanes; ++l) sum[c][l] += taps.weight[tap][l] * frame[taps.offset[tap][l] + c];
-}
-
-// A texel's three bytes come in one 32-bit word: from a byte earlier where it is the frame's last.
-AVSA_HD void accumulate(const std::uint8_t* frame, std::int64_t texels, const Taps<float, kLanes>& taps,
-                        float (&sum)[3][kLanes]) {
-  const int last = int(3 * texels - 4);
-  for (int tap = 0; tap < 4; ++tap) {
-    std::uint32_t word[kLanes];
-    for (int l = 0; l < kLanes; ++l) {
-      const int offset = taps.offset[tap][l], from = offset < last ? offset : last;
-      std::uint32_t bytes;
-      std::memcpy(&bytes, frame + from, 4);
-      word[l] = bytes >> 8 * (offset - from);
-    }
-    for (int c = 0; c < 3; ++c)
-      for (int l = 0; l < kLanes; ++l) sum[c][l] += taps.weight[tap][l] * float(int(word[l] >> 8 * c & 255));
-  }
-}
-
+// Values within [0, 1] of a block's pixels in `frames` frames.
 template <class In, class T>
-AVSA_HD void sample_any(const Gnomonic& task, const Pose& pose, std::int64_t clip, std::int64_t first_frame, int frames,
-                        std::int64_t pixel, Block<T>& block) {
-  const GnomonicView& view = task.view;
-  const In* in = static_cast<const In*>(task.frames) + clip * task.clip_step + first_frame * task.frame_step;
+AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame,
+                        int frames, std::int64_t pixel, Spans<T>& spans, Block<T>& block) {
   std::memset(&block, 0, sizeof block);
-  Footprints<T, kLanes> prints;
-  prints.set(view, pose, pixel);
-  for (int row = -prints.most_rows; row <= prints.most_rows; ++row)
-    for (int column = -prints.most_columns; column <= prints.most_columns; ++column) {
-      Taps<T, kLanes> taps;
-      taps.set(view, pose, prints, column, row);
-      for (int f = 0; f < frames; ++f) accumulate(in + f * task.frame_step, view.H * view.W, taps, block.values[f]);
+  BlockRays lanes;
+  lanes.set(task.view, rays, pixel);
+  for (int p = 0, channel = 0; p < task.planes; channel += int(task.plane[p].channels), ++p) {
+    const Plane& plane = task.plane[p];
+    const In* first = static_cast<const In*>(plane.data) + clip * plane.clip_step + first_frame * plane.frame_step;
+    if (plane.channels == 3) {
+      add_plane<3>(task.view, plane, lanes, rays, first, frames, channel, spans, block);
+    } else if constexpr (sizeof(In) == 1) {  // YUV planes hold bytes
+      plane.channels == 2 ? add_plane<2>(task.view, plane, lanes, rays, first, frames, channel, spans, block)
+                          : add_plane<1>(task.view, plane, lanes, rays, first, frames, channel, spans, block);
     }
-  if (sizeof(In) == 1) {
-    for (int f = 0; f < frames; ++f)
-      for (int c = 0; c < 3; ++c)
-        for (int l = 0; l < kLanes; ++l) block.values[f][c][l] *= T(1.0 / 255);
+  }
+  const T scale = sizeof(In) == 1 ? T(1.0 / 255) : T(1);
+  for (int f = 0; f < frames; ++f) {
+#pragma omp simd
+    for (int l = 0; l < kLanes; ++l) {
+      T(&v)[3][kLanes] = block.values[f];
+      Colour<T> colour{scale * v[0][l], scale * v[1][l], scale * v[2][l]};
+      if (task.planes > 1) colour = from_yuv(task.yuv, colour);
+      v[0][l] = colour.red;
+      v[1][l] = colour.green;
+      v[2][l] = colour.blue;
+    }
   }
 }
 
-#define AVSA_SAMPLE(In, T)                                                                             \
-  AVSA_CLONES void sample(const In*, const Gnomonic& task, const Pose& pose, std::int64_t clip,        \
-                          std::int64_t first_frame, int frames, std::int64_t pixel, Block<T>& block) { \
-    sample_any<In>(task, pose, clip, first_frame, frames, pixel, block);                               \
+#define AVSA_SAMPLE(In, T)                                                                              \
+  AVSA_CLONES void sample(const In*, const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, \
+                          std::int64_t first_frame, int frames, std::int64_t pixel, Spans<T>& spans,    \
+                          Block<T>& block) {                                                            \
+    sample_any<In>(task, rays, clip, first_frame, frames, pixel, spans, block);                         \
   }
 AVSA_SAMPLE(std::uint8_t, float)
 AVSA_SAMPLE(float, float)
@@ -150,6 +130,7 @@ void pass(const Gnomonic& task, bool measure) {
       Jitter<T> jitter;
       jitter.set(task, crop);
       Block<T> block;
+      Spans<T> spans;
       for (std::int64_t first = 0; first < view.F; first += kFrames) {
         const int frames = int(std::min<std::int64_t>(view.F - first, kFrames));
         T mean[kFrames] = {};
@@ -161,7 +142,7 @@ void pass(const Gnomonic& task, bool measure) {
           const std::int64_t end = std::min(pixels, (tile + 1) * kTile);
           for (std::int64_t pixel = tile * kTile; pixel < end; pixel += kLanes) {
             const int count = int(std::min<std::int64_t>(end - pixel, kLanes));
-            sample(static_cast<const In*>(nullptr), task, pose, crop / view.K, first, frames, pixel, block);
+            sample(static_cast<const In*>(nullptr), task, pose.rays, crop / view.K, first, frames, pixel, spans, block);
             for (int f = 0; f < frames; ++f) {
               if (measure) {
                 greys[f] += bright_greys(jitter, count, block.values[f]);

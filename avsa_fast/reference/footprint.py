@@ -1,0 +1,193 @@
+"""Footprints of pixels on an equirectangular frame, and the weights of texels in the mean over them.
+
+A pixel's footprint is the parallelogram of its edges, carried over to the frame by the projection's derivative. The
+mean of the bilinearly interpolated frame over it weights each texel by the footprint's overlap with the texel's tent,
+the product of 1 - |distance| along columns and rows. Along a row the overlap with a chord of the footprint is exact;
+down the rows a chord stands for each piece of the footprint above or below a row of texels, between rows and corners.
+Figures and the derivation: docs/gnomonic.md.
+"""
+
+from collections.abc import Iterator
+from math import pi
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+SOFT = 0.02  # texels by which a footprint is larger: it may not vanish
+LEVEL = 1e-6  # texels that the edge that rises most rises at least
+SKEW = 1e-3  # and the share of that by which the other does: else float32 could not place corners
+# A footprint is a parallelogram where a pixel is small beside its distance from the pole and beside the sphere; where
+# it is not, the pixel is cut into cells whose footprints are.
+CELLS_A_POLE, CELLS_A_RADIAN, MOST_CELLS = 4.0, 8.0, 15
+AT_ONCE = 2**20  # texels of pixels that are weighted in one go
+
+
+class Geometry(NamedTuple):
+    """An equirectangular plane."""
+
+    H: int
+    W: int
+    first_column: float  # columns from the left edge to the first texel's centre
+
+
+def project(ray: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]:
+    """Column and row, as array indices, where rays [..., 3] of any length meet the plane."""
+    x, y, z = ray.unbind(-1)
+    u = (0.5 - torch.atan2(y, x) / (2 * pi)) * plane.W - plane.first_column
+    v = (0.5 - torch.atan2(z, torch.hypot(x, y)) / pi) * plane.H - 0.5
+    return u, v
+
+
+def edge(ray: Tensor, step: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]:
+    """Columns and rows by which the projection moves along a step of its ray."""
+    x, y, z = ray.unbind(-1)
+    dx, dy, dz = step.unbind(-1)
+    across2 = (x * x + y * y).clamp(min=1e-20)
+    across = across2.sqrt()
+    turn = (x * dy - y * dx) / across2
+    rise = (across * dz - z * (x * dx + y * dy) / across) / (across2 + z * z)
+    return turn * (-plane.W / (2 * pi)), rise * (-plane.H / pi)
+
+
+def cell_count(ray: Tensor, step: Tensor) -> Tensor:
+    """Number of cells of each of a pixel's edges, not whole: [N]."""
+    across2, step2 = ray[:, :2].square().sum(-1), step.square().sum(-1)
+    by_pole = CELLS_A_POLE**2 / across2.clamp(min=1e-20)
+    by_size = CELLS_A_RADIAN**2 / ray.square().sum(-1)
+    return (step2 * torch.maximum(by_pole, by_size)).sqrt().clamp(1, MOST_CELLS)
+
+
+def cells(count: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Cuts an edge into `count` cells: the middle of each, within ±1/2, and its share of the edge.
+
+    Cells of equal length lie symmetrically around the middle; the outermost are cut off where the edge ends, so that
+    the mean over the edge changes continuously with their number.
+    """
+    aside = int((count.detach() / 2 - 0.5).ceil().max()) if count.numel() else 0
+    for k in range(-aside, aside + 1):
+        sides = (count.new_tensor(k + d) for d in (-0.5, 0.5))
+        first, last = (torch.minimum(torch.maximum(side, -count / 2), count / 2) for side in sides)
+        yield (first + last) / (2 * count), (last - first) / count
+
+
+class Footprints(NamedTuple):
+    """Parallelograms around (u, v), each a tensor [N]."""
+
+    u: Tensor
+    v: Tensor
+    lean: Tensor  # columns a row along the edge that rises most
+    width: Tensor  # columns of the other, measured in a row
+    reach: Tensor  # half the rows of the first
+    climb: Tensor  # rows of the other
+
+    @property
+    def tip(self) -> Tensor:
+        return self.reach + self.climb / 2
+
+    @property
+    def half_height(self) -> Tensor:
+        return self.tip + SOFT
+
+    def area(self) -> Tensor:
+        return 2 * (self.width.abs() * self.reach + 2 * SOFT * self.half_height)
+
+    def ends(self, row: Tensor) -> tuple[Tensor, Tensor]:
+        """Left and right end of the chord at rows [N, ...] from the centre, in columns from the centre."""
+        lean, width, reach, climb, tip = (
+            x.reshape(-1, *[1] * (row.ndim - 1)) for x in (self.lean, self.width, self.reach, self.climb, self.tip)
+        )
+        row = torch.minimum(torch.maximum(row, -tip), tip)
+        begin, end = (((row + d * reach) / climb).clamp(-0.5, 0.5) * width for d in (-1, 1))
+        return row * lean + torch.minimum(begin, end) - SOFT, row * lean + torch.maximum(begin, end) + SOFT
+
+
+def footprints(ray: Tensor, right: Tensor, down: Tensor, plane: Geometry) -> Footprints:
+    """Of pixels, or cells of them: rays through their centres and their edges, each [N, 3]."""
+    (au, av), (bu, bv) = edge(ray, right, plane), edge(ray, down, plane)
+    # At most once around and from pole to pole.
+    narrow, low = (plane.W / (au.abs() + bu.abs())).clamp(max=1), (plane.H / (av.abs() + bv.abs())).clamp(max=1)
+    au, bu, av, bv = au * narrow, bu * narrow, av * low, bv * low
+    swap = bv.abs() > av.abs()
+    au, av, bu, bv = (torch.where(swap, *pair) for pair in ((bu, au), (bv, av), (au, bu), (av, bv)))
+    rise = av.abs().clamp(min=LEVEL)
+    climb = torch.maximum(bv.abs(), SKEW * rise)
+    lean = torch.where(av < 0, -au, au) / rise
+    width = torch.where(bv < 0, -bu, bu) - lean * bv.abs()
+    return Footprints(*project(ray, plane), lean, width, rise / 2, climb)
+
+
+class Texels(NamedTuple):
+    """Texels of M pixels, R rows and C columns each."""
+
+    pixel: Tensor  # [M]
+    row: Tensor  # [M, R, 1], within [-H, 2 H)
+    column: Tensor  # [M, R, C], any integer
+    weight: Tensor  # [M, R, C], those of a pixel add up to 1 over its cells but for rounding
+
+
+def texels(pixels: tuple[Tensor, ...], plane: Geometry) -> Iterator[Texels]:
+    """The texels under pixels: rays through their centres and their steps a pixel right and down, each [N, 3]."""
+    ray, right, down = pixels
+    count = cell_count(ray, right)
+    for t, share_t in cells(count):
+        for s, share_s in cells(count):
+            n = (share_s * share_t).nonzero()[:, 0]
+            if len(n):
+                middle = ray[n] + s[n, None] * right[n] + t[n, None] * down[n]
+                prints = footprints(middle, right[n] * share_s[n, None], down[n] * share_t[n, None], plane)
+                yield from _cell_texels(n, prints, (share_s * share_t)[n] / prints.area())
+
+
+def _cell_texels(n: Tensor, prints: Footprints, scale: Tensor) -> Iterator[Texels]:
+    """Of one cell of pixels n [N]."""
+    with torch.no_grad():
+        top = (prints.v - prints.half_height - 1).ceil()
+        rows = int(((prints.v + prints.half_height + 1).floor() - top).max()) + 1
+        row = top[:, None] + torch.arange(rows).to(top)  # [N, R]
+        left, right, reach, mass = _chords(prints, row)
+        begin = (prints.u + torch.where(mass > 0, left - reach, torch.inf).amin((1, 2))).floor() + 1
+        end = (prints.u + torch.where(mass > 0, right + reach, -torch.inf).amax((1, 2))).ceil()
+        columns = (end - begin).long()
+        order = columns.argsort()
+    while len(order):
+        fits = (columns[order] * rows * torch.arange(1, len(order) + 1).to(order) <= AT_ONCE).sum().clamp(min=1)
+        m, order = order[:fits], order[fits:]
+        column = begin[m, None] + torch.arange(int(columns[m].max())).to(top)  # [M, C]
+        part = Footprints(*(x[m] for x in prints))
+        left, right, reach, mass = (x[..., None] for x in _chords(part, row[m]))  # [M, 6, R, 1]
+        x = (column - part.u[:, None])[:, None, None]  # [M, 1, 1, C]
+        weight = (mass * (_tent((right - x) / reach) - _tent((left - x) / reach))).sum(1)
+        weight = weight * scale[m, None, None]
+        yield Texels(n[m], row[m].long()[..., None], column.long()[:, None].expand_as(weight), weight)
+
+
+def _chords(prints: Footprints, row: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The chords of each row [N, R], three above and three below it: left, right, reach and mass, each [N, 6, R].
+
+    The footprint's corners cut the interval between two rows into pieces with straight edges; a chord stands for each.
+    """
+    side = row.new_tensor([-1.0, 1.0])[:, None]  # [2, 1]
+    away = (row - prints.v[:, None])[:, None]  # [N, 1, R] rows from the centre
+    half, corner = prints.half_height[:, None, None], (prints.reach - prints.climb / 2)[:, None, None]
+    near, last = (-half - side * away).clamp(0, 1), (half - side * away).clamp(0, 1)
+    corners = (torch.minimum(torch.maximum(d * corner - side * away, near), last) for d in (-1, 1))
+    chords = []
+    at_near = prints.ends(away + side * near)
+    for far in (*corners, last):
+        at_far = prints.ends(away + side * far)
+        # Interpolation gives a piece the row's weight 1 - distance: its mean, and the centre of mass, as a part of it.
+        thick, close = far - near, 1 - (near + far) / 2
+        part = 0.5 - thick / (12 * close.clamp(min=1e-6))
+        left, right = (there - here for here, there in zip(at_near, at_far, strict=True))
+        reach = (1 + (left.square() + right.square()) / 6).sqrt()
+        chords.append((at_near[0] + part * left, at_near[1] + part * right, reach, thick * close))
+        near, at_near = far, at_far
+    left, right, reach, mass = (torch.cat(same, dim=1) for same in zip(*chords, strict=True))
+    return left, right, reach, mass
+
+
+def _tent(c: Tensor) -> Tensor:
+    """Integral of the tent 1 - |c| from 0."""
+    c = c.clamp(-1, 1)
+    return c * (1 - c.abs() / 2)

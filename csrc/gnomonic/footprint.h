@@ -1,0 +1,119 @@
+// A pixel's footprint on an equirectangular plane, and the weight that each texel has in the mean of the bilinearly
+// interpolated plane over it. The definition in words and pictures: docs/gnomonic.md; in PyTorch:
+// reference/footprint.py.
+#pragma once
+#include <cmath>
+
+#include "gnomonic/erp.h"
+
+namespace avsa {
+
+constexpr double kSoft = 0.02;   // texels by which a footprint is larger: it may not vanish
+constexpr double kLevel = 1e-6;  // texels that the edge that rises most rises at least
+constexpr double kSkew = 1e-3;   // and the share of that by which the other does: else float32 could not place corners
+
+constexpr int kPieces =
+    3;  // of an interval between rows: the footprint's corners cut it, so that its edges are straight
+
+// Part of a row's weights, from a piece of the footprint: a chord of it, its ends softened by the tent of interpolation
+// and by the slope of the edges.
+template <class S>
+struct Chord {
+  S left, right;  // columns, from the footprint's centre
+  S sharp;        // 1 / half width of the tent that softens the ends
+  S mass;         // what its weights add up to, a texel of its length
+
+  // Makes an interval of columns, from the footprint's centre, hold those that it weights.
+  AVSA_HD void widen(S& begin, S& end) const {
+    const S soft = S(1) / sharp;
+    if (mass > S(0)) {
+      begin = left - soft < begin ? left - soft : begin;
+      end = right + soft > end ? right + soft : end;
+    }
+  }
+
+  AVSA_HD S weight(const S& x) const { return mass * (end((right - x) * sharp) - end((left - x) * sharp)); }
+
+ private:
+  // Integral of the tent 1 - |c| from 0.
+  AVSA_HD static S end(const S& c) {
+    using std::fabs;
+    const S inside = clamp(c, S(-1), S(1));
+    return inside * (S(1) - S(0.5) * fabs(inside));
+  }
+};
+
+// The parallelogram of two edges around a centre.
+template <class S>
+struct Footprint {
+  S tip, corner;           // rows from the centre to the footprint's corners
+  S half_height;           // rows to its end, with what it is larger
+  S lean, width;           // columns a row along the steeper edge; columns along the other, measured in a row
+  S reach, inverse_climb;  // half the rows of the steeper edge; 1 / rows of the other
+
+  AVSA_HD void set(const Point<S>& first, const Point<S>& second, const Plane& plane) {
+    using std::fabs;
+    // At most once around and from pole to pole.
+    const S wide = fabs(first.u) + fabs(second.u), high = fabs(first.v) + fabs(second.v);
+    const S narrow = wide > S(plane.W) ? S(plane.W) / wide : S(1), lower = high > S(plane.H) ? S(plane.H) / high : S(1);
+    const bool swap = fabs(second.v) > fabs(first.v);
+    const S au = (swap ? second.u : first.u) * narrow, av = (swap ? second.v : first.v) * lower;
+    const S bu = (swap ? first.u : second.u) * narrow, bv = (swap ? first.v : second.v) * lower;
+    const S rise = fabs(av) > S(kLevel) ? fabs(av) : S(kLevel), level = S(kSkew) * rise;
+    const S climb = fabs(bv) > level ? fabs(bv) : level;
+    lean = (av < S(0) ? -au : au) / rise;
+    width = (bv < S(0) ? -bu : bu) - lean * fabs(bv);
+    reach = S(0.5) * rise;
+    inverse_climb = S(1) / climb;
+    tip = S(0.5) * (rise + climb);
+    corner = S(0.5) * (rise - climb);
+    half_height = tip + S(kSoft);
+  }
+
+  // What all weights add up to, but for the steps of the texels.
+  AVSA_HD S area() const {
+    using std::fabs;
+    return S(2) * (fabs(width) * reach + S(2 * kSoft) * half_height);
+  }
+
+  // The parts of a row's weights that come from the interval above (side -1) or below it (side 1).
+  // row: its distance from the centre, downwards.
+  AVSA_HD void chords(const S& row, double side, Chord<S> (&out)[kPieces]) const {
+    // Distances from the row at which the pieces meet; those outside the interval or the footprint have no length.
+    const S along = S(side) * row;
+    const S near = clamp(-half_height - along, S(0), S(1));
+    const S last = clamp(half_height - along, S(0), S(1));
+    const S first = clamp(-corner - along, near, last), second = clamp(corner - along, near, last);
+    const Ends at_near = ends(row + S(side) * near), at_first = ends(row + S(side) * first);
+    const Ends at_second = ends(row + S(side) * second), at_last = ends(row + S(side) * last);
+    out[0] = between(at_near, at_first, near, first);
+    out[1] = between(at_first, at_second, first, second);
+    out[2] = between(at_second, at_last, second, last);
+  }
+
+ private:
+  struct Ends {
+    S left, right;
+  };
+
+  // A piece from distance `near` to `far` from the row.
+  AVSA_HD static Chord<S> between(const Ends& at_near, const Ends& at_far, const S& near, const S& far) {
+    using std::sqrt;
+    // Interpolation gives it the row's weight 1 - distance: its mean, and its centre of mass, where the chord is taken.
+    const S thick = far - near, close = S(1) - S(0.5) * (near + far), least = larger(close, S(1e-6));
+    const S part = S(0.5) - thick / (S(12) * least);
+    const S left = at_far.left - at_near.left, right = at_far.right - at_near.right;
+    return {at_near.left + part * left, at_near.right + part * right,
+            S(1) / sqrt(S(1) + (left * left + right * right) * S(1.0 / 6)), thick * close};
+  }
+
+  AVSA_HD Ends ends(const S& at) const {
+    const S height = clamp(at, -tip, tip);
+    const S begin = clamp((height - reach) * inverse_climb, S(-0.5), S(0.5)) * width;
+    const S end = clamp((height + reach) * inverse_climb, S(-0.5), S(0.5)) * width;
+    const S leaned = height * lean;
+    return {leaned + smaller(begin, end) - S(kSoft), leaned + larger(begin, end) + S(kSoft)};
+  }
+};
+
+}  // namespace avsa

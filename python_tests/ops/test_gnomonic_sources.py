@@ -1,0 +1,215 @@
+"""Sources other than plain equirectangular RGB: stereoscopic halves, cubemaps, YUV planes."""
+
+from fractions import Fraction
+from math import pi, radians
+
+import av
+import numpy as np
+import pytest
+import torch
+from av.video.reformatter import ColorRange, Colorspace
+from helpers.gnomonic import random_frames, random_jitter, random_poses, to
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, normalize
+
+from avsa_fast import ops, reference
+from avsa_fast.reference import eac
+
+
+@pytest.mark.parametrize("source", ["erp_top", "erp_bottom", "erp_left", "erp_right"])
+def test_a_half_is_the_frame_that_it_holds(kernel_device: torch.device, source: str) -> None:
+    frames, poses = random_frames((2, 3, 24, 48)).to(kernel_device), to(kernel_device, random_poses(2, 3))
+    half = {
+        "erp_top": frames[:, :, :12], "erp_bottom": frames[:, :, 12:],
+        "erp_left": frames[..., :24, :], "erp_right": frames[..., 24:, :],
+    }[source]  # fmt: skip
+    for antialias in (False, True):
+        got = ops.gnomonic(frames, size=(7, 9), **poses, source=source, antialias=antialias)
+        assert torch.equal(got, ops.gnomonic(half.contiguous(), size=(7, 9), **poses, antialias=antialias))
+
+
+# Cubemaps.
+
+
+def sphere(count: int) -> Tensor:
+    """Directions all over the sphere, those of a cube's edges and corners among them: [1, count + 26, 2] float64."""
+    axis = torch.tensor([-1.0, 0, 1], dtype=torch.float64)
+    cube = torch.cartesian_prod(axis, axis, axis)
+    x, y, z = torch.cat([torch.randn(count, 3, dtype=torch.float64), cube[cube.abs().sum(1) > 0]]).unbind(1)
+    return torch.stack([torch.atan2(y, x), torch.atan2(z, torch.hypot(x, y))], dim=-1)[None]
+
+
+def unit_vectors(directions: Tensor) -> Tensor:
+    azimuth, elevation = directions.unbind(-1)
+    across = elevation.cos()
+    return torch.stack([across * azimuth.cos(), across * azimuth.sin(), elevation.sin()], dim=-1)
+
+
+def read_back_error(frames: Tensor, directions: Tensor, device: torch.device, **options: object) -> Tensor:
+    """Angle between directions [1, K, 2] and what crops of one pixel read of a frame of directions: [K]."""
+    crops = ops.gnomonic(
+        frames.to(device), directions.to(device), 1e-4, (1, 1), antialias=False, source="eac", **options
+    )
+    got = normalize(crops[0, :, :, 0, 0, 0].cpu().double(), dim=1)
+    return 2 * torch.asin(((got - unit_vectors(directions[0])).norm(dim=1) / 2).clamp(max=1))
+
+
+def cubemap_of_directions(H: int, W: int) -> Tensor:
+    """A frame whose texels hold the directions that they show: [1, 1, H, W, 3] float64."""
+    plane = eac.Geometry(H, W, 0.5, 1.0)
+    row, column = torch.meshgrid(torch.arange(H).double(), torch.arange(W).double(), indexing="ij")
+    face = ((column - plane.aside + 0.5) / plane.face_width).clamp(0, 2.999).floor().long() + 3 * (row >= H / 2)
+    left, top = eac.corner(face, plane)
+    right, down = (
+        torch.tan(((x - begin) / length - 0.5) * pi / 2)
+        for x, begin, length in ((column, left, plane.face_width), (row, top, plane.face_height))
+    )
+    frame = torch.zeros(H, W, 3, dtype=torch.float64)
+    axes = torch.tensor(eac.FACES)[face]
+    for part, value in enumerate((right, down, torch.ones_like(right))):
+        frame.scatter_(2, axes[..., part, :1], (value * axes[..., part, 1])[..., None])
+    return normalize(frame, dim=-1)[None, None]
+
+
+@pytest.mark.parametrize(("H", "W"), [(128, 196), (514, 772), (960, 1440)])
+def test_cubemap_reads_back_the_direction_sampled(kernel_device: torch.device, H: int, W: int) -> None:
+    """At the faces' edges and corners too; in texels, of which a face has 90° / its width."""
+    frames = cubemap_of_directions(H, W)
+    texel = pi / 2 / ((W - 4) / 3)
+    assert read_back_error(frames, sphere(500), kernel_device, dtype=torch.float64).max() < 0.01 * texel
+
+
+def v360(frame: np.ndarray, options: str) -> np.ndarray:
+    """FFmpeg's v360 filter on [H, W, 3] uint16."""
+    H, W, _ = frame.shape
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=W, height=H, format="gbrp16le", time_base=Fraction(1, 25))
+    turn, sink = graph.add("v360", options), graph.add("buffersink")
+    source.link_to(turn)
+    turn.link_to(sink)
+    graph.configure()
+    image = av.VideoFrame(W, H, "gbrp16le")
+    for plane, channel in zip(image.planes, (1, 2, 0), strict=True):
+        rows = np.zeros((H, plane.line_size // 2), np.uint16)
+        rows[:, :W] = frame[..., channel]
+        plane.update(rows.tobytes())
+    image.pts, image.time_base = 0, Fraction(1, 25)
+    graph.push(image)
+    made = graph.pull()
+    out = np.empty((made.height, made.width, 3), np.uint16)
+    for plane, channel in zip(made.planes, (1, 2, 0), strict=True):
+        out[..., channel] = np.frombuffer(bytes(plane), np.uint16).reshape(made.height, -1)[:, : made.width]
+    return out
+
+
+@pytest.mark.parametrize(("h", "w"), [(128, 196), (128, 192)])
+def test_cubemap_of_ffmpeg_reads_back_the_direction_sampled(kernel_device: torch.device, h: int, w: int) -> None:
+    H, W = 1024, 2048
+    # FFmpeg takes the first and the last texel of an equirectangular frame to be the same place.
+    azimuth = (0.5 - np.arange(W) / (W - 1)) * 2 * pi
+    elevation = ((0.5 - np.arange(H) / (H - 1)) * pi)[:, None]
+    rays = np.stack(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation) + 0 * azimuth], -1
+    )
+    # Shorter than 1: FFmpeg's sums of 65535 can wrap around. It cuts fractions of 1/65536 off.
+    cubemap = v360(np.round((0.9 * rays + 1) / 2 * 65535).astype(np.uint16), f"e:eac:interp=line:w={w}:h={h}")
+    frames = torch.from_numpy((cubemap + 0.5) / 65536 * 2 - 1)[None, None]
+    directions = sphere(500)
+    error = read_back_error(frames, directions, kernel_device, dtype=torch.float64) / (pi / 2 / ((w - 4) / 3))
+    _, middle, most = unit_vectors(directions[0]).abs().sort(dim=1).values.unbind(1)
+    inside = middle < 0.95 * most  # of a face; at its edges what was cut off counts twice
+    assert error[inside].max() < 0.01
+    assert error.max() < 0.03
+
+
+@pytest.mark.parametrize("fov", [25, 65, 120])
+def test_antialiased_cubemap(fov: int) -> None:
+    """A zone plate across the faces, against 16 x 16 rays a pixel."""
+    H, W = 512, 768
+    y, x = torch.arange(H)[:, None] - H / 2, torch.arange(W) - W / 2
+    plate = 0.5 + 0.5 * torch.cos(pi * (x * x + y * y) / W)
+    frames = plate[None, None, :, :, None].expand(1, 1, H, W, 3).contiguous()
+    directions, roll = sphere(6).float(), torch.rand(1, 32)
+    got = ops.gnomonic(frames, directions, radians(fov), (32, 32), roll=roll, source="eac")[0, :, :, 0]
+    fine = ops.gnomonic(frames, directions, radians(fov), (512, 512), roll=roll, source="eac", antialias=False)
+    worst = (got - avg_pool2d(fine[0, :, :, 0], 16)).square().mean((-2, -1)).max()
+    assert -10 * torch.log10(worst) > 40
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_cubemap_agrees_with_reference(kernel_device: torch.device, antialias: bool) -> None:
+    frames, poses = random_frames((2, 3, 32, 48)), random_poses(2, 3)
+    options = {"size": (9, 8), "antialias": antialias, "source": "eac"}
+    got = ops.gnomonic(frames.to(kernel_device), **to(kernel_device, poses), **options).cpu()
+    exact = {name: x.double() if x.is_floating_point() else x for name, x in poses.items()}
+    want = reference.gnomonic(frames, **exact, **options, dtype=torch.float64)
+    assert (got.double() - want).abs().max() <= 1e-3
+
+
+# YUV planes.
+
+
+def random_planes(kind: str, B: int, F: int, H: int, W: int) -> tuple[Tensor, ...]:
+    def plane(*shape: int) -> Tensor:
+        return torch.randint(0, 256, (B, F, *shape), dtype=torch.uint8)
+
+    half = (H // 2, W // 2)
+    return (plane(H, W), plane(*half, 2)) if kind == "nv12" else (plane(H, W), plane(*half), plane(*half))
+
+
+@pytest.mark.parametrize("kind", ["nv12", "i420"])
+@pytest.mark.parametrize("source", ["erp", "erp_bottom", "erp_right", "eac"])
+@pytest.mark.parametrize("antialias", [False, True])
+def test_planes_agree_with_reference(kernel_device: torch.device, kind: str, source: str, antialias: bool) -> None:
+    planes, poses = random_planes(kind, 2, 3, 32, 64), random_poses(2, 2)
+    options = {
+        "size": (9, 8),
+        "antialias": antialias,
+        "source": source,
+        "matrix": "bt601",
+        "full_range": kind == "i420",
+    }
+    there = tuple(plane.to(kernel_device) for plane in planes)
+    got = ops.gnomonic(there, **to(kernel_device, poses), **options).cpu()
+    exact = {name: x.double() if x.is_floating_point() else x for name, x in poses.items()}
+    want = reference.gnomonic(planes, **exact, **options, dtype=torch.float64)
+    assert (got.double() - want).abs().max() <= 1e-3
+
+
+def test_two_planes_are_three(kernel_device: torch.device) -> None:
+    y, uv = (plane.to(kernel_device) for plane in random_planes("nv12", 1, 2, 16, 32))
+    poses = to(kernel_device, random_poses(1, 3) | {"jitter": random_jitter(1, 3)})
+    two = ops.gnomonic((y, uv), size=(6, 5), **poses)
+    torch.testing.assert_close(ops.gnomonic((y, uv[..., 0], uv[..., 1]), size=(6, 5), **poses), two, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("matrix", ["bt601", "bt709"])
+@pytest.mark.parametrize("full_range", [False, True])
+def test_colours_are_ffmpegs(matrix: str, full_range: bool) -> None:
+    """Plain frames of random colours: what FFmpeg makes YUV of comes back as RGB."""
+    for colour in np.random.default_rng(0).integers(0, 256, (12, 3), dtype=np.uint8):
+        image = av.VideoFrame.from_ndarray(np.broadcast_to(colour, (16, 32, 3)).copy(), "rgb24")
+        made = image.reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU601 if matrix == "bt601" else Colorspace.ITU709,
+            dst_color_range=ColorRange.JPEG if full_range else ColorRange.MPEG,
+        ).to_ndarray()  # fmt: skip
+        parts = made[:16], made[16:20].reshape(8, 16), made[20:].reshape(8, 16)
+        y, u, v = (torch.from_numpy(part.copy())[None, None] for part in parts)
+        crop = ops.gnomonic((y, u, v), torch.zeros(1, 1, 2), 1.0, (4, 4), matrix=matrix, full_range=full_range)
+        assert (crop[0, 0, :, 0, 0, 0] * 255 - torch.from_numpy(colour)).abs().max() < 3
+
+
+def test_chroma_is_sited_left(kernel_device: torch.device) -> None:
+    """Chroma that rises with the column is read where luma's even columns are."""
+    H, W = 64, 128
+    y = torch.full((1, 1, H, W), 128, dtype=torch.uint8)
+    rise = 96 + torch.arange(W // 2, dtype=torch.uint8)
+    u = rise.expand(1, 1, H // 2, W // 2).contiguous()
+    v = torch.full_like(u, 128)
+    columns = torch.tensor([20.0, 21.0, 60.0, 101.5], dtype=torch.float64)
+    azimuth = (0.5 - (columns + 0.5) / W) * 2 * pi
+    directions = torch.stack([azimuth, torch.zeros_like(azimuth)], dim=-1)[None].float()
+    planes = tuple(plane.to(kernel_device) for plane in (y, u, v))
+    crops = ops.gnomonic(planes, directions.to(kernel_device), 1e-3, (1, 1), antialias=False, full_range=True).cpu()
+    read = (crops[0, :, 2, 0, 0, 0].double() - 128 / 255) / 1.8556 * 255 + 128
+    torch.testing.assert_close(read, 96 + columns / 2, atol=0.01, rtol=0)
