@@ -1,4 +1,7 @@
-"""Prints pytest-benchmark's JSON as a table: how many times faster each kernel is than its peers in the same run."""
+"""Prints pytest-benchmark's JSON as a table: how many times faster each kernel is than its peers in the same run.
+
+python benchmarks/table.py build/benchmark.json [benchmarks/results/NAME.json]
+"""
 
 import json
 import sys
@@ -6,18 +9,26 @@ from collections import defaultdict
 from pathlib import Path
 
 
-def main(path: Path) -> None:
+def main(path: Path, results: Path | None) -> None:
     """Groups benchmarks by case; a test named test_kernel… is ours, every other one of the group is a peer."""
+    run = json.loads(path.read_text())
     groups: dict[str, dict[str, float]] = defaultdict(dict)
-    for benchmark in json.loads(path.read_text())["benchmarks"]:
+    for benchmark in run["benchmarks"]:
         name = benchmark["name"].split("[")[0].removeprefix("test_")
         groups[benchmark["group"]][name] = benchmark["stats"]["median"]
     print(f"{'case':<52} {'peer':<14} {'peer ms':>9} {'kernel ms':>10} {'ratio':>7}")
     for group, medians in sorted(groups.items()):
-        kernel = medians.pop("kernel")
         for peer, seconds in medians.items():
-            print(f"{group:<52} {peer:<14} {seconds * 1e3:9.2f} {kernel * 1e3:10.2f} {seconds / kernel:6.1f}x")
+            if peer != "kernel":
+                ratio = seconds / medians["kernel"]
+                print(f"{group:<52} {peer:<14} {seconds * 1e3:9.2f} {medians['kernel'] * 1e3:10.2f} {ratio:6.2f}x")
+    if results is not None:
+        cpu = run["machine_info"]["cpu"]
+        facts = {"cpu": cpu["brand_raw"], "cores": cpu["count"], "date": run["datetime"]}
+        facts["commit"] = run["commit_info"]["id"]
+        results.parent.mkdir(parents=True, exist_ok=True)
+        results.write_text(json.dumps({**facts, "median_seconds": groups}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
