@@ -90,8 +90,9 @@ AVSA_HD void add_spans(const In* frame, std::int64_t ahead, const Spans<T>& span
       for (int c = 0; c < C; ++c) rest[c] += weight[0] * T(from[c]);
   }
   for (int c = 0; c < C; ++c) {
-    for (int i = 0; i < kChunk; ++i) rest[c] += sum[c][i];
-    values[c][l] += spans.scale[l] * rest[c];
+    Lanes<T> lanes;
+    std::memcpy(&lanes.v, &sum[c], sizeof lanes.v);
+    values[c][l] += spans.scale[l] * (rest[c] + lanes.sum());
   }
 }
 

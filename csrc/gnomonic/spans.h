@@ -11,8 +11,8 @@
 
 namespace avsa {
 
-constexpr int kLanes = 16;  // pixels that a loop works on at once
-constexpr int kChunk = 8;   // texels that are weighted at once
+constexpr int kLanes = 16;                    // pixels that a loop works on at once
+constexpr int kChunk = Lanes<float>::kCount;  // texels that are weighted at once
 
 // Texels side by side: elements from the frame's first, texels, and which weight is the first's.
 struct Span {
@@ -79,12 +79,12 @@ class Spans {
     used_ = 0;
     for (int l = 0; l < kLanes; ++l) {
       first[l] = int(spans.size());
-      T sum = 0;
+      Lanes<T> sums(0.0);
       if (share[l] > 0) {
-        for (int k = 0; k < rows_[l]; ++k) sum += add_row(plane, chords_[k], l, top_[l] + k, u[l], pad);
+        for (int k = 0; k < rows_[l]; ++k) add_row(plane, chords_[k], l, top_[l] + k, u[l], pad, sums);
       }
       scale[l] = share[l] / area_[l];
-      total[l] += scale[l] * sum;
+      total[l] += scale[l] * sums.sum();
     }
     first[kLanes] = int(spans.size());
   }
@@ -170,8 +170,8 @@ class Spans {
     }
   }
 
-  // Appends the spans of a lane's row; returns the sum of their weights.
-  AVSA_HD T add_row(const Plane& plane, const Chords& chords, int l, int row, T u, bool pad) {
+  // Appends the spans of a lane's row, and adds their weights to sums.
+  AVSA_HD void add_row(const Plane& plane, const Chords& chords, int l, int row, T u, bool pad, Lanes<T>& sums) {
     Chord<T> parts[kParts];
     int count = 0;
     T begin = T(plane.W), end = -T(plane.W);
@@ -180,10 +180,9 @@ class Spans {
       parts[count] = chords.at(part, l);
       parts[count++].widen(begin, end);
     }
-    if (count == 0) return 0;
+    if (count == 0) return;
     int column = int(std::floor(u + begin)) + 1;
     const int stop = int(std::ceil(u + end)), H = int(plane.H), W = int(plane.W), channels = int(plane.channels);
-    T sum = 0;
     while (column < stop) {
       const Texel texel = erp_texel(row, column, H, W);
       int texels = std::min(stop - column, W - texel.column), from = texel.column;
@@ -196,36 +195,29 @@ class Spans {
         texels = padded;
       }
       spans.push_back({texel.row * std::int32_t(plane.row_step) + channels * from, texels, std::int32_t(used_)});
-      sum += weigh(parts, count, T(column) - u, texels, next - column);
+      weigh(parts, count, T(column) - u, texels, next - column, sums);
       column = next;
     }
-    return sum;
   }
 
-  // Appends the weights of texels x, x + 1, ...; those from `valid` on are 0.
-  AVSA_HD T weigh(const Chord<T>* parts, int count, T x, int texels, int valid) {
+  // Appends the weights of texels x, x + 1, ..., and adds them to sums; those from `valid` on are 0.
+  AVSA_HD void weigh(const Chord<T>* parts, int count, T x, int texels, int valid, Lanes<T>& sums) {
     const std::size_t room = used_ + std::size_t(texels + kChunk);
     if (weights.size() < room) weights.resize(2 * room);
-    T sums[kChunk] = {};
     T* out = weights.data() + used_;
     for (int chunk = 0; chunk < texels; chunk += kChunk) {
-      T w[kChunk] = {};
-      for (int part = 0; part < count; ++part) {
-        const Chord<T> chord = parts[part];
-#pragma omp simd
-        for (int i = 0; i < kChunk; ++i) w[i] += chord.weight(x + T(chunk + i));
+      const Lanes<T> at = Lanes<T>::count_from(x + T(chunk));
+      Lanes<T> w(0.0);
+      for (const Chord<T>* c = parts; c < parts + count; ++c)
+        w = w + Chord<Lanes<T>>{c->left, c->right, c->sharp, c->mass}.weight(at);
+      w.store(out + chunk);
+      if (valid < chunk + kChunk) {
+        std::fill(out + std::max(chunk, valid), out + chunk + kChunk, T(0));
+        w = Lanes<T>::load(out + chunk);
       }
-#pragma omp simd
-      for (int i = 0; i < kChunk; ++i) {
-        w[i] = chunk + i < valid ? w[i] : T(0);
-        sums[i] += w[i];
-        out[chunk + i] = w[i];
-      }
+      sums = sums + w;
     }
     used_ += std::size_t(texels);
-    T sum = 0;
-    for (T s : sums) sum += s;
-    return sum;
   }
 };
 
