@@ -23,9 +23,8 @@ MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 class Case:
     """Bytes: what has to be read and written, each once. Operations: those of matrix units."""
 
-    name: str
     kernel: Callable[[], Any]
-    bytes: int
+    bytes: Callable[[], int]
     operations: int = 0
     peers: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
@@ -33,13 +32,22 @@ class Case:
 def cases(device: torch.device, small: bool) -> Iterator[tuple[str, Callable[[], Case]]]:
     """Names, and how to make their arguments: one case's memory at a time."""
     for name, options in GNOMONIC.items():
-        yield f"gnomonic {name}", partial(gnomonic, name, device, small, **options)
+        yield f"gnomonic {name}", partial(gnomonic, device, small, **options)
     for name in ("encode", "rotate", "beamform"):
         yield name, partial(ambisonics, name, device, small)
     for name, options in FEATURES.items():
-        yield f"spatial_features {name}", partial(features, name, options, device, small)
-    for precision in ("fp32", "tf32", "3xtf32", "bf16"):
+        yield f"spatial_features {name}", partial(features, options, device, small)
+    for precision in filter(offered, ("fp32", "tf32", "3xtf32", "bf16")):
         yield f"info_nce {precision}", partial(info_nce, precision, device, small)
+
+
+def offered(precision: str) -> bool:
+    """Whether this version of info_nce knows a precision."""
+    try:
+        ops.info_nce(torch.ones(1, 1), torch.ones(1, 1), precision=precision)
+    except ValueError:
+        return False
+    return True
 
 
 # --- gnomonic ---------------------------------------------------------------------------------------------------------
@@ -56,7 +64,7 @@ GNOMONIC: dict[str, dict[str, Any]] = {
 
 
 def gnomonic(
-    name: str, device: torch.device, small: bool, *, dtype: torch.dtype = torch.uint8, out: torch.dtype = torch.float32,
+    device: torch.device, small: bool, *, dtype: torch.dtype = torch.uint8, out: torch.dtype = torch.float32,
     antialias: bool = True, jitter: bool = False, planes: bool = False,
 ) -> Case:  # fmt: skip
     B, F, K, H, size = (1, 2, 2, 64, 16) if small else (4, 8, 4, 1920, 224)
@@ -76,16 +84,16 @@ def gnomonic(
         options["jitter"] = torch.rand(B, K, 4, device=device) * 0.4 + torch.tensor(
             [0.8, 0.8, 0.8, -0.2], device=device
         )
-    read = touched_bytes((B, F, H, W), looks, fov, size, antialias, planes, 1 if dtype == torch.uint8 else 4)
     written = B * K * 3 * F * size * size * out.itemsize
+
+    def moved() -> int:
+        return touched_bytes((B, F, H, W), looks, fov, size, antialias, planes, dtype.itemsize) + written
+
     peers = {}
     if not (planes or jitter or out != torch.float32):
         eager = partial(grid_sample, frames, looks, fov, size)
         peers = {"grid_sample": eager, "compiled": partial(torch.compile(grid_sample), frames, looks, fov, size)}
-    return Case(
-        f"gnomonic {name}", partial(ops.gnomonic, frames, looks, fov, (size, size), dtype=out, **options),
-        read * (2 if jitter else 1) + written, peers=peers,
-    )  # fmt: skip
+    return Case(partial(ops.gnomonic, frames, looks, fov, (size, size), dtype=out, **options), moved, peers=peers)
 
 
 def touched_bytes(
@@ -148,21 +156,18 @@ def ambisonics(name: str, device: torch.device, small: bool) -> Case:
     channels = {"encode": 4, "rotate": 4 * K, "beamform": K}[name]
     plain = getattr(reference, name)
     return Case(
-        name, partial(getattr(ops, name), signals, looks), 4 * (signals.numel() + B * channels * T),
+        partial(getattr(ops, name), signals, looks), lambda: 4 * (signals.numel() + B * channels * T),
         peers={"eager": partial(plain, signals, looks), "compiled": partial(torch.compile(plain), signals, looks)},
     )  # fmt: skip
 
 
-def features(name: str, options: dict[str, Any], device: torch.device, small: bool) -> Case:
+def features(options: dict[str, Any], device: torch.device, small: bool) -> Case:
     B, K, T = (2, 2, 2400) if small else (512, 4, 24_000)
     signals, looks = torch.randn(B, 4, T, device=device), torch.rand(B, K, 2, device=device) * 2 - 1
     peers = {"eager": partial(rotate_first, signals, looks, **options)}
     peers["compiled"] = partial(torch.compile(rotate_first), signals, looks, **options)
-    out = ops.spatial_features(signals, looks, **options)
-    return Case(
-        f"spatial_features {name}", partial(ops.spatial_features, signals, looks, **options),
-        4 * (signals.numel() + out.numel()), peers=peers,
-    )  # fmt: skip
+    kernel = partial(ops.spatial_features, signals, looks, **options)
+    return Case(kernel, lambda: 4 * (signals.numel() + kernel().numel()), peers=peers)
 
 
 def rotate_first(signals: Tensor, looks: Tensor, **options: Any) -> Tensor:
@@ -192,8 +197,7 @@ def info_nce(precision: str, device: torch.device, small: bool) -> Case:
         if find_spec("inf_cl") is not None and device.type == "cuda":
             peers["inf_cl"] = partial(step, inf_cl_loss)
     return Case(
-        f"info_nce {precision}", partial(step, ops.info_nce, precision=precision), 4 * N * D * dtype.itemsize,
-        8 * N * N * D, peers,
+        partial(step, ops.info_nce, precision=precision), lambda: 4 * N * D * dtype.itemsize, 8 * N * N * D, peers,
     )  # fmt: skip
 
 

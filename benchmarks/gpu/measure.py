@@ -60,9 +60,15 @@ def run_once(case: Case, device: torch.device) -> dict[str, Any]:
 
 
 def measure(case: Case, device: torch.device) -> dict[str, Any]:
-    """Seconds of the kernel and of each peer; the reason where a peer did not run."""
-    row: dict[str, Any] = {"seconds": median_seconds(case.kernel, device)}
-    row |= {"bytes": case.bytes, "operations": case.operations, "peers": {}, "peers_failed": {}}
+    """Seconds of the kernel and of each peer, the reason where a peer did not run, and the memory beside its inputs."""
+    row: dict[str, Any] = {}
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        case.kernel()
+        row["extra_memory"] = torch.cuda.max_memory_allocated() - before
+    row["seconds"] = median_seconds(case.kernel, device)
+    row |= {"bytes": case.bytes(), "operations": case.operations, "peers": {}, "peers_failed": {}}
     for name, peer in case.peers.items():
         if name == "compiled" and device.type == "cpu":
             row["peers_failed"][name] = "not run without a device"

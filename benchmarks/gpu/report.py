@@ -82,5 +82,17 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def launches(kernels: list[dict[str, Any]]) -> str:
+    lines = [f"{'kernel':<64} {'ms':>9} {'DRAM':>6} {'SM':>6} {'tensor':>6} {'warps':>6} {'local':>6}"]
+    for kernel in kernels:
+        counted = [percent(kernel.get(name)) for name in list(COUNTERS)[1:5]]
+        lines.append(
+            f"{kernel['kernel'][:64]:<64} {kernel.get('seconds', float('nan')) * 1e3:9.3f} "
+            + " ".join(f"{share:>6}" for share in counted)
+            + f" {kernel.get('local_load_sectors', float('nan')):6.0f}"
+        )
+    return "\n".join(lines)
+
+
 def percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f}%"
