@@ -2,7 +2,6 @@
 
 import json
 import platform
-import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -35,10 +34,11 @@ def installed(name: str) -> str | None:
 
 
 def first_line(command: list[str], word: str) -> str | None:
-    """The first line that a command prints with a word in it; None where there is no such command."""
-    if shutil.which(command[0]) is None:
+    """The first line that a command prints with a word in it; None where there is no such command, or it hangs."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
         return None
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     return next((line.strip() for line in done.stdout.splitlines() if word in line), None)
 
 

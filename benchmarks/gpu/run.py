@@ -26,23 +26,25 @@ def main() -> None:
     parser.add_argument("--rehearse", action="store_true", help="small, on the CPU; so anyway where there is no device")
     parser.add_argument("--out", type=Path, default=ROOT / "build/gpu", help="folder of results.json and logs")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="bound for all steps together; their own follow")
-    parser.add_argument("--steps", nargs="+", metavar="NAME", help="only these")
+    names = [step.name for step in steps(Path(), {}, {}, 1)]
+    parser.add_argument("--steps", nargs="+", metavar="NAME", choices=names, default=names, help=", ".join(names))
     parser.add_argument("--commit", help="what to note as the commit, where the sources are no git checkout")
     options = parser.parse_args()
     start = time.monotonic()
     out = options.out.resolve()
-    shutil.rmtree(out, ignore_errors=True) if options.steps is None else None
+    if options.steps == names:
+        clear(out)
     (out / "logs").mkdir(parents=True, exist_ok=True)
     environment = {"PYTHONPATH": os.pathsep.join([str(out / "site"), os.environ.get("PYTHONPATH", "")])}
+    if options.rehearse:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     facts_step = Step("facts", python(HERE / "facts.py", out / "facts.json"), 60, environment)
     outcomes = [take(facts_step, False, out / "logs", options.seconds)]
     facts = read_json(out / "facts.json", {})
-    rehearse = options.rehearse or "device" not in facts
-    print(card(facts) if not rehearse else "No device is used: a rehearsal.", flush=True)
+    rehearse = "device" not in facts
+    print("No device is used: a rehearsal." if rehearse else card(facts), flush=True)
     made = steps(out, environment, facts, options.seconds / SECONDS)
-    chosen = [step for step in made if options.steps is None or step.name in options.steps]
-    if options.steps is not None and (unknown := set(options.steps) - {step.name for step in made}):
-        parser.error(f"--steps must be of {', '.join(step.name for step in made)}, not {', '.join(sorted(unknown))}")
+    chosen = [step for step in made if step.name in options.steps]
     for step in chosen:
         outcomes.append(take(step, rehearse, out / "logs", options.seconds - (time.monotonic() - start)))
         write(out, facts, outcomes, rehearse, options.commit, time.monotonic() - start)
@@ -52,29 +54,31 @@ def main() -> None:
     sys.exit(0 if all(outcome.state in fine for outcome in outcomes) else 1)
 
 
+def clear(out: Path) -> None:
+    """Removes what an earlier run wrote, and nothing else that may lie there."""
+    for folder in ("site", "logs"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+    for file in ("facts", "ceilings", "operations", "sanitized", "profiled", "results"):
+        (out / f"{file}.json").unlink(missing_ok=True)
+    for name in ("tests.xml", "ncu.csv"):
+        (out / name).unlink(missing_ok=True)
+
+
 def python(*arguments: str | Path) -> list[str]:
     return [sys.executable, *map(str, arguments)]
 
 
 def steps(out: Path, environment: dict[str, str], facts: dict[str, Any], patience: float) -> list[Step]:
     """In the order of what would be missed most; each has its seconds times the patience."""
-    architecture = facts.get("architecture", "").replace(".", "")
+    architecture = facts.get("architecture", "9.0").replace(".", "")
+    build_here = {"AVSA_CUDA_ARCHITECTURES": f"{architecture}{'a' if architecture == '90' else ''}-real"}
+    if "device" in facts:
+        build_here["AVSA_CUDA"] = "ON"
     pip = python("-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", "--upgrade", "--quiet")
     pip += ["--target", str(out / "site"), str(ROOT)]
-    only_here = f"{architecture}a-real" if architecture == "90" else f"{architecture}-real"
-    build_here = {"AVSA_CUDA": "ON", "AVSA_CUDA_ARCHITECTURES": only_here} if architecture else {}
-    tests = python(
-        "-P", "-m", "pytest", ROOT / "python_tests/ops", ROOT / "python_tests/cuda", "-q", "-m", "cuda and not slow"
-    )
-    tests += [
-        "--continue-on-collection-errors",
-        "--rootdir",
-        str(ROOT),
-        "-p",
-        "no:cacheprovider",
-        "--junit-xml",
-        str(out / "tests.xml"),
-    ]
+    tests = python("-P", "-m", "pytest", ROOT / "python_tests/ops", ROOT / "python_tests/cuda", "-q", "--rootdir", ROOT)
+    tests += ["-m", "cuda and not slow", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
+    tests += ["--junit-xml", str(out / "tests.xml")]
     small = ["--small"]
     measure = python(HERE / "measure.py")
     once = [*measure, str(out / "sanitized.json"), "--small", "--once"]
@@ -139,10 +143,9 @@ def show(results: dict[str, Any], out: Path) -> None:
     """The end of each log that tells of a failure, then the tables."""
     for step in results["steps"]:
         if step["state"] in ("failed", "timed out", "not installed"):
-            log = (out / "logs" / f"{step['step']}.log").read_text(encoding="utf-8", errors="replace").splitlines()
-            print(
-                f"\n--- {step['step']} {step['state']}; the end of {out}/logs/{step['step']}.log", *log[-15:], sep="\n"
-            )
+            log = out / "logs" / f"{step['step']}.log"
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            print(f"\n--- {step['step']} {step['state']}; the end of {log}", *lines[-15:], sep="\n")
     if results["rehearsal"]:
         print("\nOn the CPU and in small sizes: these times tell nothing of the kernels.")
     if ceilings := results["ceilings"]:
@@ -151,10 +154,7 @@ def show(results: dict[str, Any], out: Path) -> None:
     if results["kernels"]:
         print(launches(results["kernels"]))
     if results["tests"]:
-        print(
-            "tests: "
-            + ", ".join(f"{count} {name}" for name, count in results["tests"].items() if name != "tests" or count)
-        )
+        print(", ".join(f"{count} {name}" for name, count in results["tests"].items()))
     print(", ".join(f"{step['step']} {step['state']}" for step in results["steps"]))
     print(f"{results['seconds']:.0f} s; {out}/results.json")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from report import launches, read_counters, read_tests, shares, table
+from run import clear
 from steps import Step, take
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ def test_rehearsal(tmp_path: Path) -> None:
     operations = {row["case"].split()[0] for row in results["operations"]}
     assert operations == {"gnomonic", "encode", "rotate", "beamform", "spatial_features", "info_nce"}
     assert all(row["seconds"] > 0 and row["bytes"] > 0 and row["share_of_copy"] > 0 for row in results["operations"])
+    assert results["machine"]["torch"]
     assert "compute-sanitizer --error-exitcode 9 --tool racecheck" in results["steps"][-1]["command"]
 
 
@@ -73,6 +75,14 @@ def test_nothing_is_left_running_after_a_time_out(tmp_path: Path) -> None:
     pid = int((tmp_path / "pid").read_text())
     state = Path(f"/proc/{pid}/stat")
     assert not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_a_run_clears_what_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for name in ("logs/build.log", "results.json", "tests.xml", "mine.json", "thesis.txt"):
+        (tmp_path / name).touch()
+    clear(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.json", "thesis.txt"}
 
 
 def test_shares_and_ratios() -> None:
