@@ -50,10 +50,11 @@ def _meaning(code: int, build: dict[str, Any]) -> str:
     """What a cudaError_t says, with the way out where build and machine do not fit each other."""
     if code in TOO_OLD:
         runtime = build["cuda_runtime"]
-        least = DRIVERS.get(runtime.split(".")[0], f"one for CUDA {runtime}")
+        least = DRIVERS.get(runtime.split(".")[0])
+        needed = "a newer one" if least is None else f"{least} or newer"
         return (
-            f"the NVIDIA driver is too old: this build of avsa_fast uses CUDA {runtime}, which needs driver {least} or "
-            "newer (nvidia-smi shows yours); update the driver, or build avsa_fast with an nvcc of an older CUDA"
+            f"the NVIDIA driver is too old: this build of avsa_fast uses CUDA {runtime}, which needs {needed} "
+            "(nvidia-smi shows yours); update the driver, or build avsa_fast with an nvcc of an older CUDA"
         )
     if code == NO_KERNEL:
         return (

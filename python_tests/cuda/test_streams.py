@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from helpers.operations import CALLS, assert_as_expected
+from helpers.operations import CALLS, Call, assert_as_expected
 from torch import Tensor
 
 pytestmark = pytest.mark.cuda
-NANOSECONDS = 10_000_000  # cycles, rather: some milliseconds in which a kernel in another stream would be done
+CYCLES = 10_000_000  # some milliseconds, in which a kernel in another stream would be done
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -18,7 +18,7 @@ def test_runs_in_the_current_stream(cuda_device: torch.device, name: str) -> Non
     torch.cuda.synchronize()
     with torch.cuda.stream(side):
         late = call.mapped(torch.zeros_like)
-        torch.cuda._sleep(NANOSECONDS)
+        torch.cuda._sleep(CYCLES)
         for old, new in zip(tensors(late), tensors(call), strict=True):
             old.copy_(new)
         out = late()
@@ -47,7 +47,12 @@ def test_graph_is_captured_and_replayed(cuda_device: torch.device, name: str) ->
         assert_as_expected(out, other)
 
 
-def tensors(call: object) -> list[Tensor]:
+def tensors(call: Call) -> list[Tensor]:
     found: list[Tensor] = []
-    call.mapped(lambda x: (found.append(x), x)[1])
+
+    def note(x: Tensor) -> Tensor:
+        found.append(x)
+        return x
+
+    call.mapped(note)
     return found

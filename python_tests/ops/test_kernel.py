@@ -58,7 +58,7 @@ def test_old_driver_is_said_in_plain_words(monkeypatch: pytest.MonkeyPatch, code
 
 def test_old_driver_for_a_cuda_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeCuda(monkeypatch, 35, {**BUILD, "cuda_runtime": "14.1.3"})
-    with pytest.raises(RuntimeError, match=r"needs driver one for CUDA 14\.1\.3 or newer"):
+    with pytest.raises(RuntimeError, match=r"uses CUDA 14\.1\.3, which needs a newer one"):
         _kernel.run("mix", torch.device("cuda", 0))
 
 
