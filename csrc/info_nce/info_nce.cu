@@ -208,12 +208,12 @@ __global__ void __launch_bounds__(kThreads) project_kernel(InfoNceProject task) 
   const double pair = (expm1(-own[kLoss]) + expm1(-theirs[kLoss])) * theirs[kInverse];
   double slope = 0;
   for (std::int64_t d = lane; d < D; d += kWarp) {
-    grad[d] = T(grad[d] + pair * partner[d]);
-    slope += double(unscaled[d]) * double(grad[d]);
+    slope += double(unscaled[d]) * (grad[d] + pair * partner[d]);
   }
   slope = warp_sum(slope) * own[kInverse];
-  const double factor = *task.factor * own[kInverse];
-  for (std::int64_t d = lane; d < D; d += kWarp) grad[d] = T(factor * (grad[d] - slope * own[kInverse] * unscaled[d]));
+  const double factor = *task.factor * own[kInverse], along = slope * own[kInverse];
+  for (std::int64_t d = lane; d < D; d += kWarp)
+    grad[d] = T(factor * (grad[d] + pair * partner[d] - along * unscaled[d]));
   if (lane == 0) task.slopes[row] = slope;
 }
 

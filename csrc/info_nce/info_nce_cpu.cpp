@@ -139,9 +139,9 @@ AVSA_HD void project_any(const InfoNceProject& task, std::int64_t i) {
   const double *own = task.own.statistics + i * kStatistics, *theirs = task.partner.statistics + i * kStatistics;
   T* grad = static_cast<T*>(task.grad) + i * D;
   const double pair = (std::expm1(-own[kLoss]) + std::expm1(-theirs[kLoss])) * theirs[kInverse];
-  for (std::int64_t d = 0; d < D; ++d) grad[d] = T(grad[d] + pair * partner[d]);
-  const double slope = dot(row, grad, D) * own[kInverse], factor = *task.factor * own[kInverse];
-  for (std::int64_t d = 0; d < D; ++d) grad[d] = T(factor * (grad[d] - slope * own[kInverse] * row[d]));
+  const double slope = (dot(row, grad, D) + pair * dot(row, partner, D)) * own[kInverse];
+  const double factor = *task.factor * own[kInverse], along = slope * own[kInverse];
+  for (std::int64_t d = 0; d < D; ++d) grad[d] = T(factor * (grad[d] + pair * partner[d] - along * row[d]));
   task.slopes[i] = slope;
 }
 
