@@ -1,7 +1,10 @@
 """InfoNCE over rows that span the ranks of a process group: against one process over all rows."""
 
+import importlib.util
 import socket
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +15,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from avsa_fast import ops, reference
 from avsa_fast.ops import _info_nce_group
+
+spec = importlib.util.spec_from_file_location(
+    "info_nce_scaling", Path(__file__).parents[2] / "docs" / "info_nce_scaling.py"
+)
+assert spec is not None
+assert spec.loader is not None
+scaling = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(scaling)
 
 CASES = [
     {"symmetric": True},
@@ -103,6 +114,48 @@ def _trains_like_one_process() -> None:
         torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-12)
 
 
+def _does_what_the_model_says() -> None:
+    """Bytes that the collectives bring to a rank, and operations of its blocks, counted and foretold."""
+    rank, ranks, rows, D = dist.get_rank(), dist.get_world_size(), 24, 9
+    received, operations = 0.0, 0
+    size = {
+        "all_gather_into_tensor": lambda every, own, **_: (ranks - 1) * own.nbytes,
+        "reduce_scatter_tensor": lambda own, parts, **_: (ranks - 1) * own.nbytes,
+        "all_reduce": lambda x, *_, **__: 2 * (ranks - 1) / ranks * x.nbytes,
+        "P2POp": lambda op, x, *_: x.nbytes if op is dist.irecv else 0,
+    }
+
+    def counted(function: Callable[..., object], name: str) -> Callable[..., object]:
+        def call(*arguments: Any, **options: Any) -> object:
+            nonlocal received
+            received += size[name](*arguments, **options)
+            return function(*arguments, **options)
+
+        return call
+
+    def at_work(function: Callable[..., object], each: int) -> Callable[..., object]:
+        def call(query: Any, key: Any, *rest: Any) -> object:
+            nonlocal operations
+            operations += each * len(query.data) * len(key.data) * D
+            return function(query, key, *rest)
+
+        return call
+
+    for name in size:
+        setattr(dist, name, counted(getattr(dist, name), name))
+    _info_nce_group.scan = at_work(_info_nce_group.scan, 2)
+    _info_nce_group.gather = at_work(_info_nce_group.gather, 6)
+    for ring in (False, True):
+        _info_nce_group.MOST_GATHERED = 0 if ring else 2**30
+        received, operations = 0.0, 0
+        own = slice(rows // ranks * rank, rows // ranks * (rank + 1))
+        query, key = (torch.randn(rows, D)[own].requires_grad_() for _ in range(2))
+        ops.info_nce(query, key, symmetric=True, group=dist.group.WORLD).backward()
+        work = scaling.work_per_rank(rows, D, ranks, ring)
+        assert received == pytest.approx(work.received), ring
+        assert operations == work.operations
+
+
 def _refuses() -> None:
     rank = dist.get_rank()
     with pytest.raises(ValueError, match=r"the rows' D must be the same on every rank of the group, not \[3, 4\]"):
@@ -121,6 +174,11 @@ def test_ranks_equal_one_process(ranks):
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_parallel_training_equals_one_process(ranks):
     on_ranks(_trains_like_one_process, ranks)
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_work_is_what_the_model_says(ranks):
+    on_ranks(_does_what_the_model_says, ranks)
 
 
 def test_ranks_that_disagree_are_refused():
