@@ -67,38 +67,34 @@ Beamform beamform(int dtype, Address signals, Address directions, double gain_0,
   return {Dtype(dtype), at<const void>(signals), at<const void>(directions), gain_0, gain_1, at(out), B, K, T};
 }
 
-InfoNceForward info_nce_forward(int dtype, Address query, Address key, Address temperature, Address units,
-                                Address statistics, Address loss, Size N, Size D, Size K, bool symmetric) {
-  return {Dtype(dtype),
-          at<const void>(query),
-          at<const void>(key),
-          at<const double>(temperature),
-          at(units),
-          at<double>(statistics),
-          at(loss),
-          N,
-          D,
-          K,
-          symmetric};
+InfoNcePrepare info_nce_prepare(int dtype, Address query, Address key, Address statistics, Size N, Size D) {
+  return {Dtype(dtype), at<const void>(query), at<const void>(key), at<double>(statistics), N, D};
 }
 
-InfoNceBackward info_nce_backward(int dtype, Address grad, Address temperature, Address units, Address statistics,
-                                  Address sums, Address slopes, Address query_grad, Address key_grad,
-                                  Address temperature_grad, Size N, Size D, Size K, bool symmetric) {
-  return {Dtype(dtype),
-          at<const void>(grad),
-          at<const double>(temperature),
-          at<const void>(units),
-          at<const double>(statistics),
-          at(sums),
-          at<double>(slopes),
-          at(query_grad),
-          at(key_grad),
-          at<double>(temperature_grad),
-          N,
-          D,
-          K,
-          symmetric};
+// data, statistics, count, first
+using RowsNumbers = std::array<Size, 4>;
+
+Rows rows(const RowsNumbers& n) { return {at<const void>(Address(n[0])), at<const double>(Address(n[1])), n[2], n[3]}; }
+
+InfoNceBlock info_nce_block(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D, Size K,
+                            Address scale, bool symmetric) {
+  return {Dtype(dtype), Precision(precision), rows(query), rows(key), D, K, at<const double>(scale), symmetric};
+}
+
+InfoNceScan info_nce_scan(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D, Size K,
+                          Address scale, bool symmetric, Address query_sums, Address key_sums) {
+  return {info_nce_block(dtype, precision, query, key, D, K, scale, symmetric), at<double>(query_sums),
+          at<double>(key_sums)};
+}
+
+InfoNceGather info_nce_gather(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D,
+                              Size K, Address scale, bool symmetric, Address query_grad, Address key_grad) {
+  return {info_nce_block(dtype, precision, query, key, D, K, scale, symmetric), at(query_grad), at(key_grad)};
+}
+
+InfoNceProject info_nce_project(int dtype, const RowsNumbers& own, const RowsNumbers& partner, Size D, Address factor,
+                                Address grad, Address slopes) {
+  return {Dtype(dtype), rows(own), rows(partner), D, at<const double>(factor), at(grad), at<double>(slopes)};
 }
 
 SpatialFeatures spatial_features(int dtype, Address spectrum, Address matrix, Address bank, Address first, int spatial,
@@ -214,8 +210,10 @@ AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   define(m, "encode", encode, encode_cpu, AVSA_DEVICE(encode_cuda));
   define(m, "rotate", rotate, rotate_cpu, AVSA_DEVICE(rotate_cuda));
   define(m, "beamform", beamform, beamform_cpu, AVSA_DEVICE(beamform_cuda));
-  define(m, "info_nce_forward", info_nce_forward, info_nce_forward_cpu, AVSA_DEVICE(info_nce_forward_cuda));
-  define(m, "info_nce_backward", info_nce_backward, info_nce_backward_cpu, AVSA_DEVICE(info_nce_backward_cuda));
+  define(m, "info_nce_prepare", info_nce_prepare, info_nce_prepare_cpu, AVSA_DEVICE(info_nce_prepare_cuda));
+  define(m, "info_nce_scan", info_nce_scan, info_nce_scan_cpu, AVSA_DEVICE(info_nce_scan_cuda));
+  define(m, "info_nce_gather", info_nce_gather, info_nce_gather_cpu, AVSA_DEVICE(info_nce_gather_cuda));
+  define(m, "info_nce_project", info_nce_project, info_nce_project_cpu, AVSA_DEVICE(info_nce_project_cuda));
   define(m, "spatial_features", spatial_features, spatial_features_cpu, AVSA_DEVICE(spatial_features_cuda));
   define(m, "gnomonic", gnomonic, gnomonic_cpu, AVSA_DEVICE(gnomonic_cuda));
   define(m, "gnomonic_backward", gnomonic_backward, gnomonic_backward_cpu, AVSA_DEVICE(gnomonic_backward_cuda));
