@@ -45,16 +45,16 @@ def _save(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     signals, matrix = ctx.saved_tensors
-    wide = grad.to(matrix.dtype)
+    wide, own = grad.to(matrix.dtype), None
+    if ctx.order >= 0:
+        orders = torch.tensor(orders_of_channels(ctx.order), device=grad.device)
+        own = (orders[:, None] == orders).repeat(matrix.shape[-2] // len(orders), 1)
+        matrix = matrix * own
     to_signals = (matrix.mT @ wide).to(signals.dtype) if ctx.needs_input_grad[0] else None
-    to_matrix = None
-    if ctx.needs_input_grad[1]:
-        to_matrix = wide @ signals.to(matrix.dtype).mT
-        if ctx.order >= 0:
-            orders = torch.tensor(orders_of_channels(ctx.order), device=grad.device)
-            own = orders[:, None] == orders
-            to_matrix = to_matrix * own.repeat(matrix.shape[-2] // len(own), 1)
-    return to_signals, to_matrix, None
+    if not ctx.needs_input_grad[1]:
+        return to_signals, None, None
+    to_matrix = wide @ signals.to(matrix.dtype).mT
+    return to_signals, to_matrix if own is None else to_matrix * own, None
 
 
 register("mix(Tensor signals, Tensor matrix, int order) -> Tensor", _mix, _shape, _save, _backward)

@@ -119,9 +119,15 @@ def beam_gains(pattern: str | Sequence[float], order: int = 1) -> list[float]:
     return gains
 
 
-@cache
+# Known when torch.compile traces, which cannot follow NumPy's polynomials.
+@torch.compiler.assume_constant_result
 def _named_gains(pattern: str, order: int) -> tuple[float, ...]:
-    """Front gain 1; from the patterns' definitions (docs/ambisonics.md)."""
+    return _gains_by_definition(pattern, order)
+
+
+@cache
+def _gains_by_definition(pattern: str, order: int) -> tuple[float, ...]:
+    """Front gain 1 (docs/ambisonics.md)."""
     if pattern in ("cardioid", "in_phase"):
         gains = legendre.poly2leg(np.polynomial.polynomial.polypow([0.5, 0.5], order))
     elif pattern == "hypercardioid":  # the most directive
