@@ -34,37 +34,27 @@ T* at(Address address) {
 #endif
 
 // Not called bind: std::bind would be found where a signature names something of std. Makes name_cpu and, where there
-// are device kernels, name_cuda, which takes a stream more and returns a cudaError_t.
-template <class Task, class... A>
-void define(py::module_& m, const std::string& name, Task (*task)(A...), void (*cpu)(const Task&),
+// are device kernels, name_cuda, which takes a stream more and returns a cudaError_t. name_cpu returns what cpu does.
+template <class Task, class Result, class... A>
+void define(py::module_& m, const std::string& name, Task (*task)(A...), Result (*cpu)(const Task&),
             std::type_identity_t<int (*)(const Task&, void*)> cuda) {
   using release = py::call_guard<py::gil_scoped_release>;
-  m.def((name + "_cpu").c_str(), [=](A... a) { cpu(task(a...)); }, release());
+  m.def((name + "_cpu").c_str(), [=](A... a) { return cpu(task(a...)); }, release());
   if (cuda != nullptr) {
     m.def((name + "_cuda").c_str(), [=](A... a, Address stream) { return cuda(task(a...), at(stream)); }, release());
   }
 }
 
-Encode encode(int dtype, Address signal, Address directions, Address out, Size B, Size S, Size T) {
-  return {Dtype(dtype), at<const void>(signal), at<const void>(directions), at(out), B, S, T};
+Harmonics harmonics(int dtype, Address directions, Address out, Size N, int order) {
+  return {Dtype(dtype), at<const void>(directions), at(out), N, order};
 }
 
-Rotate rotate(int dtype, Address signals, Address directions, Address roll, Address flip, Address out, Size B, Size K,
-              Size T) {
-  return {Dtype(dtype),
-          at<const void>(signals),
-          at<const void>(directions),
-          at<const void>(roll),
-          at<const bool>(flip),
-          at(out),
-          B,
-          K,
-          T};
+Turns turns(int dtype, Address directions, Address roll, Address flip, Address out, Size N, int order) {
+  return {Dtype(dtype), at<const void>(directions), at<const void>(roll), at<const bool>(flip), at(out), N, order};
 }
 
-Beamform beamform(int dtype, Address signals, Address directions, double gain_0, double gain_1, Address out, Size B,
-                  Size K, Size T) {
-  return {Dtype(dtype), at<const void>(signals), at<const void>(directions), gain_0, gain_1, at(out), B, K, T};
+Mix mix(int dtype, Address signals, Address matrix, Address out, Size B, Size C, Size R, Size T, bool by_order) {
+  return {Dtype(dtype), at<const void>(signals), at<const void>(matrix), at(out), B, C, R, T, by_order};
 }
 
 InfoNcePrepare info_nce_prepare(int dtype, Address query, Address key, Address statistics, Size N, Size D) {
@@ -97,13 +87,16 @@ InfoNceProject info_nce_project(int dtype, const RowsNumbers& own, const RowsNum
   return {Dtype(dtype), rows(own), rows(partner), D, at<const double>(factor), at(grad), at<double>(slopes)};
 }
 
-SpatialFeatures spatial_features(int dtype, Address spectrum, Address matrix, Address bank, Address first, int spatial,
-                                 double gain, double w, double xyz, double norm, Address out, Size B, Size C, Size K,
-                                 Size M, Size F, Size J, Size N) {
+SpatialFeatures spatial_features(int dtype, Address signals, Address matrix, Address window, Address roots,
+                                 Address bank, Address first, int spatial, double gain, double w, double xyz,
+                                 double norm, Address out, Size B, Size C, Size K, Size M, Size T, Size N, Size n_fft,
+                                 Size hop) {
   return {Dtype(dtype),
-          at<const double>(spectrum),
+          at<const void>(signals),
           at<const double>(matrix),
-          at<const void>(bank),
+          at<const double>(window),
+          at<const double>(roots),
+          at<const double>(bank),
           at<const Size>(first),
           Spatial(spatial),
           {gain, w, xyz, norm},
@@ -112,9 +105,10 @@ SpatialFeatures spatial_features(int dtype, Address spectrum, Address matrix, Ad
           C,
           K,
           M,
-          F,
-          J,
-          N};
+          T,
+          N,
+          n_fft,
+          hop};
 }
 
 GnomonicView gnomonic_view(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias,
@@ -207,9 +201,9 @@ py::dict build() {
 
 AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   m.def("build", build);
-  define(m, "encode", encode, encode_cpu, AVSA_DEVICE(encode_cuda));
-  define(m, "rotate", rotate, rotate_cpu, AVSA_DEVICE(rotate_cuda));
-  define(m, "beamform", beamform, beamform_cpu, AVSA_DEVICE(beamform_cuda));
+  define(m, "harmonics", harmonics, harmonics_cpu, AVSA_DEVICE(harmonics_cuda));
+  define(m, "turns", turns, turns_cpu, AVSA_DEVICE(turns_cuda));
+  define(m, "mix", mix, mix_cpu, AVSA_DEVICE(mix_cuda));
   define(m, "info_nce_prepare", info_nce_prepare, info_nce_prepare_cpu, AVSA_DEVICE(info_nce_prepare_cuda));
   define(m, "info_nce_scan", info_nce_scan, info_nce_scan_cpu, AVSA_DEVICE(info_nce_scan_cuda));
   define(m, "info_nce_gather", info_nce_gather, info_nce_gather_cpu, AVSA_DEVICE(info_nce_gather_cuda));

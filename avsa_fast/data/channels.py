@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from avsa_fast.data.sound import SoundInfo, read_sound
+from avsa_fast.data.validity import silent_channels
 from avsa_fast.errors import UserError
 
 ACN = [0, 1, 2, 3]
@@ -16,7 +17,6 @@ YOUTUBE, YOUTUBE_SILENT = [2, 1, 4, 0], [3, 5]
 FUMA = [0, 2, 3, 1]  # W X Y Z, with W / sqrt 2
 # Full ambisonics of orders 1 to 3; two more channels are head-locked stereo where the file is labelled ambisonic.
 AMBISONIC_CHANNELS = (4, 9, 16)
-SILENCE = 1e-4  # peak, relative to the loudest channel's
 
 
 def is_fuma(path: Path) -> bool:
@@ -38,8 +38,7 @@ def channel_map(path: Path, info: SoundInfo, sound: torch.Tensor) -> list[int]:
         return ACN
     if info.layout.startswith("ambisonic") and info.channels - 2 in AMBISONIC_CHANNELS:
         return ACN
-    peaks = sound.abs().amax(dim=1)
-    silent = torch.nonzero(peaks <= SILENCE * peaks.max()).flatten().tolist()
+    silent = silent_channels(sound)
     if info.channels == 6:
         if info.codec == "aac" and info.layout.startswith("5.1") and set(YOUTUBE_SILENT) <= set(silent):
             return YOUTUBE

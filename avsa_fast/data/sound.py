@@ -61,7 +61,10 @@ def read_sound(path: Path, centre: float, seconds: float = 1.0, rate: int = 2400
         sound = resample(
             sound, info.rate, rate, lowpass_filter_width=FILTER_WIDTH, resampling_method="sinc_interp_kaiser"
         )
-    return sound[:, first - begin * up :][:, :count].contiguous()
+    sound = sound[:, first - begin * up :][:, :count].contiguous()
+    if not sound.isfinite().all():
+        raise UserError(f"{path}: samples that are not numbers around {centre:.2f} s")
+    return sound
 
 
 def read_overview(path: Path, windows: int = 12, seconds: float = 5.0) -> torch.Tensor:

@@ -29,12 +29,11 @@ def extension() -> ModuleType:
         ) from error
 
 
-def run(name: str, device: torch.device, *arguments: Any) -> None:
-    """Calls kernel `name` for tensors on `device`: on CUDA in the current stream."""
+def run(name: str, device: torch.device, *arguments: Any) -> Any:
+    """Calls kernel `name` for tensors on `device`, on CUDA in the current stream; returns what a host kernel does."""
     kernels = extension()
     if device.type == "cpu":
-        getattr(kernels, f"{name}_cpu")(*arguments)
-        return
+        return getattr(kernels, f"{name}_cpu")(*arguments)
     if not hasattr(kernels, f"{name}_cuda"):
         raise RuntimeError(
             f"{name}: this build of avsa_fast has no CUDA kernels; AVSA_CUDA=ON pip install . makes them with nvcc, "
@@ -44,6 +43,7 @@ def run(name: str, device: torch.device, *arguments: Any) -> None:
         code = getattr(kernels, f"{name}_cuda")(*arguments, torch.cuda.current_stream().cuda_stream)
     if code:
         raise RuntimeError(f"{name}: {_meaning(code, kernels.build())}")
+    return None
 
 
 def _meaning(code: int, build: dict[str, Any]) -> str:
