@@ -80,7 +80,7 @@ def test_jitter_changes_the_picture_alone() -> None:
 
 
 def test_planes_and_rgb_of_a_file_give_the_same_crops(tmp_path: Path) -> None:
-    """Of a scaled one too, to 4:2:0's rounding of colours that change from pixel to pixel."""
+    """Of a scaled one too, but for roundings: FFmpeg's RGB is a grey level or two darker (0.02 to 0.04 normalised)."""
     across, down = np.cos(np.linspace(0, 2 * np.pi, 256)), np.linspace(-1, 1, 128)
     image = np.stack(np.broadcast_arrays(across[None], down[:, None], -across[None]), axis=-1)
     image = (127 + 100 * image).astype(np.uint8)
@@ -89,6 +89,6 @@ def test_planes_and_rgb_of_a_file_give_the_same_crops(tmp_path: Path) -> None:
         both = [sample(frames=read(tmp_path / "a.mp4", 0.5, max_height=height)) for read in (read_planes, read_frames)]
         (planes, _), (rgb, _) = (views([one]) for one in both)
         torch.testing.assert_close(planes, rgb, atol=0.12, rtol=0)
-        assert (planes - rgb).abs().mean() < 0.03
+        assert (planes - rgb).abs().mean() < 0.05
     crops, _ = views([*both, both[0]])  # a batch of both
     torch.testing.assert_close(crops, torch.cat([planes, rgb, planes]))

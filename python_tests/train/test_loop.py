@@ -11,27 +11,17 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from helpers.runs import lines, run
 from safetensors.torch import load_file
 
-from avsa_fast.data.samples import Collection, Samples
+from avsa_fast.data.samples import Samples
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.cache import embedded_default
-from avsa_fast.train.config import PRESETS, Config, load_config, save_config
+from avsa_fast.train.config import PRESETS, Config, load_config
 from avsa_fast.train.log import Log
 from avsa_fast.train.loop import Trainer
 from avsa_fast.train.objective import Objective
-
-
-def run(config: Config, folder: Path, *, resume: bool = False, workers: int = 0) -> dict[str, dict[str, float]]:
-    folder.mkdir(exist_ok=True)
-    save_config(config, folder / "config.yaml")
-    collection = Collection(Path(config.data), config.samples.crops)
-    return Trainer(config, collection, folder, torch.device("cpu"), workers).train(resume)
-
-
-def lines(folder: Path) -> list[dict[str, float | str]]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
