@@ -36,6 +36,7 @@ class Config:
     avc_share: float = 0.5  # of the epochs or steps; AVSA has the rest
     temperature: float = 0.07
     learn_temperature: bool = False  # from there on
+    cache_chunk: int | None = None  # samples at a time whose graph is in memory: batches beyond it, of one rank
     negatives: Literal["all", "joint"] = "all"  # of AVSA; joint: crops of the same clip or of the same number
     learning_rate: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"  # cosine: down to 0 at the end of each stage
@@ -60,6 +61,7 @@ class Config:
             ("temperature", self.temperature > 0, "above 0"),
             ("learning_rate", self.learning_rate > 0, "above 0"),
             ("warmup", 0 <= self.warmup < 1, "at least 0 and below 1"),
+            ("cache_chunk", self.cache_chunk is None or self.cache_chunk >= 2, "at least 2"),
             ("checkpoint_every", self.checkpoint_every >= 1, "at least 1"),
             ("evaluate_every", self.evaluate_every >= 1, "at least 1"),
         ):

@@ -21,12 +21,13 @@ from avsa_fast.data.batches import Batch
 from avsa_fast.data.samples import Collection, Samples, Unreadable
 from avsa_fast.errors import UserError
 from avsa_fast.files import replacing
-from avsa_fast.models import Model
+from avsa_fast.models import Embeddings, Model
 
 from .checkpoint import State, load_newest, save_checkpoint, save_weights
 from .config import Config, Stage
 from .feed import Feed, Views
 from .flops import flops_a_sample, matrix_rate
+from .gradient_cache import cached_backward
 from .heldout import held_out_figure
 from .log import logging
 from .objective import Objective
@@ -55,6 +56,8 @@ class Trainer:
                     f"--batch {config.batch}: {config.clips_a_step(stage)} clips of a step of {stage.upper()} cannot "
                     f"be shared out evenly among {ranks.count} ranks"
                 )
+        if config.cache_chunk is not None and ranks.count > 1:
+            raise UserError(f"cache_chunk {config.cache_chunk} is for one rank; several have memory for larger batches")
         torch.manual_seed(config.seed)
         model = Model(config.model).to(device)
         model.video_encoder.to(memory_format=torch.channels_last_3d)
@@ -161,11 +164,14 @@ class Trainer:
         """One step of the optimiser. Returns the loss and what else was seen before it."""
         for group in optimiser.param_groups:
             group["lr"] = rate
-        with record_function("forward"), self._autocast():
-            loss, watched = objective(stage, views.crops, views.features)
-        with record_function("backward"):
-            optimiser.zero_grad()
-            loss.backward()
+        optimiser.zero_grad()
+        if self.config.cache_chunk is None:
+            with record_function("forward"), self._autocast():
+                loss, watched = objective(stage, views.crops, views.features)
+            with record_function("backward"):
+                loss.backward()
+        else:
+            loss, watched = self._cached_backward(stage, views, self.config.cache_chunk)
         with record_function("optimiser"):
             slopes = [p.grad for p in self.objective.parameters() if p.grad is not None]
             norm = torch.nn.utils.get_total_norm(slopes)
@@ -174,6 +180,18 @@ class Trainer:
         named: dict[str, Tensor] = {"loss": loss.detach(), **watched, "gradient_norm": norm}
         values = torch.stack([value.double() for value in named.values()]).tolist()  # waits for the device, once
         return dict(zip(named, values, strict=True))
+
+    def _cached_backward(self, stage: Stage, views: Views, chunk: int) -> tuple[Tensor, dict[str, Tensor]]:
+        watched: dict[str, Tensor] = {}
+
+        def loss(*embeddings: Tensor) -> Tensor:
+            value, figures = self.objective.compare(stage, Embeddings(*embeddings))
+            watched.update(figures)
+            return value
+
+        chunks = list(zip(views.crops.split(chunk), views.features.split(chunk), strict=True))
+        with record_function("backward"), self._autocast():
+            return cached_backward(lambda chunk: self.model(*chunk), chunks, loss), watched
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")

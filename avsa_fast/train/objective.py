@@ -30,12 +30,15 @@ class Objective(nn.Module):
         self.fixed = None if config.learn_temperature else config.temperature
 
     def forward(self, stage: Stage, crops: Tensor, features: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """crops, features: as Model takes them. Returns the loss [] and figures []: accuracy, collapse, temperature.
+        """crops, features: as Model takes them. Returns as `compare` does."""
+        return self.compare(stage, self.model(crops, features))
+
+    def compare(self, stage: Stage, embeddings: Embeddings) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss [] of a whole batch's embeddings, and figures []: accuracy, collapse, temperature.
 
         accuracy: of matching within the rank's part of the batch. collapse: 0 where embeddings spread evenly over the
         sphere, 1 where they are all the same.
         """
-        embeddings = self.model(crops, features)
         temperature = self.fixed or self.log_temperature.exp().clamp(min=MIN_TEMPERATURE)
         if stage == "avc":
             loss = self.model.avc_loss(embeddings, temperature, self.group)

@@ -47,19 +47,15 @@ class Ranks:
             dist.barrier(group=self.group)
 
 
-def under_torchrun() -> bool:
-    """Whether torchrun started this process with others."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
 @contextmanager
 def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
     """This process's place among those of torchrun, and its device: with "cuda", the GPU of its local rank.
 
     Raises UserError where torchrun started more processes than there are GPUs.
     """
-    if not under_torchrun():
-        yield Ranks(), device
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Ranks(restarts=restarts), device
         return
     if device.type == "cuda":
         local = int(os.environ["LOCAL_RANK"])
@@ -71,7 +67,6 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
         yield Ranks(dist.get_rank(), dist.get_world_size(), dist.group.WORLD, restarts), device
     finally:
         dist.destroy_process_group()

@@ -42,6 +42,15 @@ def test_two_ranks_equal_one_process(exact_config: Config, tmp_path: Path) -> No
     assert (tmp_path / "together" / "metrics.json").exists()
 
 
+@pytest.mark.parametrize("chunk", [2, 3])
+def test_a_cache_of_gradients_changes_nothing(exact_config: Config, tmp_path: Path, chunk: int) -> None:
+    config = replace(exact_config, steps=4)
+    whole = trained(config, tmp_path / "whole", Ranks())
+    cached = trained(replace(config, cache_chunk=chunk), tmp_path / "cached", Ranks())
+    for name, value in cached.items():
+        torch.testing.assert_close(value, whole[name], rtol=0, atol=1e-9, msg=name)
+
+
 def test_a_batch_that_ranks_cannot_share_is_refused(small: Config, tmp_path: Path) -> None:
     collection = Collection(Path(small.data), small.samples.crops)
     with pytest.raises(UserError, match=r"--batch 8: 8 clips of a step of AVC cannot be shared out evenly among 3"):
