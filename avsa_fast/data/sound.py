@@ -98,7 +98,7 @@ def _decode(path: Path, container: Any, stream: Any, info: SoundInfo, begin: int
     start = start_of(container)
     tick = ceil(stream.time_base * info.rate)  # stamps may be coarser than samples
     position: int | None = None
-    for frame in decode_from(container, stream, start + begin / info.rate - PREROLL):
+    for frame in decode_from(container, stream, [start + begin / info.rate - PREROLL]):
         stamp = round((frame.time - start) * info.rate)
         at = stamp if position is None or abs(stamp - position) > tick else position
         position = at + frame.samples

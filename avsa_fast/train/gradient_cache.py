@@ -45,9 +45,9 @@ def cached_backward(
     for chunk, state, share in zip(chunks, states, shares, strict=True):
         with _as_then(state):
             outputs = tuple(embed(chunk))
-        with_graph = [n for n, output in enumerate(outputs) if output.requires_grad]
-        if with_graph:
-            torch.autograd.backward([outputs[n] for n in with_graph], [share[n] for n in with_graph])
+        needed = [(x, gradient) for x, gradient in zip(outputs, share, strict=True) if x.requires_grad]
+        if needed:
+            torch.autograd.backward([x for x, _ in needed], [gradient for _, gradient in needed])
     return value.detach()
 
 

@@ -27,7 +27,10 @@ def samples(data: Path, *, count: int = 40, spatial: bool = True, augment: bool 
 
 
 def same(a: Sample, b: Sample) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True) if isinstance(x, torch.Tensor))
+    return all(
+        torch.equal(x, y) if isinstance(x, torch.Tensor) else np.array_equal(x, y)
+        for x, y in zip(a[1:-1], b[1:-1], strict=True)
+    )
 
 
 def test_a_sample_depends_on_its_number_and_the_seed_alone(data: Path) -> None:
@@ -45,11 +48,11 @@ def test_shapes_and_ranges(data: Path) -> None:
         assert sample.frames.shape == (8, 160, 320, 3)
         assert sample.sound.shape == (4, 24000)
         assert sample.directions.shape == (4, 2)
-        quadrants = ((sample.directions[:, 0] + pi) / (pi / 2)).floor()
+        quadrants = np.floor((sample.directions[:, 0] + pi) / (pi / 2))
         assert quadrants.tolist() == [0, 1, 2, 3]
         assert ((sample.fov >= radians(config.min_fov)) & (sample.fov <= radians(config.max_fov))).all()
-        assert ((sample.jitter[:, :3] - 1).abs() <= 0.4).all()
-        assert (sample.jitter[:, 3].abs() <= 0.2).all()
+        assert (np.abs(sample.jitter[:, :3] - 1) <= 0.4).all()
+        assert (np.abs(sample.jitter[:, 3]) <= 0.2).all()
     assert samples(data, spatial=False)[0].directions.shape == (1, 2)
 
 
@@ -57,7 +60,7 @@ def test_held_out_samples_are_not_augmented(data: Path) -> None:
     sample = samples(data, augment=False)[0]
     assert sample.jitter is None
     assert not sample.flip.any()
-    torch.testing.assert_close(sample.fov, torch.full((4,), radians(65)))
+    np.testing.assert_allclose(sample.fov, np.full(4, radians(65)), rtol=1e-6)
 
 
 def test_every_clip_comes_once_an_epoch_in_changing_order(data: Path) -> None:
@@ -70,7 +73,7 @@ def test_every_clip_comes_once_an_epoch_in_changing_order(data: Path) -> None:
 
 def test_flips_and_gains_are_spread(data: Path) -> None:
     drawn = [samples(data)[number] for number in range(40)]
-    flips = torch.cat([sample.flip for sample in drawn]).float().mean()
+    flips = np.concatenate([sample.flip for sample in drawn]).mean()
     assert 0.3 < flips < 0.7
 
 
@@ -80,10 +83,10 @@ def test_the_detections_are_looked_at(data: Path) -> None:
     reader = Samples(collection, SampleConfig(), seed=0, count=1, spatial=True, augment=False)
     source = collection.held_out[0]
     objects = collection.detections.at(source.name, source.moment(0.5, 0.5))
-    for direction in reader[0].directions.numpy():
+    for direction in reader[0].directions:
         assert np.abs(objects - direction).sum(axis=1).min() < 1e-6
     elsewhere = Samples(Collection(data, "random"), SampleConfig(), seed=0, count=1, spatial=True, augment=False)
-    assert not torch.equal(elsewhere[0].directions, reader[0].directions)
+    assert not np.array_equal(elsewhere[0].directions, reader[0].directions)
 
 
 def test_moments_keep_the_sound_within_the_source() -> None:
