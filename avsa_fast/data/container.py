@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOMEM
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import av
 
-from avsa_fast.errors import UserError
+from avsa_fast.errors import ClipError, UserError
 
 # Files only, of the formats that a dataset holds: no playlist can send FFmpeg to other files or to the network.
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,flac,wav,w64,ogg"}
@@ -27,13 +28,14 @@ def open_stream(path: Path, kind: Literal["video", "audio"]) -> Iterator[tuple[A
         with av.open(str(path), options=OPTIONS, metadata_errors="replace") as container:
             stream = container.streams.best(kind)
             if stream is None or stream.codec_context is None:
-                raise UserError(f"{path}: no {kind} in this file")
+                raise ClipError("incomplete", f"{path}: no {kind} in this file")
             stream.codec_context.thread_count = 1
             yield container, stream
     except av.EOFError as error:
         raise UserError(f"{path}: no {'frames' if kind == 'video' else 'samples'} in this {kind} file") from error
     except av.FFmpegError as error:
-        raise UserError(f"{path}: not a readable {kind} file ({error.strerror})") from error
+        state = "costly" if error.errno == ENOMEM else "unreadable"
+        raise ClipError(state, f"{path}: not a readable {kind} file ({error.strerror})") from error
 
 
 def start_of(container: Any) -> float:

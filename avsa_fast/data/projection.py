@@ -84,13 +84,22 @@ def fit(frames: torch.Tensor, source: Source) -> float:
     return max(0.0, matched - near) / max(FLAT, unrelated - near)
 
 
-def view_of(frame: torch.Tensor, source: Source) -> torch.Tensor:
-    """The part [h, w, 3] of a frame [H, W, 3] that a source uses."""
+def view_of(frames: torch.Tensor, source: Source) -> torch.Tensor:
+    """The part [..., h, w, 3] of frames [..., H, W, 3] that a source uses."""
+    H, W = frames.shape[-3:-1]
     if source == "erp_top":
-        return frame[: frame.shape[0] // 2]
-    if source == "erp_left":
-        return frame[:, : frame.shape[1] // 2]
-    return frame
+        return frames[..., : H // 2, :, :]
+    return frames[..., : W // 2, :] if source == "erp_left" else frames
+
+
+def check_size(source: Source, width: int, height: int) -> None:
+    """Raises ClipError where a picture of this size cannot be cut into its source's views."""
+    fits = {
+        "erp": width % 2 == 0, "erp_top": width % 2 == height % 2 == 0, "erp_left": width % 4 == 0,
+        "eac": height % 2 == 0 and min(width, height) >= 16,
+    }  # fmt: skip
+    if not fits[source]:
+        raise ClipError("refused", f"{width}×{height} pixels, which do not divide into views of {source}")
 
 
 def _reduced(view: torch.Tensor) -> Image:

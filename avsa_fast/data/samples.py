@@ -19,6 +19,8 @@ from avsa_fast.errors import UserError
 from .channels import read_ambisonic, require_ambisonic
 from .clips import Clip, read_index
 from .directions import Detections, avc_direction, avsa_directions
+from .projection import Source as Layout
+from .projection import view_of
 from .tables import DETECTIONS, read_table
 from .video import read_frames
 
@@ -37,7 +39,7 @@ class SampleConfig:
     crops: CropChoice = "yolo"  # where crops look: at detected objects, or anywhere
     frames: int = 8
     fps: float = 16.0
-    max_height: int = 512  # of an ERP frame; higher ones are scaled down as they are decoded
+    max_height: int = 512  # of the sphere's picture; higher ones are scaled down as they are decoded
     seconds: float = 1.0  # of sound
     min_fov: float = 45.0  # degrees
     max_fov: float = 90.0
@@ -51,7 +53,8 @@ class Sample(NamedTuple):
     """One moment of a clip and the K views of it; lists of them are batches."""
 
     name: str  # of the clip
-    frames: Tensor  # [F, H, W, 3] uint8
+    projection: str  # of the frames, "erp" or "eac"
+    frames: Tensor  # [F, H, W, 3] uint8, of the whole sphere, one eye's
     sound: Tensor  # [4, T] float32, W Y Z X; only W for sound without direction
     directions: Tensor  # [K, 2] float32, azimuth and elevation
     fov: Tensor  # [K] float32, radians
@@ -76,6 +79,7 @@ class Source:
     channel_map: list[int]
     begin: float  # seconds
     end: float
+    projection: Layout = "erp"
 
     def moment(self, share: float, margin: float) -> float:
         """The time at a share of the source, its sound within the source where that is long enough."""
@@ -114,7 +118,7 @@ def _source(clip: Clip, row: dict[str, Any], begin: float = 0.0, end: float | No
     assert clip.video is not None
     assert clip.sound is not None
     seconds = row["seconds"] if end is None else end
-    return Source(clip.name, clip.video, clip.sound, row["channel_map"], begin, seconds)
+    return Source(clip.name, clip.video, clip.sound, row["channel_map"], begin, seconds, row["projection"] or "erp")
 
 
 class Samples(Dataset[Sample | Unreadable]):
@@ -170,9 +174,12 @@ class Samples(Dataset[Sample | Unreadable]):
             jitter = torch.from_numpy([1, 1, 1, 0] + rng.uniform(-1, 1, (K, 4)) * spread).float()
             gain += rng.uniform(-config.gain, config.gain)
         sound = read_ambisonic(source.sound, source.channel_map, moment, config.seconds, SAMPLE_RATE)
+        rows = config.max_height * (2 if source.projection == "erp_top" else 1)
+        frames = read_frames(source.video, moment, config.frames, config.fps, rows)
         return Sample(
             name=source.name,
-            frames=read_frames(source.video, moment, config.frames, config.fps, config.max_height),
+            projection="eac" if source.projection == "eac" else "erp",
+            frames=view_of(frames, source.projection).contiguous(),
             sound=sound * gain,
             directions=torch.from_numpy(directions).float(),
             fov=torch.from_numpy(np.radians(fov)).float(),

@@ -9,7 +9,7 @@ import torch
 from av.video.reformatter import VideoReformatter
 
 from avsa_fast.data.container import decode_from, open_stream, seconds_of, start_of
-from avsa_fast.errors import UserError
+from avsa_fast.errors import ClipError, UserError
 
 MAX_WIDTH, MAX_HEIGHT = 16384, 8192
 MAX_SECONDS = 24 * 3600
@@ -23,6 +23,7 @@ class VideoInfo:
     fps: float  # mean
     width: int
     height: int
+    start: float = 0.0  # time stamp of the first frame, seconds
 
 
 def probe_video(path: Path) -> VideoInfo:
@@ -45,7 +46,7 @@ def read_frames(
     Frame i is the one showing at `centre + (i - (count - 1) / 2) / fps` seconds from the file's start; before the
     first frame it is the first, after the last frame the last. Decodes from the key frame before the first one wanted.
 
-    `max_height` scales higher videos down to that many rows, keeping the aspect, to an even width.
+    `max_height` scales higher videos down to that many rows, keeping the aspect, to a width that is a multiple of 4.
     Colours are converted by the matrix and range that the file names.
 
     Returns uint8 [count, H, W, 3], RGB. Raises UserError naming the file where it is unreadable or truncated there.
@@ -56,31 +57,55 @@ def read_frames(
     return torch.stack(frames)
 
 
-def sample_frames(path: Path, fps: float, max_height: int | None = None) -> Iterator[tuple[float, torch.Tensor]]:
-    """The frames showing at 0, 1/fps, 2/fps … seconds to the file's end, decoded in one pass.
+def read_key_frames(path: Path, count: int, max_height: int) -> torch.Tensor:
+    """Key frames from all over a video, uint8 [count, H, W, 3] RGB, cheap to decode; scaled as by `read_frames`."""
+    info = probe_video(path)
+    frames = []
+    for i in range(count):
+        with open_stream(path, "video") as (container, stream):
+            stream.codec_context.skip_frame = "NONKEY"
+            wanted = start_of(container) + (i + 0.5) / count * info.seconds
+            frame = next(decode_from(container, stream, wanted), None)
+            if frame is None or (frame.width, frame.height) != (info.width, info.height):
+                raise UserError(f"{path}: no frame can be decoded at {wanted:.2f} s; is the file truncated?")
+            rgb = VideoReformatter().reformat(frame, *_scaled(info, max_height), "rgb24", interpolation="AREA")
+            frames.append(torch.from_numpy(rgb.to_ndarray()))
+    return torch.stack(frames)
 
-    Yields (seconds from the file's start, uint8 [H, W, 3] RGB). Scales and raises as `read_frames` does.
+
+def sample_frames(
+    path: Path, fps: float, max_height: int | None = None, begin: float = 0.0, length: float | None = None
+) -> Iterator[tuple[float, torch.Tensor]]:
+    """The frames showing at 0, 1/fps, 2/fps … seconds from `begin` on, decoded in one pass.
+
+    They end with the file, or `length` seconds after `begin`. A frame that stays is yielded as the same tensor.
+    Yields (seconds from `begin`, uint8 [H, W, 3] RGB). Scales and raises as `read_frames` does.
     """
     with open_stream(path, "video") as (container, stream):
-        seconds = _info(path, container, stream).seconds
-        count = max(1, int(seconds * fps))
-        yield from _images(path, container, stream, [i / fps for i in range(count)], max_height)
+        seconds = _info(path, container, stream).seconds - begin if length is None else length
+        count = max(1, int(seconds * fps + 1e-6))
+        for time, image in _images(path, container, stream, [begin + i / fps for i in range(count)], max_height):
+            yield time - begin, image
 
 
 def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
     width, height = stream.codec_context.width, stream.codec_context.height
     seconds, rate = seconds_of(container, stream), stream.average_rate or stream.guessed_rate
     if not (0 < width <= MAX_WIDTH and 0 < height <= MAX_HEIGHT):
-        raise UserError(f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are read")
+        raise ClipError("refused", f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are read")
     if width % 2:
-        raise UserError(f"{path}: an equirectangular video needs an even width, and this one is {width} pixels wide")
+        raise ClipError(
+            "refused", f"{path}: an equirectangular video needs an even width, and this one is {width} pixels wide"
+        )
     if seconds <= 0 or not rate:
         raise UserError(f"{path}: a video with no frames")
     if seconds > MAX_SECONDS:
-        raise UserError(
-            f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are read"
+        raise ClipError(
+            "refused",
+            f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are read",
         )
-    return VideoInfo(seconds, float(rate), width, height)
+    start = float((stream.start_time or 0) * stream.time_base)
+    return VideoInfo(seconds, float(rate), width, height, start)
 
 
 def _images(
@@ -88,10 +113,7 @@ def _images(
 ) -> Iterator[tuple[float, torch.Tensor]]:
     info = _info(path, container, stream)
     stream.codec_context.options = {"max_pixels": str(MAX_WIDTH * MAX_HEIGHT)}
-    width, height = info.width, info.height
-    if max_height is not None and max_height < height:
-        width, height = max(2, 2 * round(width * max_height / height / 2)), max_height
-
+    width, height = _scaled(info, max_height)
     start = start_of(container)
     frames = decode_from(container, stream, start + wanted[0])
     # Stamps are rounded to the time base, so half a tick before a frame's stamp is its time already.
@@ -109,6 +131,13 @@ def _images(
         yield time, image
     if shown is None:
         raise UserError(f"{path}: no frame can be decoded at {wanted[0]:.2f} s; is the file truncated?")
+
+
+def _scaled(info: VideoInfo, max_height: int | None) -> tuple[int, int]:
+    """Width and height of a video's frames at most so many rows high."""
+    if max_height is None or info.height <= max_height:
+        return info.width, info.height
+    return max(4, 4 * round(info.width * max_height / info.height / 4)), max_height
 
 
 def _showing(frames: Iterator[Any], times: Iterable[float]) -> Iterator[tuple[Any, bool]]:

@@ -51,18 +51,18 @@ def make_views(samples: Sequence[Sample], config: ViewConfig, device: torch.devi
     )  # fmt: skip
     size = (config.crop_size, config.crop_size)
     crops = directions.new_empty(*directions.shape[:2], 3, len(samples[0].frames), *size)
-    for rows in _same_size(samples):
+    for (_, projection), rows in _alike(samples).items():
         frames = torch.stack([samples[row].frames for row in rows]).to(device, non_blocking=True)
         crops[rows] = ops.gnomonic(
             frames, directions[rows], fov[rows], size, flip=flip[rows],
-            jitter=None if jitter is None else jitter[rows], mean=MEAN, std=STD,
+            jitter=None if jitter is None else jitter[rows], mean=MEAN, std=STD, source=projection,
         )  # fmt: skip
     return crops, features
 
 
-def _same_size(samples: Sequence[Sample]) -> list[list[int]]:
-    """Numbers of the samples whose frames can share a tensor."""
-    groups: dict[torch.Size, list[int]] = {}
+def _alike(samples: Sequence[Sample]) -> dict[tuple[torch.Size, str], list[int]]:
+    """Numbers of the samples whose frames, of one size and projection, can share a tensor."""
+    groups: dict[tuple[torch.Size, str], list[int]] = {}
     for number, sample in enumerate(samples):
-        groups.setdefault(sample.frames.shape, []).append(number)
-    return list(groups.values())
+        groups.setdefault((sample.frames.shape, sample.projection), []).append(number)
+    return groups

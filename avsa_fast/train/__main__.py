@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +10,8 @@ import torch
 import avsa_fast
 from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
-from avsa_fast.detect.yolo import YoloDetector
 from avsa_fast.errors import UserError, run_command
-from avsa_fast.prepare import prepare_folder
+from avsa_fast.prepare import Options, prepare_folder
 from avsa_fast.scenes.cache import embedded_default
 
 from .config import PRESETS, Config, Precision, Stages, load_config, save_config
@@ -72,8 +70,9 @@ def main(
     else:
         run, config = _started(out, chosen, where)
     folder = Path(config.data)
-    yolo = partial(YoloDetector, detector, trust_weights=trust_weights)
-    prepare_folder(folder, detector=yolo if config.samples.crops == "yolo" else None)
+    prepare_folder(
+        folder, Options(detector=detector if config.samples.crops == "yolo" else None, trust_weights=trust_weights)
+    )
     collection = Collection(folder, config.samples.crops, spatial=config.spatial)
     trainer = Trainer(config, collection, run, where, workers)
     run.mkdir(parents=True, exist_ok=True)

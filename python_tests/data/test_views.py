@@ -18,6 +18,7 @@ def sample(height: int = 32, **changes: torch.Tensor) -> Sample:
     directions = torch.tensor([[-2.0, 0.1], [-1.0, 0.0], [0.5, -0.2], [2.5, 0.4]])
     made = Sample(
         name="a",
+        projection="erp",
         frames=torch.randint(0, 256, (8, height, 2 * height, 3), dtype=torch.uint8),
         sound=torch.randn(4, 24000),
         directions=directions,
@@ -60,6 +61,15 @@ def test_frames_of_several_sizes_share_a_batch() -> None:
     crops, _ = make_views(batch, CONFIG, CPU)
     for number, one in enumerate(batch):
         torch.testing.assert_close(crops[number], make_views([one], CONFIG, CPU)[0][0])
+
+
+def test_projections_share_a_batch() -> None:
+    cubemap = sample()._replace(projection="eac", frames=torch.randint(0, 256, (8, 32, 64, 3), dtype=torch.uint8))
+    batch = [sample(), cubemap, sample()]
+    crops, _ = make_views(batch, CONFIG, CPU)
+    for number, one in enumerate(batch):
+        torch.testing.assert_close(crops[number], make_views([one], CONFIG, CPU)[0][0])
+    assert not torch.allclose(crops[1], make_views([cubemap._replace(projection="erp")], CONFIG, CPU)[0][0])
 
 
 def test_jitter_changes_the_picture_alone() -> None:
