@@ -34,7 +34,8 @@ def test_fuma_by_its_formulas() -> None:
         2**-0.5, c(a) * c(e), s(a) * c(e), s(e),
         1.5 * s(e) ** 2 - 0.5, c(a) * s(2 * e), s(a) * s(2 * e), c(2 * a) * c(e) ** 2, s(2 * a) * c(e) ** 2,
         s(e) * (5 * s(e) ** 2 - 3) / 2,
-        math.sqrt(135 / 256) * c(a) * c(e) * (5 * s(e) ** 2 - 1), math.sqrt(135 / 256) * s(a) * c(e) * (5 * s(e) ** 2 - 1),
+        math.sqrt(135 / 256) * c(a) * c(e) * (5 * s(e) ** 2 - 1),
+        math.sqrt(135 / 256) * s(a) * c(e) * (5 * s(e) ** 2 - 1),
         math.sqrt(27 / 4) * c(2 * a) * s(e) * c(e) ** 2, math.sqrt(27 / 4) * s(2 * a) * s(e) * c(e) ** 2,
         c(3 * a) * c(e) ** 3, s(3 * a) * c(e) ** 3,
     ]  # fmt: skip

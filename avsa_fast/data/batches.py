@@ -15,12 +15,13 @@ from .video import Planes
 
 
 class Frames(NamedTuple):
-    """The frames of those samples of a batch that are of one size and colour."""
+    """The frames of those samples of a batch that are of one size, projection and colour."""
 
     rows: np.ndarray  # [b] int64, numbers of the samples
     pixels: Tensor  # [b, F, H, W, 3] uint8 RGB; of planes [b, F, 3/2 H, W] uint8, as in data.video.Planes
-    matrix: str | None = None  # of planes
-    full_range: bool = True
+    projection: str
+    matrix: str | None  # of planes
+    full_range: bool
 
 
 class Batch(NamedTuple):
@@ -55,13 +56,13 @@ def collate(samples: Sequence[Sample | Unreadable]) -> Batch | Unreadable:
 
 
 def _frames(samples: Sequence[Sample]) -> list[Frames]:
-    alike: dict[tuple[torch.Size, str | None, bool], list[int]] = {}
+    alike: dict[tuple[torch.Size, str, str | None, bool], list[int]] = {}
     pictures = [
         sample.frames if isinstance(sample.frames, Planes) else (sample.frames, None, True) for sample in samples
     ]
     for row, (pixels, matrix, full_range) in enumerate(pictures):
-        alike.setdefault((pixels.shape, matrix, full_range), []).append(row)
+        alike.setdefault((pixels.shape, samples[row].projection, matrix, full_range), []).append(row)
     return [
-        Frames(np.array(rows), torch.stack([pictures[row][0] for row in rows]), matrix, full_range)
-        for (_, matrix, full_range), rows in alike.items()
+        Frames(np.array(rows), torch.stack([pictures[row][0] for row in rows]), projection, matrix, full_range)
+        for (_, projection, matrix, full_range), rows in alike.items()
     ]

@@ -5,13 +5,14 @@ from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from errno import ENOMEM
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
 import av
 
-from avsa_fast.errors import UserError
+from avsa_fast.errors import ClipError, UserError
 
 # Files only, of the formats that a dataset holds: no playlist can send FFmpeg to other files or to the network.
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,flac,wav,w64,ogg"}
@@ -55,7 +56,8 @@ def open_stream(path: Path, kind: Literal["video", "audio"]) -> Iterator[tuple[A
     except av.EOFError as error:
         raise UserError(f"{path}: no {'frames' if kind == 'video' else 'samples'} in this {kind} file") from error
     except av.FFmpegError as error:
-        raise UserError(f"{path}: not a readable {kind} file ({error.strerror})") from error
+        state = "costly" if error.errno == ENOMEM else "unreadable"
+        raise ClipError(state, f"{path}: not a readable {kind} file ({error.strerror})") from error
 
 
 def _open(path: Path, kind: Literal["video", "audio"]) -> tuple[Any, Any]:
@@ -63,7 +65,7 @@ def _open(path: Path, kind: Literal["video", "audio"]) -> tuple[Any, Any]:
     stream = container.streams.best(kind)
     if stream is None or stream.codec_context is None:
         container.close()
-        raise UserError(f"{path}: no {kind} in this file")
+        raise ClipError("incomplete", f"{path}: no {kind} in this file")
     stream.codec_context.thread_count = 1
     if kind == "video":
         stream.codec_context.options = {"max_pixels": str(MAX_WIDTH * MAX_HEIGHT)}

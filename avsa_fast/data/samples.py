@@ -18,6 +18,7 @@ from avsa_fast.errors import UserError
 from .channels import read_ambisonic, require_ambisonic
 from .clips import Clip, read_index
 from .directions import Detections, avc_direction, avsa_directions
+from .projection import Source as Layout
 from .tables import DETECTIONS, read_table
 from .video import Planes, read_frames, read_planes
 
@@ -38,7 +39,7 @@ class SampleConfig:
     moments: int = 1  # samples that follow each other and are of one clip: each other's hard negatives
     frames: int = 8
     fps: float = 16.0
-    max_height: int = 512  # of an ERP frame; higher ones are scaled down as they are decoded
+    max_height: int = 512  # of the sphere's picture; higher ones are scaled down as they are decoded
     seconds: float = 1.0  # of sound
     min_fov: float = 45.0  # degrees
     max_fov: float = 90.0
@@ -52,6 +53,7 @@ class Sample(NamedTuple):
     """One moment of a clip and the K views of it."""
 
     name: str  # of the clip
+    projection: Layout  # of the frames
     frames: Tensor | Planes  # [F, H, W, 3] uint8 RGB, or as decoders give them
     sound: Tensor  # [4, T] float32, W Y Z X; only W for sound without direction
     directions: np.ndarray  # [K, 2] float32, azimuth and elevation
@@ -77,6 +79,7 @@ class Source:
     channel_map: list[int]
     begin: float  # seconds
     end: float
+    projection: Layout = "erp"
 
     def moment(self, share: float, margin: float) -> float:
         """The time at a share of the source, its sound within the source where that is long enough."""
@@ -115,7 +118,7 @@ def _source(clip: Clip, row: dict[str, Any], begin: float = 0.0, end: float | No
     assert clip.video is not None
     assert clip.sound is not None
     seconds = row["seconds"] if end is None else end
-    return Source(clip.name, clip.video, clip.sound, row["channel_map"], begin, seconds)
+    return Source(clip.name, clip.video, clip.sound, row["channel_map"], begin, seconds, row["projection"] or "erp")
 
 
 class Samples(Dataset[Sample | Unreadable]):
@@ -178,9 +181,11 @@ class Samples(Dataset[Sample | Unreadable]):
             gain += rng.uniform(-config.gain, config.gain)
         read = read_planes if self.planes else read_frames
         sound = read_ambisonic(source.sound, source.channel_map, moment, config.seconds, SAMPLE_RATE)
+        rows = config.max_height * (2 if source.projection == "erp_top" else 1)
         return Sample(
             name=source.name,
-            frames=read(source.video, moment, config.frames, config.fps, config.max_height),
+            projection=source.projection,
+            frames=read(source.video, moment, config.frames, config.fps, rows),
             sound=sound * gain,
             directions=directions.astype(np.float32),
             fov=np.radians(fov).astype(np.float32),

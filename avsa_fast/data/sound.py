@@ -31,6 +31,7 @@ class SoundInfo:
     channels: int
     codec: str
     layout: str  # FFmpeg's name for it: a label, not to be trusted
+    start: float = 0.0  # time stamp of the first sample, seconds
 
 
 def probe_sound(path: Path) -> SoundInfo:
@@ -87,7 +88,8 @@ def _info(path: Path, container: Any, stream: Any) -> SoundInfo:
         raise UserError(f"{path}: a sample rate of {context.rate} Hz; {MIN_RATE} to {MAX_RATE} are read")
     if seconds <= 0:
         raise UserError(f"{path}: a sound file with no samples")
-    return SoundInfo(seconds, context.rate, context.channels, context.name, context.layout.name)
+    start = float((stream.start_time or 0) * stream.time_base)
+    return SoundInfo(seconds, context.rate, context.channels, context.name, context.layout.name, start)
 
 
 def _decode(path: Path, container: Any, stream: Any, info: SoundInfo, begin: int, end: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from avsa_fast.data.container import MAX_HEIGHT, MAX_WIDTH, decode_from, open_stream, seconds_of, start_of
-from avsa_fast.errors import UserError
+from avsa_fast.errors import ClipError, UserError
 
 MAX_SECONDS = 24 * 3600
 # A file that ends this much sooner than it says, in seconds, is truncated.
@@ -37,6 +37,7 @@ class VideoInfo:
     fps: float  # mean
     width: int
     height: int
+    start: float = 0.0  # time stamp of the first frame, seconds
 
 
 def probe_video(path: Path) -> VideoInfo:
@@ -59,7 +60,7 @@ def read_frames(
     Frame i is the one showing at `centre + (i - (count - 1) / 2) / fps` seconds from the file's start; before the
     first frame it is the first, after the last frame the last. Decodes from the key frame before the first one wanted.
 
-    `max_height` scales higher videos down to that many rows, keeping the aspect, to an even width.
+    `max_height` scales higher videos down to that many rows, keeping the aspect, to a width that is a multiple of 4.
     Colours are converted by the matrix and range that the file names.
 
     Returns uint8 [count, H, W, 3], RGB. Raises UserError naming the file where it is unreadable or truncated there.
@@ -89,15 +90,38 @@ def read_planes(path: Path, centre: float, count: int = 8, fps: float = 16.0, ma
     return Planes(torch.stack([image.bytes for image in images]), *images[0][1:])
 
 
-def sample_frames(path: Path, fps: float, max_height: int | None = None) -> Iterator[tuple[float, torch.Tensor]]:
-    """The frames showing at 0, 1/fps, 2/fps … seconds to the file's end, decoded in one pass.
+def read_key_frames(path: Path, count: int, max_height: int) -> torch.Tensor:
+    """Key frames from all over a video, uint8 [count, H, W, 3] RGB, cheap to decode; scaled as by `read_frames`."""
+    info = probe_video(path)
+    frames = []
+    for i in range(count):
+        with open_stream(path, "video") as (container, stream):
+            stream.codec_context.skip_frame = "NONKEY"
+            wanted = start_of(container) + (i + 0.5) / count * info.seconds
+            try:
+                frame = next(decode_from(container, stream, [wanted]), None)
+            finally:
+                stream.codec_context.skip_frame = "DEFAULT"  # it stays open for others
+            if frame is None or (frame.width, frame.height) != (info.width, info.height):
+                raise UserError(f"{path}: no frame can be decoded at {wanted:.2f} s; is the file truncated?")
+            rgb = VideoReformatter().reformat(frame, *_size(info, max_height, 1, 4), "rgb24", interpolation="AREA")
+            frames.append(torch.from_numpy(rgb.to_ndarray()))
+    return torch.stack(frames)
 
-    Yields (seconds from the file's start, uint8 [H, W, 3] RGB). Scales and raises as `read_frames` does.
+
+def sample_frames(
+    path: Path, fps: float, max_height: int | None = None, begin: float = 0.0, length: float | None = None
+) -> Iterator[tuple[float, torch.Tensor]]:
+    """The frames showing at 0, 1/fps, 2/fps … seconds from `begin` on, decoded in one pass.
+
+    They end with the file, or `length` seconds after `begin`. A frame that stays is yielded as the same tensor.
+    Yields (seconds from `begin`, uint8 [H, W, 3] RGB). Scales and raises as `read_frames` does.
     """
     with open_stream(path, "video") as (container, stream):
-        seconds = _info(path, container, stream).seconds
-        count = max(1, int(seconds * fps))
-        yield from _images(path, container, stream, [i / fps for i in range(count)], max_height)
+        seconds = _info(path, container, stream).seconds - begin if length is None else length
+        count = max(1, int(seconds * fps + 1e-6))
+        for time, image in _images(path, container, stream, [begin + i / fps for i in range(count)], max_height):
+            yield time - begin, image
 
 
 def _wanted(centre: float, count: int, fps: float) -> list[float]:
@@ -108,16 +132,20 @@ def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
     width, height = stream.codec_context.width, stream.codec_context.height
     seconds, rate = seconds_of(container, stream), stream.average_rate or stream.guessed_rate
     if not (0 < width <= MAX_WIDTH and 0 < height <= MAX_HEIGHT):
-        raise UserError(f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are read")
+        raise ClipError("refused", f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are read")
     if width % 2:
-        raise UserError(f"{path}: an equirectangular video needs an even width, and this one is {width} pixels wide")
+        raise ClipError(
+            "refused", f"{path}: an equirectangular video needs an even width, and this one is {width} pixels wide"
+        )
     if seconds <= 0 or not rate:
         raise UserError(f"{path}: a video with no frames")
     if seconds > MAX_SECONDS:
-        raise UserError(
-            f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are read"
+        raise ClipError(
+            "refused",
+            f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are read",
         )
-    return VideoInfo(seconds, float(rate), width, height)
+    start = float((stream.start_time or 0) * stream.time_base)
+    return VideoInfo(seconds, float(rate), width, height, start)
 
 
 def _size(info: VideoInfo, max_height: int | None, rows: int, columns: int) -> tuple[int, int]:
@@ -132,7 +160,7 @@ def _images(
     path: Path, container: Any, stream: Any, wanted: list[float], max_height: int | None
 ) -> Iterator[tuple[float, torch.Tensor]]:
     """Seconds and RGB image [H, W, 3] at each wanted time."""
-    width, height = _size(_info(path, container, stream), max_height, 1, 2)
+    width, height = _size(_info(path, container, stream), max_height, 1, 4)
     converter, made, image = VideoReformatter(), None, torch.empty(0)
     for time, frame in _frames(path, container, stream, wanted):
         if frame is not made:

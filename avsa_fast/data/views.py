@@ -70,7 +70,7 @@ def _crops_of(frames: Frames, batch: Batch, config: ViewConfig, device: torch.de
         i420(pixels) if frames.matrix else pixels, rows(batch.directions), rows(batch.fov),
         (config.crop_size, config.crop_size), flip=rows(batch.flip),
         jitter=None if batch.jitter is None else rows(batch.jitter), mean=MEAN, std=STD,
-        matrix=frames.matrix or "bt709", full_range=frames.full_range,
+        source=frames.projection, matrix=frames.matrix or "bt709", full_range=frames.full_range,
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +10,8 @@ import torch
 import avsa_fast
 from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
-from avsa_fast.detect.yolo import YoloDetector
 from avsa_fast.errors import UserError, run_command
-from avsa_fast.prepare import prepare_folder
+from avsa_fast.prepare import Options, prepare_folder
 from avsa_fast.scenes.cache import embedded_default
 
 from .config import PRESETS, Config, Precision, Stages, load_config, save_config
@@ -87,8 +85,8 @@ def main(
         if profile is not None:
             choices = replace(choices, steps=2 * (WARM_UP + profile), avc_share=0.5)
         if ranks.first:
-            yolo = partial(YoloDetector, detector, trust_weights=trust_weights)
-            prepare_folder(Path(choices.data), detector=yolo if choices.samples.crops == "yolo" else None)
+            used = detector if choices.samples.crops == "yolo" else None
+            prepare_folder(Path(choices.data), Options(detector=used, trust_weights=trust_weights))
         ranks.wait()
         collection = Collection(Path(choices.data), choices.samples.crops, spatial=choices.spatial)
         profiler = None if profile is None else Profiler(run, profile)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from avsa_fast.data.samples import Collection, Sample, SampleConfig, Samples, Source
+from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.build import build_scenes
 
@@ -112,3 +113,21 @@ def test_a_single_clip_is_held_out_by_time(data: Path, tmp_path: Path) -> None:
 def test_a_dataset_that_is_not_prepared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         Collection(tmp_path / "nowhere", "yolo")
+
+
+@pytest.mark.parametrize(
+    ("projection", "rows", "columns"), [("erp_top", 80, 320), ("erp_left", 160, 160), ("eac", 160, 320)]
+)
+def test_frames_are_the_part_that_the_index_names(
+    data: Path, tmp_path: Path, projection: str, rows: int, columns: int
+) -> None:
+    plain = samples(data)
+    clip = plain.sources[0].name
+    folder = tmp_path / "projected"
+    shutil.copytree(data, folder)
+    table = read_table(folder / "index.parquet", INDEX)
+    write_table(folder / "index.parquet", [row | {"projection": projection} for row in table], INDEX)
+    wanted = next(n for n in range(40) if plain[n].name == clip)
+    whole, part = plain[wanted], samples(folder)[wanted]
+    assert part.projection == ("eac" if projection == "eac" else "erp")
+    assert torch.equal(part.frames, whole.frames[:, :rows, :columns])

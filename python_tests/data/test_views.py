@@ -23,6 +23,7 @@ def sample(height: int = 32, **changes: Any) -> Sample:
     directions = np.array([[-2.0, 0.1], [-1.0, 0.0], [0.5, -0.2], [2.5, 0.4]], np.float32)
     made = Sample(
         name="a",
+        projection="erp",
         frames=torch.randint(0, 256, (8, height, 2 * height, 3), dtype=torch.uint8),
         sound=torch.randn(4, 24000),
         directions=directions,
@@ -69,6 +70,15 @@ def test_frames_of_several_sizes_share_a_batch() -> None:
     crops, _ = views(batch)
     for number, one in enumerate(batch):
         torch.testing.assert_close(crops[number], views([one])[0][0])
+
+
+def test_projections_share_a_batch() -> None:
+    cubemap = sample()._replace(projection="eac", frames=torch.randint(0, 256, (8, 32, 64, 3), dtype=torch.uint8))
+    batch = [sample(), cubemap, sample()]
+    crops, _ = views(batch)
+    for number, one in enumerate(batch):
+        torch.testing.assert_close(crops[number], views([one])[0][0])
+    assert not torch.allclose(crops[1], views([cubemap._replace(projection="erp")])[0][0])
 
 
 def test_jitter_changes_the_picture_alone() -> None:
