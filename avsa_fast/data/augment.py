@@ -23,8 +23,8 @@ def random_columns(rng: np.random.Generator, width: int) -> int:
 def yaw_scene(frames: Tensor, sound: Tensor, directions: Tensor, columns: int) -> tuple[Tensor, Tensor, Tensor]:
     """Turns a whole scene to the left (counter-clockwise from above) by 2π `columns` / W.
 
-    frames: ERP [..., H, W, 3], shifted by whole columns, so that no pixel is interpolated and the angle is exact. sound:
-    [C, T], ACN and SN3D of any order, turned by that angle. directions: [..., 2] of what is in the scene.
+    frames: ERP [..., H, W, 3], shifted by whole columns, so that no pixel is interpolated and the angle is exact.
+    sound: [C, T], ACN and SN3D of any order, turned by that angle. directions: [..., 2] of what is in the scene.
     """
     yaw = 2 * pi * columns / frames.shape[-2]
     return turn_frames(frames, columns), yaw_sound(sound, yaw), directions + directions.new_tensor([yaw, 0.0])

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "ambisonics/mixing.h"
 #include "core/clones.h"
@@ -50,10 +51,11 @@ void turns(const Turns& task) {
 // --- mixing
 // -----------------------------------------------------------------------------------------------------------
 
-constexpr std::int64_t kTile = 1024;  // samples of the channels of an order that stay in cache while all rows mix them
-constexpr int kRows = 4;              // outputs that share each load of a channel
+constexpr std::int64_t kTile = 4096;       // samples of a channel that are read in one run
+constexpr std::int64_t kCached = 1 << 16;  // samples of all channels that stay in cache while all rows mix them
+constexpr int kRows = 4;                   // outputs that share each load of a channel
 // Bytes of output from which it goes past the caches, as the C library's copy of large blocks does.
-constexpr std::int64_t kStreamed = std::int64_t(8) << 20;
+constexpr std::int64_t kStreamed = std::int64_t(4) << 20;
 
 template <class T>
 struct Wide {
@@ -123,10 +125,10 @@ AVSA_HD void mix_rows(const S* in, const Number<S>* matrix, const Slice& slice, 
 // Whether n samples are all finite.
 template <class S>
 AVSA_HD bool all_finite(const S* x, std::int64_t n) {
-  Number<S> sum = 0;  // x - x is 0, or NaN
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t t = 0; t < n; ++t) sum += widen(x[t]) - widen(x[t]);
-  return sum == 0;
+  int bad = 0;
+#pragma omp simd reduction(| : bad)
+  for (std::int64_t t = 0; t < n; ++t) bad |= !(std::fabs(widen(x[t])) <= std::numeric_limits<Number<S>>::max());
+  return bad == 0;
 }
 
 // n samples of one scene, from `in` [C, samples] to `out` [R, samples]; false where an input is not finite.
@@ -175,14 +177,15 @@ int mix(const Mix& task) {
   const S* signals = static_cast<const S*>(task.signals);
   const Number<S>* matrix = static_cast<const Number<S>*>(task.matrix);
   S* out = static_cast<S*>(task.out);
-  const std::int64_t tiles = (task.T + kTile - 1) / kTile, bytes = task.R * task.T * std::int64_t(sizeof(S));
+  const std::int64_t width = std::clamp<std::int64_t>(kCached / std::max<std::int64_t>(task.C, 1) / 64 * 64, 64, kTile);
+  const std::int64_t tiles = (task.T + width - 1) / width, bytes = task.R * task.T * std::int64_t(sizeof(S));
   const bool streamed =
       task.B * bytes >= kStreamed && task.T * sizeof(S) % 16 == 0 && reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
   int bad = 0;
 #pragma omp parallel for collapse(2) schedule(static) reduction(| : bad)
   for (std::int64_t b = 0; b < task.B; ++b)
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
-      const std::int64_t start = tile * kTile, n = std::min(task.T - start, kTile);
+      const std::int64_t start = tile * width, n = std::min(task.T - start, width);
       bad |= !mix_tile(signals + b * task.C * task.T + start, matrix + b * task.R * task.C, slices, task.T, n,
                        out + b * task.R * task.T + start, streamed);
     }
