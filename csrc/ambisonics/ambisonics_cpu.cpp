@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <limits>
 
 #include "ambisonics/mixing.h"
 #include "core/clones.h"
@@ -99,36 +98,34 @@ AVSA_HD void store(V v, S* to) {
   }
 }
 
-// One vector's width of R rows.
+// One vector's width of R rows. `bad` becomes NaN where a sample is not finite.
 template <int R, bool streamed, class V, class S>
 AVSA_HD void mix_samples(const S* in, const Number<S>* matrix, std::int64_t columns, std::int64_t C,
-                         std::int64_t samples, S* out) {
+                         std::int64_t samples, S* out, V& bad) {
   V sum[R] = {};
   for (std::int64_t c = 0; c < columns; ++c) {
-    // Not skipped where a gain is 0: a NaN in the sound must reach the output.
     const V x = load<V>(in + c * samples);
+    bad += x - x;
+    // Not skipped where a gain is 0: a NaN in the sound must reach the output.
     for (int r = 0; r < R; ++r) sum[r] += matrix[r * C + c] * x;
   }
   for (int r = 0; r < R; ++r) store<streamed>(sum[r], out + r * samples);
 }
 
+// Returns whether all inputs are finite.
 template <int R, bool streamed, class S>
-AVSA_HD void mix_rows(const S* in, const Number<S>* matrix, const Slice& slice, std::int64_t C, std::int64_t samples,
+AVSA_HD bool mix_rows(const S* in, const Number<S>* matrix, const Slice& slice, std::int64_t C, std::int64_t samples,
                       std::int64_t n, S* out) {
   using V = typename Wide<Number<S>>::type;
   constexpr std::int64_t kWidth = sizeof(V) / sizeof(Number<S>);
+  V bad = {};
+  Number<S> all = 0;
   std::int64_t t = 0;
-  for (; t + kWidth <= n; t += kWidth) mix_samples<R, streamed, V>(in + t, matrix, slice.columns, C, samples, out + t);
-  for (; t < n; ++t) mix_samples<R, false, Number<S>>(in + t, matrix, slice.columns, C, samples, out + t);
-}
-
-// Whether n samples are all finite.
-template <class S>
-AVSA_HD bool all_finite(const S* x, std::int64_t n) {
-  int bad = 0;
-#pragma omp simd reduction(| : bad)
-  for (std::int64_t t = 0; t < n; ++t) bad |= !(std::fabs(widen(x[t])) <= std::numeric_limits<Number<S>>::max());
-  return bad == 0;
+  for (; t + kWidth <= n; t += kWidth)
+    mix_samples<R, streamed, V>(in + t, matrix, slice.columns, C, samples, out + t, bad);
+  for (; t < n; ++t) mix_samples<R, false, Number<S>>(in + t, matrix, slice.columns, C, samples, out + t, all);
+  for (std::int64_t i = 0; i < kWidth; ++i) all += bad[i];
+  return all == 0;
 }
 
 // n samples of one scene, from `in` [C, samples] to `out` [R, samples]; false where an input is not finite.
@@ -136,7 +133,6 @@ template <bool streamed, class S>
 AVSA_HD bool mix_tile_any(const S* in, const Number<S>* matrix, const Slices<kRows>& slices, std::int64_t samples,
                           std::int64_t n, S* out) {
   bool finite = true;
-  for (std::int64_t c = 0; c < slices.C; ++c) finite &= all_finite(in + c * samples, n);
   for (std::int64_t i = 0; i < slices.count(); ++i) {
     const Slice s = slices[i];
     const S* from = in + s.column * samples;
@@ -144,16 +140,16 @@ AVSA_HD bool mix_tile_any(const S* in, const Number<S>* matrix, const Slices<kRo
     S* to = out + s.row * samples;
     switch (s.rows) {
       case 1:
-        mix_rows<1, streamed>(from, gains, s, slices.C, samples, n, to);
+        finite &= mix_rows<1, streamed>(from, gains, s, slices.C, samples, n, to);
         break;
       case 2:
-        mix_rows<2, streamed>(from, gains, s, slices.C, samples, n, to);
+        finite &= mix_rows<2, streamed>(from, gains, s, slices.C, samples, n, to);
         break;
       case 3:
-        mix_rows<3, streamed>(from, gains, s, slices.C, samples, n, to);
+        finite &= mix_rows<3, streamed>(from, gains, s, slices.C, samples, n, to);
         break;
       default:
-        mix_rows<4, streamed>(from, gains, s, slices.C, samples, n, to);
+        finite &= mix_rows<4, streamed>(from, gains, s, slices.C, samples, n, to);
     }
   }
   return finite;
