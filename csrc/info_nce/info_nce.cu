@@ -227,12 +227,12 @@ int info_nce_prepare_cuda(const InfoNcePrepare& task, void* stream) {
 }
 
 int info_nce_scan_cuda(const InfoNceScan& task, void* stream) {
-  if (fits_matrix_units(task.block)) return info_nce_scan_bf16(task, stream);
+  if (fits_matrix_units(task.block)) return info_nce_scan_mma(task, stream);
   return task.block.dtype == Dtype::float64 ? scan<double>(task, stream) : scan<float>(task, stream);
 }
 
 int info_nce_gather_cuda(const InfoNceGather& task, void* stream) {
-  if (fits_matrix_units(task.block)) return info_nce_gather_bf16(task, stream);
+  if (fits_matrix_units(task.block)) return info_nce_gather_mma(task, stream);
   return task.block.dtype == Dtype::float64 ? gather<double>(task, stream) : gather<float>(task, stream);
 }
 

@@ -22,13 +22,9 @@ struct Pass {
         other_chooses(keys || block.symmetric) {}
 };
 
-// Products of bfloat16 on matrix units, for rows that fits_matrix_units; both sides of a block.
-int info_nce_scan_bf16(const InfoNceScan& task, void* stream);
-int info_nce_gather_bf16(const InfoNceGather& task, void* stream);
-
-// float32 rows of up to 512 dimensions.
-inline bool fits_matrix_units(const InfoNceBlock& block) {
-  return block.precision == Precision::bf16 && block.dtype == Dtype::float32 && block.D <= 512;
-}
+// On matrix units, in a precision other than fp32: both sides of a block.
+bool fits_matrix_units(const InfoNceBlock& block);
+int info_nce_scan_mma(const InfoNceScan& task, void* stream);
+int info_nce_gather_mma(const InfoNceGather& task, void* stream);
 
 }  // namespace avsa
