@@ -30,7 +30,8 @@ def info_nce(
     receives a gradient. symmetric: the mean of query -> key and key -> query. negatives: "all", every row competes;
     "joint": row r is crop r mod `crops` of clip r div `crops`, and only rows of one clip or of one crop number compete.
     precision of the matrix products: "fp32"; "bf16", normalised rows and weights rounded to bfloat16, summed in float32
-    (the pairs' own cosines stay exact); "tf32" and "3xtf32", which are "fp32" on the CPU. float64 rows take "fp32".
+    (the pairs' own cosines stay exact); "tf32" and "3xtf32", for matrix units of GPUs, which are "fp32" on the CPU. On
+    CUDA rows of more than 512 (bf16) or 256 dimensions are computed as "fp32". float64 rows take "fp32".
     group: rows span the ranks of this process group, in the order of ranks, any number on each; every rank gives the
     same temperature and options, and gets the loss over all rows. Averaged over ranks, as DistributedDataParallel does,
     gradients of parameters are those of one process over all rows: gradients in query and key are the number of ranks
