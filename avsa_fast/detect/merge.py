@@ -5,7 +5,7 @@ from math import acos, asin, cos, pi, sin, sqrt
 
 from .boxes import Box
 
-OVERLAP = 0.45  # intersection over union above which two boxes of a class are of one object
+OVERLAP = 0.45  # intersection over union above which two boxes are of one object
 
 
 def angle_between(one: Box, other: Box) -> float:
@@ -30,9 +30,12 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def merge(boxes: Sequence[Box]) -> list[Box]:
-    """Non-maximum suppression on the sphere: of boxes of one class that overlap, the one of the highest score."""
+    """Non-maximum suppression on the sphere: of boxes that overlap, the one of the highest score.
+
+    Of any class: views that show an object at different angles often disagree on what it is.
+    """
     kept: list[Box] = []
     for box in sorted(boxes, key=lambda box: (-box.score, box.label, box.azimuth, box.elevation)):
-        if all(box.label != other.label or overlap(box, other) < OVERLAP for other in kept):
+        if all(overlap(box, other) < OVERLAP for other in kept):
             kept.append(box)
     return kept

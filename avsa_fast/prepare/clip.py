@@ -44,19 +44,18 @@ class Result(NamedTuple):
 def prepare_clip(
     job: Job,
     options: Options,
-    detector: Callable[[], SphereDetector | None],
+    detector: SphereDetector | None,
     target: Path,
     alive: Callable[[], None] = lambda: None,
 ) -> Result:
     """Describes a clip, finds the objects in it and, if the options say so, transcodes it into the folder `target`.
 
-    What is wrong with the clip's files is told by the row's state and reason. `detector` gives the detector when it is
-    needed; `alive` is called every so often. Raises UserError where the detector or `target` is at fault.
+    What is wrong with the clip's files is told by the row's state and reason. `alive` is called every so often.
+    Raises OSError where `target` cannot be written.
     """
     try:
         row = _describe(job, options)
-        eyes = detector()
-        detections = _detect(job, row, eyes, options.detect_fps, alive) if eyes else _columns([], [])
+        detections = _detect(job, row, detector, options.detect_fps, alive) if detector else _columns([], [])
         if options.transcode:
             row |= transcode(job, row, options.height, target, alive)
         return Result(row, detections)

@@ -56,23 +56,25 @@ def prepare(
     Raises UserError where the folders are not what they should be, another run is at work in `target`, the detector
     cannot be had, or not a single clip is usable.
     """
-    if options.transcode and source.resolve() == target.resolve():
-        raise UserError(f"{target}: cannot be transcoded onto itself; another DST can")
-    source = source.resolve()
+    source, in_place = source.resolve(), source.resolve() == target.resolve()
     jobs = find_jobs(source, target, transcode=options.transcode)
+    if options.transcode and in_place:
+        raise UserError(f"{target}: cannot be transcoded onto itself; another DST can")
     digest = options.digest()
     keys = {job.name: _key(job, digest) for job in jobs}
     try:
         with _only_run(target), _journal(target) as journal:
+            _claim(source, target, in_place)
             left = [job for job in jobs if not _is_prepared(target, journal.entries.get(job.name), keys[job.name])]
             for remains in target.glob("*/.*.part*"):  # of a run that was killed
                 remains.unlink()
             by_name = {job.name: job for job in left}
             for result in _results(left, Setup(options, target, 1), workers, engine, progress):
                 job = by_name[result.row["name"]]
-                before = journal.entries.get(job.name)
-                result, media = _place(job, result, target, options.transcode, in_place=source == target.resolve())
-                _remove(target, before, keep=media)
+                media: list[str] = []
+                if not in_place:
+                    media = _place(job, result, target, options.transcode)
+                    _remove(target, journal.entries.get(job.name), keep=media)
                 journal.append(keys[job.name], result, media)
             if left or not _is_finished(target, keys, journal, tables):
                 _finish(source, target, jobs, keys, journal, tables)
@@ -101,9 +103,7 @@ def _only_run(target: Path) -> Iterator[None]:
     (target / HIDDEN).mkdir(parents=True, exist_ok=True)
     with (target / HIDDEN / "lock").open("w") as lock:
         try:
-            fcntl.flock(
-                lock, fcntl.LOCK_EX | fcntl.LOCK_NB
-            )  # let go by the kernel when the process ends, however it ends
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go by the kernel when the process ends
         except BlockingIOError as error:
             raise UserError(f"{target}: another run is preparing this folder; wait for its end") from error
         yield
@@ -143,12 +143,26 @@ def _is_prepared(target: Path, entry: Entry | None, key: str) -> bool:
     return entry is not None and entry.key == key and all((target / path).exists() for path in entry.media)
 
 
-def _place(job: Job, result: Result, target: Path, transcoded: bool, *, in_place: bool) -> tuple[Result, list[str]]:
-    """Links a usable clip's media into the dataset folder. Returns the result, and the media that are there for it."""
-    if result.row["state"] != "ok" or in_place:
-        return result, []
+def _claim(source: Path, target: Path, in_place: bool) -> None:
+    """Raises UserError where media would be written over that prepare did not make."""
+    note = target / HIDDEN / "source"
+    before = note.read_text() if note.exists() else None
+    if not in_place:
+        files = (path for folder in ("video", "audio") for path in (target / folder).glob("[!.]*"))
+        own = before == str(target.resolve()) or (before is None and any(not path.is_symlink() for path in files))
+        if own:
+            raise UserError(
+                f"{target}: holds media of its own; choose a new folder, or prepare it in place (SRC = DST)"
+            )
+    note.write_text(str(source))
+
+
+def _place(job: Job, result: Result, target: Path, transcoded: bool) -> list[str]:
+    """Links a usable clip's media into the dataset folder. Returns the media that are there for it."""
+    if result.row["state"] != "ok":
+        return []
     if transcoded:
-        return result, [f"video/{job.name}.mp4", f"audio/{job.name}.flac"]
+        return [f"video/{job.name}.mp4", f"audio/{job.name}.flac"]
     media = []
     for folder, path in (("video", job.video), ("audio", job.sound)):
         assert path is not None
@@ -158,7 +172,7 @@ def _place(job: Job, result: Result, target: Path, transcoded: bool, *, in_place
         part.symlink_to(path)
         os.replace(part, link)
         media.append(f"{folder}/{link.name}")
-    return result, media
+    return media
 
 
 def _remove(target: Path, entry: Entry | None, keep: Collection[str]) -> None:

@@ -10,8 +10,9 @@ from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from avsa_fast.detect.sphere import SphereDetector
 from avsa_fast.errors import UserError
 
 from .clip import Result, failed, prepare_clip
@@ -167,10 +168,10 @@ def _serve(connection: Connection, setup: Setup) -> None:
         _bound_memory()
         connection.send(None)
         while True:
-            connection.send(_prepare(connection.recv(), setup, lambda: detector, lambda: connection.send(None)))
+            connection.send(_prepare(connection.recv(), setup, detector, lambda: connection.send(None)))
 
 
-def _prepare(job: Job, setup: Setup, detector: Callable[[], Any], alive: Callable[[], None]) -> Result | Fatal:
+def _prepare(job: Job, setup: Setup, detector: SphereDetector | None, alive: Callable[[], None]) -> Result | Fatal:
     try:
         return prepare_clip(job, setup.options, detector, setup.target, alive)
     except MemoryError:

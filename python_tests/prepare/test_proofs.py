@@ -120,8 +120,8 @@ def test_killed_at_any_instant_it_ends_the_same(tmp_path: Path, add_video: AddCl
     options = ("--transcode", "--height", "64", "--workers", "2")
     whole = command(src, tmp_path / "whole", *options)
     begin = time.monotonic()
-    whole.communicate()
-    assert whole.returncode == 0
+    _, said = whole.communicate()
+    assert whole.returncode == 0, said
     took = time.monotonic() - begin
     kills = 0
     for _ in range(20):
@@ -145,8 +145,8 @@ def test_killed_at_any_instant_it_ends_the_same(tmp_path: Path, add_video: AddCl
         if kills and rng.random() < 0.2:
             shutil.rmtree(tmp_path / "killed", ignore_errors=True)  # from the start again
     last = command(src, tmp_path / "killed", *options)
-    last.communicate()
-    assert last.returncode == 0
+    _, said = last.communicate()
+    assert last.returncode == 0, said
     assert kills > 5
     ours = sorted(path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").glob("*[!.]*/[!.]*"))
     theirs = sorted(path.relative_to(tmp_path / "killed") for path in (tmp_path / "killed").glob("*[!.]*/[!.]*"))

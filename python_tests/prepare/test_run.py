@@ -191,6 +191,23 @@ def test_memory_is_bounded(tmp_path: Path, add_video: AddClip) -> None:
     assert rows(tmp_path / "dst")["a"]["state"] == "costly"
 
 
+def test_media_of_ones_own_are_never_written_over(
+    tmp_path: Path, add_clip: Callable[..., Path], add_video: AddClip
+) -> None:
+    data = add_clip("a")
+    media = {path: path.read_bytes() for path in data.glob("*/*")}
+    add_video(tmp_path / "src" / "a.mp4", "4.0")
+    with pytest.raises(UserError, match="data: holds media of its own"):
+        prepare(tmp_path / "src", data, UNSEEN, progress=False)
+    prepare(data, data, UNSEEN, progress=False)
+    with pytest.raises(UserError, match="data: holds media of its own"):
+        prepare(tmp_path / "src", data, UNSEEN, progress=False)
+    prepare(tmp_path / "src", tmp_path / "dst", UNSEEN, progress=False)
+    prepare(tmp_path / "dst", tmp_path / "dst", UNSEEN, progress=False)  # links stay when a folder is prepared in place
+    assert len(list((tmp_path / "dst").glob("[av]*/a.mp4"))) == 2
+    assert {path: path.read_bytes() for path in media} == media
+
+
 def test_two_runs_on_one_folder(tmp_path: Path, add_video: AddClip) -> None:
     add_video(tmp_path / "src" / "a.mp4", "4.0")
     (tmp_path / "dst" / ".prepare").mkdir(parents=True)
