@@ -39,16 +39,13 @@ class ViewConfig:
 
 def make_views(samples: Sequence[Sample], config: ViewConfig, device: torch.device) -> tuple[Tensor, Tensor]:
     """Crops [B, K, 3, F, h, w] and features [B, K, channels, n_mels, n_frames] of B samples, float32 on `device`."""
+    return make_crops(samples, config, device), make_features(samples, config, device)
 
-    def batch(field: str) -> Tensor:
-        return torch.stack([getattr(sample, field) for sample in samples]).to(device, non_blocking=True)
 
-    directions, fov, flip = batch("directions"), batch("fov"), batch("flip")
-    jitter = None if samples[0].jitter is None else batch("jitter")
-    features = ops.spatial_features(
-        batch("sound"), directions, flip=flip, n_mels=config.n_mels, n_fft=config.n_fft,
-        hop_length=config.hop_length, sample_rate=SAMPLE_RATE, **_FEATURES[config.audio],
-    )  # fmt: skip
+def make_crops(samples: Sequence[Sample], config: ViewConfig, device: torch.device) -> Tensor:
+    """What is seen in the directions of B samples: [B, K, 3, F, h, w] float32 on `device`."""
+    directions, fov, flip = (_batch(samples, name, device) for name in ("directions", "fov", "flip"))
+    jitter = None if samples[0].jitter is None else _batch(samples, "jitter", device)
     size = (config.crop_size, config.crop_size)
     crops = directions.new_empty(*directions.shape[:2], 3, len(samples[0].frames), *size)
     for rows in _same_size(samples):
@@ -57,7 +54,20 @@ def make_views(samples: Sequence[Sample], config: ViewConfig, device: torch.devi
             frames, directions[rows], fov[rows], size, flip=flip[rows],
             jitter=None if jitter is None else jitter[rows], mean=MEAN, std=STD,
         )  # fmt: skip
-    return crops, features
+    return crops
+
+
+def make_features(samples: Sequence[Sample], config: ViewConfig, device: torch.device) -> Tensor:
+    """What is heard in the directions of B samples: [B, K, channels, n_mels, n_frames] float32 on `device`."""
+    return ops.spatial_features(
+        _batch(samples, "sound", device), _batch(samples, "directions", device), flip=_batch(samples, "flip", device),
+        n_mels=config.n_mels, n_fft=config.n_fft, hop_length=config.hop_length, sample_rate=SAMPLE_RATE,
+        **_FEATURES[config.audio],
+    )  # fmt: skip
+
+
+def _batch(samples: Sequence[Sample], field: str, device: torch.device) -> Tensor:
+    return torch.stack([getattr(sample, field) for sample in samples]).to(device, non_blocking=True)
 
 
 def _same_size(samples: Sequence[Sample]) -> list[list[int]]:

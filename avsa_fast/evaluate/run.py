@@ -1,0 +1,85 @@
+"""A trained run, ready to be asked for embeddings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from avsa_fast.data.samples import Sample
+from avsa_fast.data.views import make_crops, make_features
+from avsa_fast.errors import UserError
+from avsa_fast.models import Embeddings, Model
+from avsa_fast.train.checkpoint import load_weights
+from avsa_fast.train.config import Config, load_config
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, choices and network (in evaluation mode, on `device`)."""
+
+    folder: Path
+    config: Config
+    model: Model
+    device: torch.device
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the run went through AVSA, whose transformers then predict each modality from the other."""
+        return self.config.stages == "both"
+
+    @torch.inference_mode()
+    def video(self, samples: Sequence[Sample]) -> Tensor:
+        """Video embeddings [B, K, E] of what is seen in the samples' directions."""
+        return self._encode(self.model.video_encoder, make_crops(samples, self.config.views, self.device))
+
+    @torch.inference_mode()
+    def audio(self, samples: Sequence[Sample]) -> Tensor:
+        """Audio embeddings [B, K, E] of what is heard in the samples' directions."""
+        return self._encode(self.model.audio_encoder, make_features(samples, self.config.views, self.device))
+
+    def _encode(self, encoder: torch.nn.Module, views: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            embeddings: Tensor = encoder(views.flatten(0, 1))
+        return embeddings.float().unflatten(0, views.shape[:2])
+
+    @torch.inference_mode()
+    def embeddings(self, video: Tensor, audio: Tensor) -> Embeddings:
+        """Encoder outputs [B, K, E] with their projections."""
+        return Embeddings(video, audio, self.model.video_head(video), self.model.audio_head(audio))
+
+    @torch.inference_mode()
+    def similarity(self, video: Tensor, audio: Tensor) -> Tensor:
+        """How well each crop and each sound view go together, by cosine: [N, K, E] and [M, K, E] -> [N, M, K].
+
+        After AVC the projections are compared; after AVSA each projection with the one predicted from the other
+        modality's K views, and the two cosines averaged.
+        """
+        seen, heard = self.model.video_head(video), self.model.audio_head(audio)
+        if not self.aligned:
+            return cosine_similarity(seen[:, None], heard[None], dim=-1)
+        expected_sound = self.model.predict_audio(self.model.video_to_audio(video))
+        expected_picture = self.model.predict_video(self.model.audio_to_video(audio))
+        to_audio = cosine_similarity(expected_sound[:, None], heard[None], dim=-1)
+        to_video = cosine_similarity(seen[:, None], expected_picture[None], dim=-1)
+        return (to_audio + to_video) / 2
+
+
+def load_run(folder: Path, device: torch.device | None = None) -> Run:
+    """The run of a folder that `train` filled. Raises UserError naming what is missing or damaged in it."""
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder}: not the folder of a run: no config.yaml in it")
+    if not (folder / "weights.safetensors").is_file():
+        raise UserError(f"{folder}: not trained to its end: no weights.safetensors; train --resume goes on with it")
+    config = load_config(folder / "config.yaml")
+    model = Model(config.model)
+    load_weights(model, folder / "weights.safetensors")
+    return run_of(folder, config, model, device)
+
+
+def run_of(folder: Path, config: Config, model: Model, device: torch.device | None = None) -> Run:
+    """A run around a network that is already in memory. device: a GPU where there is one, unless given."""
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Run(folder, config, model.to(device).eval(), device)
