@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import normalize
 
 from avsa_fast.data.samples import Sample
 from avsa_fast.data.views import make_crops, make_features
 from avsa_fast.errors import UserError
-from avsa_fast.models import Embeddings, Model
+from avsa_fast.models import Model
 from avsa_fast.train.checkpoint import load_weights
 from avsa_fast.train.config import Config, load_config
 
@@ -45,26 +45,27 @@ class Run:
             embeddings: Tensor = encoder(views.flatten(0, 1))
         return embeddings.float().unflatten(0, views.shape[:2])
 
-    @torch.inference_mode()
-    def embeddings(self, video: Tensor, audio: Tensor) -> Embeddings:
-        """Encoder outputs [B, K, E] with their projections."""
-        return Embeddings(video, audio, self.model.video_head(video), self.model.audio_head(audio))
-
-    @torch.inference_mode()
     def similarity(self, video: Tensor, audio: Tensor) -> Tensor:
-        """How well each crop and each sound view go together, by cosine: [N, K, E] and [M, K, E] -> [N, M, K].
+        """How well the crops of N samples go with the sound views of M: [N, K, E], [M, K, E] -> cosines [N, M, K].
 
         After AVC the projections are compared; after AVSA each projection with the one predicted from the other
         modality's K views, and the two cosines averaged.
         """
-        seen, heard = self.model.video_head(video), self.model.audio_head(audio)
+        return self._compare("nkp,mkp->nmk", video, audio)
+
+    def alignment(self, video: Tensor, audio: Tensor) -> Tensor:
+        """How well each crop goes with each sound view of the same sample: [N, K, E] twice -> cosines [N, K, K]."""
+        return self._compare("nip,njp->nij", video, audio)
+
+    @torch.inference_mode()
+    def _compare(self, pairs: str, video: Tensor, audio: Tensor) -> Tensor:
+        model = self.model
+        seen, heard = normalize(model.video_head(video), dim=-1), normalize(model.audio_head(audio), dim=-1)
         if not self.aligned:
-            return cosine_similarity(seen[:, None], heard[None], dim=-1)
-        expected_sound = self.model.predict_audio(self.model.video_to_audio(video))
-        expected_picture = self.model.predict_video(self.model.audio_to_video(audio))
-        to_audio = cosine_similarity(expected_sound[:, None], heard[None], dim=-1)
-        to_video = cosine_similarity(seen[:, None], expected_picture[None], dim=-1)
-        return (to_audio + to_video) / 2
+            return torch.einsum(pairs, seen, heard)
+        expected_sound = normalize(model.predict_audio(model.video_to_audio(video)), dim=-1)
+        expected_picture = normalize(model.predict_video(model.audio_to_video(audio)), dim=-1)
+        return (torch.einsum(pairs, expected_sound, heard) + torch.einsum(pairs, seen, expected_picture)) / 2
 
 
 def load_run(folder: Path, device: torch.device | None = None) -> Run:

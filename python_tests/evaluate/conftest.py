@@ -28,7 +28,7 @@ def config(scenes: Path) -> Config:
         tiny,
         data=str(scenes),
         views=replace(tiny.views, crop_size=16),
-        model=ModelConfig(video_width=8, video_blocks=(1, 1, 1, 1), audio_width=4, transformer_ffn=16),
+        model=ModelConfig(video_width=8, video_blocks=(1, 1, 1, 1), audio_width=8, transformer_ffn=16),
         batch=8,
         steps=4,
     )
