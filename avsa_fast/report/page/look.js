@@ -26,6 +26,7 @@ const around = {
     box.setAttribute("role", "application");
     box.setAttribute("aria-label", "360° view. Arrow keys turn it, plus and minus zoom.");
     box.focus({ preventScroll: true });
+    stage.scrollIntoView({ block: "nearest" });
   },
 
   close() {

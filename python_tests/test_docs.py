@@ -1,0 +1,93 @@
+"""Every page's code and commands run as they stand, in order, in one folder; links and pictures lead somewhere.
+
+Pages may use a dataset my_clips. Training commands get fewer steps and the preset tiny. A block that cannot run here
+follows a line <!-- not run: why -->.
+"""
+
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from avsa_fast.scenes.build import build_scenes
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^(<!-- not run: .+ -->\n+)?```(\w+)[^\n]*\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+MODULE = "python -m avsa_fast."
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """Language and text of a page's blocks that are to be run, with files put in where the site does so."""
+    for not_run, language, text in FENCE.findall(page.read_text(encoding="utf-8")):
+        if not not_run and '--8<-- "examples/' not in text:  # test_examples.py runs these
+            yield language, text
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs") / "my_clips"
+    build_scenes(folder, count=5, seconds=1.5, seed=7)
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_code_runs(page: Path, datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_clips").symlink_to(datasets)
+    names: dict[str, object] = {"__name__": "page"}
+    for language, text in blocks(page):
+        if language == "python":
+            exec(compile(text, named(page), "exec"), names)
+        elif language in ("sh", "bash"):
+            for line in text.replace("\\\n", " ").splitlines():
+                run_line(line, monkeypatch)
+
+
+def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a command of the package in this process; of `make`, the target must exist; other programs are not ours."""
+    words = shlex.split(line, comments=True)
+    if line.startswith(MODULE):
+        module = words[2]
+        arguments = smaller(words[3:]) if module == "avsa_fast.train" else words[3:]
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=False)
+        except SystemExit as end:
+            assert not end.code, line
+    elif words[:1] == ["make"]:
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert all(re.search(rf"^{word}:", makefile, re.MULTILINE) for word in words[1:] if "=" not in word), line
+
+
+def smaller(arguments: list[str]) -> list[str]:
+    """A training command of a few steps, on my_clips where the page names no dataset, without worker processes."""
+    if "--help" in arguments or "--resume" in arguments:
+        return arguments
+    arguments = ["tiny" if word == "paper" else word for word in arguments]
+    for option, value in (("--data", "my_clips"), ("--preset", "tiny"), ("--steps", "4"), ("--batch", "8")):
+        if option not in arguments:
+            arguments += [option, value]
+    return [*arguments, "--workers", "0"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not target.startswith(("http://", "https://", "#", "mailto:")):
+            path = page.parent / target.partition("#")[0]
+            assert path.exists(), target
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if f": {page.name}" not in navigation] == []
