@@ -60,9 +60,10 @@ def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
         arguments = smaller(words[3:]) if module == "avsa_fast.train" else words[3:]
         monkeypatch.setattr(sys, "argv", [module, *arguments])
         try:
-            runpy.run_module(module, run_name="__main__", alter_sys=False)
+            runpy.run_module(module, run_name="__main__")
         except SystemExit as end:
-            assert not end.code, line
+            if end.code:
+                pytest.fail(f"code {end.code}: {line}")
     elif words[:1] == ["make"]:
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         assert all(re.search(rf"^{word}:", makefile, re.MULTILINE) for word in words[1:] if "=" not in word), line
