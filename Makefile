@@ -25,7 +25,7 @@ bench: $(VENV)/.developer
 	$(BIN)/python -m pytest benchmarks/bench_*.py --benchmark-only --benchmark-json build/benchmark.json -q $(ARGS)
 	$(BIN)/python benchmarks/table.py build/benchmark.json
 
-docs: $(VENV)/.documented
+docs: $(VENV)/.developer
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(VENV)/.developer
@@ -43,12 +43,8 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
 	touch $@
 
 $(VENV)/.developer: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
-	$(PIP) --editable '.[yolo,dev]'
+	$(PIP) --editable '.[yolo,dev,docs]'
 	touch $(VENV)/.installed $@
-
-$(VENV)/.documented: $(VENV)/.installed
-	$(PIP) --editable '.[yolo,docs]'
-	touch $@
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-CHARTS = "<!-- charts -->"
+CHARTS, EXAMPLE = "<!-- charts -->", r"<!-- (examples/\w+\.py) -->"
 WIDTH, BAR, GAP, LEFT = 640, 18, 7, 150  # pixels of a chart
 
 
@@ -18,10 +18,21 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Draws the benchmarks' charts where a page asks for them; makes links out of docs/ links to the page's text."""
+    """Puts charts and example files where a page asks for them; of links that lead out of docs/, the text remains."""
+    markdown = re.sub(EXAMPLE, lambda match: f"```python\n{(ROOT / match[1]).read_text(encoding='utf-8')}```", markdown)
     if CHARTS in markdown:
         markdown = markdown.replace(CHARTS, charts(ROOT / "benchmarks" / "results"))
     return re.sub(r"(?<!!)\[([^\]]+)\]\((?:\.\./)+[^)]*\)", r"`\1`", markdown)
+
+
+def on_page_content(content: str, page: Any, **_: Any) -> str:
+    """Sets off arguments in the reference's docstrings: each begins a line, with its name in bold."""
+    if page.file.src_path != "reference.md":
+        return content
+    argument, result = r"([a-z_]\w*(?:, [a-z_]\w*)*): ", r"(Returns|Yields|Raises) "
+    content = re.sub(f"(?<=<p>){argument}", r"<strong>\1</strong>: ", content)
+    content = re.sub(rf"(?:(?<=\n)|(?<=\. )){argument}", r"<br><strong>\1</strong>: ", content)
+    return re.sub(rf"(?:(?<=\n)|(?<=\. )){result}", r"<br><strong>\1</strong> ", content)
 
 
 def charts(folder: Path) -> str:
