@@ -33,6 +33,10 @@ CLASSES = 25  # shown, the most frequent
 
 def dataset_page(folder: Path, *, clips: int) -> str:
     """The HTML of a prepared dataset. Raises UserError where it has no readable index or no usable clip."""
+    if not _has(folder, "index"):
+        raise UserError(
+            f"{folder}: not a prepared dataset: no index.parquet in it; python -m avsa_fast.prepare makes it"
+        )
     index = read_table(folder / "index.parquet", INDEX)
     detections = read_table(folder / "detections.parquet", DETECTIONS) if _has(folder, "detections") else []
     detections = [row for row in detections if row["score"] >= MIN_SCORE]
@@ -85,13 +89,19 @@ def _facts(index: Sequence[dict[str, Any]], detections: Sequence[dict[str, Any]]
     named = {row["name"] for row in detections}
     return [
         f"{len(usable)} of {len(index)} clips usable",
-        f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes",
+        _duration(seconds),
         f"{directed} with directional sound",
         ", ".join(f"{count} {split}" for split, count in sorted(splits.items(), reverse=True)),
         f"objects found in {len(named)} clips"
         if _has(folder, "detections")
         else "no detections.parquet: objects were not looked for",
     ]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
 def _charts(index: Sequence[dict[str, Any]], objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ function draw(element) {
   const layout = {
     margin: { l: 8, r: 8, t: 8, b: 8 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent", bargap: 0.12,
     font: { color: colour("--soft"), family: "system-ui, sans-serif", size: 12 }, hoverlabel: { font: { family: "system-ui, sans-serif" } },
-    xaxis: { ...axis, showticklabels: !map, title: title ? { text: title, standoff: 6 } : undefined },
+    xaxis: { ...axis, autorange: data.reversed ? "reversed" : true, showticklabels: !map, title: title ? { text: title, standoff: 6 } : undefined },
     yaxis: { ...axis, showticklabels: !map, rangemode: data.kind === "bars" || data.kind === "lines" && data.title !== "Loss" ? "tozero" : "normal" },
     showlegend: map || many, legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, dragmode: map ? "pan" : false,
   };
