@@ -11,6 +11,14 @@ class UserError(Exception):
     """A user's mistake. The message is one line that names the culprit and what would be right."""
 
 
+class ClipError(UserError):
+    """Why a clip cannot be used: `state` in a word, as the index has it, the message in a line."""
+
+    def __init__(self, state: str, message: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+
 def run_command(main: Callable[..., None], name: str) -> None:
     """Runs a command whose options are the parameters of `main`.
 

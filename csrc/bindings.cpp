@@ -34,80 +34,69 @@ T* at(Address address) {
 #endif
 
 // Not called bind: std::bind would be found where a signature names something of std. Makes name_cpu and, where there
-// are device kernels, name_cuda, which takes a stream more and returns a cudaError_t.
-template <class Task, class... A>
-void define(py::module_& m, const std::string& name, Task (*task)(A...), void (*cpu)(const Task&),
+// are device kernels, name_cuda, which takes a stream more and returns a cudaError_t. name_cpu returns what cpu does.
+template <class Task, class Result, class... A>
+void define(py::module_& m, const std::string& name, Task (*task)(A...), Result (*cpu)(const Task&),
             std::type_identity_t<int (*)(const Task&, void*)> cuda) {
   using release = py::call_guard<py::gil_scoped_release>;
-  m.def((name + "_cpu").c_str(), [=](A... a) { cpu(task(a...)); }, release());
+  m.def((name + "_cpu").c_str(), [=](A... a) { return cpu(task(a...)); }, release());
   if (cuda != nullptr) {
     m.def((name + "_cuda").c_str(), [=](A... a, Address stream) { return cuda(task(a...), at(stream)); }, release());
   }
 }
 
-Encode encode(int dtype, Address signal, Address directions, Address out, Size B, Size S, Size T) {
-  return {Dtype(dtype), at<const void>(signal), at<const void>(directions), at(out), B, S, T};
+Harmonics harmonics(int dtype, Address directions, Address out, Size N, int order) {
+  return {Dtype(dtype), at<const void>(directions), at(out), N, order};
 }
 
-Rotate rotate(int dtype, Address signals, Address directions, Address roll, Address flip, Address out, Size B, Size K,
-              Size T) {
+Turns turns(int dtype, Address directions, Address roll, Address flip, Address out, Size N, int order) {
+  return {Dtype(dtype), at<const void>(directions), at<const void>(roll), at<const bool>(flip), at(out), N, order};
+}
+
+Mix mix(int dtype, Address signals, Address matrix, Address out, Size B, Size C, Size R, Size T, bool by_order) {
+  return {Dtype(dtype), at<const void>(signals), at<const void>(matrix), at(out), B, C, R, T, by_order};
+}
+
+InfoNcePrepare info_nce_prepare(int dtype, Address query, Address key, Address statistics, Size N, Size D) {
+  return {Dtype(dtype), at<const void>(query), at<const void>(key), at<double>(statistics), N, D};
+}
+
+// data, statistics, count, first
+using RowsNumbers = std::array<Size, 4>;
+
+Rows rows(const RowsNumbers& n) { return {at<const void>(Address(n[0])), at<const double>(Address(n[1])), n[2], n[3]}; }
+
+InfoNceBlock info_nce_block(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D, Size K,
+                            Address scale, bool symmetric) {
+  return {Dtype(dtype), Precision(precision), rows(query), rows(key), D, K, at<const double>(scale), symmetric};
+}
+
+InfoNceScan info_nce_scan(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D, Size K,
+                          Address scale, bool symmetric, Address query_sums, Address key_sums) {
+  return {info_nce_block(dtype, precision, query, key, D, K, scale, symmetric), at<double>(query_sums),
+          at<double>(key_sums)};
+}
+
+InfoNceGather info_nce_gather(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D,
+                              Size K, Address scale, bool symmetric, Address query_grad, Address key_grad) {
+  return {info_nce_block(dtype, precision, query, key, D, K, scale, symmetric), at(query_grad), at(key_grad)};
+}
+
+InfoNceProject info_nce_project(int dtype, const RowsNumbers& own, const RowsNumbers& partner, Size D, Address factor,
+                                Address grad, Address slopes) {
+  return {Dtype(dtype), rows(own), rows(partner), D, at<const double>(factor), at(grad), at<double>(slopes)};
+}
+
+SpatialFeatures spatial_features(int dtype, Address signals, Address matrix, Address window, Address roots,
+                                 Address bank, Address first, int spatial, double gain, double w, double xyz,
+                                 double norm, Address out, Size B, Size C, Size K, Size M, Size T, Size N, Size n_fft,
+                                 Size hop) {
   return {Dtype(dtype),
           at<const void>(signals),
-          at<const void>(directions),
-          at<const void>(roll),
-          at<const bool>(flip),
-          at(out),
-          B,
-          K,
-          T};
-}
-
-Beamform beamform(int dtype, Address signals, Address directions, double gain_0, double gain_1, Address out, Size B,
-                  Size K, Size T) {
-  return {Dtype(dtype), at<const void>(signals), at<const void>(directions), gain_0, gain_1, at(out), B, K, T};
-}
-
-InfoNceForward info_nce_forward(int dtype, Address query, Address key, Address temperature, Address units,
-                                Address statistics, Address loss, Size N, Size D, Size K, bool symmetric) {
-  return {Dtype(dtype),
-          at<const void>(query),
-          at<const void>(key),
-          at<const double>(temperature),
-          at(units),
-          at<double>(statistics),
-          at(loss),
-          N,
-          D,
-          K,
-          symmetric};
-}
-
-InfoNceBackward info_nce_backward(int dtype, Address grad, Address temperature, Address units, Address statistics,
-                                  Address sums, Address slopes, Address query_grad, Address key_grad,
-                                  Address temperature_grad, Size N, Size D, Size K, bool symmetric) {
-  return {Dtype(dtype),
-          at<const void>(grad),
-          at<const double>(temperature),
-          at<const void>(units),
-          at<const double>(statistics),
-          at(sums),
-          at<double>(slopes),
-          at(query_grad),
-          at(key_grad),
-          at<double>(temperature_grad),
-          N,
-          D,
-          K,
-          symmetric};
-}
-
-SpatialFeatures spatial_features(int dtype, Address spectrum, Address matrix, Address bank, Address first, int spatial,
-                                 double gain, double w, double xyz, double norm, Address out, Size B, Size C, Size K,
-                                 Size M, Size F, Size J, Size N) {
-  return {Dtype(dtype),
-          at<const double>(spectrum),
           at<const double>(matrix),
-          at<const void>(bank),
+          at<const double>(window),
+          at<const double>(roots),
+          at<const double>(bank),
           at<const Size>(first),
           Spatial(spatial),
           {gain, w, xyz, norm},
@@ -116,9 +105,10 @@ SpatialFeatures spatial_features(int dtype, Address spectrum, Address matrix, Ad
           C,
           K,
           M,
-          F,
-          J,
-          N};
+          T,
+          N,
+          n_fft,
+          hop};
 }
 
 GnomonicView gnomonic_view(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias,
@@ -211,11 +201,13 @@ py::dict build() {
 
 AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   m.def("build", build);
-  define(m, "encode", encode, encode_cpu, AVSA_DEVICE(encode_cuda));
-  define(m, "rotate", rotate, rotate_cpu, AVSA_DEVICE(rotate_cuda));
-  define(m, "beamform", beamform, beamform_cpu, AVSA_DEVICE(beamform_cuda));
-  define(m, "info_nce_forward", info_nce_forward, info_nce_forward_cpu, AVSA_DEVICE(info_nce_forward_cuda));
-  define(m, "info_nce_backward", info_nce_backward, info_nce_backward_cpu, AVSA_DEVICE(info_nce_backward_cuda));
+  define(m, "harmonics", harmonics, harmonics_cpu, AVSA_DEVICE(harmonics_cuda));
+  define(m, "turns", turns, turns_cpu, AVSA_DEVICE(turns_cuda));
+  define(m, "mix", mix, mix_cpu, AVSA_DEVICE(mix_cuda));
+  define(m, "info_nce_prepare", info_nce_prepare, info_nce_prepare_cpu, AVSA_DEVICE(info_nce_prepare_cuda));
+  define(m, "info_nce_scan", info_nce_scan, info_nce_scan_cpu, AVSA_DEVICE(info_nce_scan_cuda));
+  define(m, "info_nce_gather", info_nce_gather, info_nce_gather_cpu, AVSA_DEVICE(info_nce_gather_cuda));
+  define(m, "info_nce_project", info_nce_project, info_nce_project_cpu, AVSA_DEVICE(info_nce_project_cuda));
   define(m, "spatial_features", spatial_features, spatial_features_cpu, AVSA_DEVICE(spatial_features_cuda));
   define(m, "gnomonic", gnomonic, gnomonic_cpu, AVSA_DEVICE(gnomonic_cuda));
   define(m, "gnomonic_backward", gnomonic_backward, gnomonic_backward_cpu, AVSA_DEVICE(gnomonic_backward_cuda));

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -12,6 +13,7 @@ import torch
 from avsa_fast.ops import _kernel
 
 ROOT = Path(__file__).parent.parent
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
 
 
 @pytest.fixture(scope="session")
@@ -42,15 +44,24 @@ def emulated_module() -> ModuleType:
 def kernel_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device:
     """Runs a test with the host kernels, the CUDA kernels emulated on the host, and on a GPU where there is one."""
     if request.param == "cuda":
-        if not torch.cuda.is_available():
-            pytest.skip("no CUDA device")
-        return torch.device("cuda")
+        return request.getfixturevalue("cuda_device")
     sanitized = "AVSA_EMULATED" in os.environ
     if request.param == "emulated" or sanitized:
         module = request.getfixturevalue("emulated_module")
         kind = "cuda" if request.param == "emulated" else "cpu"
         monkeypatch.setattr(_kernel, "extension", lambda: _on_host(module, kind))
     return torch.device("cpu")
+
+
+@pytest.fixture
+def cuda_device() -> Iterator[torch.device]:
+    """The GPU, where there is one: other random numbers in every run, and NaN in fresh memory."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    print(f"torch.manual_seed({torch.seed()})")  # shown where the test fails
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield torch.device("cuda")
+    torch.use_deterministic_algorithms(False)
 
 
 def _on_host(module: ModuleType, kind: str) -> SimpleNamespace:

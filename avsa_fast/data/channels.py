@@ -8,7 +8,9 @@ from typing import Any
 import torch
 
 from avsa_fast.data.sound import SoundInfo, read_sound
-from avsa_fast.errors import UserError
+from avsa_fast.data.spherical import SpatialSound
+from avsa_fast.data.validity import silent_channels
+from avsa_fast.errors import ClipError, UserError
 
 ACN = [0, 1, 2, 3]
 # W Y Z X as YouTube's encoder puts them into AAC's 5.1 (FL FR FC LFE BL BR); LFE and BR stay silent.
@@ -16,7 +18,6 @@ YOUTUBE, YOUTUBE_SILENT = [2, 1, 4, 0], [3, 5]
 FUMA = [0, 2, 3, 1]  # W X Y Z, with W / sqrt 2
 # Full ambisonics of orders 1 to 3; two more channels are head-locked stereo where the file is labelled ambisonic.
 AMBISONIC_CHANNELS = (4, 9, 16)
-SILENCE = 1e-4  # peak, relative to the loudest channel's
 
 
 def is_fuma(path: Path) -> bool:
@@ -24,39 +25,42 @@ def is_fuma(path: Path) -> bool:
     return path.suffix.lower() == ".amb"
 
 
-def channel_map(path: Path, info: SoundInfo, sound: torch.Tensor) -> list[int]:
+def channel_map(path: Path, info: SoundInfo, sound: torch.Tensor, stated: SpatialSound | None = None) -> list[int]:
     """Which decoded channels are W, Y, Z, X; empty where the sound has no direction (mono, stereo).
 
-    `sound` [C, T] is enough of the recording to see which channels are silent (`read_overview`).
-    Raises UserError naming the file and --channels where the layout is ambiguous.
+    `sound` [C, T] is enough of the recording to see which channels are silent (`read_overview`); `stated` is what the
+    file's spatial metadata says. Raises ClipError (ambiguous), naming --channels, where that does not settle it.
     """
     if info.channels <= 2:
         return []
+    if stated and stated.order >= 1 and stated.normalisation == "SN3D" and len(stated.channels) == info.channels:
+        return [stated.channels.index(number) for number in ACN]
     if is_fuma(path) and info.channels in AMBISONIC_CHANNELS:
         return FUMA
     if info.channels in AMBISONIC_CHANNELS:
         return ACN
     if info.layout.startswith("ambisonic") and info.channels - 2 in AMBISONIC_CHANNELS:
         return ACN
-    peaks = sound.abs().amax(dim=1)
-    silent = torch.nonzero(peaks <= SILENCE * peaks.max()).flatten().tolist()
+    silent = silent_channels(sound)
     if info.channels == 6:
         if info.codec == "aac" and info.layout.startswith("5.1") and set(YOUTUBE_SILENT) <= set(silent):
             return YOUTUBE
         if not silent:
             return ACN
-    raise UserError(
+    raise ClipError(
+        "ambiguous",
         f"{path}: {info.channels} channels ({info.codec}, labelled {info.layout}, silent: {silent or 'none'}) could be "
-        "in more than one order; say which are W, Y, Z and X with --channels, as in --channels 0 1 2 3"
+        "in more than one order; say which are W, Y, Z and X with --channels, as in --channels 0 1 2 3",
     )
 
 
 def check_channels(path: Path, info: SoundInfo, channels: Sequence[int]) -> list[int]:
-    """A channel map given by the user. Raises UserError where the file has no such channels."""
+    """A channel map given by the user. Raises ClipError where the file has no such channels."""
     if len(channels) != 4 or len(set(channels)) != 4 or not all(0 <= c < info.channels for c in channels):
-        raise UserError(
+        raise ClipError(
+            "ambiguous",
             f"{path}: --channels {' '.join(map(str, channels))} does not name four different channels "
-            f"of its {info.channels} (counted from 0)"
+            f"of its {info.channels} (counted from 0)",
         )
     return list(channels)
 

@@ -1,6 +1,7 @@
 """The clips of a dataset folder: which files belong together, and which clips are held out."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from avsa_fast.errors import UserError
 
 # In order of preference, where a clip has several files.
 VIDEO = (".mp4", ".webm", ".mkv")
-SOUND = (".flac", ".wav", ".m4a", ".opus", ".amb")
+SOUND = (".flac", ".wav", ".m4a", ".opus", ".amb", *VIDEO)
 HELD_OUT = 0.2
 
 
@@ -26,18 +27,17 @@ class Clip:
 def find_clips(data: Path) -> list[Clip]:
     """The clips of a dataset folder, by name: each has a video, a sound or both.
 
-    Held out ("test") are the clips of test.txt; without it, those that train.txt lacks; without both, a fifth of the
-    complete clips, chosen by a hash of their names (none of a single clip). Where there are both lists, a clip in
-    neither is left out. Raises UserError where the folder or a list is not what it should be.
+    Their splits are those of `split_names`; where there are both lists, a clip in neither is left out.
+    Raises UserError where the folder or a list is not what it should be.
     """
     if not data.is_dir():
         raise UserError(f"{data}: no such folder")
-    videos, sounds = _files(data / "video", VIDEO), _files(data / "audio", SOUND)
+    videos, sounds = media_files(data)
     names = sorted(videos.keys() | sounds.keys())
     if not names:
         raise UserError(f"{data}: no clips; expected video/NAME.mp4 with audio/NAME.flac, .wav, .m4a or .opus")
     complete = [name for name in names if name in videos and name in sounds]
-    splits = _splits(data, names, complete)
+    splits = split_names(data, names, complete)
     return [Clip(name, videos.get(name), sounds.get(name), splits[name]) for name in names if name in splits]
 
 
@@ -46,25 +46,47 @@ def read_index(data: Path) -> list[tuple[Clip, dict[str, Any]]]:
 
     Raises UserError where the folder, the index or its media are not there.
     """
-    clips = {clip.name: clip for clip in find_clips(data)}
-    rows = [row for row in read_table(data / "index.parquet", INDEX) if row["state"] == "ok"]
-    usable = [(clips[row["name"]], row) for row in rows if row["name"] in clips]
-    usable = [(clip, row) for clip, row in usable if clip.video and clip.sound]
+    videos, sounds = media_files(data)
+    usable = [
+        (Clip(name, videos[name], sounds[name], row["split"]), row)
+        for row in read_table(data / "index.parquet", INDEX)
+        if row["state"] == "ok" and (name := row["name"]) in videos and name in sounds
+    ]
     if not usable:
         raise UserError(f"{data}: index.parquet lists no usable clip of this folder; remove it to have it made anew")
     return usable
 
 
+def media_files(data: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The videos and the sounds of a dataset folder, by the clips' names. Raises UserError where there are none."""
+    return _files(data / "video", VIDEO), _files(data / "audio", SOUND)
+
+
 def _files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; a dataset has video/NAME.mp4 and audio/NAME.flac")
-    files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    files.sort(key=lambda path: (suffixes.index(path.suffix.lower()), path.name), reverse=True)
-    return {path.stem: path for path in files}  # the most preferred file comes last and stays
+    ranks = {suffix: rank for rank, suffix in enumerate(suffixes)}
+    found: dict[str, tuple[int, str]] = {}
+    try:
+        for file in os.scandir(folder):
+            stem, suffix = os.path.splitext(file.name)
+            rank = (ranks.get(suffix.lower(), -1), file.name)
+            if rank[0] >= 0 and stem[0] != "." and rank < found.get(stem, (len(ranks), "")):
+                found[stem] = rank
+    except FileNotFoundError as error:
+        raise UserError(f"{folder}: no such folder; a dataset has video/NAME.mp4 and audio/NAME.flac") from error
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be listed: {error.strerror}") from error
+    return {stem: folder / name for stem, (_, name) in found.items()}
 
 
-def _splits(data: Path, names: list[str], complete: list[str]) -> dict[str, str]:
-    train, test = _read_list(data / "train.txt", names), _read_list(data / "test.txt", names)
+def split_names(folder: Path, names: Sequence[str], complete: Sequence[str]) -> dict[str, str]:
+    """The split, "train" or "test", of clips by name, as a folder's train.txt and test.txt say.
+
+    A list names clips, or recordings ({id} for all {id}-{start second}). Held out ("test") are those of test.txt;
+    without it, those that train.txt lacks; without both, a fifth of the complete clips, chosen by a hash of their names
+    (none of a single clip). Where there are both lists, a clip in neither has no split.
+    Raises UserError where a list cannot be read, names no clip that is there, or shares one with the other.
+    """
+    train, test = _read_list(folder / "train.txt", names), _read_list(folder / "test.txt", names)
     if train is None and test is None:
         test = _hold_out(complete)
     if test is None:
@@ -72,8 +94,13 @@ def _splits(data: Path, names: list[str], complete: list[str]) -> dict[str, str]
     if train is None:
         train = set(names) - test
     if both := sorted(train & test):
-        raise UserError(f"{data}: {both[0]} is in both train.txt and test.txt")
+        raise UserError(f"{folder}: {both[0]} is in both train.txt and test.txt")
     return dict.fromkeys(train, "train") | dict.fromkeys(test, "test")
+
+
+def recording_of(name: str) -> str:
+    """The recording's id in a clip's name {id}-{start second}."""
+    return name.rpartition("-")[0]
 
 
 def _read_list(path: Path, names: Sequence[str]) -> set[str] | None:
@@ -83,15 +110,13 @@ def _read_list(path: Path, names: Sequence[str]) -> set[str] | None:
         listed = {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a readable list of names: {error}") from error
-    if unknown := sorted(listed - set(names)):
-        raise UserError(
-            f"{path}: no video or sound named {unknown[0]!r} in this folder"
-            + (f" (nor {len(unknown) - 1} more of the names listed)" if len(unknown) > 1 else "")
-        )
-    return listed
+    found = {name for name in names if name in listed or recording_of(name) in listed}
+    if listed and not found:
+        raise UserError(f"{path}: no video or sound in this folder is named {min(listed)!r} or by another of its lines")
+    return found
 
 
-def _hold_out(names: list[str]) -> set[str]:
+def _hold_out(names: Sequence[str]) -> set[str]:
     """A fifth of the clips, at least one of two, the same ones on every machine.
 
     Names are {id}-{start second}: ordered by a hash of the id, clips of one recording stay together, and
@@ -99,7 +124,7 @@ def _hold_out(names: list[str]) -> set[str]:
     """
 
     def order(name: str) -> tuple[bytes, str]:
-        return hashlib.sha256(name.rpartition("-")[0].encode()).digest(), name
+        return hashlib.sha256(recording_of(name).encode()).digest(), name
 
     count = max(1, round(HELD_OUT * len(names))) if len(names) > 1 else 0
     return set(sorted(names, key=order)[:count])

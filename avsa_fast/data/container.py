@@ -1,39 +1,88 @@
 """Opening media files of unknown origin, and decoding them from a given time on."""
 
-from collections.abc import Iterator
+import os
+from bisect import bisect_left
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from errno import ENOMEM
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
 import av
 
-from avsa_fast.errors import UserError
+from avsa_fast.errors import ClipError, UserError
 
 # Files only, of the formats that a dataset holds: no playlist can send FFmpeg to other files or to the network.
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,flac,wav,w64,ogg"}
+MAX_WIDTH, MAX_HEIGHT = 16384, 8192
+# What a process keeps open for the next read: opening and probing a file costs as much as decoding some frames. A video
+# decoder holds up to some 20 frames.
+MOST_OPEN, MOST_OPEN_PIXELS = 256, 2**23
+# FFmpeg's AAC decoder draws noise from a generator that a seek does not restart: what is read would depend on what was
+# read before.
+REMEMBERS = ("aac",)
+# Packets looked at before decoding; a decoder reorders 16 frames at most.
+AHEAD = 32
+
+_kept: OrderedDict[tuple[Any, ...], tuple[Any, Any]] = OrderedDict()
+os.register_at_fork(after_in_child=_kept.clear)  # two processes would move one file offset
 
 
 @contextmanager
 def open_stream(path: Path, kind: Literal["video", "audio"]) -> Iterator[tuple[Any, Any]]:
     """A PyAV container and its main stream of one kind, decoding in one thread (loaders decode many files at a time).
 
+    It stays open for later calls, of which each must seek first; the files used longest ago are closed.
     Raises UserError naming the file where it is missing, is no media file, has no such stream, and
     where decoding inside the `with` block fails.
     """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise UserError(f"{path}: no such file") from error
     if not path.is_file():
         raise UserError(f"{path}: no such file")
+    key = (str(path), kind, found.st_ino, found.st_size, found.st_mtime_ns)
     try:
-        with av.open(str(path), options=OPTIONS, metadata_errors="replace") as container:
-            stream = container.streams.best(kind)
-            if stream is None or stream.codec_context is None:
-                raise UserError(f"{path}: no {kind} in this file")
-            stream.codec_context.thread_count = 1
+        container, stream = _kept.pop(key) if key in _kept else _open(path, kind)
+        try:
             yield container, stream
+        except BaseException:
+            container.close()
+            raise
+        _keep(key, container, stream)
     except av.EOFError as error:
         raise UserError(f"{path}: no {'frames' if kind == 'video' else 'samples'} in this {kind} file") from error
     except av.FFmpegError as error:
-        raise UserError(f"{path}: not a readable {kind} file ({error.strerror})") from error
+        state = "costly" if error.errno == ENOMEM else "unreadable"
+        raise ClipError(state, f"{path}: not a readable {kind} file ({error.strerror})") from error
+
+
+def _open(path: Path, kind: Literal["video", "audio"]) -> tuple[Any, Any]:
+    container = av.open(str(path), options=OPTIONS, metadata_errors="replace")
+    stream = container.streams.best(kind)
+    if stream is None or stream.codec_context is None:
+        container.close()
+        raise ClipError("incomplete", f"{path}: no {kind} in this file")
+    stream.codec_context.thread_count = 1
+    if kind == "video":
+        stream.codec_context.options = {"max_pixels": str(MAX_WIDTH * MAX_HEIGHT)}
+    return container, stream
+
+
+def _keep(key: tuple[Any, ...], container: Any, stream: Any) -> None:
+    if stream.codec_context.name in REMEMBERS:
+        container.close()
+        return
+    _kept[key] = container, stream
+    pixels = [s.codec_context.width * s.codec_context.height for _, s in _kept.values() if s.type == "video"]
+    while len(_kept) > MOST_OPEN or sum(pixels) > MOST_OPEN_PIXELS:
+        container, stream = _kept.popitem(last=False)[1]
+        container.close()
+        if stream.type == "video":
+            pixels.pop(0)
 
 
 def start_of(container: Any) -> float:
@@ -53,16 +102,42 @@ def seconds_of(container: Any, stream: Any) -> float:
     return (container.duration or 0) / av.time_base
 
 
-def decode_from(container: Any, stream: Any, time: float) -> Iterator[Any]:
-    """Frames from the last key frame at or before a time stamp in seconds (from the first frame where none is)."""
+def decode_from(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any]:
+    """Frames from the last key frame at or before times[0] on (from the first frame where none is).
+
+    times: rising time stamps in seconds. Frames that show at none of them may be left out.
+    """
     back = 0.0
     while True:
-        target = max(time - back, 0.0)
+        target = max(times[0] - back, 0.0)
         container.seek(int(target / stream.time_base), stream=stream)
-        frames = (frame for frame in container.decode(stream) if frame.pts is not None)
+        frames = (frame for frame in _decode(container, stream, times) if frame.pts is not None)
         first = next(frames, None)
         if first is None:
             return iter(())
-        if first.time <= time or target == 0:
+        if first.time <= times[0] or target == 0:
             return chain([first], frames)
         back = 2 * back + 1  # an index of decoding times may land a key frame too late
+
+
+def _decode(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any]:
+    """The stream's next frames; H.264 frames that show at none of the times and serve no other one stay undecoded."""
+    if stream.codec_context.name != "h264" or not stream.codec_context.has_b_frames:
+        yield from container.decode(stream)
+        return
+    packets = container.demux(stream)
+    window: deque[Any] = deque(islice(packets, AHEAD))
+    before: deque[int] = deque(maxlen=AHEAD)  # stamps of the packets decoded last
+    while window:
+        packet = window.popleft()
+        window.extend(islice(packets, 1))
+        wanted = True
+        if packet.pts is not None:
+            stamps = chain(before, (other.pts for other in window if other.pts is not None))
+            following = min((stamp for stamp in stamps if stamp > packet.pts), default=None)
+            begin = float(packet.pts * stream.time_base)
+            place = bisect_left(times, begin)
+            wanted = following is None or (place < len(times) and times[place] < following * stream.time_base)
+            before.append(packet.pts)
+        stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
+        yield from packet.decode()

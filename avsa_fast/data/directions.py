@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 MIN_SCORE = 0.25
-QUADRANTS = 4
 MAX_RANDOM_ELEVATION = np.pi / 6
 
 
@@ -37,10 +36,13 @@ def _by_time(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return times, np.append(starts, len(rows)), rows[:, 1:]
 
 
-def random_directions(rng: np.random.Generator) -> np.ndarray:
-    """One direction in each azimuth quadrant, [4, 2], from -pi on: azimuth uniform in it, elevation in ±pi/6."""
-    azimuth = -np.pi + np.pi / 2 * (np.arange(QUADRANTS) + rng.random(QUADRANTS))
-    return np.stack([azimuth, rng.uniform(-MAX_RANDOM_ELEVATION, MAX_RANDOM_ELEVATION, QUADRANTS)], axis=1)
+def random_directions(rng: np.random.Generator, count: int = 4) -> np.ndarray:
+    """One direction in each of `count` equal ranges of azimuth, [count, 2], from -pi on.
+
+    Azimuth uniform in its range, elevation in ±pi/6.
+    """
+    azimuth = -np.pi + 2 * np.pi / count * (np.arange(count) + rng.random(count))
+    return np.stack([azimuth, rng.uniform(-MAX_RANDOM_ELEVATION, MAX_RANDOM_ELEVATION, count)], axis=1)
 
 
 def avc_direction(objects: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -49,13 +51,14 @@ def avc_direction(objects: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return choices[rng.integers(len(choices))]
 
 
-def avsa_directions(objects: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One direction in each azimuth quadrant, [4, 2]: of a random object [n, 2] there, else a random direction."""
-    directions = random_directions(rng)
+def avsa_directions(objects: np.ndarray, rng: np.random.Generator, count: int = 4) -> np.ndarray:
+    """One direction in each of `count` equal ranges of azimuth: of a random object [n, 2] there, else a random one."""
+    directions = random_directions(rng, count)
     azimuth = np.where(objects[:, 0] < np.pi, objects[:, 0], objects[:, 0] - 2 * np.pi)
-    quadrants = np.searchsorted([-np.pi / 2, 0, np.pi / 2], azimuth, side="right")
-    for quadrant in range(QUADRANTS):
-        there = np.flatnonzero(quadrants == quadrant)
+    borders = -np.pi + 2 * np.pi / count * np.arange(1, count)
+    ranges = np.searchsorted(borders, azimuth, side="right")
+    for number in range(count):
+        there = np.flatnonzero(ranges == number)
         if len(there):
-            directions[quadrant] = objects[rng.choice(there)]
+            directions[number] = objects[rng.choice(there)]
     return directions

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -19,8 +18,9 @@ from avsa_fast.errors import UserError
 from .channels import read_ambisonic, require_ambisonic
 from .clips import Clip, read_index
 from .directions import Detections, avc_direction, avsa_directions
+from .projection import Source as Layout
 from .tables import DETECTIONS, read_table
-from .video import read_frames
+from .video import Planes, read_frames, read_planes
 
 CropChoice = Literal["yolo", "random"]
 SAMPLE_RATE = 24000  # Hz, of the samples' sound
@@ -35,9 +35,11 @@ class SampleConfig:
     """What a sample holds and how its crops are augmented; the defaults are the paper's."""
 
     crops: CropChoice = "yolo"  # where crops look: at detected objects, or anywhere
+    views: Literal[4, 8] = 4  # crops of an AVSA sample, one in each equal range of azimuths
+    moments: int = 1  # samples that follow each other and are of one clip: each other's hard negatives
     frames: int = 8
     fps: float = 16.0
-    max_height: int = 512  # of an ERP frame; higher ones are scaled down as they are decoded
+    max_height: int = 512  # of the sphere's picture; higher ones are scaled down as they are decoded
     seconds: float = 1.0  # of sound
     min_fov: float = 45.0  # degrees
     max_fov: float = 90.0
@@ -48,15 +50,16 @@ class SampleConfig:
 
 
 class Sample(NamedTuple):
-    """One moment of a clip and the K views of it; lists of them are batches."""
+    """One moment of a clip and the K views of it."""
 
     name: str  # of the clip
-    frames: Tensor  # [F, H, W, 3] uint8
+    projection: Layout  # of the frames
+    frames: Tensor | Planes  # [F, H, W, 3] uint8 RGB, or as decoders give them
     sound: Tensor  # [4, T] float32, W Y Z X; only W for sound without direction
-    directions: Tensor  # [K, 2] float32, azimuth and elevation
-    fov: Tensor  # [K] float32, radians
-    flip: Tensor  # [K] bool
-    jitter: Tensor | None  # [K, 4] float32: brightness, contrast, saturation, hue
+    directions: np.ndarray  # [K, 2] float32, azimuth and elevation
+    fov: np.ndarray  # [K] float32, radians
+    flip: np.ndarray  # [K] bool
+    jitter: np.ndarray | None  # [K, 4] float32: brightness, contrast, saturation, hue
     failures: dict[str, str]  # clips that could not be read in its place, with the reason
 
 
@@ -76,6 +79,7 @@ class Source:
     channel_map: list[int]
     begin: float  # seconds
     end: float
+    projection: Layout = "erp"
 
     def moment(self, share: float, margin: float) -> float:
         """The time at a share of the source, its sound within the source where that is long enough."""
@@ -114,23 +118,25 @@ def _source(clip: Clip, row: dict[str, Any], begin: float = 0.0, end: float | No
     assert clip.video is not None
     assert clip.sound is not None
     seconds = row["seconds"] if end is None else end
-    return Source(clip.name, clip.video, clip.sound, row["channel_map"], begin, seconds)
+    return Source(clip.name, clip.video, clip.sound, row["channel_map"], begin, seconds, row["projection"] or "erp")
 
 
 class Samples(Dataset[Sample | Unreadable]):
     """The samples that training or its final figures read, by number.
 
-    spatial: K = 4 views, one in each quadrant (AVSA), else one (AVC). augment: random moment, field of view, flip,
-    jitter and gain; else evenly spaced moments, and nothing else drawn than the directions.
+    spatial: K = 4 or 8 views, one in each range of azimuths (AVSA), else one (AVC). augment: random moment, field of
+    view, flip, jitter and gain; else evenly spaced moments, 4 views, and nothing else drawn than the directions.
+    planes: frames stay in YUV planes, half the bytes, which a GPU reads as fast as RGB.
     """
 
     def __init__(
-        self, collection: Collection, config: SampleConfig, *, seed: int, count: int, spatial: bool, augment: bool
-    ) -> None:
+        self, collection: Collection, config: SampleConfig, *, seed: int, count: int, spatial: bool, augment: bool,
+        planes: bool = False,
+    ) -> None:  # fmt: skip
         self.sources = collection.train if augment else collection.held_out
         self.detections = collection.detections
         self.config, self.seed, self.count = config, seed, count
-        self.spatial, self.augment = spatial, augment
+        self.spatial, self.augment, self.planes = spatial, augment, planes
 
     def __len__(self) -> int:
         return self.count
@@ -148,14 +154,18 @@ class Samples(Dataset[Sample | Unreadable]):
 
     def _source(self, number: int, attempt: int) -> Source:
         """Every clip once an epoch, in an order drawn anew for each; another one where that cannot be read."""
-        epoch, place = divmod(number + attempt * (attempt + 1) // 2, len(self.sources))
+        visit = number // self.config.moments if self.augment else number
+        epoch, place = divmod(visit + attempt * (attempt + 1) // 2, len(self.sources))
         if not self.augment:
             return self.sources[place]
         return self.sources[_order(len(self.sources), self.seed, epoch)[place]]
 
     def _moment(self, source: Source, number: int, rng: np.random.Generator) -> float:
-        rounds = max(1, self.count // len(self.sources))
-        share = rng.random() if self.augment else (number // len(self.sources) + 0.5) / rounds
+        if self.augment:
+            moments = self.config.moments
+            share = (number % moments + rng.random()) / moments
+        else:
+            share = (number // len(self.sources) + 0.5) / max(1, self.count // len(self.sources))
         return source.moment(min(share, 1.0), self.config.seconds / 2)
 
     def _read(self, source: Source, moment: float, rng: np.random.Generator) -> Sample:
@@ -167,16 +177,19 @@ class Samples(Dataset[Sample | Unreadable]):
             fov = rng.uniform(config.min_fov, config.max_fov, K)
             flip = rng.random(K) < 0.5
             spread = [config.jitter, config.jitter, config.jitter, config.hue]
-            jitter = torch.from_numpy([1, 1, 1, 0] + rng.uniform(-1, 1, (K, 4)) * spread).float()
+            jitter = ([1, 1, 1, 0] + rng.uniform(-1, 1, (K, 4)) * spread).astype(np.float32)
             gain += rng.uniform(-config.gain, config.gain)
+        read = read_planes if self.planes else read_frames
         sound = read_ambisonic(source.sound, source.channel_map, moment, config.seconds, SAMPLE_RATE)
+        rows = config.max_height * (2 if source.projection == "erp_top" else 1)
         return Sample(
             name=source.name,
-            frames=read_frames(source.video, moment, config.frames, config.fps, config.max_height),
+            projection=source.projection,
+            frames=read(source.video, moment, config.frames, config.fps, rows),
             sound=sound * gain,
-            directions=torch.from_numpy(directions).float(),
-            fov=torch.from_numpy(np.radians(fov)).float(),
-            flip=torch.from_numpy(flip),
+            directions=directions.astype(np.float32),
+            fov=np.radians(fov).astype(np.float32),
+            flip=flip,
             jitter=jitter,
             failures={},
         )
@@ -184,7 +197,7 @@ class Samples(Dataset[Sample | Unreadable]):
     def _directions(self, name: str, moment: float, rng: np.random.Generator) -> np.ndarray:
         objects = self.detections.at(name, moment)
         if self.spatial:
-            return avsa_directions(objects, rng)
+            return avsa_directions(objects, rng, self.config.views if self.augment else 4)
         return avc_direction(objects, rng)[None]
 
 

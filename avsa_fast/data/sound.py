@@ -31,6 +31,7 @@ class SoundInfo:
     channels: int
     codec: str
     layout: str  # FFmpeg's name for it: a label, not to be trusted
+    start: float = 0.0  # time stamp of the first sample, seconds
 
 
 def probe_sound(path: Path) -> SoundInfo:
@@ -61,7 +62,10 @@ def read_sound(path: Path, centre: float, seconds: float = 1.0, rate: int = 2400
         sound = resample(
             sound, info.rate, rate, lowpass_filter_width=FILTER_WIDTH, resampling_method="sinc_interp_kaiser"
         )
-    return sound[:, first - begin * up :][:, :count].contiguous()
+    sound = sound[:, first - begin * up :][:, :count].contiguous()
+    if not sound.isfinite().all():
+        raise UserError(f"{path}: samples that are not numbers around {centre:.2f} s")
+    return sound
 
 
 def read_overview(path: Path, windows: int = 12, seconds: float = 5.0) -> torch.Tensor:
@@ -84,7 +88,8 @@ def _info(path: Path, container: Any, stream: Any) -> SoundInfo:
         raise UserError(f"{path}: a sample rate of {context.rate} Hz; {MIN_RATE} to {MAX_RATE} are read")
     if seconds <= 0:
         raise UserError(f"{path}: a sound file with no samples")
-    return SoundInfo(seconds, context.rate, context.channels, context.name, context.layout.name)
+    start = float((stream.start_time or 0) * stream.time_base)
+    return SoundInfo(seconds, context.rate, context.channels, context.name, context.layout.name, start)
 
 
 def _decode(path: Path, container: Any, stream: Any, info: SoundInfo, begin: int, end: int) -> np.ndarray:
@@ -95,7 +100,7 @@ def _decode(path: Path, container: Any, stream: Any, info: SoundInfo, begin: int
     start = start_of(container)
     tick = ceil(stream.time_base * info.rate)  # stamps may be coarser than samples
     position: int | None = None
-    for frame in decode_from(container, stream, start + begin / info.rate - PREROLL):
+    for frame in decode_from(container, stream, [start + begin / info.rate - PREROLL]):
         stamp = round((frame.time - start) * info.rate)
         at = stamp if position is None or abs(stamp - position) > tick else position
         position = at + frame.samples

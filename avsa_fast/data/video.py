@@ -3,18 +3,32 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from avsa_fast.data.container import decode_from, open_stream, seconds_of, start_of
-from avsa_fast.errors import UserError
+from avsa_fast.data.container import MAX_HEIGHT, MAX_WIDTH, decode_from, open_stream, seconds_of, start_of
+from avsa_fast.errors import ClipError, UserError
 
-MAX_WIDTH, MAX_HEIGHT = 16384, 8192
 MAX_SECONDS = 24 * 3600
 # A file that ends this much sooner than it says, in seconds, is truncated.
 TOLERANCE = 0.5
+
+
+# What ops.gnomonic needs of planes, whatever the frame holds: chroma of halves, of even width and height.
+ROWS, COLUMNS = 4, 8
+
+# Of FFmpeg's numbers of colour spaces; 2 is one that the file does not name, which FFmpeg takes for BT.601.
+MATRICES = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
+
+
+class Planes(NamedTuple):
+    """Frames as video decoders give them: 4:2:0 planes, one below the other."""
+
+    bytes: torch.Tensor  # [F, 3/2 H, W] uint8: H rows of luma, then as many bytes as H/4 rows of U, and of V
+    matrix: str  # "bt601" or "bt709"
+    full_range: bool
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,7 @@ class VideoInfo:
     fps: float  # mean
     width: int
     height: int
+    start: float = 0.0  # time stamp of the first frame, seconds
 
 
 def probe_video(path: Path) -> VideoInfo:
@@ -32,7 +47,7 @@ def probe_video(path: Path) -> VideoInfo:
     """
     with open_stream(path, "video") as (container, stream):
         info = _info(path, container, stream)
-        if next(decode_from(container, stream, 0.0), None) is None:
+        if next(decode_from(container, stream, [0.0]), None) is None:
             raise UserError(f"{path}: a video with no frames")
     return info
 
@@ -45,68 +60,145 @@ def read_frames(
     Frame i is the one showing at `centre + (i - (count - 1) / 2) / fps` seconds from the file's start; before the
     first frame it is the first, after the last frame the last. Decodes from the key frame before the first one wanted.
 
-    `max_height` scales higher videos down to that many rows, keeping the aspect, to an even width.
+    `max_height` scales higher videos down to that many rows, keeping the aspect, to a width that is a multiple of 4.
     Colours are converted by the matrix and range that the file names.
 
     Returns uint8 [count, H, W, 3], RGB. Raises UserError naming the file where it is unreadable or truncated there.
     """
-    wanted = [centre + (i - (count - 1) / 2) / fps for i in range(count)]
     with open_stream(path, "video") as (container, stream):
+        wanted = _wanted(centre, count, fps)
         frames = [image for _, image in _images(path, container, stream, wanted, max_height)]
     return torch.stack(frames)
 
 
-def sample_frames(path: Path, fps: float, max_height: int | None = None) -> Iterator[tuple[float, torch.Tensor]]:
-    """The frames showing at 0, 1/fps, 2/fps … seconds to the file's end, decoded in one pass.
+def read_planes(path: Path, centre: float, count: int = 8, fps: float = 16.0, max_height: int | None = None) -> Planes:
+    """The frames that `read_frames` reads, left in the colours that they have.
 
-    Yields (seconds from the file's start, uint8 [H, W, 3] RGB). Scales and raises as `read_frames` does.
+    Scaled down as there, and to a height that is a multiple of 4 and a width of 8: what `ops.gnomonic` reads.
+    Raises as `read_frames` does, and where the colours change in between.
     """
     with open_stream(path, "video") as (container, stream):
-        seconds = _info(path, container, stream).seconds
-        count = max(1, int(seconds * fps))
-        yield from _images(path, container, stream, [i / fps for i in range(count)], max_height)
+        info = _info(path, container, stream)
+        width, height = _size(info, max_height, ROWS, COLUMNS)
+        converter, made, images = VideoReformatter(), None, []
+        for _, frame in _frames(path, container, stream, _wanted(centre, count, fps)):
+            if frame is not made:
+                made, planes = frame, _planes(frame, converter, width, height)
+            images.append(planes)
+    if len({(matrix, full_range) for _, matrix, full_range in images}) > 1:
+        raise UserError(f"{path}: changes its colour matrix at {centre:.2f} s")
+    return Planes(torch.stack([image.bytes for image in images]), *images[0][1:])
+
+
+def read_key_frames(path: Path, count: int, max_height: int) -> torch.Tensor:
+    """Key frames from all over a video, uint8 [count, H, W, 3] RGB, cheap to decode; scaled as by `read_frames`."""
+    info = probe_video(path)
+    frames = []
+    for i in range(count):
+        with open_stream(path, "video") as (container, stream):
+            stream.codec_context.skip_frame = "NONKEY"
+            wanted = start_of(container) + (i + 0.5) / count * info.seconds
+            try:
+                frame = next(decode_from(container, stream, [wanted]), None)
+            finally:
+                stream.codec_context.skip_frame = "DEFAULT"  # it stays open for others
+            if frame is None or (frame.width, frame.height) != (info.width, info.height):
+                raise UserError(f"{path}: no frame can be decoded at {wanted:.2f} s; is the file truncated?")
+            rgb = VideoReformatter().reformat(frame, *_size(info, max_height, 1, 4), "rgb24", interpolation="AREA")
+            frames.append(torch.from_numpy(rgb.to_ndarray()))
+    return torch.stack(frames)
+
+
+def sample_frames(
+    path: Path, fps: float, max_height: int | None = None, begin: float = 0.0, length: float | None = None
+) -> Iterator[tuple[float, torch.Tensor]]:
+    """The frames showing at 0, 1/fps, 2/fps … seconds from `begin` on, decoded in one pass.
+
+    They end with the file, or `length` seconds after `begin`. A frame that stays is yielded as the same tensor.
+    Yields (seconds from `begin`, uint8 [H, W, 3] RGB). Scales and raises as `read_frames` does.
+    """
+    with open_stream(path, "video") as (container, stream):
+        seconds = _info(path, container, stream).seconds - begin if length is None else length
+        count = max(1, int(seconds * fps + 1e-6))
+        for time, image in _images(path, container, stream, [begin + i / fps for i in range(count)], max_height):
+            yield time - begin, image
+
+
+def _wanted(centre: float, count: int, fps: float) -> list[float]:
+    return [float(centre) + (i - (count - 1) / 2) / fps for i in range(count)]
 
 
 def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
     width, height = stream.codec_context.width, stream.codec_context.height
     seconds, rate = seconds_of(container, stream), stream.average_rate or stream.guessed_rate
     if not (0 < width <= MAX_WIDTH and 0 < height <= MAX_HEIGHT):
-        raise UserError(f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are read")
+        raise ClipError("refused", f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are read")
     if width % 2:
-        raise UserError(f"{path}: an equirectangular video needs an even width, and this one is {width} pixels wide")
+        raise ClipError(
+            "refused", f"{path}: an equirectangular video needs an even width, and this one is {width} pixels wide"
+        )
     if seconds <= 0 or not rate:
         raise UserError(f"{path}: a video with no frames")
     if seconds > MAX_SECONDS:
-        raise UserError(
-            f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are read"
+        raise ClipError(
+            "refused",
+            f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are read",
         )
-    return VideoInfo(seconds, float(rate), width, height)
+    start = float((stream.start_time or 0) * stream.time_base)
+    return VideoInfo(seconds, float(rate), width, height, start)
+
+
+def _size(info: VideoInfo, max_height: int | None, rows: int, columns: int) -> tuple[int, int]:
+    """Width and height to read a video at: scaled down to the height, to multiples of columns and rows."""
+    width, height = float(info.width), info.height
+    if max_height is not None and max_height < height:
+        width, height = width * max_height / height, max_height
+    return max(columns, columns * round(width / columns)), max(rows, rows * round(height / rows))
 
 
 def _images(
     path: Path, container: Any, stream: Any, wanted: list[float], max_height: int | None
 ) -> Iterator[tuple[float, torch.Tensor]]:
-    info = _info(path, container, stream)
-    stream.codec_context.options = {"max_pixels": str(MAX_WIDTH * MAX_HEIGHT)}
-    width, height = info.width, info.height
-    if max_height is not None and max_height < height:
-        width, height = max(2, 2 * round(width * max_height / height / 2)), max_height
+    """Seconds and RGB image [H, W, 3] at each wanted time."""
+    width, height = _size(_info(path, container, stream), max_height, 1, 4)
+    converter, made, image = VideoReformatter(), None, torch.empty(0)
+    for time, frame in _frames(path, container, stream, wanted):
+        if frame is not made:
+            rgb = converter.reformat(frame, width, height, "rgb24", interpolation="AREA")
+            made, image = frame, torch.from_numpy(rgb.to_ndarray())
+        yield time, image
 
-    start = start_of(container)
-    frames = decode_from(container, stream, start + wanted[0])
+
+def _planes(frame: Any, converter: VideoReformatter, width: int, height: int) -> Planes:
+    """A frame as planes [3/2 H, W]; converted only where it is of another size or other colours."""
+    matrix = MATRICES.get(frame.colorspace)
+    if matrix is None or frame.format.name not in ("yuv420p", "yuvj420p"):
+        frame = converter.reformat(
+            frame, width, height, "yuv420p", interpolation="AREA",
+            dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG,
+        )  # fmt: skip
+        return Planes(torch.from_numpy(frame.to_ndarray()), "bt709", full_range=False)
+    full_range = frame.color_range == ColorRange.JPEG or frame.format.name == "yuvj420p"
+    if (frame.width, frame.height) != (width, height):
+        frame = converter.reformat(frame, width, height, frame.format.name, interpolation="AREA")
+    return Planes(torch.from_numpy(frame.to_ndarray()), matrix, full_range)
+
+
+def _frames(path: Path, container: Any, stream: Any, wanted: list[float]) -> Iterator[tuple[float, Any]]:
+    """The frame showing at each wanted time. Raises UserError where one cannot be decoded or has another size."""
+    info, start = _info(path, container, stream), start_of(container)
     # Stamps are rounded to the time base, so half a tick before a frame's stamp is its time already.
     tick = float(stream.time_base)
-    converter = VideoReformatter()
-    shown, image = None, torch.empty(0)
-    for time, (frame, is_last) in zip(wanted, _showing(frames, [start + t + tick / 2 for t in wanted]), strict=False):
+    stamps = [start + time + tick / 2 for time in wanted]
+    frames = decode_from(container, stream, stamps)
+    shown = None
+    for time, (frame, is_last) in zip(wanted, _showing(frames, stamps), strict=False):
         if is_last and min(time, info.seconds) > frame.time + frame.duration * tick - start + TOLERANCE:
             raise UserError(f"{path}: no frame can be decoded after {frame.time - start:.2f} s; is the file truncated?")
-        if frame is not shown:
-            if (frame.width, frame.height) != (info.width, info.height):
-                raise UserError(f"{path}: changes its size from {info.width}×{info.height} at {frame.time:.2f} s")
-            rgb = converter.reformat(frame, width, height, "rgb24", interpolation="AREA")
-            shown, image = frame, torch.from_numpy(rgb.to_ndarray())
-        yield time, image
+        if frame is not shown and (frame.width, frame.height) != (info.width, info.height):
+            raise UserError(f"{path}: changes its size from {info.width}×{info.height} at {frame.time:.2f} s")
+        shown = frame
+        yield time, frame
     if shown is None:
         raise UserError(f"{path}: no frame can be decoded at {wanted[0]:.2f} s; is the file truncated?")
 

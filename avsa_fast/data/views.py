@@ -1,15 +1,16 @@
 """From samples to what the encoders take: crops by gnomonic projection, and the sound as it is from there."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from avsa_fast import ops
 
-from .samples import SAMPLE_RATE, Sample
+from .batches import Batch, Frames
+from .samples import SAMPLE_RATE
 
 AudioView = Literal["foa_iv", "foa", "stereo", "stereo_icf", "beamform", "mono"]
 # Mean and standard deviation of Kinetics-400, as torchvision's video networks expect.
@@ -37,42 +38,45 @@ class ViewConfig:
     hop_length: int = 240
 
 
-def make_views(samples: Sequence[Sample], config: ViewConfig, device: torch.device) -> tuple[Tensor, Tensor]:
+def make_views(batch: Batch, config: ViewConfig, device: torch.device) -> tuple[Tensor, Tensor]:
     """Crops [B, K, 3, F, h, w] and features [B, K, channels, n_mels, n_frames] of B samples, float32 on `device`."""
-    return make_crops(samples, config, device), make_features(samples, config, device)
+    return make_crops(batch, config, device), make_features(batch, config, device)
 
 
-def make_crops(samples: Sequence[Sample], config: ViewConfig, device: torch.device) -> Tensor:
-    """What is seen in the directions of B samples: [B, K, 3, F, h, w] float32 on `device`."""
-    directions, fov, flip = (_batch(samples, name, device) for name in ("directions", "fov", "flip"))
-    jitter = None if samples[0].jitter is None else _batch(samples, "jitter", device)
-    size = (config.crop_size, config.crop_size)
-    crops = directions.new_empty(*directions.shape[:2], 3, len(samples[0].frames), *size)
-    for rows in _same_size(samples):
-        frames = torch.stack([samples[row].frames for row in rows]).to(device, non_blocking=True)
-        crops[rows] = ops.gnomonic(
-            frames, directions[rows], fov[rows], size, flip=flip[rows],
-            jitter=None if jitter is None else jitter[rows], mean=MEAN, std=STD,
-        )  # fmt: skip
-    return crops
+def make_crops(batch: Batch, config: ViewConfig, device: torch.device) -> Tensor:
+    """What is seen in the samples' directions: [B, K, 3, F, h, w] float32 on `device`."""
+    crops = [_crops_of(frames, batch, config, device) for frames in batch.frames]
+    if len(crops) == 1:
+        return crops[0]
+    order = np.concatenate([frames.rows for frames in batch.frames]).argsort()
+    return torch.cat(crops)[torch.from_numpy(order).to(device)]
 
 
-def make_features(samples: Sequence[Sample], config: ViewConfig, device: torch.device) -> Tensor:
-    """What is heard in the directions of B samples: [B, K, channels, n_mels, n_frames] float32 on `device`."""
+def make_features(batch: Batch, config: ViewConfig, device: torch.device) -> Tensor:
+    """What is heard there: [B, K, channels, n_mels, n_frames] float32 on `device`."""
+    directions, flip = (torch.from_numpy(x).to(device) for x in (batch.directions, batch.flip))
     return ops.spatial_features(
-        _batch(samples, "sound", device), _batch(samples, "directions", device), flip=_batch(samples, "flip", device),
-        n_mels=config.n_mels, n_fft=config.n_fft, hop_length=config.hop_length, sample_rate=SAMPLE_RATE,
-        **_FEATURES[config.audio],
+        batch.sound.to(device, non_blocking=True), directions, flip=flip, n_mels=config.n_mels, n_fft=config.n_fft,
+        hop_length=config.hop_length, sample_rate=SAMPLE_RATE, **_FEATURES[config.audio],
     )  # fmt: skip
 
 
-def _batch(samples: Sequence[Sample], field: str, device: torch.device) -> Tensor:
-    return torch.stack([getattr(sample, field) for sample in samples]).to(device, non_blocking=True)
+def _crops_of(frames: Frames, batch: Batch, config: ViewConfig, device: torch.device) -> Tensor:
+    def rows(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values[frames.rows]).to(device)
+
+    pixels = frames.pixels.to(device, non_blocking=True)
+    return ops.gnomonic(
+        i420(pixels) if frames.matrix else pixels, rows(batch.directions), rows(batch.fov),
+        (config.crop_size, config.crop_size), flip=rows(batch.flip),
+        jitter=None if batch.jitter is None else rows(batch.jitter), mean=MEAN, std=STD,
+        source=frames.projection, matrix=frames.matrix or "bt709", full_range=frames.full_range,
+    )  # fmt: skip
 
 
-def _same_size(samples: Sequence[Sample]) -> list[list[int]]:
-    """Numbers of the samples whose frames can share a tensor."""
-    groups: dict[torch.Size, list[int]] = {}
-    for number, sample in enumerate(samples):
-        groups.setdefault(sample.frames.shape, []).append(number)
-    return list(groups.values())
+def i420(planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Planes one below the other, [..., 3/2 H, W], as Y [..., H, W], U and V [..., H/2, W/2]; H a multiple of 4."""
+    H, W = planes.shape[-2] // 3 * 2, planes.shape[-1]
+    y, u, v = planes.split([H, H // 4, H // 4], dim=-2)
+    half = (*planes.shape[:-2], H // 2, W // 2)
+    return y, u.reshape(half), v.reshape(half)

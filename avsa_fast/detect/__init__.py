@@ -1,1 +1,1 @@
-"""Where the objects are in equirectangular frames: YOLO's boxes as directions."""
+"""Where the objects are in 360° frames: a detector's rectangles as directions."""

@@ -1,10 +1,9 @@
-"""YOLO on equirectangular frames. ultralytics is AGPL-3.0: this file alone imports it, and only to detect."""
+"""YOLO on pictures. ultralytics is AGPL-3.0: this file alone imports it, and only to detect."""
 
 import os
-from dataclasses import dataclass
-from math import pi
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 
 from avsa_fast.cache import cache_folder
+from avsa_fast.detect.boxes import Rectangle
 from avsa_fast.detect.weights import DEFAULT, find_weights
 from avsa_fast.errors import UserError
 
@@ -20,76 +20,59 @@ BATCH = 16
 MIN_SIZE, MAX_SIZE, STRIDE = 640, 1280, 32  # of the network's input, pixels
 
 
-@dataclass(frozen=True)
-class Box:
-    """An object in a frame: the direction of its box's centre and the box's angular size, radians."""
-
-    azimuth: float
-    elevation: float
-    width: float
-    height: float
-    label: str
-    score: float
-
-
-class Detector(Protocol):
-    def detect(self, frames: torch.Tensor) -> list[list[Box]]: ...
-
-
 class YoloDetector:
-    """A YOLO detector. Raises UserError where ultralytics or its weights are not to be had."""
+    """A YOLO detector of objects of some classes (all, where none are named) of at least some confidence.
+
+    Raises UserError where ultralytics or its weights are not to be had, or do not know a class.
+    """
 
     def __init__(
-        self, weights: str | Path = DEFAULT, *, trust_weights: bool = False, device: str | torch.device | None = None
+        self,
+        weights: str | Path = DEFAULT,
+        *,
+        classes: Sequence[str] = (),
+        confidence: float = CONFIDENCE,
+        trust_weights: bool = False,
+        device: str | torch.device | None = None,
     ) -> None:
         yolo = _import_yolo()
         path = find_weights(weights, trust_weights=trust_weights)
         try:
             self._model: Any = yolo(str(path), task="detect")
+            numbers = {name: number for number, name in self._model.names.items()}
         except Exception as error:  # a foreign pickle may raise anything
             raise UserError(f"{path}: not YOLO weights: {str(error).partition(chr(10))[0]}") from error
-        self._device = str(device) if device is not None else None
+        if unknown := [name for name in classes if name not in numbers]:
+            raise UserError(f"--classes {unknown[0]}: not among those of {path.name}: {', '.join(sorted(numbers))}")
+        self._options = {
+            "classes": [numbers[name] for name in classes] or None,
+            "conf": confidence,
+            "device": str(device) if device is not None else None,
+        }
 
-    def detect(self, frames: torch.Tensor) -> list[list[Box]]:
-        """Objects in whole ERP frames, uint8 RGB [N, H, W, 3], with confidence of at least .25; a list a frame.
+    def detect(self, images: torch.Tensor) -> list[list[Rectangle]]:
+        """Objects in pictures, uint8 RGB [N, H, W, 3]; a list a picture."""
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"images must be uint8 [N, H, W, 3], got {images.dtype} {list(images.shape)}")
+        return [found for batch in images.split(BATCH) if len(batch) for found in self._detect(batch)]
 
-        A frame covers the whole sphere, also where it was squeezed to another aspect than 2:1.
-        """
-        if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-            raise ValueError(f"frames must be uint8 [N, H, W, 3], got {frames.dtype} {list(frames.shape)}")
-        return [boxes for batch in frames.split(BATCH) if len(batch) for boxes in self._detect(batch)]
-
-    def _detect(self, frames: torch.Tensor) -> list[list[Box]]:
-        height, width = frames.shape[1:3]
-        size = min(max(-(width // -STRIDE) * STRIDE, MIN_SIZE), MAX_SIZE)
-        bgr = [np.ascontiguousarray(frame[..., ::-1]) for frame in frames.cpu().numpy()]
+    def _detect(self, images: torch.Tensor) -> list[list[Rectangle]]:
+        size = min(max(-(max(images.shape[1:3]) // -STRIDE) * STRIDE, MIN_SIZE), MAX_SIZE)
+        bgr = [np.ascontiguousarray(image[..., ::-1]) for image in images.cpu().numpy()]
         threads = torch.get_num_threads()  # ultralytics sets its own number when it first predicts
         try:
-            results = self._model.predict(bgr, imgsz=size, conf=CONFIDENCE, device=self._device, verbose=False)
+            results = self._model.predict(bgr, imgsz=size, verbose=False, **self._options)
         finally:
             torch.set_num_threads(threads)
         return [
             [
-                to_box(corners, (width, height), result.names[int(label)], score)
-                for corners, label, score in zip(
+                Rectangle(x1, y1, x2, y2, result.names[int(label)], score)
+                for (x1, y1, x2, y2), label, score in zip(
                     result.boxes.xyxy.tolist(), result.boxes.cls.tolist(), result.boxes.conf.tolist(), strict=True
                 )
             ]
             for result in results
         ]
-
-
-def to_box(corners: list[float], size: tuple[int, int], label: str, score: float) -> Box:
-    """A box's corners x1, y1, x2, y2, in continuous pixel coordinates of an ERP frame of (width, height), as angles."""
-    (x1, y1, x2, y2), (width, height) = corners, size
-    return Box(
-        azimuth=(0.5 - (x1 + x2) / 2 / width) * 2 * pi,
-        elevation=(0.5 - (y1 + y2) / 2 / height) * pi,
-        width=(x2 - x1) / width * 2 * pi,
-        height=(y2 - y1) / height * pi,
-        label=label,
-        score=score,
-    )
 
 
 def _import_yolo() -> Any:

@@ -8,6 +8,7 @@ energy = energy_map(sound)                                                 # [H,
 from collections.abc import Callable
 from math import pi, radians
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -100,9 +101,9 @@ def _in_chunks(
     for chunk in groups.split(CHUNK):
         directions = chunk.flatten(0, 1)
         sample = Sample(
-            name="", frames=frames, sound=sound, directions=directions,
-            fov=torch.full((len(directions),), radians(run.config.samples.held_out_fov)),
-            flip=torch.zeros(len(directions), dtype=torch.bool), jitter=None, failures={},
+            name="", projection="erp", frames=frames, sound=sound, directions=directions.numpy(),
+            fov=np.full(len(directions), radians(run.config.samples.held_out_fov), np.float32),
+            flip=np.zeros(len(directions), bool), jitter=None, failures={},
         )  # fmt: skip
         parts.append(encode([sample])[0].unflatten(0, chunk.shape[:2]))
     return torch.cat(parts)

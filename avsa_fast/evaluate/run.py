@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from avsa_fast.data.batches import Batch, collate
 from avsa_fast.data.samples import Sample
 from avsa_fast.data.views import make_crops, make_features
 from avsa_fast.errors import UserError
@@ -33,12 +34,12 @@ class Run:
     @torch.inference_mode()
     def video(self, samples: Sequence[Sample]) -> Tensor:
         """Video embeddings [B, K, E] of what is seen in the samples' directions."""
-        return self._encode(self.model.video_encoder, make_crops(samples, self.config.views, self.device))
+        return self._encode(self.model.video_encoder, make_crops(_batch(samples), self.config.views, self.device))
 
     @torch.inference_mode()
     def audio(self, samples: Sequence[Sample]) -> Tensor:
         """Audio embeddings [B, K, E] of what is heard in the samples' directions."""
-        return self._encode(self.model.audio_encoder, make_features(samples, self.config.views, self.device))
+        return self._encode(self.model.audio_encoder, make_features(_batch(samples), self.config.views, self.device))
 
     def _encode(self, encoder: torch.nn.Module, views: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
@@ -66,6 +67,12 @@ class Run:
         expected_sound = normalize(model.predict_audio(model.video_to_audio(video)), dim=-1)
         expected_picture = normalize(model.predict_video(model.audio_to_video(audio)), dim=-1)
         return (torch.einsum(pairs, expected_sound, heard) + torch.einsum(pairs, seen, expected_picture)) / 2
+
+
+def _batch(samples: Sequence[Sample]) -> Batch:
+    batch = collate(samples)
+    assert isinstance(batch, Batch)
+    return batch
 
 
 def load_run(folder: Path, device: torch.device | None = None) -> Run:

@@ -1,8 +1,9 @@
 """The whole network and its two losses: AVC over clips, AVSA over clips and crops."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from avsa_fast import ops
@@ -66,27 +67,38 @@ class Model(nn.Module):
         audio = self.predict_audio(self.video_to_audio(embeddings.video))
         return video, audio
 
-    def avc_loss(self, embeddings: Embeddings, temperature: float) -> Tensor:
-        """Audio-visual correspondence: which sound belongs to which clip, both ways. Embeddings of one crop a clip."""
+    def avc_loss(self, embeddings: Embeddings, temperature: float | Tensor, group: Any = None) -> Tensor:
+        """Audio-visual correspondence: which sound belongs to which clip, both ways. Embeddings of one crop a clip.
+
+        group: None, or a torch.distributed process group, over whose ranks the clips are spread.
+        """
         return ops.info_nce(
             _rows(embeddings.video_projection), _rows(embeddings.audio_projection),
-            temperature=temperature, symmetric=True,
+            temperature=temperature, symmetric=True, group=group,
         )  # fmt: skip
 
-    def avsa_loss(self, embeddings: Embeddings, temperature: float) -> Tensor:
-        """Audio-visual spatial alignment: which sound view belongs to which clip and crop."""
-        video, audio = self.predictions(embeddings)
-        K = video.shape[1]
-        to_video = ops.info_nce(
-            _rows(video), _rows(embeddings.video_projection), temperature=temperature, crops=K
-        )  # fmt: skip
-        to_audio = ops.info_nce(_rows(audio), _rows(embeddings.audio_projection), temperature=temperature, crops=K)
-        return (to_video + to_audio) / 2
+    def avsa_loss(
+        self, embeddings: Embeddings, predictions: tuple[Tensor, Tensor], temperature: float | Tensor,
+        negatives: str = "all", group: Any = None,
+    ) -> Tensor:  # fmt: skip
+        """Audio-visual spatial alignment: which sound view belongs to which clip and crop.
+
+        predictions: of these embeddings. negatives: as in ops.info_nce. group: as in avc_loss.
+        """
+        video, audio = predictions
+        losses = [
+            ops.info_nce(
+                _rows(predicted), _rows(projection), temperature=temperature, crops=video.shape[1],
+                negatives=negatives, group=group,
+            )
+            for predicted, projection in ((video, embeddings.video_projection), (audio, embeddings.audio_projection))
+        ]  # fmt: skip
+        return (losses[0] + losses[1]) / 2
 
 
 def _rows(projections: Tensor) -> Tensor:
-    """[B, K, P] -> [B * K, P] in float32, whatever autocast made of it."""
-    return projections.flatten(0, 1).float()
+    """[B, K, P] -> [B * K, P], of float32 at least, whatever autocast made of it."""
+    return projections.flatten(0, 1).to(torch.promote_types(projections.dtype, torch.float32))
 
 
 def _transformer(width: int, config: ModelConfig) -> nn.Module:

@@ -22,4 +22,16 @@ def register(
     _library.impl(name, kernel, "CUDA")
     torch.library.register_fake(f"avsa_fast::{name}", fake, lib=_library)
     if backward is not None:
-        torch.library.register_autograd(f"avsa_fast::{name}", backward, setup_context=setup_context, lib=_library)
+        exact = _without_autocast(backward)
+        torch.library.register_autograd(f"avsa_fast::{name}", exact, setup_context=setup_context, lib=_library)
+
+
+def _without_autocast(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Gradients are as exact where autograd runs within autocast, which would round products in them."""
+
+    def run(ctx: Any, *grads: Any) -> Any:
+        device = next((grad.device.type for grad in grads if grad is not None), "cpu")
+        with torch.autocast(device, enabled=False):
+            return backward(ctx, *grads)
+
+    return run

@@ -1,61 +1,35 @@
-"""Plane waves into first-order ambisonics."""
-
-from math import prod
-from typing import Any
+"""Plane waves into ambisonics."""
 
 import torch
 from torch import Tensor
 
-from avsa_fast.reference.ambisonics import spherical_harmonics
+from avsa_fast.reference.ambisonics import along
+from avsa_fast.reference.harmonics import MAX_ORDER
 
 from . import _check
-from ._ambisonics import FLOATS, check_directions, mixing_backward
-from ._kernel import DTYPES, run
-from ._library import register
+from ._ambisonics import FLOATS, check_directions
+from ._harmonics import harmonics
+from ._mix import mix
 
 
 def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
-    """Encodes sources at directions into ambisonics (ACN channel order, SN3D norm: W, Y, Z, X).
+    """Encodes sources at directions into ambisonics (ACN channel order, SN3D norm: W, Y, Z, X, ...).
 
-    signal: [..., S, T] float32 or float64, S sources. directions: [..., S, 2] like signal, (azimuth, elevation) in
-    radians. order: 1. Returns [..., 4, T]. Differentiable in signal and directions.
-    Raises TypeError for another dtype; ValueError for shapes that do not fit, another order or, on the CPU, a direction
-    that is not finite (on CUDA it gives NaN).
+    signal: [..., S, T] float16, bfloat16, float32 or float64, S sources. directions: [..., S, 2], (azimuth, elevation)
+    in radians, float64 for a float64 signal, else float32; [..., S, P, 2] move, along great circles between P
+    equidistant times from the first sample to the last. order: 0 to 7. Returns [..., (order + 1)², T] like signal.
+    Differentiable in signal and directions.
+    Raises TypeError for another dtype; ValueError for shapes that do not fit, another order or, on the CPU, a sample or
+    angle that is not finite (on CUDA what depends on it is NaN).
     """
-    if order != 1:
-        raise ValueError(f"order must be 1, not {order!r}: higher orders are not supported yet")
+    if not isinstance(order, int) or not 0 <= order <= MAX_ORDER:
+        raise ValueError(f"order must be 0 to {MAX_ORDER}, not {order!r}")
     _check.dtype("signal", signal, FLOATS)
     _check.shape("signal", signal, "[..., S, T]", signal.ndim >= 2)
     check_directions("signal", signal, directions)
-    _check.shape("directions", directions, f"{[*signal.shape[:-1], 2]}", directions.shape[-2] == signal.shape[-2])
-    return torch.ops.avsa_fast.encode.default(signal, directions)
-
-
-def _encode(signal: Tensor, directions: Tensor) -> Tensor:
-    _check.finite("directions", directions)
-    signal, directions = signal.contiguous(), directions.contiguous()
-    *leading, S, T = signal.shape
-    out = signal.new_empty(*leading, 4, T)
-    run(
-        "encode", signal.device, DTYPES[signal.dtype], signal.data_ptr(), directions.data_ptr(), out.data_ptr(),
-        prod(leading), S, T,
-    )  # fmt: skip
-    return out
-
-
-def _shape(signal: Tensor, directions: Tensor) -> Tensor:
-    return signal.new_empty(*signal.shape[:-2], 4, signal.shape[-1])
-
-
-def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    signal, directions = ctx.saved_tensors
-    needed = ctx.needs_input_grad[1:2]
-    to_signal, to_poses = mixing_backward(grad, signal, [directions], needed, lambda d: spherical_harmonics(d).mT)
-    return to_signal, *to_poses
-
-
-register("encode(Tensor signal, Tensor directions) -> Tensor", _encode, _shape, _save, _backward)
+    S = signal.shape[-2]
+    _check.shape("directions", directions, f"{[*signal.shape[:-1], 2]}", directions.shape[signal.ndim - 2] == S)
+    if directions.ndim > signal.ndim:
+        gains = harmonics(along(directions, signal.shape[-1]), order)  # [..., S, T, C]
+        return torch.einsum("...stc,...st->...ct", gains, signal.to(gains.dtype)).to(signal.dtype)
+    return mix(signal, harmonics(directions, order).mT)

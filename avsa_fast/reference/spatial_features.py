@@ -32,7 +32,7 @@ def spatial_features(
     hop_length: int = 240,
     n_mels: int = 64,
 ) -> Tensor:
-    """Signals [..., C, T] (+ directions [..., K, 2]) -> [..., (K,) channels, n_mels, n_frames]."""
+    """Signals [..., C, T] (+ directions [..., K, 2] or [..., K, P, 2]) -> [..., (K,) channels, n_mels, n_frames]."""
     views = view_signals(signals, directions, view, pattern, roll, flip)
     window = torch.hann_window(n_fft, dtype=signals.dtype, device=signals.device)  # periodic
     bank = mel_bank(sample_rate, n_fft, n_mels).to(signals)
@@ -58,9 +58,11 @@ def view_signals(
         return beamform(signals, directions, pattern).unsqueeze(-2)
     if view == "mono":
         w = signals[..., :1, :]
-        return w if directions is None else w.unsqueeze(-3).expand(*directions.shape[:-1], 1, -1)
+        K = () if directions is None else directions.shape[signals.ndim - 2 : signals.ndim - 1]
+        return w.unsqueeze(-3).expand(*signals.shape[:-2], *K, 1, -1) if K else w
     if view == "stereo" and signals.shape[-2] == 2:
         return signals
+    signals = signals[..., :4, :]
     turned = signals if directions is None else rotate(signals, directions, roll=roll, flip=flip)
     if view == "rotate":
         return turned

@@ -18,6 +18,7 @@ from avsa_fast.scenes.write import FPS
 
 from .intensity import intensity_map
 from .media import flac, heat_png, jpeg, mp4
+from .sphere import as_erp
 
 EXCERPT = 4.0  # seconds: 12 clips of noise, which FLAC does not shrink, still stay below 15 MB
 HEIGHT = 480  # rows of the excerpt's frames and of the still, at most
@@ -47,7 +48,7 @@ def show_clip(
     source: Source, moment: float, objects: Sequence[dict[str, Any]], directions: Tensor, config: SampleConfig
 ) -> dict[str, Any]:
     """What the page needs of a clip, with views in `directions` [K, 2]. Raises UserError where it cannot be read."""
-    still = read_frames(source.video, moment, 1, config.fps, HEIGHT)  # [1, H, W, 3]
+    still = _frames(source, moment, 1, config.fps)
     K = len(directions)
     size = (CROP, CROP)
     fov = radians(config.held_out_fov)
@@ -56,7 +57,7 @@ def show_clip(
     centre = min(max(moment, source.begin + length / 2), source.end - length / 2)
     around = read_ambisonic(source.sound, source.channel_map, moment, config.seconds, SAMPLE_RATE)
     excerpt = read_ambisonic(source.sound, source.channel_map, centre, length, SAMPLE_RATE)
-    frames = read_frames(source.video, centre, max(1, round(length * FPS)), FPS, HEIGHT)
+    frames = _frames(source, centre, max(1, round(length * FPS)), FPS)
     energy = intensity_map(around, SAMPLE_RATE) if source.channel_map else None
     return {
         "name": source.name,
@@ -69,6 +70,12 @@ def show_clip(
         "spatial": bool(source.channel_map),
         "media": {"video": mp4(frames), "sound": flac(_audible(excerpt), SAMPLE_RATE), "seconds": length},
     }
+
+
+def _frames(source: Source, centre: float, count: int, fps: float) -> Tensor:
+    """ERP frames [count, H, W, 3] around a moment."""
+    rows = HEIGHT * (2 if source.projection == "erp_top" else 1)
+    return as_erp(read_frames(source.video, centre, count, fps, rows), source.projection)
 
 
 def _audible(sound: Tensor) -> Tensor:

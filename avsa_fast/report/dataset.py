@@ -15,7 +15,7 @@ from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.clips import read_index
 from avsa_fast.data.directions import MIN_SCORE
 from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
-from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, read_table
+from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, TRUTH, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.progress import show_progress
 
@@ -42,7 +42,7 @@ def dataset_page(folder: Path, *, clips: int) -> str:
     detections = [row for row in detections if row["score"] >= MIN_SCORE]
     truth = read_table(folder / "truth.parquet", TRUTH) if _has(folder, "truth") else []
     rows = by_clip(detections or truth)
-    usable = [Source(c.name, c.video, c.sound, row["channel_map"], 0.0, row["seconds"])
+    usable = [Source(c.name, c.video, c.sound, row["channel_map"], 0.0, row["seconds"], row["projection"] or "erp")
               for c, row in read_index(folder) if c.video and c.sound]  # fmt: skip
     shown: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
@@ -62,8 +62,10 @@ def dataset_page(folder: Path, *, clips: int) -> str:
         "dataset.html",
         title=folder.resolve().name,
         facts=_facts(index, detections, folder),
-        states=Counter(_kind(row["state"]) for row in index).most_common(),
-        refused=[(row["name"], row["state"]) for row in index if row["state"] != "ok"] + list(failures.items()),
+        states=Counter(row["state"] for row in index).most_common(),
+        meanings=STATES,
+        refused=[(row["name"], f"{row['state']}: {row['reason']}") for row in index if row["state"] != "ok"]
+        + list(failures.items()),
         charts=_charts(index, detections or truth),
         objects_map=_directions_map(detections or truth),
         sound_map=sound,
@@ -74,11 +76,6 @@ def dataset_page(folder: Path, *, clips: int) -> str:
 
 def _has(folder: Path, table: str) -> bool:
     return (folder / f"{table}.parquet").exists()
-
-
-def _kind(state: str) -> str:
-    """A state without the name of the file that it is about."""
-    return state.rpartition(": ")[2] if state != "ok" else "usable"
 
 
 def _facts(index: Sequence[dict[str, Any]], detections: Sequence[dict[str, Any]], folder: Path) -> list[str]:

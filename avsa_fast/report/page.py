@@ -1,6 +1,5 @@
 """From what is to be shown to one HTML file that needs no network: templates, style, scripts and libraries in it."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import avsa_fast
+from avsa_fast.files import replacing
 
 HERE = Path(__file__).parent
 LIBRARIES = {"Pannellum 2.5.7": "pannellum", "Omnitone 1.3.0": "omnitone", "plotly.js 4.1.1 (basic)": "plotly"}
@@ -35,9 +35,8 @@ def render(template: str, **content: Any) -> str:
 
 def write_page(path: Path, html: str) -> None:
     """Writes a page, by a rename."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(html, encoding="utf-8")
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_text(html, encoding="utf-8")
 
 
 def _files(folders: list[Path], pattern: str) -> list[Path]:

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from math import radians
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,8 @@ import yaml
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avsa_fast.data.channels import read_ambisonic
-from avsa_fast.data.directions import Detections, avsa_directions
-from avsa_fast.data.samples import SAMPLE_RATE, Collection, Sample, SampleConfig, Source
+from avsa_fast.data.samples import Collection, Sample, Samples, Source, Unreadable
 from avsa_fast.data.tables import DETECTIONS, read_table
-from avsa_fast.data.video import read_frames
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate.maps import object_maps
 from avsa_fast.evaluate.run import Run, load_run
@@ -28,6 +24,7 @@ from .curves import read_curves
 from .figures import read_figures
 from .media import heat_png, stretched
 from .page import render
+from .sphere import as_erp
 
 HEAT = (12, 24)  # rows and columns of a similarity map
 NEIGHBOURS = 4  # sounds shown for a picture, and pictures for a sound
@@ -47,9 +44,10 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
     with show_progress("drawing clips") as progress:
         for number, source in enumerate(spread(sources, clips)):
             try:
-                sample, moment = _sample(run, collection.detections, source, seed, 0.5)
+                sample, moment = _sample(run, collection, source, seed)
                 objects = rows_at(rows[source.name], moment)
-                shown.append(show_clip(source, moment, objects, sample.directions, run.config.samples))
+                directions = torch.from_numpy(sample.directions)
+                shown.append(show_clip(source, moment, objects, directions, run.config.samples))
                 samples.append(sample)
             except UserError as error:
                 skipped[source.name] = str(error)
@@ -69,7 +67,7 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
         curves=curves,
         clips=shown,
         neighbours=neighbours,
-        embeddings=_map(run, collection.detections, sources, rows, seed),
+        embeddings=_map(run, collection, sources, rows, seed),
         skipped=skipped,
         held_out=held_out,
         aligned=run.aligned,
@@ -83,23 +81,18 @@ def spread(items: Sequence[Source], count: int) -> list[Source]:
     return [items[i] for i in at]
 
 
-def _sample(run: Run, detections: Detections, source: Source, seed: int, share: float) -> tuple[Sample, float]:
-    """A moment of a clip with one view in each quadrant, as AVSA is trained and scored, without augmentation."""
-    config: SampleConfig = run.config.samples
-    moment = source.moment(share, config.seconds / 2)
-    rng = np.random.default_rng([seed, *source.name.encode()])
-    directions = torch.from_numpy(avsa_directions(detections.at(source.name, moment), rng)).float()
-    K = len(directions)
-    return Sample(
-        name=source.name,
-        frames=read_frames(source.video, moment, config.frames, config.fps, config.max_height),
-        sound=read_ambisonic(source.sound, source.channel_map, moment, config.seconds, SAMPLE_RATE),
-        directions=directions,
-        fov=torch.full((K,), radians(config.held_out_fov)),
-        flip=torch.zeros(K, dtype=torch.bool),
-        jitter=None,
-        failures={},
-    ), moment
+def _sample(
+    run: Run, collection: Collection, source: Source, seed: int, number: int = 0, count: int = 1
+) -> tuple[Sample, float]:
+    """One of `count` evenly spaced moments of a clip, as training's final figures see it: a view in each quadrant."""
+    samples = Samples(collection, run.config.samples, seed=seed, count=count, spatial=True, augment=False)
+    samples.sources = [source]
+    sample = samples[number]
+    if isinstance(sample, Unreadable):
+        raise UserError(sample.failures[source.name])
+    frames = as_erp(sample.frames, sample.projection)
+    moment = source.moment((number + 0.5) / count, run.config.samples.seconds / 2)
+    return sample._replace(frames=frames, projection="erp"), moment
 
 
 def _add_similarities(run: Run, sample: Sample, clip: dict[str, Any]) -> None:
@@ -107,7 +100,8 @@ def _add_similarities(run: Run, sample: Sample, clip: dict[str, Any]) -> None:
     clip["matrix"] = run.alignment(run.video([sample]), run.audio([sample]))[0].tolist()
     if not clip["spatial"]:
         return
-    maps = object_maps(run, sample.frames, sample.sound, sample.directions, size=HEAT)
+    assert isinstance(sample.frames, Tensor)
+    maps = object_maps(run, sample.frames, sample.sound, torch.from_numpy(sample.directions), size=HEAT)
     for view, heat in zip(clip["views"], maps, strict=True):
         view["heat"] = heat_png(stretched(heat).clamp_min(0.0) ** 2, "viridis")
 
@@ -137,16 +131,16 @@ def _nearest(scores: Tensor, n: int, k: int) -> dict[str, list[dict[str, Any]]]:
 
 
 def _map(
-    run: Run, detections: Detections, sources: Sequence[Source], rows: dict[str, list[dict[str, Any]]], seed: int
+    run: Run, collection: Collection, sources: Sequence[Source], rows: dict[str, list[dict[str, Any]]], seed: int
 ) -> dict[str, Any]:
     """The projections of held-out views on their first two principal components, each modality about its own mean."""
     chosen = spread(sources, MAP_SAMPLES)
-    shares = [(i + 0.5) / max(1, MAP_SAMPLES // len(chosen)) for i in range(max(1, MAP_SAMPLES // len(chosen)))]
+    count = max(1, MAP_SAMPLES // len(chosen))
     seen, heard, labels, names = [], [], [], []
     for source in chosen:
-        for share in shares:
+        for number in range(count):
             try:
-                sample, moment = _sample(run, detections, source, seed, share)
+                sample, moment = _sample(run, collection, source, seed, number, count)
             except UserError:
                 continue  # reported where the clips are drawn
             seen.append(normalize(run.model.video_head(run.video([sample])[0]), dim=-1))

@@ -112,6 +112,7 @@ def _build_one(folder: Path, number: int, split: str, frame_count: int, seed: in
         "fps": float(FPS),
         "width": width,
         "height": height,
+        "projection": "erp",
         "rate": RATE,
         "channels": 4,
         "channel_map": [0, 1, 2, 3],

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,18 +10,20 @@ import torch
 import avsa_fast
 from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
-from avsa_fast.detect.yolo import YoloDetector
 from avsa_fast.errors import UserError, run_command
-from avsa_fast.prepare import prepare_folder
+from avsa_fast.prepare import Options, prepare_folder
 from avsa_fast.scenes.cache import embedded_default
 
 from .config import PRESETS, Config, Precision, Stages, load_config, save_config
 from .loop import Trainer
+from .profile import WARM_UP, Profiler
+from .ranks import joined
 
 
 def main(
     data: Path | None = None,
     preset: Literal["tiny", "paper"] | None = None,
+    config: Path | None = None,
     out: Path | None = None,
     resume: bool = False,
     seed: int | None = None,
@@ -36,20 +37,24 @@ def main(
     stages: Stages | None = None,
     detector: str = "yolo26n.pt",
     trust_weights: bool = False,
+    profile: int | None = None,
 ) -> None:
     """Train audio and video encoders on 360° video with ambisonic sound: AVC, then AVSA from the AVC weights.
+
+    On several GPUs: torchrun --nproc-per-node 8 -m avsa_fast.train --data DIR --out runs/NAME
 
     Args:
         data: Dataset folder with video/NAME.mp4 and audio/NAME.flac (.wav, .m4a, .opus). Without it, procedural scenes
             are made once into a cache, and trained on.
         preset: Sizes and schedule: "tiny" trains on a CPU in minutes, "paper" is Wang et al. 2022. Default: paper with
             --data on a GPU, else tiny.
+        config: YAML file with choices that differ from the preset's; a run's config.yaml has them all.
         out: Folder of the run; it must not hold one yet, unless with --resume. Default: runs/PRESET-TIME.
         resume: Go on from the newest checkpoint of the run in --out, with the choices that it was started with.
         seed: Of weights, samples and augmentation. Default: 0.
         steps: Optimiser steps in all, split between the two stages as the preset does.
-        workers: Processes that decode media; 0 decodes in the training process.
-        batch: Crops a step: so many clips for AVC, a quarter for AVSA, which takes 4 crops of each.
+        workers: Processes that decode media, of each rank; 0 decodes in the training process.
+        batch: Crops a step, over all ranks: so many clips for AVC, a quarter for AVSA, which takes 4 crops of each.
         device: "cpu", "cuda" or "cuda:N". Default: a GPU where there is one.
         precision: "bf16" autocasts, on a GPU. Default: bf16 on a GPU that multiplies it, else fp32.
         audio: What the audio encoder takes: log-mel of the rotated sound with its intensity (foa_iv) or without (foa),
@@ -58,30 +63,43 @@ def main(
         stages: "avc" ends after the first stage, for sound without direction too. Default: both.
         detector: YOLO weights, a path or a name, that find the objects of a dataset without detections.parquet.
         trust_weights: Load a detector of unknown checksum; such a file can run any code.
+        profile: Only find out where time goes: record so many steps of each stage, print the shares, write traces.
     """
-    where = _device(device)
     if workers < 0:
         raise UserError(f"--workers {workers} must be at least 0")
+    if profile is not None and (profile < 1 or resume):
+        raise UserError(f"--profile {profile} must be at least 1, and without --resume: it trains nothing")
     chosen = {
         "seed": seed, "steps": steps, "batch": batch, "precision": precision, "audio": audio, "crops": crops,
         "stages": stages, "preset": preset, "data": None if data is None else str(data.resolve()),
     }  # fmt: skip
     chosen = {name: value for name, value in chosen.items() if value is not None}
-    if resume:
-        run, config = _resumed(out, chosen, where)
-    else:
-        run, config = _started(out, chosen, where)
-    folder = Path(config.data)
-    yolo = partial(YoloDetector, detector, trust_weights=trust_weights)
-    prepare_folder(folder, detector=yolo if config.samples.crops == "yolo" else None)
-    collection = Collection(folder, config.samples.crops, spatial=config.spatial)
-    trainer = Trainer(config, collection, run, where, workers)
-    run.mkdir(parents=True, exist_ok=True)
-    save_config(config, run / "config.yaml")
-    print(_banner(trainer), flush=True)
-    for name, figure in trainer.train(resume).items():
-        print(f"{name.replace('_', ' ').upper():<14} {figure['value']:6.1%}  (chance {figure['chance']:.1%})")
-    print(f"run: {run}")
+    with joined(_device(device)) as (ranks, where):
+        if ranks.count > 1 and out is None:
+            raise UserError("--out must name the run's folder where several ranks train: they share it")
+        if resume or (ranks.restarts and out is not None and (out / "config.yaml").exists()):
+            resume = True
+            run, choices = _resumed(out, config, chosen, where)
+        else:
+            run, choices = _started(out, config, chosen, where)
+        if profile is not None:
+            choices = replace(choices, steps=2 * (WARM_UP + profile), avc_share=0.5)
+        if ranks.first:
+            used = detector if choices.samples.crops == "yolo" else None
+            prepare_folder(Path(choices.data), Options(detector=used, trust_weights=trust_weights))
+        ranks.wait()
+        collection = Collection(Path(choices.data), choices.samples.crops, spatial=choices.spatial)
+        profiler = None if profile is None else Profiler(run, profile)
+        trainer = Trainer(choices, collection, run, where, workers, ranks, profiler)
+        if ranks.first:
+            run.mkdir(parents=True, exist_ok=True)
+            save_config(choices, run / "config.yaml")
+            print(_banner(trainer), flush=True)
+        figures = trainer.train(resume)
+        for name, figure in figures.items():
+            print(f"{name.replace('_', ' ').upper():<14} {figure['value']:6.1%}  (chance {figure['chance']:.1%})")
+        if ranks.first:
+            print(f"run: {run}")
 
 
 def _device(name: str | None) -> torch.device:
@@ -95,26 +113,28 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _started(out: Path | None, chosen: dict[str, Any], device: torch.device) -> tuple[Path, Config]:
+def _started(out: Path | None, file: Path | None, chosen: dict[str, Any], device: torch.device) -> tuple[Path, Config]:
     """A new run's folder and choices."""
     preset = chosen.get("preset") or ("paper" if "data" in chosen and device.type == "cuda" else "tiny")
     run = out or Path("runs") / f"{preset}-{datetime.now():%Y%m%d-%H%M%S}"
     if (run / "config.yaml").exists():
         raise UserError(f"--out {run} holds a run already; --resume goes on with it, another --out starts anew")
-    if chosen.get("steps", 1) < 1 or chosen.get("batch", 4) < 4 or chosen.get("seed", 0) < 0:
-        raise UserError("--steps must be at least 1, --batch at least 4 (the crops of one sample), --seed at least 0")
-    chosen = {"precision": _precision(chosen.get("precision"), device)} | chosen
-    if "data" not in chosen:
-        chosen = chosen | {"data": str(embedded_default())}
-    return run, _choose(PRESETS[preset], chosen)
+    config = PRESETS[preset] if file is None else load_config(file, PRESETS[preset])
+    config = _choose(config, chosen)
+    if config.batch_norm == "sync" and device.type != "cuda":
+        raise UserError("batch_norm sync needs GPUs: torch has no SyncBatchNorm for CPUs")
+    config = replace(config, precision=_precision(chosen.get("precision"), device))
+    return run, config if "data" in chosen else replace(config, data=str(embedded_default()))
 
 
-def _resumed(out: Path | None, chosen: dict[str, Any], device: torch.device) -> tuple[Path, Config]:
+def _resumed(out: Path | None, file: Path | None, chosen: dict[str, Any], device: torch.device) -> tuple[Path, Config]:
     """A begun run's folder and choices, which must not be changed."""
     if out is None or not (out / "config.yaml").exists():
         raise UserError(f"--resume needs --out with the folder of a run; {out or 'none given'} is not one")
     config = load_config(out / "config.yaml")
     _precision(config.precision, device)
+    if file is not None and load_config(file, config) != config:
+        raise UserError(f"--config {file} differs from what {out} was started with; leave it out to resume")
     for name in chosen:
         if _choose(config, {name: chosen[name]}) != config:
             raise UserError(f"--{name} {chosen[name]} differs from what {out} was started with; leave it out to resume")
@@ -149,14 +169,15 @@ def _banner(trainer: Trainer) -> str:
     kernels = (
         "CUDA" if trainer.device.type == "cuda" else f"CPU ({build['cpu_isa']}, {torch.get_num_threads()} threads)"
     )
+    together = f" ({trainer.ranks.count} ranks)" if trainer.ranks.count > 1 else ""
     steps = ", then ".join(
         f"{stage.upper()} {n} steps of {config.clips_a_step(stage)} clips"
         for stage, n in trainer.stage_steps.items()
         if n
     )
     return (
-        f"avsa_fast {build['version']}, torch {torch.__version__}; kernels: {kernels}; device: {trainer.device}, "
-        f"{config.precision}\n"
+        f"avsa_fast {build['version']}, torch {torch.__version__}; kernels: {kernels}; device: {trainer.device}"
+        f"{together}, {config.precision}\n"
         f"data: {config.data}: {len(collection.train)} clips to train on, {len(collection.held_out)} held out"
         f"{_left_out(config, collection)}\n"
         f"preset {config.preset}: {parameters / 1e6:.1f} M parameters, crops {config.views.crop_size}² "

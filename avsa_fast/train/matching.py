@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from avsa_fast.models import Embeddings, Model
+from avsa_fast.models import Embeddings
 
 CANDIDATES = 16
 
@@ -16,13 +16,13 @@ def avc_matches(embeddings: Embeddings) -> Tensor:
     return _diagonal_wins(scores)
 
 
-def avsa_matches(model: Model, embeddings: Embeddings) -> Tensor:
+def avsa_matches(embeddings: Embeddings, predictions: tuple[Tensor, Tensor]) -> Tensor:
     """For each crop of each sample, whether its own sound view is the nearest of the sample's K: bool [B, K].
 
     Crop i and view j are as near as the sound predicted for crop i is to view j, plus the video predicted for view j to
     crop i.
     """
-    video, audio = model.predictions(embeddings)
+    video, audio = predictions
     to_audio = cosine_similarity(audio[:, :, None], embeddings.audio_projection[:, None], dim=-1)  # [B, K, K]
     to_video = cosine_similarity(embeddings.video_projection[:, :, None], video[:, None], dim=-1)
     return _diagonal_wins(to_audio + to_video)

@@ -1,4 +1,4 @@
-// First-order ambisonics (ACN, SN3D: W, Y, Z, X): encoding, rotation to the front, beams.
+// Ambisonics (ACN, SN3D) of orders 0 to 7: harmonics of directions, turns to the front, and mixing channels by either.
 #pragma once
 #include <cstdint>
 
@@ -6,38 +6,40 @@
 
 namespace avsa {
 
-struct Encode {
+struct Harmonics {
   Dtype dtype;             // float32 or float64, as every array here
-  const void* signal;      // [B, S, T]
-  const void* directions;  // [B, S, 2]
-  void* out;               // [B, 4, T]
-  std::int64_t B, S, T;
+  const void* directions;  // [N, 2]
+  void* out;               // [N, C], C = (order + 1)^2
+  std::int64_t N;
+  int order;
 };
 
-struct Rotate {
+struct Turns {
   Dtype dtype;
-  const void* signals;     // [B, 4, T]
-  const void* directions;  // [B, K, 2]
-  const void* roll;        // [B, K], or null: 0
-  const bool* flip;        // [B, K], or null: false
-  void* out;               // [B, K, 4, T]
-  std::int64_t B, K, T;
+  const void* directions;  // [N, 2]: each comes to the front
+  const void* roll;        // [N], or null: 0
+  const bool* flip;        // [N], or null: false
+  void* out;               // [N, C, C]
+  std::int64_t N;
+  int order;
 };
 
-struct Beamform {
-  Dtype dtype;
-  const void* signals;     // [B, 4, T]
-  const void* directions;  // [B, K, 2]
-  double gain_0, gain_1;   // of orders 0 and 1
-  void* out;               // [B, K, T]
-  std::int64_t B, K, T;
+// out = matrix @ signals. Where by_order, rows and columns are channels (of K views: R = K C), and a row mixes only the
+// channels of its own order; elements of matrix outside are not read.
+struct Mix {
+  Dtype dtype;          // of signals and out: any float
+  const void* signals;  // [B, C, T]
+  const void* matrix;   // [B, R, C]: float64 where signals are, else float32
+  void* out;            // [B, R, T]
+  std::int64_t B, C, R, T;
+  bool by_order;
 };
 
-void encode_cpu(const Encode& task);
-void rotate_cpu(const Rotate& task);
-void beamform_cpu(const Beamform& task);
-int encode_cuda(const Encode& task, void* stream);  // returns a cudaError_t, as all of these
-int rotate_cuda(const Rotate& task, void* stream);
-int beamform_cuda(const Beamform& task, void* stream);
+void harmonics_cpu(const Harmonics& task);
+void turns_cpu(const Turns& task);
+int mix_cpu(const Mix& task);                             // returns 1 where a sample is not finite, else 0
+int harmonics_cuda(const Harmonics& task, void* stream);  // returns a cudaError_t, as all of these
+int turns_cuda(const Turns& task, void* stream);
+int mix_cuda(const Mix& task, void* stream);
 
 }  // namespace avsa

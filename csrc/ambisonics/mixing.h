@@ -1,96 +1,62 @@
-// What the three operations share: each mixes channels by a small matrix that follows from directions.
-// A mixer gives the matrix of one view, a column (the gains of one input channel) at a time.
+// What the host and the device kernel share: the element types of sound, and which channels a row of the matrix mixes.
 #pragma once
+#include <type_traits>
+
 #include "ambisonics/ambisonics.h"
-#include "core/vector.h"
+#include "core/harmonics.h"
+#include "core/narrow.h"
 
 namespace avsa {
 
-template <class T>
-struct EncodeMixer {
-  static constexpr int kOutputs = 4;
-  const T* signals;
-  const T* directions;
-  T* out;
-  std::int64_t B, C, K, samples;
+// What samples of type S are mixed in.
+template <class S>
+using Number = std::conditional_t<std::is_same_v<S, double>, double, float>;
 
-  explicit EncodeMixer(const Encode& t)
-      : signals(static_cast<const T*>(t.signal)),
-        directions(static_cast<const T*>(t.directions)),
-        out(static_cast<T*>(t.out)),
-        B(t.B),
-        C(t.S),
-        K(1),
-        samples(t.T) {}
-
-  AVSA_HD void column(std::int64_t view, std::int64_t c, T (&gain)[kOutputs]) const {
-    const T* d = directions + (view * C + c) * 2;
-    const Vec3<T> u = unit_vector(d[0], d[1]);
-    gain[0] = 1;
-    gain[1] = u.y;
-    gain[2] = u.z;
-    gain[3] = u.x;
+// Calls run(S()) for the task's type of samples.
+template <class Run>
+inline auto with_samples(Dtype dtype, const Run& run) {
+  switch (dtype) {
+    case Dtype::float64:
+      return run(double());
+    case Dtype::float16:
+      return run(Float16());
+    case Dtype::bfloat16:
+      return run(Bfloat16());
+    default:
+      return run(float());
   }
+}
+
+// Some rows of the matrix that mix the same run of channels.
+struct Slice {
+  std::int64_t row;
+  int rows;
+  std::int64_t column, columns;
 };
 
-template <class T>
-struct RotateMixer {
-  static constexpr int kOutputs = 4;
-  const T* signals;
-  const T* directions;
-  const T* roll;
-  const bool* flip;
-  T* out;
-  std::int64_t B, C, K, samples;
+// The slices of a matrix, of at most kRows rows each.
+template <int kRows>
+struct Slices {
+  std::int64_t C, R;
+  bool by_order;
+  int orders = 0, in_a_view = 0;
 
-  explicit RotateMixer(const Rotate& t)
-      : signals(static_cast<const T*>(t.signals)),
-        directions(static_cast<const T*>(t.directions)),
-        roll(static_cast<const T*>(t.roll)),
-        flip(t.flip),
-        out(static_cast<T*>(t.out)),
-        B(t.B),
-        C(4),
-        K(t.K),
-        samples(t.T) {}
-
-  AVSA_HD void column(std::int64_t view, std::int64_t c, T (&gain)[kOutputs]) const {
-    const T* d = directions + view * 2;
-    const Mat3<T> turn = turn_front_to(d[0], d[1], roll ? roll[view] : T(0));
-    // Columns of the turn's transpose are its rows; the direction of channel c of (W, Y, Z, X).
-    const Vec3<T> front = c == 1 ? turn.y : c == 2 ? turn.z : turn.x;
-    const T mirror = flip && flip[view] ? T(-1) : T(1);
-    gain[0] = c == 0 ? T(1) : T(0);
-    gain[1] = c == 0 ? T(0) : mirror * front.y;
-    gain[2] = c == 0 ? T(0) : front.z;
-    gain[3] = c == 0 ? T(0) : front.x;
+  explicit Slices(const Mix& t) : C(t.C), R(t.R), by_order(t.by_order) {
+    if (!by_order) return;
+    orders = order_of(int(C) - 1) + 1;
+    for (int n = 0; n < orders; ++n) in_a_view += of_order(n);
   }
-};
 
-template <class T>
-struct BeamformMixer {
-  static constexpr int kOutputs = 1;
-  const T* signals;
-  const T* directions;
-  T gain_0, gain_1;
-  T* out;
-  std::int64_t B, C, K, samples;
+  AVSA_HD static int of_order(int n) { return (2 * n + kRows) / kRows; }
+  AVSA_HD std::int64_t count() const { return by_order ? R / C * in_a_view : (R + kRows - 1) / kRows; }
 
-  explicit BeamformMixer(const Beamform& t)
-      : signals(static_cast<const T*>(t.signals)),
-        directions(static_cast<const T*>(t.directions)),
-        gain_0(T(t.gain_0)),
-        gain_1(T(t.gain_1)),
-        out(static_cast<T*>(t.out)),
-        B(t.B),
-        C(4),
-        K(t.K),
-        samples(t.T) {}
-
-  AVSA_HD void column(std::int64_t view, std::int64_t c, T (&gain)[kOutputs]) const {
-    const T* d = directions + view * 2;
-    const Vec3<T> u = unit_vector(d[0], d[1]);
-    gain[0] = c == 0 ? gain_0 : gain_1 * (c == 1 ? u.y : c == 2 ? u.z : u.x);
+  AVSA_HD Slice operator[](std::int64_t i) const {
+    if (!by_order) return {i * kRows, int(R - i * kRows < kRows ? R - i * kRows : kRows), 0, C};
+    const std::int64_t view = i / in_a_view;
+    int rest = int(i % in_a_view), n = 0;
+    while (rest >= of_order(n)) rest -= of_order(n++);
+    const int size = 2 * n + 1, left = size - rest * kRows;
+    return {view * C + n * n + rest * kRows, left < kRows ? left : kRows, n * n, size};
   }
 };
 

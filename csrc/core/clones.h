@@ -4,9 +4,13 @@
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(AVSA_NO_CLONES)
 #define AVSA_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define AVSA_HAS_CLONES
 #else
 #define AVSA_CLONES
 #endif
+
+// Before a loop over the lanes of vector registers, whose turns do not depend on each other.
+#define AVSA_LANES _Pragma("omp simd")
 
 namespace avsa {
 

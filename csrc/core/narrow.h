@@ -1,4 +1,4 @@
-// From float to the narrower types that tensors hold, rounded to nearest even, in portable integer steps that
+// Between float and the narrower types that tensors hold, rounded to nearest even, in portable integer steps that
 // vectorise.
 #pragma once
 #include <cmath>
@@ -26,6 +26,15 @@ AVSA_HD float float_of(std::uint32_t bits) {
   float x;
   std::memcpy(&x, &bits, sizeof x);
   return x;
+}
+
+AVSA_HD float widen(float x) { return x; }
+AVSA_HD double widen(double x) { return x; }
+AVSA_HD float widen(Bfloat16 x) { return float_of(std::uint32_t(x.bits) << 16); }
+AVSA_HD float widen(Float16 x) {
+  const std::uint32_t size = x.bits & 0x7fffu, sign = std::uint32_t(x.bits & 0x8000u) << 16;
+  const float finite = float_of(size << 13) * 0x1p112f;  // exponents are 112 apart; subnormals come out right
+  return float_of(sign | (size >= 0x7c00u ? 0x7f800000u | size << 13 : bits_of(finite)));
 }
 
 AVSA_HD void narrow(double x, double& to) { to = x; }

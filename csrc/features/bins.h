@@ -1,115 +1,112 @@
-// What the host and the device kernel share: the features of one bin of one view, and which shapes there are.
+// What the host and the device kernel share: what a bin adds to its bands, and a view's features of a band.
+//
+// Powers and intensities of all views follow from sums over a band that no view changes: the products of channels, of
+// which a view's power is a quadratic form, and the intensity vector, whose norm no turn changes and which turns as it
+// is. Inter-channel features are not linear: their bins are made for each view.
+//
+// All of it is float64 whatever the features are: a float32 transform is wrong by 1e-7 of the loudest bin in every bin,
+// a mix can all but cancel, and of a quiet bin the intensity and the phase count as much as of a loud one.
 #pragma once
 #include <limits>
 
+#include "core/fft.h"
 #include "core/log.h"
-#include "core/vector.h"
 #include "features/features.h"
 
 namespace avsa {
 
-struct Complex {
-  double re, im;
-};
-
-// The arrays of a task with their type. Spectrum and matrix are float64 whatever the features are: a mix can all but
-// cancel in one of a view's channels, and of a quiet bin the intensity and the phase count as much as of a loud one.
-template <class T>
-struct FeatureArrays {
-  const Complex* spectrum;
-  const double* matrix;
-  const T* bank;
-  const std::int64_t* first;
-  T* out;
-  T gain, w, xyz, norm;
-  std::int64_t B, C, K, M, F, J, N;
-
-  explicit FeatureArrays(const SpatialFeatures& t)
-      : spectrum(reinterpret_cast<const Complex*>(t.spectrum)),
-        matrix(t.matrix),
-        bank(static_cast<const T*>(t.bank)),
-        first(t.first),
-        out(static_cast<T*>(t.out)),
-        gain(T(t.intensity.gain)),
-        w(T(t.intensity.w)),
-        xyz(T(t.intensity.xyz)),
-        norm(T(t.intensity.norm)),
-        B(t.B),
-        C(t.C),
-        K(t.K),
-        M(t.M),
-        F(t.F),
-        J(t.J),
-        N(t.N) {}
-};
-
-template <class T>
-constexpr T kSmallestNormal = std::numeric_limits<T>::min();
-
-// A view's shape: C channels mixed to M, then features of kind S.
+// C channels mixed to the M of a view, then features of kind S.
 template <int C_, int M_, Spatial S_>
 struct ViewShape {
   static constexpr int C = C_, M = M_, kChannels = M + (S_ == Spatial::none ? 0 : 3);
   static constexpr Spatial S = S_;
+  static constexpr bool kByView = S == Spatial::icf;
+  static constexpr int kProducts = kByView ? M : C * (C + 1) / 2;
+  static constexpr int kSums = kProducts + (S == Spatial::none ? 0 : 3);  // of a band
 };
 
 // Calls run(ViewShape) for the task's; ops makes no other.
 template <class Run>
-inline __attribute__((always_inline)) void with_shape(std::int64_t C, std::int64_t M, Spatial S, const Run& run) {
-  if (M == 4) {
-    S == Spatial::iv ? run(ViewShape<4, 4, Spatial::iv>()) : run(ViewShape<4, 4, Spatial::none>());
-  } else if (M == 2 && C == 4) {
-    S == Spatial::icf ? run(ViewShape<4, 2, Spatial::icf>()) : run(ViewShape<4, 2, Spatial::none>());
-  } else if (M == 2) {
-    S == Spatial::icf ? run(ViewShape<2, 2, Spatial::icf>()) : run(ViewShape<2, 2, Spatial::none>());
-  } else {
-    C == 4 ? run(ViewShape<4, 1, Spatial::none>()) : run(ViewShape<1, 1, Spatial::none>());
-  }
+inline __attribute__((always_inline)) auto with_shape(const SpatialFeatures& t, const Run& run) {
+  if (t.M == 4)
+    return t.spatial == Spatial::iv ? run(ViewShape<4, 4, Spatial::iv>()) : run(ViewShape<4, 4, Spatial::none>());
+  if (t.M == 1) return run(ViewShape<1, 1, Spatial::none>());
+  if (t.C == 4)
+    return t.spatial == Spatial::icf ? run(ViewShape<4, 2, Spatial::icf>()) : run(ViewShape<4, 2, Spatial::none>());
+  return t.spatial == Spatial::icf ? run(ViewShape<2, 2, Spatial::icf>()) : run(ViewShape<2, 2, Spatial::none>());
 }
 
-// What a bin adds to its bands: the power of each of the view's channels, then its intensity vector or ICF.
-// x_re, x_im: the scene's channels; matrix: [M, C].
-template <class Shape, class T>
-AVSA_HD void bin_features(const FeatureArrays<T>& a, const double* matrix, const double (&x_re)[Shape::C],
-                          const double (&x_im)[Shape::C], T (&value)[Shape::kChannels]) {
-  constexpr int C = Shape::C, M = Shape::M;
-  T re[M], im[M];
-  for (int m = 0; m < M; ++m) {
-    double sum_re = 0, sum_im = 0;
-    for (int c = 0; c < C; ++c) {
-      sum_re += matrix[m * C + c] * x_re[c];
-      sum_im += matrix[m * C + c] * x_im[c];
+// 2 log |L| - 2 log |R| with a floor under each, cosine and sine of the phase difference, 0 where a side is silent.
+template <class T>
+AVSA_HD void level_and_phase(double left, double right, double cosine, double sine, double (&out)[3]) {
+  constexpr double kFloor = 1e-16;
+  const double squared = cosine * cosine + sine * sine;
+  const bool silent = squared < std::numeric_limits<double>::min();  // NaN is not silent
+  const double factor = 1 / std::sqrt(silent ? 1.0 : squared);
+  out[0] = log_normal(T(left < kFloor ? kFloor : left)) - log_normal(T(right < kFloor ? kFloor : right));
+  out[1] = silent ? 1.0 : factor * cosine;
+  out[2] = silent ? 0.0 : factor * sine;
+}
+
+// What a bin of the scene adds to its bands; of the view of `matrix` [M, C] where Shape::kByView.
+template <class Shape, class T, class V>
+AVSA_HD void bin_sums(const Intensity& variant, const double* matrix, const Complex<V> (&x)[Shape::C],
+                      V (&out)[Shape::kSums]) {
+  using std::sqrt;
+  if constexpr (Shape::kByView) {
+    Complex<V> side[2];
+    for (int m = 0; m < 2; ++m) {
+      side[m] = {V(0), V(0)};
+      for (int c = 0; c < Shape::C; ++c) {
+        const V gain(matrix[m * Shape::C + c]);
+        side[m].re = side[m].re + gain * x[c].re;
+        side[m].im = side[m].im + gain * x[c].im;
+      }
+      out[m] = side[m].re * side[m].re + side[m].im * side[m].im;
     }
-    re[m] = T(sum_re);
-    im[m] = T(sum_im);
-    value[m] = re[m] * re[m] + im[m] * im[m];
-  }
-  if constexpr (Shape::S == Spatial::iv) {  // channels W, Y, Z, X
-    const T jx = re[0] * re[3] + im[0] * im[3], jy = re[0] * re[1] + im[0] * im[1], jz = re[0] * re[2] + im[0] * im[2];
-    const T length = std::sqrt(jx * jx + jy * jy + jz * jz);
-    const T total = T(1e-12) + a.w * value[0] + a.xyz * (value[1] + value[2] + value[3]) + a.norm * length;
-    const T factor = a.gain / total;
-    value[4] = factor * jx;
-    value[5] = factor * jy;
-    value[6] = factor * jz;
-  } else if constexpr (Shape::S == Spatial::icf) {  // channels L, R
-    constexpr T kFloor = T(1e-16);
-    const T left = value[0] < kFloor ? kFloor : value[0], right = value[1] < kFloor ? kFloor : value[1];
-    const T cosine = re[0] * re[1] + im[0] * im[1], sine = im[0] * re[1] - re[0] * im[1];
-    const T squared = cosine * cosine + sine * sine;
-    const bool silent = squared < kSmallestNormal<T>;  // NaN is not silent
-    const T factor = 1 / std::sqrt(silent ? T(1) : squared);
-    value[2] = log_normal(left) - log_normal(right);
-    value[3] = silent ? T(1) : factor * cosine;
-    value[4] = silent ? T(0) : factor * sine;
+    const V cosine = side[0].re * side[1].re + side[0].im * side[1].im;
+    const V sine = side[0].im * side[1].re - side[0].re * side[1].im;
+    V parts[3];
+    level_and_phase<T>(out[0], out[1], cosine, sine, parts);
+    for (int i = 0; i < 3; ++i) out[2 + i] = parts[i];
+  } else {
+    int at = 0;
+    for (int a = 0; a < Shape::C; ++a)
+      for (int b = a; b < Shape::C; ++b) out[at++] = x[a].re * x[b].re + x[a].im * x[b].im;
+    if constexpr (Shape::S == Spatial::iv) {  // products of W, Y, Z, X: WW WY WZ WX YY YZ YX ZZ ZX XX
+      V total = V(1e-12) + V(variant.w) * out[0] + V(variant.xyz) * (out[4] + out[7] + out[9]);
+      if (variant.norm != 0)
+        total = total + V(variant.norm) * sqrt(out[1] * out[1] + out[2] * out[2] + out[3] * out[3]);
+      const V factor = V(variant.gain) / total;
+      for (int i = 0; i < 3; ++i) out[10 + i] = factor * out[1 + i];
+    }
   }
 }
 
-// A band's feature from the sums over its bins.
-template <class Shape, class T>
-AVSA_HD T band_feature(int channel, T sum, T weights) {
-  if (channel >= Shape::M) return sum / weights;
-  return log_normal(sum < T(1e-10) ? T(1e-10) : sum);
+// A feature of the view of `matrix` [M, C] from a band's sums; `weight`: the sum of the band's weights.
+template <class Shape, class V>
+AVSA_HD V band_feature(const double* matrix, int channel, const V (&sums)[Shape::kSums], double weight) {
+  constexpr int C = Shape::C;
+  if (channel >= Shape::M) {
+    const int i = channel - Shape::M;
+    if constexpr (Shape::kByView) return sums[2 + i] * V(1 / weight);
+    if constexpr (Shape::S == Spatial::iv) {  // X, Y, Z of W, Y, Z, X
+      const double* row = matrix + (i == 0 ? 3 : i) * C;
+      return (V(row[1]) * sums[10] + V(row[2]) * sums[11] + V(row[3]) * sums[12]) * V(1 / weight);
+    }
+  }
+  if constexpr (Shape::kByView) return sums[channel];
+  const double* row = matrix + channel * C;
+  V power(0);
+  int at = 0;
+  for (int a = 0; a < C; ++a)
+    for (int b = a; b < C; ++b) power = power + V((a == b ? 1 : 2) * row[a] * row[b]) * sums[at++];
+  return power;
+}
+
+template <class T>
+AVSA_HD T log_of_power(double power) {
+  return log_normal(T(power < 1e-10 ? 1e-10 : power));
 }
 
 }  // namespace avsa

@@ -1,4 +1,4 @@
-// Log-mel and spatial features of views of a scene, from its spectrum: a view is a mix of the scene's channels.
+// Log-mel and spatial features of views of a scene: a view is a mix of the scene's channels.
 #pragma once
 #include <cstdint>
 
@@ -15,18 +15,21 @@ struct Intensity {
 };
 
 struct SpatialFeatures {
-  Dtype dtype;                // of bank and out: float32 or float64
-  const double* spectrum;     // [B, C, F, J, 2]: F frames, J bins, real and imaginary
-  const double* matrix;       // [B, K, M, C]: M channels of each of K views
-  const void* bank;           // [J, N]: mel weights, a bin's in at most two neighbouring bands
+  Dtype dtype;                // of signals and out: float32 or float64
+  const void* signals;        // [B, C, T], C = 1, 2 or 4
+  const double* matrix;       // [B, K, M, C]: M channels of each of K views; for iv [1, 0; 0, orthogonal]
+  const double* window;       // [n_fft]
+  const double* roots;        // [n_fft, 2]: real and imaginary parts of exp(-2 pi i j / n_fft)
+  const double* bank;         // [J, N]: mel weights, a bin's in at most two neighbouring bands
   const std::int64_t* first;  // [N + 2]: the first bin whose highest band is n or above; J for n >= N
-  Spatial spatial;            // iv wants M = 4, icf M = 2
+  Spatial spatial;            // iv wants C = M = 4, icf M = 2
   Intensity intensity;        // for iv
-  void* out;                  // [B, K, M (+ 3), N, F]
-  std::int64_t B, C, K, M, F, J, N;
+  void* out;                  // [B, K, M (+ 3), N, F], F = 1 + (T - n_fft) / hop
+  std::int64_t B, C, K, M, T, N;
+  std::int64_t n_fft, hop;  // J = n_fft / 2 + 1
 };
 
-void spatial_features_cpu(const SpatialFeatures& task);
+int spatial_features_cpu(const SpatialFeatures& task);                 // returns 1 where a sample is not finite, else 0
 int spatial_features_cuda(const SpatialFeatures& task, void* stream);  // returns a cudaError_t
 
 }  // namespace avsa

@@ -31,9 +31,9 @@ template <class S>
 AVSA_HD S erp_cells(const Vec3<S>& ray, const Vec3<S>& step) {
   using std::sqrt;
   const S across2 = ray.x * ray.x + ray.y * ray.y, step2 = dot(step, step);
-  const S by_pole = S(kErpCellsAPole * kErpCellsAPole) / (across2 > S(1e-20) ? across2 : S(1e-20));
+  const S by_pole = S(kErpCellsAPole * kErpCellsAPole) / larger(across2, S(1e-20));
   const S by_size = S(kErpCellsARadian * kErpCellsARadian) / (across2 + ray.z * ray.z);
-  return clamp(sqrt(step2 * (by_pole > by_size ? by_pole : by_size)), S(1), S(kMostErpCells));
+  return clamp(sqrt(step2 * larger(by_pole, by_size)), S(1), S(kMostErpCells));
 }
 
 // A cubemap's texels are sampled at the cells' middles: so many a texel and so many more.

@@ -8,6 +8,10 @@
 namespace avsa {
 
 template <class T>
+AVSA_HD T choose(bool which, const T& a, const T& b) {
+  return which ? a : b;
+}
+template <class T>
 AVSA_HD T smaller(const T& a, const T& b) {
   return a < b ? a : b;
 }
@@ -27,25 +31,31 @@ AVSA_HD S turns(const S& y, const S& x) {
   return atan2(y, x) * S(0.5 / kPi);
 }
 
+// The same in float, one number or many.
+template <class S>
+AVSA_HD S float_turns(const S& y, const S& x) {
+  using std::fabs;
+  const S ax = fabs(x), ay = fabs(y);
+  const S t = smaller(ax, ay) / larger(larger(ax, ay), S(1e-30f)), s = t * t;
+  // Minimax for atan(t) / (2 pi t) in t^2 on [0, 1]: relative error 1.5e-8.
+  S p(4.535735e-4f);
+  p = p * s - S(2.5573997e-3f);
+  p = p * s + S(6.794563e-3f);
+  p = p * s - S(1.1943453e-2f);
+  p = p * s + S(1.6935572e-2f);
+  p = p * s - S(2.2605801e-2f);
+  p = p * s + S(3.1819243e-2f);
+  p = p * s - S(5.3051233e-2f);
+  p = p * s + S(1.5915494e-1f);
+  p = p * t;
+  p = choose(ay > ax, S(0.25f) - p, p);
+  p = choose(x < S(0), S(0.5f) - p, p);
+  return choose(y < S(0), -p, p);
+}
+
 template <>
 AVSA_HD float turns(const float& y, const float& x) {
-  const float ax = std::fabs(x), ay = std::fabs(y);
-  const float high = ax > ay ? ax : ay, low = ax > ay ? ay : ax;
-  const float t = low / (high > 1e-30f ? high : 1e-30f), s = t * t;
-  // Minimax for atan(t) / (2 pi t) in t^2 on [0, 1]: relative error 1.5e-8.
-  float p = 4.535735e-4f;
-  p = p * s - 2.5573997e-3f;
-  p = p * s + 6.794563e-3f;
-  p = p * s - 1.1943453e-2f;
-  p = p * s + 1.6935572e-2f;
-  p = p * s - 2.2605801e-2f;
-  p = p * s + 3.1819243e-2f;
-  p = p * s - 5.3051233e-2f;
-  p = p * s + 1.5915494e-1f;
-  p *= t;
-  p = ay > ax ? 0.25f - p : p;
-  p = x < 0 ? 0.5f - p : p;
-  return y < 0 ? -p : p;
+  return float_turns(y, x);
 }
 
 template <class S>
@@ -65,7 +75,7 @@ AVSA_HD Point<S> erp_point(const Vec3<S>& ray, const Plane& plane) {
 template <class S>
 AVSA_HD Point<S> erp_edge(const Vec3<S>& ray, const Vec3<S>& step, const Plane& plane) {
   using std::sqrt;
-  const S square = ray.x * ray.x + ray.y * ray.y, across2 = square > S(1e-20) ? square : S(1e-20);
+  const S square = ray.x * ray.x + ray.y * ray.y, across2 = larger(square, S(1e-20));
   const S across = sqrt(across2);
   const S turn = (ray.x * step.y - ray.y * step.x) / across2;
   const S rise = (across * step.z - ray.z * (ray.x * step.x + ray.y * step.y) / across) / (across2 + ray.z * ray.z);
@@ -81,8 +91,10 @@ struct Texel {
 AVSA_HD Texel erp_texel(int row, int column, int H, int W) {
   const bool beyond = row < 0 || row >= H;
   const int real = row < 0 ? -1 - row : row >= H ? 2 * H - 1 - row : row;
-  const int wrapped = (column + (beyond ? W / 2 : 0)) % W;
-  return {real, wrapped < 0 ? wrapped + W : wrapped};
+  int wrapped = column + (beyond ? W / 2 : 0);  // a turn or so away: no division
+  while (wrapped < 0) wrapped += W;
+  while (wrapped >= W) wrapped -= W;
+  return {real, wrapped};
 }
 
 }  // namespace avsa

@@ -26,10 +26,8 @@ struct Chord {
   // Makes an interval of columns, from the footprint's centre, hold those that it weights.
   AVSA_HD void widen(S& begin, S& end) const {
     const S soft = S(1) / sharp;
-    if (mass > S(0)) {
-      begin = left - soft < begin ? left - soft : begin;
-      end = right + soft > end ? right + soft : end;
-    }
+    begin = choose(mass > S(0), smaller(left - soft, begin), begin);
+    end = choose(mass > S(0), larger(right + soft, end), end);
   }
 
   AVSA_HD S weight(const S& x) const { return mass * (end((right - x) * sharp) - end((left - x) * sharp)); }
@@ -55,14 +53,14 @@ struct Footprint {
     using std::fabs;
     // At most once around and from pole to pole.
     const S wide = fabs(first.u) + fabs(second.u), high = fabs(first.v) + fabs(second.v);
-    const S narrow = wide > S(plane.W) ? S(plane.W) / wide : S(1), lower = high > S(plane.H) ? S(plane.H) / high : S(1);
-    const bool swap = fabs(second.v) > fabs(first.v);
-    const S au = (swap ? second.u : first.u) * narrow, av = (swap ? second.v : first.v) * lower;
-    const S bu = (swap ? first.u : second.u) * narrow, bv = (swap ? first.v : second.v) * lower;
-    const S rise = fabs(av) > S(kLevel) ? fabs(av) : S(kLevel), level = S(kSkew) * rise;
-    const S climb = fabs(bv) > level ? fabs(bv) : level;
-    lean = (av < S(0) ? -au : au) / rise;
-    width = (bv < S(0) ? -bu : bu) - lean * fabs(bv);
+    const S narrow = smaller(S(plane.W) / larger(wide, S(1)), S(1)),
+            lower = smaller(S(plane.H) / larger(high, S(1)), S(1));
+    const auto swap = fabs(second.v) > fabs(first.v);
+    const S au = choose(swap, second.u, first.u) * narrow, av = choose(swap, second.v, first.v) * lower;
+    const S bu = choose(swap, first.u, second.u) * narrow, bv = choose(swap, first.v, second.v) * lower;
+    const S rise = larger(fabs(av), S(kLevel)), climb = larger(fabs(bv), S(kSkew) * rise);
+    lean = choose(av < S(0), -au, au) / rise;
+    width = choose(bv < S(0), -bu, bu) - lean * fabs(bv);
     reach = S(0.5) * rise;
     inverse_climb = S(1) / climb;
     tip = S(0.5) * (rise + climb);

@@ -13,13 +13,11 @@ std::int64_t to_units(double value, double unit) {
 
 // Adds the gradients of a lane's pixel, one a channel, to the sums of the texels that it read.
 template <class T>
-void scatter(const Spans<T>& spans, int l, const T (&grad)[3], double unit, std::int64_t* sums) {
-  for (int s = spans.first[l]; s < spans.first[l + 1]; ++s) {
-    const Span& span = spans.spans[s];
-    const T* weight = spans.weights.data() + span.weights;
-    for (int i = 0; i < 3 * span.texels; ++i) {
-      sums[span.begin + i] += to_units(spans.scale[l] * weight[i / 3] * grad[i % 3], unit);
-    }
+void scatter(const Chunks<T>& chunks, int l, const T (&grad)[3], double unit, std::int64_t* sums) {
+  for (int n = chunks.first[l]; n < chunks.first[l + 1]; ++n) {
+    const T* weights = chunks.weights.data() + std::size_t(n) * kWide;
+    for (int i = 0; i < 3 * kChunkTexels<3>; ++i)
+      if (weights[i] != 0) sums[chunks.begin[n] + i] += to_units(weights[i] * grad[i % 3], unit);
   }
 }
 
@@ -32,7 +30,7 @@ void scatter(const Taps<T>& taps, const T (&grad)[3], double unit, std::int64_t*
 // One frame, crop by crop.
 template <class T>
 void scatter_crop(const GnomonicBackward& task, const Plane& plane, std::int64_t crop, std::int64_t frame,
-                  std::int64_t* sums, Spans<T>& spans) {
+                  std::int64_t* sums, Chunks<T>& chunks) {
   const GnomonicView& view = task.view;
   const std::int64_t pixels = view.h * view.w, size = view.F * pixels;
   const T* grad = static_cast<const T*>(task.grad) + 3 * crop * size + frame * pixels;
@@ -43,19 +41,19 @@ void scatter_crop(const GnomonicBackward& task, const Plane& plane, std::int64_t
     block.set(view, pose.rays, pixel);
     const int count = int(std::min<std::int64_t>(pixels - pixel, kLanes));
     const auto nothing = [](const T*, const T*, const T*) {};
-    each_part(view, plane, block, pose.rays, false, spans, [] {}, nothing);  // for spans.total
+    each_part<3>(view, plane, block, pose.rays, chunks, [] {}, nothing);  // for chunks.total
     T total[kLanes];
-    std::copy_n(spans.total, kLanes, total);
+    std::copy_n(chunks.total, kLanes, total);
     const auto of = [&](int l, T scale, T(&out)[3]) {
       for (int c = 0; c < 3; ++c) out[c] = scale * grad[c * size + pixel + l];
     };
-    each_part(
-        view, plane, block, pose.rays, false, spans,
+    each_part<3>(
+        view, plane, block, pose.rays, chunks,
         [&] {
           for (int l = 0; l < count; ++l) {
             T lane[3];
             of(l, 1 / total[l], lane);
-            scatter(spans, l, lane, *task.unit, sums);
+            scatter(chunks, l, lane, *task.unit, sums);
           }
         },
         [&](const T* right, const T* down, const T* share) {
@@ -78,9 +76,9 @@ void run(const GnomonicBackward& task) {
 #pragma omp parallel for collapse(2) schedule(dynamic)
   for (std::int64_t clip = 0; clip < view.B; ++clip)
     for (std::int64_t frame = 0; frame < view.F; ++frame) {
-      Spans<T> spans;
+      Chunks<T> chunks;
       for (std::int64_t crop = clip * view.K; crop < (clip + 1) * view.K; ++crop)
-        scatter_crop(task, plane, crop, frame, task.sums + (clip * view.F + frame) * task.H * task.W * 3, spans);
+        scatter_crop(task, plane, crop, frame, task.sums + (clip * view.F + frame) * task.H * task.W * 3, chunks);
     }
 }
 

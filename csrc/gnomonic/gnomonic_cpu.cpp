@@ -14,7 +14,7 @@ constexpr std::int64_t kBandTiles = 8;  // tiles of a crop that a thread takes a
 // Values within [0, 1] of a block's pixels in `frames` frames.
 template <class In, class T>
 AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame,
-                        int frames, std::int64_t pixel, Spans<T>& spans, Block<T>& block) {
+                        int frames, std::int64_t pixel, Chunks<T>& chunks, Block<T>& block) {
   std::memset(&block, 0, sizeof block);
   BlockRays lanes;
   lanes.set(task.view, rays, pixel);
@@ -22,15 +22,15 @@ AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int
     const Plane& plane = task.plane[p];
     const In* first = static_cast<const In*>(plane.data) + clip * plane.clip_step + first_frame * plane.frame_step;
     if (plane.channels == 3) {
-      add_plane<3>(task.view, plane, lanes, rays, first, frames, channel, spans, block);
+      add_plane<3>(task.view, plane, lanes, rays, first, frames, channel, chunks, block);
     } else if constexpr (sizeof(In) == 1) {  // YUV planes hold bytes
-      plane.channels == 2 ? add_plane<2>(task.view, plane, lanes, rays, first, frames, channel, spans, block)
-                          : add_plane<1>(task.view, plane, lanes, rays, first, frames, channel, spans, block);
+      plane.channels == 2 ? add_plane<2>(task.view, plane, lanes, rays, first, frames, channel, chunks, block)
+                          : add_plane<1>(task.view, plane, lanes, rays, first, frames, channel, chunks, block);
     }
   }
   const T scale = sizeof(In) == 1 ? T(1.0 / 255) : T(1);
   for (int f = 0; f < frames; ++f) {
-#pragma omp simd
+    AVSA_LANES
     for (int l = 0; l < kLanes; ++l) {
       T(&v)[3][kLanes] = block.values[f];
       Colour<T> colour{scale * v[0][l], scale * v[1][l], scale * v[2][l]};
@@ -44,9 +44,9 @@ AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int
 
 #define AVSA_SAMPLE(In, T)                                                                              \
   AVSA_CLONES void sample(const In*, const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, \
-                          std::int64_t first_frame, int frames, std::int64_t pixel, Spans<T>& spans,    \
+                          std::int64_t first_frame, int frames, std::int64_t pixel, Chunks<T>& chunks,  \
                           Block<T>& block) {                                                            \
-    sample_any<In>(task, rays, clip, first_frame, frames, pixel, spans, block);                         \
+    sample_any<In>(task, rays, clip, first_frame, frames, pixel, chunks, block);                        \
   }
 AVSA_SAMPLE(std::uint8_t, float)
 AVSA_SAMPLE(float, float)
@@ -58,7 +58,7 @@ AVSA_HD void store(const T (&values)[3][kLanes], const Normaliser<T>& normaliser
                    int count) {
   for (int c = 0; c < 3; ++c) {
     const T gain = normaliser.gain[c], bias = normaliser.bias[c];
-#pragma omp simd
+    AVSA_LANES
     for (int l = 0; l < count; ++l) narrow(gain * values[c][l] + bias, out[c * plane + l]);
   }
 }
@@ -68,7 +68,7 @@ template <class T>
 AVSA_HD void finish_any(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser, T mean,
                         std::int64_t crop, std::int64_t frame, std::int64_t pixel, int count, T (&values)[3][kLanes]) {
   if (task.jitter) {
-#pragma omp simd
+    AVSA_LANES
     for (int l = 0; l < kLanes; ++l) {
       const Colour<T> colour = jitter.apply({values[0][l], values[1][l], values[2][l]}, mean);
       values[0][l] = colour.red;
@@ -96,7 +96,7 @@ AVSA_HD void finish_any(const Gnomonic& task, const Jitter<T>& jitter, const Nor
 template <class T>
 AVSA_HD double bright_greys_any(const Jitter<T>& jitter, int count, const T (&values)[3][kLanes]) {
   T grey[kLanes];
-#pragma omp simd
+  AVSA_LANES
   for (int l = 0; l < kLanes; ++l) grey[l] = jitter.bright({values[0][l], values[1][l], values[2][l]}).grey();
   double sum = 0;
   for (int l = 0; l < count; ++l) sum += grey[l];
@@ -130,7 +130,7 @@ void pass(const Gnomonic& task, bool measure) {
       Jitter<T> jitter;
       jitter.set(task, crop);
       Block<T> block;
-      Spans<T> spans;
+      Chunks<T> chunks;
       for (std::int64_t first = 0; first < view.F; first += kFrames) {
         const int frames = int(std::min<std::int64_t>(view.F - first, kFrames));
         T mean[kFrames] = {};
@@ -142,7 +142,8 @@ void pass(const Gnomonic& task, bool measure) {
           const std::int64_t end = std::min(pixels, (tile + 1) * kTile);
           for (std::int64_t pixel = tile * kTile; pixel < end; pixel += kLanes) {
             const int count = int(std::min<std::int64_t>(end - pixel, kLanes));
-            sample(static_cast<const In*>(nullptr), task, pose.rays, crop / view.K, first, frames, pixel, spans, block);
+            sample(static_cast<const In*>(nullptr), task, pose.rays, crop / view.K, first, frames, pixel, chunks,
+                   block);
             for (int f = 0; f < frames; ++f) {
               if (measure) {
                 greys[f] += bright_greys(jitter, count, block.values[f]);

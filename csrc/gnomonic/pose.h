@@ -10,6 +10,11 @@ AVSA_HD double real_at(const void* values, Dtype dtype, std::int64_t i) {
   return dtype == Dtype::float64 ? static_cast<const double*>(values)[i] : static_cast<const float*>(values)[i];
 }
 
+template <class S, class R>
+AVSA_HD Vec3<S> cast(const Vec3<R>& a) {
+  return {S(a.x), S(a.y), S(a.z)};
+}
+
 // What a crop's pose is given by.
 struct PoseNumbers {
   double azimuth, elevation, fov, roll;

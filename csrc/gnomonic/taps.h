@@ -14,9 +14,10 @@ struct Taps {
     source == Source::erp ? set_erp(plane, ray) : set_eac(plane, ray);
   }
 
-  AVSA_HD void set_erp(const Plane& plane, const Vec3<S>& ray) {
+  AVSA_HD void set_erp(const Plane& plane, const Vec3<S>& ray) { set_erp(plane, erp_point(ray, plane)); }
+
+  AVSA_HD void set_erp(const Plane& plane, const Point<S>& p) {
     using std::floor;
-    const Point<S> p = erp_point(ray, plane);
     const int H = int(plane.H), W = int(plane.W);
     const int left = int(floor(plain(p.u))), top = int(floor(plain(p.v)));  // [-1, W - 1], [-1, H - 1]
     // A row beyond a pole is the pole's row, half a turn away.

@@ -9,11 +9,6 @@ namespace avsa {
 
 constexpr int kRun = 4;  // texels side by side that are visited at once
 
-template <class S, class R>
-AVSA_HD Vec3<S> as(const Vec3<R>& a) {
-  return {S(a.x), S(a.y), S(a.z)};
-}
-
 // Texels side by side: elements from the frame's first.
 template <class S, int N>
 struct Run {
@@ -76,13 +71,13 @@ AVSA_HD S each_texel(const GnomonicView& view, const Plane& plane, const Rays<R>
                      const Visit& visit) {
   using std::floor, std::ceil;
   const Vec3<R> ray = rays.at(rays.origin, R(double(column)), R(double(row)));
-  const bool spans = view.source == Source::erp && view.antialias;
+  const bool footprints = view.source == Source::erp && view.antialias;
   S columns(1), rows(1);
-  if (spans) {
-    columns = rows = erp_cells(as<S>(ray), as<S>(rays.right));
+  if (footprints) {
+    columns = rows = erp_cells(cast<S>(ray), cast<S>(rays.right));
   } else if (view.antialias) {
-    columns = eac_cells(as<S>(ray), as<S>(rays.right), plane);
-    rows = eac_cells(as<S>(ray), as<S>(rays.down), plane);
+    columns = eac_cells(cast<S>(ray), cast<S>(rays.right), plane);
+    rows = eac_cells(cast<S>(ray), cast<S>(rays.down), plane);
   }
   const int columns_aside = cells_aside(double(columns)), rows_aside = cells_aside(double(rows));
   S sum(0);
@@ -90,8 +85,8 @@ AVSA_HD S each_texel(const GnomonicView& view, const Plane& plane, const Rays<R>
     for (int j = -columns_aside; j <= columns_aside; ++j) {
       const Cell<S> along(columns, j), across(rows, i);
       const S share = along.share * across.share;
-      const Vec3<S> middle = as<S>(rays.at(ray, R(along.middle), R(across.middle)));
-      if (!spans) {
+      const Vec3<S> middle = cast<S>(rays.at(ray, R(along.middle), R(across.middle)));
+      if (!footprints) {
         Taps<S> taps;
         taps.set(view.source, plane, middle);
         AVSA_UNROLL
@@ -100,7 +95,7 @@ AVSA_HD S each_texel(const GnomonicView& view, const Plane& plane, const Rays<R>
         continue;
       }
       const Point<S> centre = erp_point(middle, plane);
-      const Point<S> a = erp_edge(middle, as<S>(rays.right), plane), b = erp_edge(middle, as<S>(rays.down), plane);
+      const Point<S> a = erp_edge(middle, cast<S>(rays.right), plane), b = erp_edge(middle, cast<S>(rays.down), plane);
       Footprint<S> footprint;
       footprint.set({a.u * along.share, a.v * along.share}, {b.u * across.share, b.v * across.share}, plane);
       const S scale = share / footprint.area();

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from avsa_fast.data.video import read_frames
-from avsa_fast.detect.yolo import YoloDetector, _import_yolo, to_box
+from avsa_fast.detect.sphere import ErpDetector
+from avsa_fast.detect.yolo import YoloDetector, _import_yolo
 from avsa_fast.errors import UserError
 
 WEIGHTS = Path("yolo") / "yolo26n.pt"
@@ -30,19 +31,8 @@ def frames(assets: Path) -> torch.Tensor:
     return read_frames(assets / "video" / "kqAZkf5Odyw-80.mp4", 0.0, count=1)
 
 
-def test_a_box_is_a_direction_and_an_angular_size() -> None:
-    width, height = np.random.default_rng().integers(100, 5000, 2).tolist()
-    whole = to_box([0, 0, width, height], (width, height), "all", 1.0)
-    assert (whole.azimuth, whole.elevation) == (0, 0)
-    assert (whole.width, whole.height) == pytest.approx((2 * pi, pi))
-    left_up = to_box([0, 0, width / 2, height / 2], (width, height), "quarter", 1.0)
-    assert (left_up.azimuth, left_up.elevation) == pytest.approx((pi / 2, pi / 4))
-    right_edge = to_box([width, height, width, height], (width, height), "corner", 1.0)
-    assert (right_edge.azimuth, right_edge.elevation) == pytest.approx((-pi, -pi / 2))
-
-
 def test_three_musicians_are_found(detector: YoloDetector, frames: torch.Tensor) -> None:
-    (boxes,) = detector.detect(frames)
+    (boxes,) = ErpDetector(detector).detect(frames, "erp")
     people = sorted(box.azimuth for box in boxes if box.label == "person" and box.score > 0.5)
     # Two to the right of the front and one to its left, as one sees in the picture.
     assert people == pytest.approx([-0.82, 0.22, 1.26], abs=0.05)
@@ -51,7 +41,7 @@ def test_three_musicians_are_found(detector: YoloDetector, frames: torch.Tensor)
 
 
 def test_a_mirrored_frame_has_mirrored_objects(detector: YoloDetector, frames: torch.Tensor) -> None:
-    plain, mirrored = detector.detect(torch.cat([frames, frames.flip(2)]))
+    plain, mirrored = ErpDetector(detector).detect(torch.cat([frames, frames.flip(2)]), "erp")
     best, other = (max(boxes, key=lambda box: box.score) for boxes in (plain, mirrored))
     assert best.label == other.label == "person"
     assert other.azimuth == pytest.approx(-best.azimuth, abs=0.05)
@@ -80,12 +70,21 @@ def test_ultralytics_leaves_our_process_as_it_was(detector: YoloDetector, frames
     assert os.environ.get("OMP_NUM_THREADS") == variable
 
 
+def test_classes_and_confidence(assets: Path, detector: YoloDetector, frames: torch.Tensor) -> None:
+    sure = YoloDetector(assets / WEIGHTS, classes=["person"], confidence=0.5)
+    (found,), (all_found,) = sure.detect(frames), detector.detect(frames)
+    assert len(found) == 3 < len(all_found)
+    assert all(each.label == "person" and each.score >= 0.5 for each in found)
+    with pytest.raises(UserError, match=r"--classes gnu: not among those of yolo26n\.pt: .*, zebra"):
+        YoloDetector(assets / WEIGHTS, classes=["person", "gnu"])
+
+
 @pytest.mark.parametrize(
     "frames",
     [torch.zeros(1, 8, 8, 3), torch.zeros(8, 8, 3, dtype=torch.uint8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)],
 )
 def test_wrong_frames_are_refused(detector: YoloDetector, frames: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match=r"frames must be uint8 \[N, H, W, 3\], got"):
+    with pytest.raises(ValueError, match=r"images must be uint8 \[N, H, W, 3\], got"):
         detector.detect(frames)
 
 

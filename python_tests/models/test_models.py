@@ -54,7 +54,7 @@ def test_avc_loss_is_smallest_where_pairs_match() -> None:
 def test_both_losses_reach_every_weight() -> None:
     model = Model(SMALL)
     embeddings = model(torch.randn(2, 4, 3, 8, 16, 16), torch.randn(2, 4, 7, 64, 98))
-    model.avsa_loss(embeddings, 0.07).backward()
+    model.avsa_loss(embeddings, model.predictions(embeddings), 0.07).backward()
     untouched = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # Key biases add the same to every logit of a softmax: their gradient is zero, but for rounding.
     assert [name for name in untouched if "in_proj_bias" not in name] == []

@@ -3,11 +3,9 @@
 from fractions import Fraction
 from math import pi, radians
 
-import av
 import numpy as np
 import pytest
 import torch
-from av.video.reformatter import ColorRange, Colorspace
 from helpers.gnomonic import random_frames, random_jitter, random_poses, to
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
@@ -81,6 +79,7 @@ def test_cubemap_reads_back_the_direction_sampled(kernel_device: torch.device, H
 
 def v360(frame: np.ndarray, options: str) -> np.ndarray:
     """FFmpeg's v360 filter on [H, W, 3] uint16."""
+    av = pytest.importorskip("av")
     H, W, _ = frame.shape
     graph = av.filter.Graph()
     source = graph.add_buffer(width=W, height=H, format="gbrp16le", time_base=Fraction(1, 25))
@@ -187,11 +186,13 @@ def test_two_planes_are_three(kernel_device: torch.device) -> None:
 @pytest.mark.parametrize("full_range", [False, True])
 def test_colours_are_ffmpegs(matrix: str, full_range: bool) -> None:
     """Plain frames of random colours: what FFmpeg makes YUV of comes back as RGB."""
+    av = pytest.importorskip("av")
+    ranges, spaces = av.video.reformatter.ColorRange, av.video.reformatter.Colorspace
     for colour in np.random.default_rng(0).integers(0, 256, (12, 3), dtype=np.uint8):
         image = av.VideoFrame.from_ndarray(np.broadcast_to(colour, (16, 32, 3)).copy(), "rgb24")
         made = image.reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU601 if matrix == "bt601" else Colorspace.ITU709,
-            dst_color_range=ColorRange.JPEG if full_range else ColorRange.MPEG,
+            format="yuv420p", dst_colorspace=spaces.ITU601 if matrix == "bt601" else spaces.ITU709,
+            dst_color_range=ranges.JPEG if full_range else ranges.MPEG,
         ).to_ndarray()  # fmt: skip
         parts = made[:16], made[16:20].reshape(8, 16), made[20:].reshape(8, 16)
         y, u, v = (torch.from_numpy(part.copy())[None, None] for part in parts)

@@ -47,7 +47,7 @@ def test_a_dataset_becomes_one_file(scenes: Path, tmp_path: Path) -> None:
     data = tmp_path / "set"
     shutil.copytree(scenes, data)
     rows = read_table(data / "index.parquet", INDEX)
-    rows[0]["state"] = "video/<script>alert(1)</script>.mp4: a video with no frames"
+    rows[0] |= {"state": "unreadable", "reason": "video/<script>alert(1)</script>.mp4: a video with no frames"}
     write_table(data / "index.parquet", rows, INDEX)
     html = written(dataset=data, clips=1)
     assert outside(html) == []

@@ -40,12 +40,13 @@ def test_a_mistake_is_one_line_and_code_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"steps": 0}, "--steps must be at least 1"),
-        ({"batch": 3}, "--batch at least 4"),
+        ({"steps": 0}, "steps 0 must be at least 1"),
+        ({"batch": 3}, "batch 3 must be at least 4"),
         ({"device": "cuda:99"}, "--device cuda:99"),
         ({"device": "toaster"}, "--device toaster"),
         ({"resume": True}, "--resume needs --out"),
         ({"workers": -1}, "--workers"),
+        ({"profile": 0}, "--profile 0"),
         ({"device": "cpu", "precision": "bf16"}, "--precision bf16 needs a GPU"),
     ],
 )

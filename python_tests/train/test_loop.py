@@ -11,26 +11,17 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from helpers.runs import lines, run
 from safetensors.torch import load_file
 
-from avsa_fast.data.samples import Collection
+from avsa_fast.data.samples import Samples
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.cache import embedded_default
-from avsa_fast.train.config import PRESETS, Config, load_config, save_config
+from avsa_fast.train.config import PRESETS, Config, load_config
 from avsa_fast.train.log import Log
 from avsa_fast.train.loop import Trainer
-
-
-def run(config: Config, folder: Path, *, resume: bool = False, workers: int = 0) -> dict[str, dict[str, float]]:
-    folder.mkdir(exist_ok=True)
-    save_config(config, folder / "config.yaml")
-    collection = Collection(Path(config.data), config.samples.crops)
-    return Trainer(config, collection, folder, torch.device("cpu"), workers).train(resume)
-
-
-def lines(folder: Path) -> list[dict[str, float | str]]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+from avsa_fast.train.objective import Objective
 
 
 def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
@@ -38,8 +29,14 @@ def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert [line["step"] for line in lines(folder)] == [1, 2, 3, 4, 5, 6]
     assert [line["stage"] for line in lines(folder)] == ["avc"] * 3 + ["avsa"] * 3
-    assert set(lines(folder)[0]) == {"step", "stage", "loss", "lr", "clips_per_second", "data_wait"}
-    assert all(0 <= line["data_wait"] < 1 and line["clips_per_second"] > 0 for line in lines(folder))
+    assert set(lines(folder)[0]) == {
+        "step", "stage", "loss", "accuracy", "collapse", "temperature", "gradient_norm", "lr", "clips_per_second",
+        "data_wait", "views", "utilisation",
+    }  # fmt: skip
+    for line in lines(folder):
+        assert all(0 <= line[name] < 1 for name in ("data_wait", "views", "accuracy", "collapse"))
+        assert line["clips_per_second"] > 0
+        assert 0 < line["utilisation"] < 2
     assert json.loads((folder / "metrics.json").read_text()) == figures
     assert figures["avc_matching"]["chance"] == 1 / 8
     assert figures["avsa_matching"]["chance"] == 1 / 4
@@ -60,8 +57,8 @@ def test_resuming_gives_the_same_bits(
 
     log_step = Log.step
 
-    def step_and_stop(self: Log, step: int, *figures: object) -> None:
-        log_step(self, step, *figures)
+    def step_and_stop(self: Log, step: int, *rest: Any) -> None:
+        log_step(self, step, *rest)
         if step == stopped_after:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -138,29 +135,73 @@ def test_a_loss_or_gradient_that_is_not_finite_ends_the_run(
     small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str
 ) -> None:
     """Step 5 goes wrong: the checkpoint of step 4 stays, and going on from it mends the run."""
-    loss, calls = Trainer._loss, []
+    forward, calls = Objective.forward, []
 
-    def broken(self: Trainer, stage: Any, batch: Any) -> torch.Tensor:
+    def broken(self: Objective, stage: Any, *views: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         calls.append(stage)
-        value = loss(self, stage, batch)
+        loss, figures = forward(self, stage, *views)
         if len(calls) < 5:
-            return value
+            return loss, figures
         if bad == "loss":
-            return value * math.nan
-        value.register_hook(lambda grad: grad * math.inf)
-        return value
+            return loss * math.nan, figures
+        loss.register_hook(lambda grad: grad * math.inf)
+        return loss, figures
 
     with monkeypatch.context() as patch, pytest.raises(UserError, match=r"step 5: loss .*Clips of the step: \w+"):
-        patch.setattr(Trainer, "_loss", broken)
+        patch.setattr(Objective, "forward", broken)
         run(small, tmp_path / "run")
     assert max(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == "step-0000004"
     run(small, tmp_path / "run", resume=True)
     assert all(math.isfinite(line["loss"]) for line in lines(tmp_path / "run"))
 
 
-def test_a_damaged_checkpoint_is_named(small: Config, tmp_path: Path) -> None:
+def test_a_damaged_newest_checkpoint_is_passed_over(
+    small: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One bit is enough; the run ends with the same weights. Where every checkpoint is damaged, that is an error."""
     run(small, tmp_path / "run")
-    newest = tmp_path / "run" / "checkpoints" / "step-0000006" / "state.pt"
-    newest.write_bytes(newest.read_bytes()[:100])
-    with pytest.raises(UserError, match=r"step-0000006.state\.pt: damaged"):
+    whole = (tmp_path / "run" / "weights.safetensors").read_bytes()
+    (old, new) = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    damage(new / "weights.safetensors")
+    run(small, tmp_path / "run", resume=True)
+    assert "step-0000006/weights.safetensors: damaged" in capsys.readouterr().err
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == whole
+    assert [line["step"] for line in lines(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+    for path in (new / "state.pt", old / "weights.safetensors"):
+        damage(path)
+    with pytest.raises(UserError, match=r"no checkpoint is whole; .*step-0000006: damaged|state\.pt: damaged"):
         run(small, tmp_path / "run", resume=True)
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_the_best_checkpoint_is_kept(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = iter([0.5, 0.9, 0.2, 0.3, 0.1, 0.2, 0.2])
+    monkeypatch.setattr(Trainer, "_held_out", lambda *_: {"value": next(figures), "chance": 0.25, "n": 1})
+    run(replace(small, stages="avc", evaluate_every=1), tmp_path / "run")
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == ["step-0000002", "step-0000005", "step-0000006"]
+    assert [line.get("held_out") for line in lines(tmp_path / "run")] == [0.5, 0.9, 0.2, 0.3, 0.1, None]
+
+
+def test_a_worker_that_is_killed_ends_the_run(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Samples.__getitem__
+
+    def dying(self: Samples, number: int) -> Any:
+        if number == 17:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(self, number)
+
+    monkeypatch.setattr(Samples, "__getitem__", dying)
+    with pytest.raises(UserError, match=r"a decoding worker died: .*Killed.*--resume"):
+        run(replace(small, stages="avc"), tmp_path / "run", workers=1)
+
+
+def test_learning_rates() -> None:
+    cosine = replace(PRESETS["paper"], schedule="cosine", warmup=0.1, learning_rate=1.0)
+    assert [round(cosine.rate_at(share), 6) for share in (0.05, 0.1, 0.55, 1.0)] == [0.5, 1.0, 0.5, 0.0]
+    assert PRESETS["paper"].rate_at(0.7) == 1e-4

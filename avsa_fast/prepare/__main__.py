@@ -1,0 +1,81 @@
+"""python -m avsa_fast.prepare SRC DST: from a folder of anyone's 360° videos to a training set."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from avsa_fast.data.projection import Source
+from avsa_fast.detect.sphere import Views
+from avsa_fast.detect.weights import DEFAULT
+from avsa_fast.detect.yolo import CONFIDENCE
+from avsa_fast.errors import UserError, run_command
+from avsa_fast.prepare.check import check as check_set
+from avsa_fast.prepare.options import Options
+from avsa_fast.prepare.run import Engine, prepare
+
+
+def main(
+    src: Annotated[
+        Positional[Path | None], arg(metavar="SRC", help="Folder of media; docs/data.md has the layouts.")
+    ] = None,
+    dst: Annotated[Positional[Path | None], arg(metavar="DST", help="Dataset folder to make or to go on with.")] = None,
+    check: Annotated[Path | None, arg(metavar="DST", help="Only tell what is in a prepared folder.")] = None,
+    channels: Annotated[
+        tuple[int, int, int, int] | None,
+        arg(metavar="W Y Z X", help="Which decoded channels, from 0, are W, Y, Z, X, where a file does not tell."),
+    ] = None,
+    projection: Annotated[Source | None, arg(help="Of all pictures, whatever they look like.")] = None,
+    detector: Annotated[
+        str, arg(metavar="NAME", help='YOLO weights (a name or path), MODULE:FACTORY of your own, or "none".')
+    ] = DEFAULT,
+    detector_views: Annotated[
+        Views,
+        arg(help="Search the equirectangular frame, or overlapping perspective views (slower, good at the poles)."),
+    ] = "erp",
+    detect_fps: Annotated[float, arg(metavar="N", help="Frames a second that are searched.")] = 2.0,
+    classes: Annotated[
+        tuple[str, ...], arg(metavar="NAME", help="Only objects of these classes; all by default.")
+    ] = (),
+    confidence: Annotated[float, arg(metavar="P", help="Least score of an object.")] = CONFIDENCE,
+    trust_weights: Annotated[bool, arg(help="Load weights of unknown checksum; such a file can run any code.")] = False,
+    transcode: Annotated[
+        bool, arg(help="Write 16 fps H.264 and 24 kHz FLAC, cheap to read, in place of links.")
+    ] = False,
+    height: Annotated[int, arg(metavar="ROWS", help="Of transcoded pictures, at most.")] = 512,
+    workers: Annotated[int | None, arg(metavar="N", help="Processes; by default one a core.")] = None,
+    engine: Annotated[Engine, arg(help="This machine's processes, or a Ray cluster.")] = "local",
+) -> None:
+    """Makes a dataset folder of 360° videos: understands media and sound channels, finds objects, writes the tables.
+
+    SRC is any tree of mp4, webm and mkv files, or has video/ and audio/ with files of the same names, as YT-360 has.
+    DST gets links to the media (or transcoded files), index.parquet, detections.parquet; train reads it.
+    It can be stopped at any time: run again, it goes on. What cannot be used is told with a line each.
+    """
+    if check is not None:
+        if src is not None:
+            raise UserError("--check DST takes no SRC")
+        check_set(check)
+        return
+    if src is None or dst is None:
+        raise UserError("needs SRC and DST, or --check DST; --help tells more")
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers} must be at least 1")
+    options = Options(
+        channels=channels,
+        projection=projection,
+        detector=None if detector == "none" else detector,
+        views=detector_views,
+        detect_fps=detect_fps,
+        classes=classes,
+        confidence=confidence,
+        trust_weights=trust_weights,
+        transcode=transcode,
+        height=height,
+    )
+    prepare(src, dst, options, workers=workers, engine=engine)
+    print(f"prepared: {dst}; python -m avsa_fast.prepare --check {dst} tells what is in it")
+
+
+if __name__ == "__main__":
+    run_command(main, "prepare")

@@ -1,0 +1,102 @@
+"""Which clips a folder of media holds: pairs in video/ and audio/, or videos with sound anywhere in a tree."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from avsa_fast.data.clips import SOUND, VIDEO, media_files
+from avsa_fast.errors import UserError
+
+SEGMENT = 10.0  # seconds of a segment of segments.txt, as in YT-360
+
+
+@dataclass(frozen=True)
+class Job:
+    """A clip to prepare: its files, and the part of them where it is not the whole."""
+
+    name: str
+    video: Path | None
+    sound: Path | None  # the video's path where the sound is inside it
+    begin: float = 0.0  # seconds
+    seconds: float | None = None
+
+
+def find_jobs(source: Path, target: Path, *, transcode: bool) -> list[Job]:
+    """The clips of a folder by name.
+
+    With folders video/ and audio/, files of the same name belong together. Else every video in the tree is a clip,
+    named by its path (with __ for /), with the sound of the same name beside it, else the sound inside it. A file
+    segments.txt ("ID 0,12,30") cuts recordings ID into clips ID-0, ID-12, ID-30 of 10 s, which needs `transcode`.
+    `target` inside `source` is left out. Raises UserError where there is no clip.
+    """
+    if not source.is_dir():
+        raise UserError(f"{source}: no such folder")
+    pairs = (source / "video").is_dir() and (source / "audio").is_dir()
+    jobs = _pairs(source) if pairs else _tree(source, target)
+    if not jobs:
+        raise UserError(f"{source}: no videos in it ({', '.join(VIDEO)})")
+    return _cut(source, jobs, transcode)
+
+
+def _pairs(source: Path) -> dict[str, Job]:
+    videos, sounds = media_files(source)
+    return {name: Job(name, videos.get(name), sounds.get(name)) for name in sorted(videos.keys() | sounds.keys())}
+
+
+def _tree(source: Path, target: Path) -> dict[str, Job]:
+    jobs: dict[str, Job] = {}
+    for folder, files in _walk(source, target.resolve()):
+        there = {name.lower(): name for name in files}
+        for name in sorted(files, key=lambda name: (_rank(name), name)):
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() not in VIDEO or name.startswith("."):
+                continue
+            beside = [there[stem.lower() + end] for end in SOUND if end not in VIDEO and stem.lower() + end in there]
+            path = folder / name
+            clip = "__".join((*folder.relative_to(source).parts, stem))
+            if clip not in jobs:
+                jobs[clip] = Job(clip, path, folder / beside[0] if beside else path)
+    return dict(sorted(jobs.items()))
+
+
+def _walk(source: Path, target: Path) -> Iterator[tuple[Path, list[str]]]:
+    for folder, folders, files in os.walk(source):
+        here = Path(folder)
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and (here / n).resolve() != target)
+        yield here, files
+
+
+def _rank(name: str) -> int:
+    suffix = os.path.splitext(name)[1].lower()
+    return VIDEO.index(suffix) if suffix in VIDEO else len(VIDEO)
+
+
+def _cut(source: Path, jobs: dict[str, Job], transcode: bool) -> list[Job]:
+    """Recordings that segments.txt lists, in their segments; all else as it is, such as clips that are cut already."""
+    path = source / "segments.txt"
+    if not path.exists():
+        return list(jobs.values())
+    cut: dict[str, Job] = dict(jobs)
+    for recording, starts in _read_segments(path).items():
+        if recording not in jobs:
+            continue
+        if not transcode:
+            raise UserError(f"{path}: cuts {recording} into segments, which takes --transcode")
+        whole = cut.pop(recording)
+        for start in starts:
+            name = f"{recording}-{start}"
+            cut.setdefault(name, replace(whole, name=name, begin=float(start), seconds=SEGMENT))
+    return [cut[name] for name in sorted(cut)]
+
+
+def _read_segments(path: Path) -> dict[str, list[int]]:
+    segments = {}
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.strip():
+                recording, starts = line.split()
+                segments[recording] = [int(start) for start in starts.split(",")]
+    except (OSError, ValueError) as error:  # of which a line that is no text is one
+        raise UserError(f"{path}: not a list of segments such as 'yJtIK922yxg 54,68,78': {error}") from error
+    return segments

@@ -1,0 +1,74 @@
+"""The choices that a clip's preparation depends on, and nothing else."""
+
+import hashlib
+import importlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+from avsa_fast.data.projection import Source
+from avsa_fast.detect.boxes import Detector
+from avsa_fast.detect.sphere import SphereDetector, Views, on_sphere
+from avsa_fast.detect.weights import DEFAULT, find_weights
+from avsa_fast.detect.yolo import CONFIDENCE, YoloDetector
+from avsa_fast.errors import UserError
+
+VERSION = 1  # to be raised whenever the same clip and options give another result
+MIN_HEIGHT, MAX_HEIGHT = 64, 4096  # of transcoded videos
+
+
+@dataclass(frozen=True)
+class Options:
+    """How clips are prepared. Raises UserError where a choice is out of range."""
+
+    channels: tuple[int, ...] | None = None  # decoded channels that are W, Y, Z, X; None: as the file tells
+    projection: Source | None = None  # of every picture; None: as the file tells
+    detector: str | None = DEFAULT  # YOLO weights, or module:factory; None: nothing is detected
+    views: Views = "erp"
+    detect_fps: float = 2.0
+    classes: tuple[str, ...] = ()
+    confidence: float = CONFIDENCE
+    trust_weights: bool = False
+    transcode: bool = False
+    height: int = 512  # rows of a transcoded sphere, at most
+
+    def __post_init__(self) -> None:
+        if not 0 < self.detect_fps <= 120:
+            raise UserError(f"{self.detect_fps:g} frames a second cannot be searched for objects; 2 can")
+        if not 0 < self.confidence < 1:
+            raise UserError(f"--confidence {self.confidence:g} must be within (0, 1)")
+        if not MIN_HEIGHT <= self.height <= MAX_HEIGHT or self.height % 2:
+            raise UserError(f"--height {self.height} must be even, {MIN_HEIGHT} to {MAX_HEIGHT}")
+
+    def digest(self) -> str:
+        """A hash of the choices, and of the detector's weights: the same for the same results."""
+        values = asdict(self) | {"version": VERSION}
+        if self.detector and ":" not in self.detector:
+            weights = find_weights(self.detector, trust_weights=self.trust_weights)
+            values["detector"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+    def make_detector(self) -> SphereDetector | None:
+        """The detector that the options name. Raises UserError where it cannot be had."""
+        if self.detector is None:
+            return None
+        detector: Detector
+        if ":" in self.detector and not Path(self.detector).exists():
+            detector = _from_module(self.detector)
+        else:
+            detector = YoloDetector(
+                self.detector, classes=self.classes, confidence=self.confidence, trust_weights=self.trust_weights
+            )
+        return on_sphere(detector, self.views)
+
+
+def _from_module(name: str) -> Detector:
+    module, _, factory = name.partition(":")
+    try:
+        detector = getattr(importlib.import_module(module), factory)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise UserError(f"--detector {name}: no such detector ({error}); expected MODULE:FACTORY") from error
+    if not callable(getattr(detector, "detect", None)):
+        raise UserError(f"--detector {name}: makes {type(detector).__name__}, which has no method detect(images)")
+    return cast(Detector, detector)

@@ -1,0 +1,62 @@
+"""Preparing clips on a Ray cluster, whose machines all see the source and the target folder under the same paths."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from avsa_fast.errors import UserError
+
+from .clip import Result
+from .find import Job
+from .worker import Setup, Worker, work
+
+
+class _Prepare:
+    """An actor of Ray Data: it prepares each clip in a worker of its own, under the same bounds as without Ray."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._worker = Worker(setup)
+
+    def __call__(self, item: dict[str, str]) -> dict[str, str]:
+        (result,) = work([_to_job(item["job"])], [self._worker])
+        return {"result": json.dumps(result)}
+
+
+def run_ray(jobs: Sequence[Job], setup: Setup, workers: int) -> Iterator[Result]:
+    """Results of the jobs, in the order that they are done. An actor that dies is replaced, and its clips done again.
+
+    Connects to the cluster that RAY_ADDRESS names, else starts one on this machine. Raises UserError without Ray.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise UserError(f"--engine ray needs Ray ({error}): pip install 'avsa_fast[ray]'") from error
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(log_to_driver=False, include_dashboard=False)
+    try:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        items = ray.data.from_items([{"job": _to_text(job)} for job in jobs], override_num_blocks=len(jobs))
+        done = items.map(
+            _Prepare,  # type: ignore[arg-type]
+            fn_constructor_args=(setup,),
+            concurrency=workers,
+            num_cpus=setup.threads,
+        )
+        for item in done.iter_rows():
+            yield Result(*json.loads(item["result"]))
+    except ray.exceptions.RayError as error:
+        raise UserError(f"--engine ray: {str(error).strip().splitlines()[-1]}") from error
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _to_text(job: Job) -> str:
+    return json.dumps([job.name, str(job.video or ""), str(job.sound or ""), job.begin, job.seconds])
+
+
+def _to_job(text: str) -> Job:
+    name, video, sound, begin, seconds = json.loads(text)
+    return Job(name, Path(video) if video else None, Path(sound) if sound else None, begin, seconds)

@@ -1,0 +1,221 @@
+"""From a folder of media to a dataset folder."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Literal
+
+from avsa_fast.data.clips import split_names
+from avsa_fast.data.tables import DETECTIONS, INDEX, write_table
+from avsa_fast.errors import UserError
+from avsa_fast.progress import show_progress
+
+from .clip import Result
+from .find import Job, find_jobs
+from .journal import Entry, Journal, file_stamp
+from .options import Options
+from .worker import Setup, run_local
+
+Engine = Literal["local", "ray"]
+HIDDEN = ".prepare"  # folder of a dataset folder, with the lock and the journal
+TABLES = {"index.parquet": INDEX, "detections.parquet": DETECTIONS}
+
+
+def prepare_folder(data: Path, options: Options, *, progress: bool = True) -> None:
+    """Makes a dataset folder's index.parquet and detections.parquet where they are missing; existing ones stay.
+
+    Raises UserError as `prepare` does.
+    """
+    wanted = [name for name in TABLES if options.detector or name == "index.parquet"]
+    missing = [name for name in wanted if not (data / name).exists()]
+    if missing:
+        prepare(data, data, options, tables=missing, progress=progress)
+
+
+def prepare(
+    source: Path,
+    target: Path,
+    options: Options,
+    *,
+    workers: int | None = None,
+    engine: Engine = "local",
+    tables: Sequence[str] = tuple(TABLES),
+    progress: bool = True,
+) -> None:
+    """Makes `target` a dataset folder of the clips in `source`: media, index.parquet, detections.parquet, lists.
+
+    Media are links to those of `source`, or transcoded; with target = source they stay where they are. Killed at any
+    instant and run again, it goes on and ends with the same bytes; with nothing new it does nothing. Clips that cannot
+    be used are told with a line each, and have a state in the index.
+    Raises UserError where the folders are not what they should be, another run is at work in `target`, the detector
+    cannot be had, or not a single clip is usable.
+    """
+    if options.transcode and source.resolve() == target.resolve():
+        raise UserError(f"{target}: cannot be transcoded onto itself; another DST can")
+    source = source.resolve()
+    jobs = find_jobs(source, target, transcode=options.transcode)
+    digest = options.digest()
+    keys = {job.name: _key(job, digest) for job in jobs}
+    try:
+        with _only_run(target), _journal(target) as journal:
+            left = [job for job in jobs if not _is_prepared(target, journal.entries.get(job.name), keys[job.name])]
+            for remains in target.glob("*/.*.part*"):  # of a run that was killed
+                remains.unlink()
+            by_name = {job.name: job for job in left}
+            for result in _results(left, Setup(options, target, 1), workers, engine, progress):
+                job = by_name[result.row["name"]]
+                before = journal.entries.get(job.name)
+                result, media = _place(job, result, target, options.transcode, in_place=source == target.resolve())
+                _remove(target, before, keep=media)
+                journal.append(keys[job.name], result, media)
+            if left or not _is_finished(target, keys, journal, tables):
+                _finish(source, target, jobs, keys, journal, tables)
+            _report(target, [journal.entries[job.name] for job in jobs])
+    except OSError as error:
+        full = "; what is done is kept: make room and run again" if error.errno == errno.ENOSPC else ""
+        raise UserError(f"{target}: cannot be written: {error.strerror or error}{full}") from error
+
+
+def _key(job: Job, options: str) -> str:
+    """What a clip's result depends on."""
+    held = [
+        options,
+        str(job.video),
+        file_stamp(job.video),
+        str(job.sound),
+        file_stamp(job.sound),
+        job.begin,
+        job.seconds,
+    ]
+    return hashlib.sha256(json.dumps(held).encode()).hexdigest()[:20]
+
+
+@contextmanager
+def _only_run(target: Path) -> Iterator[None]:
+    (target / HIDDEN).mkdir(parents=True, exist_ok=True)
+    with (target / HIDDEN / "lock").open("w") as lock:
+        try:
+            fcntl.flock(
+                lock, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )  # let go by the kernel when the process ends, however it ends
+        except BlockingIOError as error:
+            raise UserError(f"{target}: another run is preparing this folder; wait for its end") from error
+        yield
+
+
+@contextmanager
+def _journal(target: Path) -> Iterator[Journal]:
+    journal = Journal(target / HIDDEN / "journal.jsonl")
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def _results(jobs: Sequence[Job], setup: Setup, workers: int | None, engine: Engine, show: bool) -> Iterator[Result]:
+    if not jobs:
+        return
+    cores = len(os.sched_getaffinity(0))
+    workers = min(workers or cores, len(jobs))
+    setup = setup._replace(threads=max(1, cores // workers))
+    if engine == "ray":
+        from .ray_engine import run_ray as run
+    else:
+        run = run_local
+    with show_progress("preparing clips") if show else nullcontext(_silent) as progress:
+        progress(0, len(jobs))
+        for done, result in enumerate(run(jobs, setup, workers), start=1):
+            yield result
+            progress(done, len(jobs))
+
+
+def _silent(done: int, total: int) -> None:
+    pass
+
+
+def _is_prepared(target: Path, entry: Entry | None, key: str) -> bool:
+    return entry is not None and entry.key == key and all((target / path).exists() for path in entry.media)
+
+
+def _place(job: Job, result: Result, target: Path, transcoded: bool, *, in_place: bool) -> tuple[Result, list[str]]:
+    """Links a usable clip's media into the dataset folder. Returns the result, and the media that are there for it."""
+    if result.row["state"] != "ok" or in_place:
+        return result, []
+    if transcoded:
+        return result, [f"video/{job.name}.mp4", f"audio/{job.name}.flac"]
+    media = []
+    for folder, path in (("video", job.video), ("audio", job.sound)):
+        assert path is not None
+        link = target / folder / f"{job.name}{path.suffix}"
+        link.parent.mkdir(exist_ok=True)
+        part = link.with_name(f".{job.name}.{os.getpid()}.part")
+        part.symlink_to(path)
+        os.replace(part, link)
+        media.append(f"{folder}/{link.name}")
+    return result, media
+
+
+def _remove(target: Path, entry: Entry | None, keep: Collection[str]) -> None:
+    """Removes media that were made for a clip and are no longer wanted."""
+    for path in set(entry.media if entry else ()) - set(keep):
+        (target / path).unlink(missing_ok=True)
+
+
+def _finish(
+    source: Path, target: Path, jobs: Sequence[Job], keys: dict[str, str], journal: Journal, tables: Sequence[str]
+) -> None:
+    """Writes the tables and lists, and removes the media of clips that are no longer there or usable."""
+    names = [job.name for job in jobs]
+    complete = [job.name for job in jobs if job.video and job.sound]
+    splits = split_names(source, names, complete)
+    rows = [journal.entries[name].row | {"split": splits[name]} for name in names if name in splits]
+    usable = [row["name"] for row in rows if row["state"] == "ok"]
+    if source != target.resolve():
+        for name in journal.entries.keys() - set(names):
+            _remove(target, journal.entries[name], keep=())
+        for split in ("train", "test"):
+            _write_list(
+                target / f"{split}.txt", (source / f"{split}.txt").exists(), [n for n in usable if splits[n] == split]
+            )
+    for table in tables:
+        write_table(target / table, rows if table == "index.parquet" else journal.rows(usable), TABLES[table])
+    _mark(target).write_text(_state(keys, journal))
+
+
+def _write_list(path: Path, wanted: bool, names: list[str]) -> None:
+    if wanted:
+        path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _mark(target: Path) -> Path:
+    return target / HIDDEN / "done"
+
+
+def _state(keys: dict[str, str], journal: Journal) -> str:
+    """A hash of what the tables were made of."""
+    return hashlib.sha256(json.dumps([sorted(keys.items()), sorted(journal.entries)]).encode()).hexdigest()
+
+
+def _is_finished(target: Path, keys: dict[str, str], journal: Journal, tables: Sequence[str]) -> bool:
+    if not all((target / table).exists() for table in tables) or not _mark(target).exists():
+        return False
+    return _mark(target).read_text() == _state(keys, journal)
+
+
+def _report(target: Path, entries: Sequence[Entry]) -> None:
+    """A line for every clip that cannot be used, and their count. Raises UserError where none can."""
+    bad = [entry.row for entry in entries if entry.row["state"] != "ok"]
+    for row in bad:
+        print(f"skipped {row['name']} ({row['state']}): {row['reason']}", file=sys.stderr)
+    if len(bad) == len(entries):
+        raise UserError(f"{target}: none of its {len(bad)} clips is usable; the first: {bad[0]['reason']}")
+    if bad:
+        print(f"{len(bad)} of {len(entries)} clips skipped", file=sys.stderr)

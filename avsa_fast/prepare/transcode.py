@@ -1,0 +1,116 @@
+"""Clips as files that are cheap to read from anywhere: H.264 with short GOPs, 24 kHz FLAC of ambisonic channels."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import soundfile
+import torch
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from avsa_fast.data.channels import is_fuma, to_ambisonic
+from avsa_fast.data.projection import view_of
+from avsa_fast.data.samples import SAMPLE_RATE
+from avsa_fast.data.sound import read_sound
+from avsa_fast.data.video import sample_frames
+
+from .find import Job
+
+FPS = 16
+GOP = 8  # frames: half a second, a sample's length
+CHUNK = 30.0  # seconds of sound in memory at a time
+
+
+def transcode(
+    job: Job, row: dict[str, Any], height: int, target: Path, alive: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Writes a clip's part of its files to video/NAME.mp4 and audio/NAME.flac in `target`, the same bytes every time.
+
+    The picture is one eye's, of at most `height` rows; the sound W, Y, Z, X, or what it was where it has no direction.
+    Returns what changes in the clip's row of the index. Raises UserError where a file is unreadable, OSError where one
+    cannot be written.
+    """
+    assert job.video is not None
+    assert job.sound is not None
+    with _part(target / "video" / f"{job.name}.mp4") as path:
+        width, rows, frames = _write_video(path, job, row, height, alive)
+    with _part(target / "audio" / f"{job.name}.flac") as path:
+        channels = _write_sound(path, job, row, alive)
+    changes: dict[str, Any] = {
+        "seconds": min(frames / FPS, row["seconds"]), "offset": 0.0, "fps": float(FPS), "width": width, "height": rows,
+        "projection": "eac" if row["projection"] == "eac" else "erp", "rate": SAMPLE_RATE, "channels": channels,
+    }  # fmt: skip
+    return changes | ({"channel_map": [0, 1, 2, 3]} if row["channel_map"] else {})
+
+
+@contextmanager
+def _part(path: Path) -> Iterator[Path]:
+    """A file that takes its place when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_video(
+    path: Path, job: Job, row: dict[str, Any], height: int, alive: Callable[[], None]
+) -> tuple[int, int, int]:
+    """Returns width, height and number of the frames."""
+    assert job.video is not None
+    source = row["projection"]
+    frames = sample_frames(job.video, FPS, height * (2 if source == "erp_top" else 1), job.begin, row["seconds"])
+    options = {"preset": "veryfast", "crf": "20", "bf": "0", "threads": "1"}  # a process of its own for every clip
+    count = 0
+    with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        stream.pix_fmt, stream.gop_size = "yuv420p", GOP
+        context = stream.codec_context
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        context.color_primaries = context.color_trc = 1  # BT.709, in FFmpeg's numbers
+        converter = VideoReformatter()
+        for _, image in frames:
+            pixels = _even(view_of(image, source))
+            if count == 0:
+                stream.height, stream.width = pixels.shape[:2]
+            frame = converter.reformat(
+                av.VideoFrame.from_ndarray(pixels, "rgb24"), format="yuv420p",
+                dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG,
+            )  # fmt: skip
+            frame.pts = count
+            container.mux(stream.encode(frame))
+            count += 1
+            if count % FPS == 0:
+                alive()
+        container.mux(stream.encode())
+        return stream.width, stream.height, count
+
+
+def _even(image: torch.Tensor) -> np.ndarray[Any, Any]:
+    """An image of an even number of rows: an odd one repeats its last row, half a row's error at most."""
+    pixels = image.numpy()
+    return np.ascontiguousarray(np.concatenate([pixels, pixels[-1:]]) if len(pixels) % 2 else pixels)
+
+
+def _write_sound(path: Path, job: Job, row: dict[str, Any], alive: Callable[[], None]) -> int:
+    """Returns the number of channels."""
+    assert job.sound is not None
+    total, mapping, done = round(row["seconds"] * SAMPLE_RATE), row["channel_map"], 0
+    channels = 4 if mapping else row["channels"]
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, channels, "PCM_24", format="FLAC", compression_level=1.0) as file:
+        while done < total:
+            count = min(round(CHUNK * SAMPLE_RATE), total - done)
+            centre = job.begin + (done + count / 2) / SAMPLE_RATE
+            sound = read_sound(job.sound, centre, count / SAMPLE_RATE, SAMPLE_RATE)
+            if mapping:
+                sound = to_ambisonic(sound, mapping, fuma=is_fuma(job.sound))
+            file.write(sound.T.numpy())
+            done += count
+            alive()
+    return int(channels)

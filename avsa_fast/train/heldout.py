@@ -1,0 +1,51 @@
+"""Matching accuracies on held-out samples, during a run and at its end."""
+
+from collections.abc import Callable
+
+import torch
+
+from avsa_fast.data.batches import Batch
+from avsa_fast.data.samples import Collection, Samples, Unreadable
+from avsa_fast.models import Model
+
+from .config import Config, Stage
+from .feed import Feed
+from .matching import CANDIDATES, avc_matches, avsa_matches, figure
+
+MOMENTS = 16  # of a held-out clip, at most
+
+
+@torch.no_grad()
+def held_out_figure(
+    model: Model,
+    stage: Stage,
+    config: Config,
+    collection: Collection,
+    device: torch.device,
+    workers: int,
+    usable: Callable[[Batch | Unreadable], Batch],
+) -> dict[str, float] | None:
+    """AVC: matching among up to 16 held-out samples; AVSA: among a sample's 4 views. None where no clip is held out."""
+    count = min(config.held_out_samples, MOMENTS * len(collection.held_out))
+    if count == 0:
+        return None
+    candidates = min(CANDIDATES, count)
+    count -= count % candidates
+    samples = Samples(
+        collection, config.samples, seed=config.seed, count=count, spatial=stage == "avsa", augment=False,
+        planes=device.type == "cuda",
+    )  # fmt: skip
+    steps = [range(first, first + candidates) for first in range(0, count, candidates)]
+    was_training, matches = model.training, []
+    model.eval()
+    eager = torch.compiler.set_stance("force_eager")  # for other batch sizes than those that were compiled for
+    with eager, Feed(samples, steps, config.views, device, workers, usable) as feed:
+        for views in feed:
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                embeddings = model(views.crops, views.features)
+                if stage == "avc":
+                    matches.append(avc_matches(embeddings))
+                else:
+                    matches.append(avsa_matches(embeddings, model.predictions(embeddings)))
+    model.train(was_training)
+    return figure(torch.cat(matches), candidates if stage == "avc" else views.crops.shape[1])

@@ -1,0 +1,257 @@
+"""How fast samples come out of files as views, with what training does and with a straightforward pipeline.
+
+python benchmarks/bench_training.py VIDEO SOUND [--device cuda] [--json benchmarks/results/training-cpu.json]
+
+On one core. Both pipelines give 4 crops of 112 x 112 of 8 frames and their log-mel and
+intensity features. The straightforward one is written the way AVSpatialAlignment's is described: PyAV opened anew for
+each sample, projection by NumPy for each frame and crop, mel spectrograms by librosa for each view.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import librosa
+import numpy as np
+import torch
+
+from avsa_fast.data.batches import collate
+from avsa_fast.data.channels import read_ambisonic
+from avsa_fast.data.samples import SAMPLE_RATE, Sample
+from avsa_fast.data.video import probe_video, read_frames, read_planes, sample_frames
+from avsa_fast.data.views import MEAN, STD, ViewConfig, make_crops, make_features
+from avsa_fast.scenes.write import write_sound, write_video
+
+VIEWS, FRAMES, FPS, SIZE = 4, 8, 16.0, 112
+SECONDS = 1.0
+CONFIG = ViewConfig()
+MAP = [2, 1, 4, 0]  # of YouTube's six channels; transcoded ones are in order
+
+
+class Clock:
+    """Seconds by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def time(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - began
+
+
+def draw(rng: np.random.Generator, seconds: float) -> dict[str, Any]:
+    """A sample's moment and augmentation."""
+    quadrants = -np.pi + np.pi / 2 * (np.arange(VIEWS) + rng.random(VIEWS))
+    return {
+        "moment": rng.uniform(SECONDS / 2, seconds - SECONDS / 2),
+        "directions": np.stack([quadrants, rng.uniform(-np.pi / 6, np.pi / 6, VIEWS)], 1).astype(np.float32),
+        "fov": np.radians(rng.uniform(45, 90, VIEWS)).astype(np.float32),
+        "flip": rng.random(VIEWS) < 0.5,
+        "jitter": (np.array([1, 1, 1, 0]) + rng.uniform(-1, 1, (VIEWS, 4)) * [0.4, 0.4, 0.4, 0.2]).astype(np.float32),
+    }
+
+
+def ours(
+    video: Path, sound: Path, channels: list[int], draws: list[dict[str, Any]], clock: Clock, device: torch.device
+) -> None:
+    """All samples, in batches of 8, by the functions that training calls."""
+    for first in range(0, len(draws), 8):
+        samples = []
+        for chosen in draws[first : first + 8]:
+            moment = chosen["moment"]
+            with clock.time("video decode"):
+                frames = (read_planes if device.type == "cuda" else read_frames)(video, moment, FRAMES, FPS, 512)
+            with clock.time("sound decode"):
+                heard = read_ambisonic(sound, channels, moment, SECONDS, SAMPLE_RATE)
+            fields = {name: chosen[name] for name in ("directions", "fov", "flip", "jitter")}
+            samples.append(Sample(name="", frames=frames, sound=heard, failures={}, **fields))
+        with clock.time("collate"):
+            batch = collate(samples)
+        with clock.time("crops"):
+            make_crops(batch, CONFIG, device)
+        with clock.time("features"):
+            make_features(batch, CONFIG, device)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def straightforward(
+    video: Path, sound: Path, channels: list[int], draws: list[dict[str, Any]], clock: Clock, device: torch.device
+) -> None:
+    """All samples, one after the other. Jitter is left out: in its favour."""
+    for chosen in draws:
+        moment = chosen["moment"]
+        with clock.time("video decode"):
+            frames = decode_frames(video, moment)
+        with clock.time("sound decode"):
+            signal = decode_sound(sound, moment)[channels]
+        with clock.time("crops"):
+            for direction, fov, flip in zip(chosen["directions"], chosen["fov"], chosen["flip"], strict=True):
+                crop = np.stack([project(frame, *direction, fov) for frame in frames])
+                crop = crop[:, :, ::-1] if flip else crop
+                ((crop.astype(np.float32) / 255 - MEAN) / STD).astype(np.float32).transpose(3, 0, 1, 2).copy()
+        with clock.time("features"):
+            for direction, flip in zip(chosen["directions"], chosen["flip"], strict=True):
+                mel_and_intensity(turned(signal, *direction, flip))
+
+
+def decode_frames(path: Path, moment: float) -> list[np.ndarray]:
+    """RGB frames at FRAMES times around a moment."""
+    wanted = [moment + (i - (FRAMES - 1) / 2) / FPS for i in range(FRAMES)]
+    frames: list[np.ndarray] = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        container.seek(int(max(wanted[0], 0) / stream.time_base), stream=stream)
+        for frame in container.decode(stream):
+            if frame.time >= wanted[len(frames)]:
+                image = frame.to_ndarray(format="rgb24")
+                while len(frames) < FRAMES and frame.time >= wanted[len(frames)]:
+                    frames.append(image)
+            if len(frames) == FRAMES:
+                break
+    return frames + [frames[-1]] * (FRAMES - len(frames))
+
+
+def decode_sound(path: Path, moment: float) -> np.ndarray:
+    """[channels, T] at SAMPLE_RATE."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        begin, rate = moment - SECONDS / 2, stream.rate
+        container.seek(int(max(begin, 0) / stream.time_base), stream=stream)
+        parts, first = [], None
+        for frame in container.decode(stream):
+            first = frame.time if first is None else first
+            samples = frame.to_ndarray()
+            parts.append(samples if frame.format.is_planar else samples.reshape(-1, len(frame.layout.channels)).T)
+            if frame.time + frame.samples / rate >= begin + SECONDS:
+                break
+    signal = np.concatenate(parts, 1)
+    start = max(0, round((begin - (first or 0)) * rate))
+    signal = signal[:, start : start + round(SECONDS * rate)]
+    signal = signal / 32768 if signal.dtype.kind == "i" else signal
+    return signal if rate == SAMPLE_RATE else librosa.resample(signal, orig_sr=rate, target_sr=SAMPLE_RATE)
+
+
+def project(frame: np.ndarray, azimuth: float, elevation: float, fov: float) -> np.ndarray:
+    """A gnomonic crop of one frame, bilinear: [SIZE, SIZE, 3]."""
+    H, W = frame.shape[:2]
+    focal = SIZE / 2 / np.tan(fov / 2)
+    z, y = np.meshgrid(*[-(np.arange(SIZE) + 0.5 - SIZE / 2) / focal] * 2, indexing="ij")
+    x = np.cos(elevation) - np.sin(elevation) * z
+    z = np.sin(elevation) + np.cos(elevation) * z
+    u = (0.5 - (np.arctan2(y, x) + azimuth) / (2 * np.pi)) * W - 0.5
+    v = np.clip((0.5 - np.arctan2(z, np.hypot(x, y)) / np.pi) * H - 0.5, 0, H - 1)
+    u0, v0 = np.floor(u).astype(int), np.floor(v).astype(int)
+    du, dv = (u - u0)[..., None], (v - v0)[..., None]
+    u0, u1, v1 = u0 % W, (u0 + 1) % W, np.minimum(v0 + 1, H - 1)
+    top = frame[v0, u0] * (1 - du) + frame[v0, u1] * du
+    bottom = frame[v1, u0] * (1 - du) + frame[v1, u1] * du
+    return top * (1 - dv) + bottom * dv
+
+
+def turned(signal: np.ndarray, azimuth: float, elevation: float, flip: bool) -> np.ndarray:
+    """W Y Z X heard from a direction."""
+    w, y, z, x = signal
+    x, y = np.cos(azimuth) * x + np.sin(azimuth) * y, np.cos(azimuth) * y - np.sin(azimuth) * x
+    x, z = np.cos(elevation) * x + np.sin(elevation) * z, np.cos(elevation) * z - np.sin(elevation) * x
+    return np.stack([w, -y if flip else y, z, x])
+
+
+def mel_and_intensity(signal: np.ndarray) -> np.ndarray:
+    """Log-mel of W Y Z X and the intensity vector: [7, n_mels, n_frames]."""
+    options = {"n_fft": CONFIG.n_fft, "hop_length": CONFIG.hop_length}
+    spectra = [librosa.stft(channel, center=False, **options) for channel in signal]
+    mels = [
+        librosa.feature.melspectrogram(y=channel, sr=SAMPLE_RATE, center=False, n_mels=CONFIG.n_mels, **options)
+        for channel in signal
+    ]
+    w, y, z, x = spectra
+    bank = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=CONFIG.n_fft, n_mels=CONFIG.n_mels)
+    energy = sum(np.abs(spectrum) ** 2 for spectrum in spectra) + 1e-12
+    intensity = [bank @ (2 * np.real(np.conj(w) * axis) / energy) for axis in (x, y, z)]
+    return np.concatenate([np.log(np.maximum(mels, 1e-10)), intensity])
+
+
+def transcoded(video: Path, sound: Path, channels: list[int], folder: Path) -> tuple[Path, Path]:
+    """The clip as `prepare --transcode` leaves it: 16 frames a second in short GOPs, 24 kHz FLAC of W Y Z X."""
+    info = probe_video(video)
+    frames = (frame.numpy()[None] for _, frame in sample_frames(video, FPS))
+    write_video(folder / "clip.mp4", frames, info.height, info.width)
+    heard = read_ambisonic(sound, channels, info.seconds / 2, info.seconds, SAMPLE_RATE)
+    write_sound(folder / "clip.flac", heard.numpy().clip(-1, 1))
+    return folder / "clip.mp4", folder / "clip.flac"
+
+
+def measure(
+    pipeline: Callable[..., None], video: Path, sound: Path, channels: list[int], count: int, device: torch.device
+) -> dict[str, Any]:
+    """Samples a second, and milliseconds a sample of each part; best of three rounds of different moments."""
+    rng = np.random.default_rng(0)
+    seconds = probe_video(video).seconds
+    pipeline(video, sound, channels, [draw(rng, seconds) for _ in range(8)], Clock(), device)
+    rounds = []
+    for _ in range(3):
+        draws, clock, began = [draw(rng, seconds) for _ in range(count)], Clock(), time.perf_counter()
+        pipeline(video, sound, channels, draws, clock, device)
+        rounds.append((count / (time.perf_counter() - began), clock))
+    rate, clock = max(rounds, key=lambda round: round[0])
+    parts = {name: 1e3 * value / count for name, value in clock.seconds.items()}
+    return {"samples_per_second": rate, "ms": parts}
+
+
+def main() -> None:
+    """Measures both pipelines on the original files and on transcoded ones, on one core."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("video", type=Path)
+    parser.add_argument("sound", type=Path)
+    parser.add_argument("--channels", type=int, nargs=4, default=MAP)
+    parser.add_argument("--count", type=int, default=32, help="samples a round")
+    parser.add_argument("--device", default="cpu", help="of our views; the straightforward pipeline has none")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    device = torch.device(args.device)
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        short = transcoded(args.video, args.sound, args.channels, Path(folder))
+        baseline = 0.0
+        for name, (video, sound), channels in (
+            ("original", (args.video, args.sound), args.channels),
+            ("transcoded", short, [0, 1, 2, 3]),
+        ):
+            peer = measure(straightforward, video, sound, channels, args.count // 2, torch.device("cpu"))
+            mine = measure(ours, video, sound, channels, args.count, device)
+            baseline = baseline or peer["samples_per_second"]
+            ratios = {
+                "ratio": mine["samples_per_second"] / peer["samples_per_second"],
+                "ratio_to_original": mine["samples_per_second"] / baseline,
+            }
+            results[name] = {"straightforward": peer, "avsa_fast": mine, **ratios}
+            print(
+                f"{name} files: {ratios['ratio']:.2f}x the straightforward pipeline on the same files, "
+                f"{ratios['ratio_to_original']:.2f}x on the original ones"
+            )
+            for title, measured in (("straightforward", peer), ("avsa_fast", mine)):
+                parts = ", ".join(f"{part} {ms:.1f}" for part, ms in measured["ms"].items())
+                print(
+                    f"  {title:<16} {measured['samples_per_second']:6.1f} samples/s; ms a sample: {parts}", flush=True
+                )
+    if args.json:
+        facts = {"machine": platform.processor() or platform.machine(), "threads": 1, "device": args.device}
+        args.json.write_text(json.dumps({**facts, **results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""What is measured: each operation with its arguments, the work it must do, and peers that do the same.
+
+Sizes are those of the paper's training or of DESIGN's targets; small=True gives the same cases in a size for a CPU, for
+compute-sanitizer and for a profiler. Arguments are fresh random numbers.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from math import pi, radians, tan
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avsa_fast import ops, reference
+
+MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Bytes: what has to be read and written, each once. Operations: those of matrix units."""
+
+    kernel: Callable[[], Any]
+    bytes: Callable[[], int]
+    operations: int = 0
+    peers: dict[str, Callable[[], Any]] = field(default_factory=dict)
+
+
+def cases(device: torch.device, small: bool) -> Iterator[tuple[str, Callable[[], Case]]]:
+    """Names, and how to make their arguments: one case's memory at a time."""
+    for name, options in GNOMONIC.items():
+        yield f"gnomonic {name}", partial(gnomonic, device, small, **options)
+    for name in ("encode", "rotate", "beamform"):
+        yield name, partial(ambisonics, name, device, small)
+    for name, options in FEATURES.items():
+        yield f"spatial_features {name}", partial(features, options, device, small)
+    for precision in filter(offered, ("fp32", "tf32", "3xtf32", "bf16")):
+        yield f"info_nce {precision}", partial(info_nce, precision, device, small)
+
+
+def offered(precision: str) -> bool:
+    """Whether this version of info_nce knows a precision."""
+    try:
+        ops.info_nce(torch.ones(1, 1), torch.ones(1, 1), precision=precision)
+    except ValueError:
+        return False
+    return True
+
+
+# --- gnomonic ---------------------------------------------------------------------------------------------------------
+
+# 8 frames of 3840 x 1920 to 224 x 224, 4 crops a clip.
+GNOMONIC: dict[str, dict[str, Any]] = {
+    "uint8 bilinear": {"antialias": False},
+    "uint8": {},
+    "float32": {"dtype": torch.float32},
+    "uint8 jitter": {"jitter": True},
+    "NV12": {"planes": True},
+    "uint8 to bfloat16": {"out": torch.bfloat16},
+}
+
+
+def gnomonic(
+    device: torch.device, small: bool, *, dtype: torch.dtype = torch.uint8, out: torch.dtype = torch.float32,
+    antialias: bool = True, jitter: bool = False, planes: bool = False,
+) -> Case:  # fmt: skip
+    B, F, K, H, size = (1, 2, 2, 64, 16) if small else (4, 8, 4, 1920, 224)
+    W, fov = 2 * H, radians(90)
+    if planes:
+        frames: Any = tuple(
+            torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
+            for shape in ((B, F, H, W), (B, F, H // 2, W // 2, 2))
+        )
+    elif dtype == torch.uint8:
+        frames = torch.randint(0, 256, (B, F, H, W, 3), dtype=dtype, device=device)
+    else:
+        frames = torch.rand(B, F, H, W, 3, dtype=dtype, device=device)
+    looks = (torch.rand(B, K, 2, device=device) * 2 - 1) * torch.tensor([pi, pi / 6], device=device)
+    options: dict[str, Any] = {"mean": MEAN, "std": STD, "antialias": antialias}
+    if jitter:
+        options["jitter"] = torch.rand(B, K, 4, device=device) * 0.4 + torch.tensor(
+            [0.8, 0.8, 0.8, -0.2], device=device
+        )
+    written = B * K * 3 * F * size * size * out.itemsize
+
+    def moved() -> int:
+        return touched_bytes((B, F, H, W), looks, fov, size, antialias, planes, dtype.itemsize) + written
+
+    peers = {}
+    if not (planes or jitter or out != torch.float32):
+        eager = partial(grid_sample, frames, looks, fov, size)
+        peers = {"grid_sample": eager, "compiled": partial(torch.compile(grid_sample), frames, looks, fov, size)}
+    return Case(partial(ops.gnomonic, frames, looks, fov, (size, size), dtype=out, **options), moved, peers=peers)
+
+
+def touched_bytes(
+    shape: tuple[int, int, int, int], looks: Tensor, fov: float, size: int, antialias: bool, planes: bool, itemsize: int
+) -> int:
+    """Of the sectors of 32 bytes that the crops of a clip touch, each once, in all frames.
+
+    A gradient in the frames is not 0 where a crop reads them.
+    """
+    B, F, H, W = shape
+    sectors = 0
+    for b in range(B):
+        leaf = torch.zeros(1, 1, H, W, 3, device=looks.device, requires_grad=True)
+        crops = ops.gnomonic(leaf, looks[b : b + 1], fov, (size, size), antialias=antialias)
+        (grad,) = torch.autograd.grad(crops, leaf, torch.rand_like(crops) + 0.5)
+        texels = (grad[0, 0] != 0).any(-1)  # [H, W]
+        rows = [texels.repeat_interleave(3 * itemsize, dim=1)]
+        if planes:  # luma, and pairs of chroma for squares of 2 x 2
+            squares = torch.nn.functional.max_pool2d(texels[None].float(), 2)[0] > 0
+            rows = [texels, squares.repeat_interleave(2, dim=1)]
+        for plane in rows:
+            padded = torch.nn.functional.pad(plane, (0, -plane.shape[1] % 32))
+            sectors += int(padded.unflatten(1, (-1, 32)).any(-1).sum())
+    return 32 * sectors * F
+
+
+def grid_sample(frames: Tensor, looks: Tensor, fov: float, size: int) -> Tensor:
+    """The usual pipeline: rays, a grid, bilinear samples, normalised; [B, K, 3, F, size, size]."""
+    B, F = frames.shape[:2]
+    K = looks.shape[1]
+    scale = 1 / 255 if frames.dtype == torch.uint8 else 1.0
+    images = (frames.permute(0, 1, 4, 2, 3).float() * scale).flatten(1, 2)  # [B, F · 3, H, W]
+    steps = (torch.arange(size, device=frames.device) + 0.5 - size / 2) * (2 / size * tan(fov / 2))
+    down, right = torch.meshgrid(steps, steps, indexing="ij")
+    azimuth, elevation = looks[..., 0, None, None], looks[..., 1, None, None]
+    ahead, z = elevation.cos() + elevation.sin() * down, elevation.sin() - elevation.cos() * down
+    x, y = azimuth.cos() * ahead + azimuth.sin() * right, azimuth.sin() * ahead - azimuth.cos() * right
+    grid = torch.stack([-torch.atan2(y, x) / pi, -torch.atan2(z, torch.hypot(x, y)) / (pi / 2)], dim=-1).flatten(1, 2)
+    crops = torch.nn.functional.grid_sample(images, grid, align_corners=False)  # [B, F · 3, K · size, size]
+    mean, std = (torch.tensor(x, device=frames.device).view(3, 1, 1, 1, 1) for x in (MEAN, STD))
+    return ((crops.view(B, F, 3, K, size, size).permute(2, 0, 3, 1, 4, 5) - mean) / std).permute(1, 2, 0, 3, 4, 5)
+
+
+# --- ambisonics and features ------------------------------------------------------------------------------------------
+
+FEATURES: dict[str, dict[str, Any]] = {
+    "FOA + IV": {"view": "rotate", "spatial": "iv"},
+    "stereo + ICF": {"view": "stereo", "spatial": "icf"},
+    "beam": {"view": "beamform", "spatial": None},
+}
+
+
+def ambisonics(name: str, device: torch.device, small: bool) -> Case:
+    """Scenes of 10 s, or 1 s in features, at 24 kHz; 4 directions each."""
+    B, K, T = (2, 3, 500) if small else (128, 4, 240_000)
+    signals = torch.randn(B, 4, T, device=device)
+    looks = torch.rand(B, K, 2, device=device) * 2 - 1
+    if name == "encode":
+        looks = torch.rand(B, 4, 2, device=device) * 2 - 1
+    channels = {"encode": 4, "rotate": 4 * K, "beamform": K}[name]
+    plain = getattr(reference, name)
+    return Case(
+        partial(getattr(ops, name), signals, looks), lambda: 4 * (signals.numel() + B * channels * T),
+        peers={"eager": partial(plain, signals, looks), "compiled": partial(torch.compile(plain), signals, looks)},
+    )  # fmt: skip
+
+
+def features(options: dict[str, Any], device: torch.device, small: bool) -> Case:
+    B, K, T = (2, 2, 2400) if small else (512, 4, 24_000)
+    signals, looks = torch.randn(B, 4, T, device=device), torch.rand(B, K, 2, device=device) * 2 - 1
+    peers = {"eager": partial(rotate_first, signals, looks, **options)}
+    peers["compiled"] = partial(torch.compile(rotate_first), signals, looks, **options)
+    kernel = partial(ops.spatial_features, signals, looks, **options)
+    return Case(kernel, lambda: 4 * (signals.numel() + kernel().numel()), peers=peers)
+
+
+def rotate_first(signals: Tensor, looks: Tensor, **options: Any) -> Tensor:
+    """What is usually composed of torch.stft and torchaudio: every view made in time, then transformed."""
+    return reference.spatial_features(signals, looks, **options)
+
+
+# --- InfoNCE ----------------------------------------------------------------------------------------------------------
+
+
+def info_nce(precision: str, device: torch.device, small: bool) -> Case:
+    """Forward and backward, symmetric: 8 N² D operations, the recomputed cosines among them."""
+    N, D = (96, 32) if small else (32_768, 128)
+    half = precision == "bf16"
+    dtype = torch.bfloat16 if half else torch.float32
+    query, key = (torch.randn(N, D, device=device, dtype=dtype, requires_grad=True) for _ in range(2))
+
+    def step(loss: Callable[..., Tensor], **options: Any) -> None:
+        query.grad = key.grad = None
+        loss(query, key, temperature=0.07, symmetric=True, **options).backward()
+
+    peers: dict[str, Callable[[], Any]] = {}
+    if precision in ("fp32", "bf16"):
+        peers = {"eager": partial(step, dense), "compiled": partial(step, torch.compile(dense))}
+        if find_spec("open_clip") is not None:
+            peers["open_clip"] = partial(step, open_clip_loss)
+        if find_spec("inf_cl") is not None and device.type == "cuda":
+            peers["inf_cl"] = partial(step, inf_cl_loss)
+    return Case(
+        partial(step, ops.info_nce, precision=precision), lambda: 4 * N * D * dtype.itemsize, 8 * N * N * D, peers,
+    )  # fmt: skip
+
+
+def dense(query: Tensor, key: Tensor, *, temperature: float, symmetric: bool) -> Tensor:
+    """What most code does: the matrix of logits, and torch's cross-entropy over it."""
+    logits = torch.nn.functional.normalize(query) @ torch.nn.functional.normalize(key).T / temperature
+    target = torch.arange(len(query), device=query.device)
+    cross_entropy = torch.nn.functional.cross_entropy
+    return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
+
+
+def open_clip_loss(query: Tensor, key: Tensor, *, temperature: float, symmetric: bool) -> Tensor:
+    from open_clip.loss import ClipLoss
+
+    return ClipLoss()(torch.nn.functional.normalize(query), torch.nn.functional.normalize(key), 1 / temperature)
+
+
+def inf_cl_loss(query: Tensor, key: Tensor, *, temperature: float, symmetric: bool) -> Tensor:
+    from inf_cl import cal_flash_loss
+
+    units = torch.nn.functional.normalize(query), torch.nn.functional.normalize(key)
+    sides = (cal_flash_loss(a, b, scale=1 / temperature, head_dim=128) for a, b in (units, units[::-1]))
+    return torch.stack([side.mean() for side in sides]).mean()

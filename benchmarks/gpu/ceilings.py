@@ -1,0 +1,16 @@
+"""The two ceilings: how fast the device copies its memory, and multiplies bf16 matrices through torch."""
+
+import torch
+
+from timing import median_seconds
+
+
+def ceilings(device: torch.device, small: bool) -> dict[str, float]:
+    """copy: bytes a second, read and written both counted; matrix: bf16 operations a second. On random numbers."""
+    size = 1 << 20 if small else min(1 << 31, torch.cuda.mem_get_info(device)[0] // 4)
+    source = torch.randint(0, 256, (size,), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    copy = 2 * size / median_seconds(lambda: target.copy_(source), device)
+    side = 256 if small else 8192
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return {"copy": copy, "matrix": 2 * side**3 / median_seconds(lambda: a @ b, device)}

@@ -1,0 +1,46 @@
+"""What the machine is: device, driver, versions; as JSON to the file named."""
+
+import json
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("torch", "triton", "torchaudio", "torchvision", "numpy", "open_clip_torch", "inf-cl")
+
+
+def main(out: Path) -> None:
+    facts: dict[str, object] = {"python": platform.python_version(), "cpu": platform.processor() or platform.machine()}
+    facts |= {name: found for name in PACKAGES if (found := installed(name)) is not None}
+    facts["cuda of torch"] = torch.version.cuda
+    facts["nvcc"] = first_line(["nvcc", "--version"], "release")
+    facts["driver"] = first_line(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], "")
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_properties(0)
+        facts |= {"device": device.name, "architecture": f"{device.major}.{device.minor}"}
+        facts |= {"multiprocessors": device.multi_processor_count, "memory": device.total_memory}
+    out.write_text(json.dumps(facts))
+    print(json.dumps(facts, indent=2))
+
+
+def installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def first_line(command: list[str], word: str) -> str | None:
+    """The first line that a command prints with a word in it; None where there is no such command, or it hangs."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return next((line.strip() for line in done.stdout.splitlines() if word in line), None)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

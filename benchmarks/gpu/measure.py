@@ -1,0 +1,84 @@
+"""Measures the ceilings, every operation and its peers; writes them as JSON after each, so that none is lost.
+
+measure.py OUT [--small] [--only NAME] [--once]: --once runs each kernel once, untimed, for a sanitizer or a profiler.
+"""
+
+import argparse
+import gc
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cases import Case, cases
+from ceilings import ceilings
+from timing import median_seconds
+
+
+def main() -> None:
+    """Ends with 1 where a kernel failed; a peer's failure is only noted."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.seed()
+    if options.only == "ceilings":
+        found: Any = ceilings(device, options.small)
+        options.out.write_text(json.dumps(found))
+        print(f"copy {found['copy'] / 1e12:.3f} TB/s, bf16 matrices {found['matrix'] / 1e12:.1f} TFLOP/s")
+        return
+    measured: list[dict[str, Any]] = []
+    for name, make in cases(device, options.small):
+        if options.only not in name:
+            continue
+        row: dict[str, Any] = {"case": name}
+        try:
+            case = make()
+            row |= run_once(case, device) if options.once else measure(case, device)
+        except Exception as error:
+            row["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(json.dumps(row), flush=True)
+        measured.append(row)
+        options.out.write_text(json.dumps(measured))
+        case = None  # type: ignore[assignment]
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    sys.exit(1 if any("error" in row for row in measured) else 0)
+
+
+def run_once(case: Case, device: torch.device) -> dict[str, Any]:
+    case.kernel()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return {}
+
+
+def measure(case: Case, device: torch.device) -> dict[str, Any]:
+    """Seconds of the kernel and of each peer, the reason where a peer did not run, and the memory beside its inputs."""
+    row: dict[str, Any] = {}
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        case.kernel()
+        row["extra_memory"] = torch.cuda.max_memory_allocated() - before
+    row["seconds"] = median_seconds(case.kernel, device)
+    row |= {"bytes": case.bytes(), "operations": case.operations, "peers": {}, "peers_failed": {}}
+    for name, peer in case.peers.items():
+        if name == "compiled" and device.type == "cpu":
+            row["peers_failed"][name] = "not run without a device"
+            continue
+        try:
+            row["peers"][name] = median_seconds(peer, device)
+        except Exception as error:  # a peer's failure is not ours
+            row["peers_failed"][name] = f"{type(error).__name__}: {error}".splitlines()[0]
+    return row
+
+
+if __name__ == "__main__":
+    main()

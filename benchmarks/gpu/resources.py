@@ -1,0 +1,205 @@
+"""What the compiler made of each kernel: registers, spills, stack, and the instructions that matter.
+
+Prints a table, and ends with code 1 where a kernel is worse than benchmarks/gpu/kernels.json says; see inspect.sh.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RECORD = Path(__file__).with_name("kernels.json")
+ARCHITECTURES = ("sm_80", "sm_90a")
+WIDE = r"\b(?:LDG|STG|LDGSTS)\.\S*\b128\b|\bUTMALDG\b|\bUBLKCP\b"  # the last two: the bulk copy engine
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The last three are None where no disassembler was at hand."""
+
+    registers: int
+    spilled: int  # bytes stored and loaded
+    stack: int  # bytes of local memory
+    wide: int | None  # instructions that move 16 bytes or more of global memory
+    local: int | None  # instructions on local memory
+    matrix: str | None  # HGMMA, HMMA or ""
+
+
+Kernels = dict[str, Kernel]  # by architecture and name: "sm_90a gnomonic/gnomonic_kernel<1, unsigned char, float>"
+
+
+def main() -> None:
+    """Ends with 1 where a kernel got worse, with 2 without nvcc."""
+    parser = argparse.ArgumentParser(prog="benchmarks/gpu/inspect.sh", description=__doc__)
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="these .cu files only; all where none is")
+    parser.add_argument("--record", action="store_true", help="write the present values to kernels.json")
+    arguments = parser.parse_args()
+    nvcc = find_nvcc()
+    if nvcc is None:
+        print("inspect: no nvcc: put it on PATH, or set CUDA_HOME", file=sys.stderr)
+        sys.exit(2)
+    disassembler = find_disassembler(nvcc)
+    sources = arguments.files or sorted(ROOT.glob("csrc/*/*.cu"))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [(nvcc, disassembler, source, arch) for source in sources for arch in ARCHITECTURES]
+        kernels: Kernels = dict(
+            sorted(item for made in pool.map(lambda job: inspect(*job), jobs) for item in made.items())
+        )
+    recorded = read_record()
+    print(table(kernels))
+    if disassembler is None:
+        print("no nvdisasm at hand: nothing is known of the instructions (Triton carries one)")
+    if arguments.record:
+        folders = {source.resolve().parent.name for source in sources}
+        others = {name: kernel for name, kernel in recorded.items() if folder(name) not in folders}
+        write_record({**others, **kernels})
+        return
+    faults = [fault for name, kernel in kernels.items() for fault in faults_of(name, kernel, recorded.get(name))]
+    for name in kernels.keys() - recorded.keys():
+        print(f"new: {name} (--record takes it into {RECORD.name})")
+    for fault in faults:
+        print(f"worse: {fault}", file=sys.stderr)
+    sys.exit(1 if faults else 0)
+
+
+def find_nvcc() -> Path | None:
+    homes = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if name in os.environ] + ["/usr/local/cuda"]
+    found = shutil.which("nvcc") or shutil.which("nvcc", path=os.pathsep.join(f"{home}/bin" for home in homes))
+    return None if found is None else Path(found)
+
+
+def find_disassembler(nvcc: Path) -> Path | None:
+    """nvdisasm of the toolkit, on PATH, or of Triton, which torch brings."""
+    folders = [str(nvcc.resolve().parent), os.environ.get("PATH", "")]
+    triton = find_spec("triton")
+    if triton is not None and triton.origin is not None:
+        folders.append(str(Path(triton.origin).parent / "backends/nvidia/bin"))
+    found = shutil.which("nvdisasm", path=os.pathsep.join(folders))
+    return None if found is None else Path(found)
+
+
+def inspect(nvcc: Path, disassembler: Path | None, source: Path, arch: str) -> Kernels:
+    """The kernels of one file, compiled for one architecture."""
+    with tempfile.TemporaryDirectory() as made:
+        cubin = Path(made) / "kernels.cubin"
+        compute = arch.replace("sm", "compute")
+        command = [nvcc, "-cubin", f"-gencode=arch={compute},code={arch}", "-std=c++20", "-O3", "-DNDEBUG"]
+        command += ["-Xptxas", "-v", "-I", ROOT / "csrc", "-o", cubin, source]
+        report = run(command).stderr
+        listing = "" if disassembler is None else run([disassembler, "-c", cubin]).stdout
+    found = parse(report, listing if disassembler else None)
+    place = source.resolve().parent.name
+    if source.stem != place:
+        place += f"/{source.stem}"
+    return {f"{arch} {place}/{name}": kernel for name, kernel in found.items()}
+
+
+def run(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"inspect: {' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
+    return done
+
+
+def parse(report: str, listing: str | None) -> Kernels:
+    """Kernels by name from ptxas's report, and nvdisasm's listing where there is one."""
+    sections = {} if listing is None else code_sections(listing)
+    entries = re.split(r"ptxas info\s*: Compiling entry function '", report)[1:]
+    mangled = [entry.split("'")[0] for entry in entries]
+    kernels = {}
+    for symbol, name, entry in zip(mangled, demangled(mangled), entries, strict=True):
+        code = sections.get(symbol, "") if listing is not None else None
+        kernels[name] = Kernel(
+            registers=number(r"Used (\d+) registers", entry),
+            spilled=number(r"(\d+) bytes spill stores", entry) + number(r"(\d+) bytes spill loads", entry),
+            stack=number(r"(\d+) bytes stack frame", entry),
+            wide=None if code is None else len(re.findall(WIDE, code)),
+            local=None if code is None else len(re.findall(r"\b(?:LDL|STL)\b", code)),
+            matrix=None if code is None else next((m for m in ("HGMMA", "HMMA") if re.search(rf"\b{m}\b", code)), ""),
+        )
+    return kernels
+
+
+def number(pattern: str, text: str) -> int:
+    match = re.search(pattern, text)
+    if match is None:
+        sys.exit(f"inspect: ptxas's report lacks {pattern!r}:\n{text}")
+    return int(match[1])
+
+
+def code_sections(listing: str) -> dict[str, str]:
+    """Code by mangled name."""
+    parts = re.split(r"^\s*\.section\s+\.text\.(\w+)", listing, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def demangled(symbols: list[str]) -> list[str]:
+    """Names as written: without namespaces, return types and arguments."""
+    if not symbols:
+        return []
+    names = subprocess.run(["c++filt"], input="\n".join(symbols), capture_output=True, text=True, check=True)
+    return [plain(name) for name in names.stdout.splitlines()]
+
+
+def plain(name: str) -> str:
+    name = name.replace("(anonymous namespace)::", "").removeprefix("void ")
+    name = re.sub(r"\b_GLOBAL__N_\w+::|\bavsa::", "", name)
+    name = re.sub(r"\((?:unsigned )?(?:int|bool|long)\)(\w+)", r"\1", name)  # (int)1 -> 1
+    return name[:cut] if (cut := name.rfind("(")) > 0 else name
+
+
+def folder(name: str) -> str:
+    return name.split()[1].split("/")[0]
+
+
+def faults_of(name: str, kernel: Kernel, recorded: Kernel | None) -> Iterable[str]:
+    """How a kernel is worse than recorded; a new one than it should be: no spills, no local memory."""
+    limit = recorded or Kernel(255, 0, 0, 0, 0, "")
+    for what in ("registers", "spilled", "stack", "local"):
+        now, most = getattr(kernel, what), getattr(limit, what)
+        if now is not None and most is not None and now > most:
+            yield f"{name}: {what} {now}, at most {most} wanted"
+    if kernel.wide is not None and kernel.wide < (limit.wide or 0):
+        yield f"{name}: {kernel.wide} instructions move 16 bytes, {limit.wide} wanted"
+    ranks = ("", "HMMA", "HGMMA")
+    if kernel.matrix is not None and ranks.index(kernel.matrix) < ranks.index(limit.matrix or ""):
+        yield f"{name}: {kernel.matrix or 'no'} matrix instructions, {limit.matrix} wanted"
+
+
+def table(kernels: Kernels) -> str:
+    def shown(value: int | str | None) -> str:
+        return "?" if value is None else str(value) or "no"
+
+    lines = [f"{'kernel':<76} {'registers':>9} {'spilled':>7} {'stack':>5} {'local':>5} {'16 bytes':>8} {'matrix':>6}"]
+    for name, k in kernels.items():
+        cells = (k.registers, k.spilled, k.stack, k.local, k.wide, k.matrix)
+        lines.append(
+            f"{name:<76} " + " ".join(f"{shown(c):>{n}}" for c, n in zip(cells, (9, 7, 5, 5, 8, 6), strict=True))
+        )
+    return "\n".join(lines)
+
+
+def read_record() -> Kernels:
+    if not RECORD.exists():
+        return {}
+    return {name: Kernel(**values) for name, values in json.loads(RECORD.read_text(encoding="utf-8")).items()}
+
+
+def write_record(kernels: Kernels) -> None:
+    """A kernel a line, so that changes read well."""
+    lines = [f"{json.dumps(name)}: {json.dumps(asdict(kernel))}" for name, kernel in sorted(kernels.items())]
+    RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

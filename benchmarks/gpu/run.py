@@ -1,0 +1,163 @@
+"""Builds, tests, measures and explains the CUDA kernels within a bound of time; see run.sh and docs/gpu.md."""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from report import COUNTERS, launches, read_counters, read_json, read_tests, shares, table
+from steps import Outcome, Step, take
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+SECONDS = 520.0  # for all; the steps' own limits add up to more, so that a slow one takes from the last
+
+
+def main() -> None:
+    """Ends with 1 where a step failed; the other steps have run all the same."""
+    parser = argparse.ArgumentParser(prog="benchmarks/gpu/run.sh", description=__doc__)
+    parser.add_argument("--rehearse", action="store_true", help="small, on the CPU; so anyway where there is no device")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/gpu", help="folder of results.json and logs")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="bound for all steps together; their own follow")
+    names = [step.name for step in steps(Path(), {}, {}, 1)]
+    parser.add_argument("--steps", nargs="+", metavar="NAME", choices=names, default=names, help=", ".join(names))
+    parser.add_argument("--commit", help="what to note as the commit, where the sources are no git checkout")
+    options = parser.parse_args()
+    start = time.monotonic()
+    out = options.out.resolve()
+    if options.steps == names:
+        clear(out)
+    (out / "logs").mkdir(parents=True, exist_ok=True)
+    environment = {"PYTHONPATH": os.pathsep.join([str(out / "site"), os.environ.get("PYTHONPATH", "")])}
+    if options.rehearse:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    facts_step = Step("facts", python(HERE / "facts.py", out / "facts.json"), 60, environment)
+    outcomes = [take(facts_step, False, out / "logs", options.seconds)]
+    facts = read_json(out / "facts.json", {})
+    rehearse = "device" not in facts
+    print("No device is used: a rehearsal." if rehearse else card(facts), flush=True)
+    made = steps(out, environment, facts, options.seconds / SECONDS)
+    chosen = [step for step in made if step.name in options.steps]
+    for step in chosen:
+        outcomes.append(take(step, rehearse, out / "logs", options.seconds - (time.monotonic() - start)))
+        write(out, facts, outcomes, rehearse, options.commit, time.monotonic() - start)
+    results = write(out, facts, outcomes, rehearse, options.commit, time.monotonic() - start)
+    show(results, out)
+    fine = {"passed", "rehearsed", "not run"}
+    sys.exit(0 if all(outcome.state in fine for outcome in outcomes) else 1)
+
+
+def clear(out: Path) -> None:
+    """Removes what an earlier run wrote, and nothing else that may lie there."""
+    for folder in ("site", "logs"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+    for file in ("facts", "ceilings", "operations", "sanitized", "profiled", "results"):
+        (out / f"{file}.json").unlink(missing_ok=True)
+    for name in ("tests.xml", "ncu.csv"):
+        (out / name).unlink(missing_ok=True)
+
+
+def python(*arguments: str | Path) -> list[str]:
+    return [sys.executable, *map(str, arguments)]
+
+
+def steps(out: Path, environment: dict[str, str], facts: dict[str, Any], patience: float) -> list[Step]:
+    """In the order of what would be missed most; each has its seconds times the patience."""
+    architecture = facts.get("architecture", "9.0").replace(".", "")
+    build_here = {"AVSA_CUDA_ARCHITECTURES": f"{architecture}{'a' if architecture == '90' else ''}-real"}
+    if "device" in facts:
+        build_here["AVSA_CUDA"] = "ON"
+    pip = python("-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", "--upgrade", "--quiet")
+    pip += ["--target", str(out / "site"), str(ROOT)]
+    tests = python("-P", "-m", "pytest", ROOT / "python_tests/ops", ROOT / "python_tests/cuda", "-q", "--rootdir", ROOT)
+    tests += ["-m", "cuda and not slow", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
+    tests += ["--junit-xml", str(out / "tests.xml")]
+    small = ["--small"]
+    measure = python(HERE / "measure.py")
+    once = [*measure, str(out / "sanitized.json"), "--small", "--once"]
+    sanitizer = ["compute-sanitizer", "--error-exitcode", "9", "--tool"]
+    # One allocation a tensor, so that what lies beyond it belongs to nobody.
+    apart = {**environment, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    profile = ["ncu", "--clock-control", "none", "--metrics", ",".join(COUNTERS.values()), "--page", "raw", "--csv"]
+    profile += ["--print-units", "base", "--log-file", str(out / "ncu.csv")]
+    profile += ["--kernel-name-base", "mangled", "--kernel-name", "regex:4avsa"]  # ours alone
+    ceilings = [*measure, str(out / "ceilings.json"), "--only", "ceilings"]
+    operations = [*measure, str(out / "operations.json")]
+    made = [
+        Step("build", pip, 240, {**environment, **build_here}, rehearsal=pip),
+        Step("ceilings", ceilings, 60, environment, rehearsal=ceilings + small),
+        Step("tests", tests, 180, environment, rehearsal=tests),
+        Step("operations", operations, 180, environment, rehearsal=operations + small),
+        Step("memcheck", [*sanitizer, "memcheck", *once], 90, apart, rehearsal=once),
+        Step("racecheck", [*sanitizer, "racecheck", *once], 90, apart),
+        Step("profile", [*profile, *measure, str(out / "profiled.json"), "--once"], 90, environment),
+    ]
+    return [replace(step, seconds=step.seconds * patience) for step in made]
+
+
+def card(facts: dict[str, Any]) -> str:
+    done = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False)
+    return f"{done.stdout}\n{facts['device']}, driver {facts['driver']}, torch {facts['torch']}, nvcc {facts['nvcc']}"
+
+
+def commit() -> str | None:
+    """With a + where the checkout differs from it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+    except OSError:
+        return None
+
+
+def write(
+    out: Path, facts: dict[str, Any], outcomes: list[Outcome], rehearse: bool, named: str | None, seconds: float
+) -> dict[str, Any]:
+    """results.json, of all that the steps have written so far."""
+    ceilings = read_json(out / "ceilings.json", {})
+    results = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": named or commit(),
+        "rehearsal": rehearse,
+        "seconds": round(seconds, 1),
+        "machine": facts,
+        "steps": [asdict(outcome) for outcome in outcomes],
+        "ceilings": ceilings,
+        "tests": read_tests(out / "tests.xml"),
+        "operations": [shares(row, ceilings) for row in read_json(out / "operations.json", [])],
+        "kernels": read_counters(out / "ncu.csv"),
+    }
+    partial = out / "results.json.partial"
+    partial.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    partial.replace(out / "results.json")
+    return results
+
+
+def show(results: dict[str, Any], out: Path) -> None:
+    """The end of each log that tells of a failure, then the tables."""
+    for step in results["steps"]:
+        if step["state"] in ("failed", "timed out", "not installed"):
+            log = out / "logs" / f"{step['step']}.log"
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            print(f"\n--- {step['step']} {step['state']}; the end of {log}", *lines[-15:], sep="\n")
+    if results["rehearsal"]:
+        print("\nOn the CPU and in small sizes: these times tell nothing of the kernels.")
+    if ceilings := results["ceilings"]:
+        print(f"\ncopy {ceilings['copy'] / 1e12:.3f} TB/s, bf16 matrices {ceilings['matrix'] / 1e12:.1f} TFLOP/s")
+    print(table(results["operations"]))
+    if results["kernels"]:
+        print(launches(results["kernels"]))
+    if results["tests"]:
+        print(", ".join(f"{count} {name}" for name, count in results["tests"].items()))
+    print(", ".join(f"{step['step']} {step['state']}" for step in results["steps"]))
+    print(f"{results['seconds']:.0f} s; {out}/results.json")
+
+
+if __name__ == "__main__":
+    main()

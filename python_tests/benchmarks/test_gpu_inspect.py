@@ -1,0 +1,79 @@
+"""benchmarks/gpu/inspect.sh: reports are read right, and no kernel is worse than recorded."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import resources
+
+ROOT = Path(__file__).parents[2]
+
+REPORT = """ptxas info    : 12 bytes gmem
+ptxas info    : Compiling entry function '_ZN4avsa12_GLOBAL__N_110mix_kernelIfLi4EEEvPKfl' for 'sm_90a'
+ptxas info    : Function properties for _ZN4avsa12_GLOBAL__N_110mix_kernelIfLi4EEEvPKfl
+    32 bytes stack frame, 8 bytes spill stores, 12 bytes spill loads
+ptxas info    : Used 40 registers, used 1 barriers, 32 bytes cumulative stack size, 512 bytes smem
+ptxas info    : Compile time = 9.1 ms
+"""
+LISTING = """	.section	.text._ZN4avsa12_GLOBAL__N_110mix_kernelIfLi4EEEvPKfl,"ax",@progbits
+        /*0100*/                   LDG.E.128.CONSTANT R4, desc[UR4][R2.64] ;
+        /*0110*/                   STL.64 [R1], R4 ;
+        /*0120*/                   HGMMA.64x64x16.F32.BF16 R24, gdesc[UR4], R24 ;
+"""
+SOUND = resources.Kernel(40, 0, 0, 6, 0, "HMMA")
+
+
+def test_reports_are_read() -> None:
+    assert resources.parse(REPORT, LISTING) == {"mix_kernel<float, 4>": resources.Kernel(40, 20, 32, 1, 1, "HGMMA")}
+    assert resources.parse(REPORT, None) == {"mix_kernel<float, 4>": resources.Kernel(40, 20, 32, None, None, None)}
+    narrow = LISTING.replace("LDG.E.128", "LDG.E").replace("HGMMA", "FFMA").replace("STL", "STS")
+    assert resources.parse(REPORT, narrow)["mix_kernel<float, 4>"] == resources.Kernel(40, 20, 32, 0, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({}, None),
+        ({"registers": 39, "wide": 7, "matrix": "HGMMA"}, None),
+        ({"wide": None, "local": None, "matrix": None}, None),  # no disassembler
+        ({"registers": 41}, "registers 41, at most 40"),
+        ({"spilled": 8}, "spilled 8, at most 0"),
+        ({"stack": 16}, "stack 16, at most 0"),
+        ({"local": 2}, "local 2, at most 0"),
+        ({"wide": 5}, "5 instructions move 16 bytes, 6 wanted"),
+        ({"matrix": ""}, "no matrix instructions, HMMA wanted"),
+    ],
+)
+def test_what_got_worse_is_told(change: dict, fault: str | None) -> None:
+    faults = list(resources.faults_of("sm_80 a/b", replace(SOUND, **change), SOUND))
+    assert len(faults) == (fault is not None)
+    assert fault is None or fault in faults[0]
+
+
+def test_new_kernels_neither_spill_nor_use_local_memory() -> None:
+    assert not list(resources.faults_of("sm_80 a/b", replace(SOUND, registers=255, matrix=""), None))
+    assert len(list(resources.faults_of("sm_80 a/b", replace(SOUND, spilled=4, stack=8), None))) == 2
+
+
+def test_record_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "RECORD", tmp_path / "kernels.json")
+    assert resources.read_record() == {}
+    kernels = {"sm_80 a/b": SOUND, "sm_80 a/c": replace(SOUND, wide=None)}
+    resources.write_record(kernels)
+    assert resources.read_record() == kernels
+
+
+@pytest.mark.slow
+def test_no_kernel_is_worse_than_recorded() -> None:
+    """Compiles every kernel for two architectures. `benchmarks/gpu/inspect.sh --record` takes the present values."""
+    if resources.find_nvcc() is None:
+        pytest.skip("no nvcc")
+    environment = {**os.environ, "PYTHON": sys.executable}
+    command = [ROOT / "benchmarks/gpu/inspect.sh"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(kernel.registers <= 255 for kernel in resources.read_record().values())

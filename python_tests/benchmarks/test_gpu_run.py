@@ -1,0 +1,122 @@
+"""benchmarks/gpu/run.sh: rehearsed without a device, and what it does where steps fail or reports are read."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from report import launches, read_counters, read_tests, shares, table
+from run import clear
+from steps import Step, take
+
+ROOT = Path(__file__).parents[2]
+
+
+def rehearse(out: Path, *options: str, **environment: str) -> dict:
+    """The results of a rehearsal; all of its steps are fine."""
+    command = [ROOT / "benchmarks/gpu/run.sh", "--rehearse", "--seconds", "5000", "--out", out, *options]
+    variables = {**os.environ, "PYTHON": sys.executable, **environment}
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((out / "results.json").read_text())
+
+
+def test_rehearsal(tmp_path: Path) -> None:
+    results = rehearse(tmp_path, "--steps", "ceilings", "operations", "racecheck", PYTHONPATH=str(ROOT))
+    states = {step["step"]: step["state"] for step in results["steps"]}
+    assert states == {"facts": "passed", "ceilings": "rehearsed", "operations": "rehearsed", "racecheck": "not run"}
+    assert results["rehearsal"]
+    assert min(results["ceilings"].values()) > 0
+    operations = {row["case"].split()[0] for row in results["operations"]}
+    assert operations == {"gnomonic", "encode", "rotate", "beamform", "spatial_features", "info_nce"}
+    assert all(row["seconds"] > 0 and row["bytes"] > 0 and row["share_of_copy"] > 0 for row in results["operations"])
+    assert results["machine"]["torch"]
+    assert "compute-sanitizer --error-exitcode 9 --tool racecheck" in results["steps"][-1]["command"]
+
+
+@pytest.mark.slow
+def test_whole_rehearsal_on_a_bare_machine(tmp_path: Path) -> None:
+    """Built there, and with none of the packages that only training and data need."""
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("av", "dacite", "soundfile", "tensorboard", "tyro", "ultralytics"):
+        (bare / f"{name}.py").write_text("raise ModuleNotFoundError('a bare machine has none', name=__name__)\n")
+    tools = Path(sys.executable).parent  # cmake and ninja
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    results = rehearse(tmp_path / "out", AVSA_CUDA="OFF", PYTHONPATH=str(bare), PATH=path)
+    states = {step["step"]: step["state"] for step in results["steps"]}
+    rehearsed = dict.fromkeys(["build", "ceilings", "tests", "operations", "memcheck"], "rehearsed")
+    assert states == {"facts": "passed", **rehearsed, "racecheck": "not run", "profile": "not run"}
+    assert results["tests"]["tests"] > 100
+    assert results["tests"]["errors"] == results["tests"]["failures"] == 0
+
+
+def test_steps_go_on_after_each_fault(tmp_path: Path) -> None:
+    def outcome(*command: str, seconds: float = 30, left: float = 30) -> str:
+        return take(Step("step", list(command), seconds, {"WORD": "seen"}), False, tmp_path, left).state
+
+    assert outcome("sh", "-c", "echo $WORD") == "passed"
+    assert (tmp_path / "step.log").read_text() == "seen\n"
+    assert outcome("sh", "-c", "exit 3") == "failed"
+    assert outcome("no-such-program-here") == "not installed"
+    assert outcome("sleep", "100", seconds=1) == "timed out"
+    assert outcome("sleep", "100", left=1) == "timed out"
+    assert outcome("sleep", "100", left=0.5) == "no time left"
+
+
+def test_nothing_is_left_running_after_a_time_out(tmp_path: Path) -> None:
+    """Children neither: the whole process group ends."""
+    command = ["sh", "-c", f"sleep 100 & echo $! > {shlex.quote(str(tmp_path / 'pid'))}; wait"]
+    assert take(Step("step", command, 1.5), False, tmp_path, 30).state == "timed out"
+    pid = int((tmp_path / "pid").read_text())
+    state = Path(f"/proc/{pid}/stat")
+    assert not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_a_run_clears_what_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for name in ("logs/build.log", "results.json", "tests.xml", "mine.json", "thesis.txt"):
+        (tmp_path / name).touch()
+    clear(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.json", "thesis.txt"}
+
+
+def test_shares_and_ratios() -> None:
+    row = {"case": "info_nce", "seconds": 0.002, "bytes": 3e9, "operations": 8e11, "peers_failed": {"inf_cl": "none"}}
+    found = shares({**row, "peers": {"eager": 0.01}}, {"copy": 3e12, "matrix": 8e14})
+    assert found["share_of_copy"] == pytest.approx(0.5)
+    assert found["share_of_matrix"] == pytest.approx(0.5)
+    assert found["ratios"] == {"eager": pytest.approx(5)}
+    assert "50.0%  50.0%  eager 5.00, inf_cl -" in table([found])
+    broken = {"case": "encode", "error": "RuntimeError: mix: CUDA error 700"}
+    assert shares(broken, {}) == broken
+    assert "CUDA error 700" in table([broken])
+
+
+def test_profilers_counters_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "ncu.csv"
+    file.write_text(
+        "==PROF== Connected to process 5\n"
+        '"ID","Kernel Name","gpu__time_duration.sum","dram__throughput.avg.pct_of_peak_sustained_elapsed"\n'
+        '"","","ns","%"\n'
+        '"0","void avsa::mix_kernel<float, avsa::X>(long)","1,250,000","87.5"\n'
+        '"1","void avsa::scan_kernel<float>()","2000000","n/a"\n'
+    )
+    first, second = read_counters(file)
+    assert first["seconds"] == pytest.approx(0.00125)
+    assert first["share_of_dram"] == pytest.approx(0.875)
+    assert "share_of_dram" not in second
+    assert "87.5%" in launches([first, second])
+    assert read_counters(tmp_path / "none.csv") == []
+
+
+def test_test_counts_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "tests.xml"
+    file.write_text('<testsuites><testsuite tests="9" failures="1" errors="0" skipped="2"/></testsuites>')
+    assert read_tests(file) == {"tests": 9, "failures": 1, "errors": 0, "skipped": 2}
+    file.write_text("<testsuites>")
+    assert read_tests(file) == {}

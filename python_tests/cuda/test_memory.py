@@ -1,0 +1,125 @@
+"""Addresses that are odd, tensors that are empty, and tensors of more than 2^31 elements."""
+
+import pytest
+import torch
+from helpers.gnomonic import doubled, random_poses, to
+from helpers.operations import CALLS, Call, assert_as_expected
+from torch import Tensor
+
+from avsa_fast import ops, reference
+
+BEYOND = 2**31
+
+
+@pytest.mark.parametrize("offset", [1, 3])
+@pytest.mark.parametrize("name", CALLS)
+def test_misaligned(kernel_device: torch.device, name: str, offset: int) -> None:
+    """Contiguous tensors that begin some elements into their memory."""
+
+    def moved(x: Tensor) -> Tensor:
+        memory = x.new_empty(x.numel() + offset)
+        memory[offset:] = x.flatten()
+        return memory[offset:].view(x.shape)
+
+    call = CALLS[name]().to(kernel_device)
+    out = call.mapped(moved).outputs()
+    for got, aligned in zip(out, call.outputs(), strict=True):
+        torch.testing.assert_close(got, aligned)
+    assert_as_expected(out[0], call)
+
+
+EMPTY = {
+    "gnomonic": {"frames": (0, 2, 8, 16, 3), "directions": (0, 3, 2), "fov": (0, 3), "roll": (0, 3), "flip": (0, 3)},
+    "gnomonic-jitter": {"directions": (2, 0, 2), "fov": (2, 0), "roll": (2, 0), "flip": (2, 0), "jitter": (2, 0, 4)},
+    "encode": {"signal": (2, 3, 0)},
+    "rotate": {"signals": (0, 4, 9), "directions": (0, 3, 2), "roll": (0, 3), "flip": (0, 3)},
+    "beamform": {"directions": (2, 0, 2)},
+    "features-iv": {"signals": (0, 4, 600), "directions": (0, 3, 2)},
+    "features-icf": {"directions": (2, 0, 2)},
+    "info_nce": {"query": (0, 20), "key": (0, 20)},
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_empty(kernel_device: torch.device, name: str) -> None:
+    """Nothing in, nothing out, as the reference has it; gradients too."""
+    call = CALLS[name]()
+    shapes = EMPTY[name]
+    made = {key: value.new_zeros(shapes[key]) for key, value in call.arguments.items() if key in shapes}
+    call = Call(call.operation, {**call.arguments, **made}, call.tolerance, call.leaves).to(kernel_device)
+    out, *gradients = call.outputs()
+    assert_as_expected(out, call)
+    for leaf, gradient in zip(call.leaves, gradients, strict=True):
+        assert gradient.shape == call.arguments[leaf].shape
+        assert not gradient.any()
+
+
+# --- more than 2^31 elements on a GPU; the same tests with few elements where there is none ---------------------------
+
+
+def needs(device: torch.device, size: int) -> None:
+    """Skips where a GPU has less memory free."""
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info()[0]
+        if free < size:
+            pytest.skip(f"needs {size / 1e9:.0f} GB of the device's memory, {free / 1e9:.0f} GB are free")
+
+
+@pytest.mark.parametrize("operation", ["encode", "rotate", "beamform"])
+def test_many_samples(kernel_device: torch.device, operation: str) -> None:
+    """Each sample is mixed alone: the last ones of a long sound are those of a short one."""
+    views = {"encode": 4, "rotate": 3, "beamform": 5}[operation]
+    channels = {"encode": 4, "rotate": 4 * views, "beamform": views}[operation]
+    T = BEYOND // channels + 1001 if kernel_device.type == "cuda" else 2001
+    needs(kernel_device, 4 * (4 + channels) * T + 2**30)
+    signals = torch.empty(4, T, device=kernel_device).normal_()
+    directions = torch.rand(views, 2, device=kernel_device)
+    out = getattr(ops, operation)(signals, directions)
+    for part in (slice(0, 1000), slice(T - 1000, T)):
+        expected = getattr(reference, operation)(signals[:, part].cpu().double(), directions.cpu().double())
+        torch.testing.assert_close(out[..., part].cpu().double(), expected, rtol=0, atol=1e-4)
+
+
+def test_many_texels(kernel_device: torch.device) -> None:
+    """The last frames of a long clip."""
+    H, F = (1920, 100) if kernel_device.type == "cuda" else (16, 10)
+    needs(kernel_device, 8 * F * H * H)
+    frames = torch.randint(0, 256, (1, F, H, 2 * H, 3), dtype=torch.uint8, device=kernel_device)
+    poses = random_poses(1, 2)
+    out = ops.gnomonic(frames, size=(9, 8), **to(kernel_device, poses))
+    expected = reference.gnomonic(frames[:, -2:].cpu(), size=(9, 8), **doubled(poses), dtype=torch.float64)
+    torch.testing.assert_close(out[:, :, :, -2:].cpu().double(), expected, rtol=0, atol=1e-3)
+
+
+def test_many_pixels(kernel_device: torch.device) -> None:
+    """The last crops of many."""
+    F, K, size = (100, 150, 224) if kernel_device.type == "cuda" else (2, 5, 9)
+    needs(kernel_device, 3 * 2 * F * K * size * size)
+    frames = torch.randint(0, 256, (1, F, 32, 64, 3), dtype=torch.uint8, device=kernel_device)
+    poses = random_poses(1, K)
+    out = ops.gnomonic(frames, size=(size, size), **to(kernel_device, poses), dtype=torch.float16)
+    last = {name: value[:, -1:] for name, value in doubled(poses).items()}
+    expected = reference.gnomonic(frames[:, -1:].cpu(), size=(size, size), **last, dtype=torch.float64)
+    torch.testing.assert_close(out[:, -1:, :, -1:].cpu().double(), expected, rtol=0, atol=2e-3)
+
+
+def test_many_views(kernel_device: torch.device) -> None:
+    """The last of so many views of one scene that their features are more than 2^31."""
+    K = BEYOND // (7 * 64 * 98) + 2 if kernel_device.type == "cuda" else 3
+    needs(kernel_device, 10 * 4 * 7 * 64 * 98 * K // 4)
+    signals, directions = torch.randn(4, 24000, device=kernel_device), torch.rand(K, 2, device=kernel_device)
+    out = ops.spatial_features(signals, directions)
+    expected = reference.spatial_features(signals.cpu().double(), directions[-1:].cpu().double())
+    torch.testing.assert_close(out[-1:].cpu().double(), expected, rtol=0, atol=2e-3)
+
+
+def test_many_pairs(kernel_device: torch.device) -> None:
+    """More than 2^31 cosines."""
+    N = 50_000 if kernel_device.type == "cuda" else 300
+    query = torch.randn(N, 16, device=kernel_device)
+    key = query + torch.randn(N, 16, device=kernel_device)
+    loss = ops.info_nce(query, key, temperature=0.1)
+    units = [torch.nn.functional.normalize(x.double()) for x in (query, key)]
+    sums = torch.cat([(part @ units[1].T / 0.1).logsumexp(1) for part in units[0].split(1000)])
+    expected = (sums - (units[0] * units[1]).sum(1) / 0.1).mean()
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=0)

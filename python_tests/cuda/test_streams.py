@@ -1,0 +1,58 @@
+"""Kernels on streams: they run in the current one, and in CUDA graphs."""
+
+import pytest
+import torch
+from helpers.operations import CALLS, Call, assert_as_expected
+from torch import Tensor
+
+pytestmark = pytest.mark.cuda
+CYCLES = 10_000_000  # some milliseconds, in which a kernel in another stream would be done
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_runs_in_the_current_stream(cuda_device: torch.device, name: str) -> None:
+    """The arguments are written late, in a side stream: only a kernel of that stream reads them."""
+    call = CALLS[name]().to(cuda_device)
+    call()  # what is set up once a process
+    side = torch.cuda.Stream()
+    torch.cuda.synchronize()
+    with torch.cuda.stream(side):
+        late = call.mapped(torch.zeros_like)
+        torch.cuda._sleep(CYCLES)
+        for old, new in zip(tensors(late), tensors(call), strict=True):
+            old.copy_(new)
+        out = late()
+    side.synchronize()
+    assert_as_expected(out, call)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_graph_is_captured_and_replayed(cuda_device: torch.device, name: str) -> None:
+    """A graph captured with some arguments gives the results of others that are copied into their place."""
+    call, other = CALLS[name]().to(cuda_device), CALLS[name]().to(cuda_device)
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = call()
+    for old, new in zip(tensors(call), tensors(other), strict=True):
+        old.copy_(new)
+    for _ in range(2):
+        out.fill_(0 if not out.is_floating_point() else torch.nan)
+        graph.replay()
+        assert_as_expected(out, other)
+
+
+def tensors(call: Call) -> list[Tensor]:
+    found: list[Tensor] = []
+
+    def note(x: Tensor) -> Tensor:
+        found.append(x)
+        return x
+
+    call.mapped(note)
+    return found

@@ -1,0 +1,38 @@
+"""Sound and picture stay together."""
+
+from math import pi
+
+import numpy as np
+import torch
+
+from avsa_fast import ops
+from avsa_fast.data.augment import LEAST_MISALIGNMENT, random_columns, random_misalignment, yaw_scene
+from avsa_fast.reference.harmonics import unit_vectors
+
+
+def test_a_turned_scene_looks_and_sounds_alike_at_the_turned_directions() -> None:
+    H, W = 64, 128
+    azimuth, elevation = (0.5 - (torch.arange(W) + 0.5) / W) * 2 * pi, (0.5 - (torch.arange(H) + 0.5) / H) * pi
+    grid = torch.stack(torch.meshgrid(azimuth, elevation, indexing="xy"), dim=-1)
+    frames = unit_vectors(grid)[None]  # each pixel's direction
+    source = torch.tensor([[0.4, 0.2]])
+    sound = ops.encode(torch.randn(1, 50), source, 2)
+    for columns in (0, 5, random_columns(np.random.default_rng(0), W)):
+        turned, heard, directions = yaw_scene(frames, sound, source, columns)
+        torch.testing.assert_close(directions, source + torch.tensor([2 * pi * columns / W, 0]))
+        torch.testing.assert_close(ops.rotate(heard, directions), ops.rotate(sound, source), rtol=0, atol=2e-6)
+        crops = [
+            ops.gnomonic(picture[None], look[None], 1.0, (9, 9), antialias=False)
+            for picture, look in ((frames, source), (turned, directions))
+        ]
+        torch.testing.assert_close(crops[0], crops[1], rtol=0, atol=1e-4)
+
+
+def test_a_misaligned_sound_is_heard_elsewhere() -> None:
+    yaws = random_misalignment(np.random.default_rng(0), 1000)
+    assert float(yaws.cos().max()) <= np.cos(LEAST_MISALIGNMENT) + 1e-6
+    assert abs(float(yaws.cos().mean())) < 0.4  # all the way around
+    source = torch.tensor([[0.4, 0.0]])
+    sound = ops.encode(torch.ones(1, 1), source)
+    w, _, _, x = ops.rotate(sound, source + torch.stack([yaws[:1], torch.zeros(1)], dim=-1))[0, :, 0]
+    torch.testing.assert_close(x / w, yaws[0].cos())

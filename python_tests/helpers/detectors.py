@@ -1,0 +1,54 @@
+"""Detectors for tests, by their names: they see how bright a picture is."""
+
+import os
+import time
+
+from torch import Tensor
+
+from avsa_fast.detect.boxes import Rectangle
+
+
+class Brightness:
+    """One object in every bright picture, whose height in it tells the brightness."""
+
+    def detect(self, images: Tensor) -> list[list[Rectangle]]:
+        H, W = images.shape[1:3]
+        found = []
+        for image in images:
+            level = float(image.float().mean()) / 255
+            x, y = W / 2, (1 - level) * H
+            box = Rectangle(x - W / 20, y - H / 20, x + W / 20, y + H / 20, "light", 0.75)
+            found.append([box] if level > 0.2 else [])
+        return found
+
+
+class Sleepy(Brightness):
+    """Takes its time."""
+
+    def detect(self, images: Tensor) -> list[list[Rectangle]]:
+        time.sleep(0.05)
+        return super().detect(images)
+
+
+class Dying(Brightness):
+    """Ends its process over a wholly white picture, and never ends over a wholly black one."""
+
+    def detect(self, images: Tensor) -> list[list[Rectangle]]:
+        if (images > 250).all():
+            os._exit(7)
+        if (images < 5).all():
+            time.sleep(3600)
+        return super().detect(images)
+
+
+class Greedy(Brightness):
+    """Takes all memory there is."""
+
+    def detect(self, images: Tensor) -> list[list[Rectangle]]:
+        held = []
+        while True:
+            held.append(images.new_ones(1 << 26))
+
+
+def not_a_detector() -> object:
+    return object()

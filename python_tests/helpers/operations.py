@@ -1,0 +1,126 @@
+"""Every operation as a call with small random arguments, for tests of what all of them owe torch and CUDA."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avsa_fast import ops, reference
+
+from .gnomonic import MEAN, STD, random_frames, random_jitter, random_poses
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operation's name in ops and reference, its arguments, and those of them that receive gradients."""
+
+    operation: str
+    arguments: dict[str, Any]
+    tolerance: float  # of float32, beside the largest value
+    leaves: tuple[str, ...] = ()
+
+    def __call__(self) -> Tensor:
+        return self.function(**self.arguments)
+
+    @property
+    def function(self) -> Callable[..., Tensor]:
+        return getattr(ops, self.operation)
+
+    def expected(self) -> Tensor:
+        """What the reference gives in float64 on the CPU."""
+        exact = self.mapped(lambda x: x.detach().cpu().double() if x.is_floating_point() else x.cpu())
+        return getattr(reference, self.operation)(**exact.arguments)
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> "Call":
+        """The call with a function of each tensor in its place."""
+
+        def of(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(of, value))
+            return function(value) if isinstance(value, Tensor) else value
+
+        return replace(self, arguments={name: of(value) for name, value in self.arguments.items()})
+
+    def to(self, device: torch.device) -> "Call":
+        return self.mapped(lambda x: x.to(device))
+
+    def outputs(self, function: Callable[..., Tensor] | None = None) -> list[Tensor]:
+        """The result, of another function if given, and the gradients of its product with fixed factors."""
+        made = {name: self.arguments[name].detach().clone().requires_grad_() for name in self.leaves}
+        out = (function or self.function)(**{**self.arguments, **made})
+        if not made:
+            return [out]
+        factors = torch.linspace(-1, 1, out.numel(), device=out.device).view(out.shape)
+        return [out.detach(), *torch.autograd.grad(out, list(made.values()), factors)]
+
+
+def assert_as_expected(out: Tensor, call: Call) -> None:
+    """Within the call's tolerance of the largest value of the reference; NaN never passes."""
+    expected = call.expected().double()
+    assert out.shape == expected.shape
+    most = float(expected.abs().max()) if expected.numel() else 0.0
+    torch.testing.assert_close(out.detach().cpu().double(), expected, rtol=0, atol=call.tolerance * most)
+
+
+def _gnomonic(dtype: torch.dtype = torch.uint8, **options: Any) -> Call:
+    leaves = ("frames", "directions", "roll") if dtype.is_floating_point else ()
+    frames = random_frames((2, 3, 16, 32), dtype)
+    arguments = {"frames": frames, **random_poses(2, 3), "size": (7, 6), "mean": MEAN, "std": STD, **options}
+    return Call("gnomonic", arguments, 1e-3, leaves)
+
+
+def _jittered() -> Call:
+    return _gnomonic(jitter=random_jitter(2, 3))
+
+
+def _planes() -> Call:
+    shapes = (2, 3, 16, 32), (2, 3, 8, 16, 2)
+    return _gnomonic(frames=tuple(torch.randint(0, 256, shape, dtype=torch.uint8) for shape in shapes))
+
+
+def _looks(*shape: int) -> Tensor:
+    return (torch.rand(*shape, 2) * 2 - 1) * torch.tensor([7.0, 1.6])
+
+
+def _encode() -> Call:
+    return Call(
+        "encode", {"signal": torch.randn(2, 3, 301), "directions": _looks(2, 3)}, 1e-5, ("signal", "directions")
+    )
+
+
+def _rotate() -> Call:
+    poses = {"directions": _looks(2, 3), "roll": torch.randn(2, 3), "flip": torch.rand(2, 3) < 0.5}
+    return Call("rotate", {"signals": torch.randn(2, 4, 301), **poses}, 1e-5, ("signals", "directions", "roll"))
+
+
+def _beamform() -> Call:
+    arguments = {"signals": torch.randn(2, 4, 301), "directions": _looks(2, 3), "pattern": "max_re"}
+    return Call("beamform", arguments, 1e-5, ("signals", "directions"))
+
+
+def _features(**options: Any) -> Call:
+    arguments = {"signals": torch.randn(2, 4, 1200), "directions": _looks(2, 3), **options}
+    return Call("spatial_features", arguments, 1e-4, ("signals", "directions"))
+
+
+def _info_nce() -> Call:
+    query = torch.randn(70, 20)
+    arguments = {"query": query, "key": query + torch.randn(70, 20), "temperature": 0.1, "symmetric": True}
+    return Call("info_nce", arguments, 1e-5, ("query", "key"))
+
+
+CALLS: dict[str, Callable[[], Call]] = {
+    "gnomonic": _gnomonic,
+    "gnomonic-bilinear": lambda: _gnomonic(antialias=False),
+    "gnomonic-float": lambda: _gnomonic(torch.float32),
+    "gnomonic-jitter": _jittered,
+    "gnomonic-nv12": _planes,
+    "encode": _encode,
+    "rotate": _rotate,
+    "beamform": _beamform,
+    "features-iv": _features,
+    "features-icf": lambda: _features(view="stereo", spatial="icf"),
+    "info_nce": _info_nce,
+}

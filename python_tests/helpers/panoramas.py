@@ -1,0 +1,28 @@
+"""Panoramas in other projections, by FFmpeg's v360 filter."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+
+def v360(frame: NDArray[np.uint8], options: str) -> NDArray[np.uint8]:
+    """FFmpeg's v360 filter on [H, W, 3]."""
+    H, W, _ = frame.shape
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=W, height=H, format="rgb24", time_base=Fraction(1, 25))
+    turn, back, sink = graph.add("v360", options), graph.add("format", "rgb24"), graph.add("buffersink")
+    for one, other in ((source, turn), (turn, back), (back, sink)):
+        one.link_to(other)
+    graph.configure()
+    image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")
+    image.pts, image.time_base = 0, Fraction(1, 25)
+    graph.push(image)
+    return graph.pull().to_ndarray()
+
+
+def as_eac(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An ERP frame [H, 2H, 3] as a cubemap [H, 3H/2, 3] in YouTube's layout."""
+    height = frame.shape[0] // 4 * 4
+    return v360(frame, f"e:eac:interp=line:w={height // 2 * 3}:h={height}")

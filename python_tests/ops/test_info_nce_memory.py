@@ -1,0 +1,36 @@
+"""InfoNCE's memory: linear in N, and little of it."""
+
+import subprocess
+import sys
+
+import pytest
+
+# Prints the bytes that forward and backward need beside rows and their gradients.
+SCRIPT = """
+import resource, sys, torch
+from avsa_fast import ops
+rows, D = map(int, sys.argv[1:])
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+query, key = (torch.randn(rows, D, requires_grad=True) for _ in range(2))
+small = torch.randn(300, D, requires_grad=True)
+ops.info_nce(small, small, symmetric=True).backward()
+before = peak()
+ops.info_nce(query, key, symmetric=True).backward()
+print(peak() - before - query.nbytes - key.nbytes)
+"""
+
+
+def extra_bytes(rows: int, D: int) -> int:
+    made = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(rows), str(D)], capture_output=True, text=True, check=True
+    )  # fmt: skip
+    return int(made.stdout)
+
+
+def test_less_than_a_matrix():
+    assert extra_bytes(8192, 16) < 8 * 2**20  # of 256 MiB that a matrix of cosines takes
+
+
+@pytest.mark.slow
+def test_65536_rows():
+    assert extra_bytes(65536, 128) <= 64e6

@@ -1,0 +1,80 @@
+"""How operations reach CUDA kernels, with torch.cuda and the kernels faked: device, stream, and what errors say."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from avsa_fast.ops import _kernel
+
+BUILD = {"cuda": True, "cuda_archs": "80-real 90a-real 90-virtual", "cuda_runtime": "13.0.88"}
+
+
+class FakeCuda:
+    """torch.cuda, and a kernel that notes what it is called with."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, code: int = 0, build: dict[str, Any] = BUILD) -> None:
+        self.current = torch.device("cuda", 0)
+        self.calls: list[tuple[torch.device, tuple[Any, ...]]] = []
+        self.code = code
+        monkeypatch.setattr(torch.cuda, "device", self.device)
+        monkeypatch.setattr(torch.cuda, "current_stream", self.current_stream)
+        extension = SimpleNamespace(mix_cpu=None, mix_cuda=self.mix, build=lambda: build)
+        monkeypatch.setattr(_kernel, "extension", lambda: extension)
+
+    @contextmanager
+    def device(self, device: torch.device) -> Iterator[None]:
+        before, self.current = self.current, device
+        yield
+        self.current = before
+
+    def current_stream(self) -> SimpleNamespace:
+        return SimpleNamespace(cuda_stream=1000 + self.current.index)
+
+    def mix(self, *arguments: Any) -> int:
+        self.calls.append((self.current, arguments))
+        return self.code
+
+
+def test_runs_on_the_tensors_device_in_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = FakeCuda(monkeypatch)
+    _kernel.run("mix", torch.device("cuda", 1), 7, 8)
+    assert cuda.calls == [(torch.device("cuda", 1), (7, 8, 1001))]
+    assert cuda.current == torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize("code", [35, 222])
+def test_old_driver_is_said_in_plain_words(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    FakeCuda(monkeypatch, code)
+    with pytest.raises(
+        RuntimeError, match=r"mix: the NVIDIA driver is too old.* 13\.0\.88.*580\.65\.06 or newer"
+    ) as caught:
+        _kernel.run("mix", torch.device("cuda", 0))
+    assert "\n" not in str(caught.value)
+
+
+def test_old_driver_for_a_cuda_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeCuda(monkeypatch, 35, {**BUILD, "cuda_runtime": "14.1.3"})
+    with pytest.raises(RuntimeError, match=r"uses CUDA 14\.1\.3, which needs a newer one"):
+        _kernel.run("mix", torch.device("cuda", 0))
+
+
+def test_gpu_without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeCuda(monkeypatch, 209)
+    with pytest.raises(RuntimeError, match=r"kernels for 80-real 90a-real 90-virtual only.*AVSA_CUDA_ARCHITECTURES"):
+        _kernel.run("mix", torch.device("cuda", 0))
+
+
+def test_other_errors_keep_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeCuda(monkeypatch, 700)
+    with pytest.raises(RuntimeError, match="mix: CUDA error 700"):
+        _kernel.run("mix", torch.device("cuda", 0))
+
+
+def test_build_without_cuda_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeCuda(monkeypatch)
+    with pytest.raises(RuntimeError, match=r"no CUDA kernels; AVSA_CUDA=ON .* AVSA_CUDA=PYPI"):
+        _kernel.run("other", torch.device("cuda", 0))

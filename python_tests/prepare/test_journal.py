@@ -1,0 +1,76 @@
+import errno
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from avsa_fast.prepare.clip import Result
+from avsa_fast.prepare.journal import Journal
+
+
+def result(name: str, count: int) -> Result:
+    return Result(
+        {"name": name, "state": "ok", "seconds": 1 / 3},
+        {"time": [0.1 * i for i in range(count)], "class": ["tab\t"] * count},
+    )
+
+
+def read(path: Path) -> Journal:
+    journal = Journal(path)
+    journal.close()
+    return journal
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "sub" / "j")
+    for name, count in (("b", 3), ("a", 0), ("b", 2), ("c\n\t", 1)):
+        journal.append(f"key {count}", result(name, count), ["video/x"])
+    journal.close()
+    journal = Journal(tmp_path / "sub" / "j")
+    assert {name: (entry.key, entry.media) for name, entry in journal.entries.items()} == {
+        "b": ("key 2", ["video/x"]), "a": ("key 0", ["video/x"]), "c\n\t": ("key 1", ["video/x"]),
+    }  # fmt: skip
+    assert journal.entries["b"].row == result("b", 2).row
+    assert journal.detections("b") == result("b", 2).detections
+    assert [row["time"] for row in journal.rows(["b", "a", "c\n\t"])] == [0.0, 0.1, 0.0]
+
+
+def test_a_line_cut_at_any_byte_is_cut_off(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    for name in "ab":
+        journal.append("key", result(name, 2), [])
+    journal.close()
+    whole = (tmp_path / "j").read_bytes()
+    first = whole.index(b"\n") + 1
+    for end in range(first, len(whole)):
+        (tmp_path / "j").write_bytes(whole[:end])
+        again = Journal(tmp_path / "j")
+        assert set(again.entries) == {"a"}
+        again.append("key", result("b", 2), [])
+        again.close()
+        assert (tmp_path / "j").read_bytes() == whole
+
+
+def test_a_damaged_line_is_no_line(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    for name in "ab":
+        journal.append("key", result(name, 2), [])
+    journal.close()
+    data = (tmp_path / "j").read_bytes()
+    for damaged in (b"\x00" + data[1:], b"[]" + data[data.index(b"\t") :], b"\n" + data):
+        (tmp_path / "j").write_bytes(damaged)
+        assert "b" in read(tmp_path / "j").entries
+
+
+def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.append("key", result("a", 2), [])
+    before = (tmp_path / "j").read_bytes()
+    with monkeypatch.context() as patch:
+        full = Mock(wraps=journal._file, **{"flush.side_effect": OSError(errno.ENOSPC, "No space left on device")})
+        patch.setattr(journal, "_file", full)
+        with pytest.raises(OSError, match="No space"):
+            journal.append("key", result("b", 2), [])
+    journal._file.flush()
+    assert set(journal.entries) == {"a"}
+    assert (tmp_path / "j").read_bytes().startswith(before)

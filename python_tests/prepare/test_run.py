@@ -1,0 +1,263 @@
+"""prepare from end to end, on small clips with a detector that needs no weights."""
+
+import fcntl
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from avsa_fast.data.clips import read_index
+from avsa_fast.data.sound import probe_sound
+from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, read_table
+from avsa_fast.data.video import probe_video, read_frames
+from avsa_fast.errors import UserError, run_command
+from avsa_fast.prepare import Options, prepare, prepare_folder, worker
+from avsa_fast.prepare.__main__ import main
+from avsa_fast.prepare.check import check
+from avsa_fast.prepare.options import MIN_HEIGHT
+
+BRIGHT = Options(detector="helpers.detectors:Brightness")
+UNSEEN = Options(detector=None)
+AddClip = Callable[..., None]
+
+
+def rows(data: Path) -> dict[str, dict]:
+    return {row["name"]: row for row in read_table(data / "index.parquet", INDEX)}
+
+
+def contents(data: Path) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in data.glob("[!.]*.*")}
+
+
+def test_a_tree_of_everything(
+    tmp_path: Path, add_video: AddClip, add_sound: AddClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every state but costly, what is linked, and what a second, a third and a fourth run do."""
+    src, dst = tmp_path / "src", tmp_path / "dst"
+    add_video(src / "embedded.mp4", "4.0")
+    add_video(src / "sub" / "beside.mkv")
+    add_sound(src / "sub" / "beside.flac")
+    add_video(src / "mono.mp4", "mono")
+    add_video(src / "five.mp4", "5.0")
+    add_video(src / "silent film.mp4")
+    add_video(src / "long sound.mp4")
+    add_sound(src / "long sound.flac", seconds=9)
+    (src / "broken.mp4").write_bytes(b"no video")
+    (src / "empty.mp4").touch()
+    (src / "truncated.mp4").write_bytes((src / "embedded.mp4").read_bytes()[:5000])
+    (src / "test.txt").write_text("mono\nnot there\n")
+    prepare(src, dst, BRIGHT, workers=2)
+
+    found = rows(dst)
+    states = {name: row["state"] for name, row in found.items()}
+    assert states == {
+        "embedded": "ok", "sub__beside": "ok", "mono": "ok", "five": "ambiguous", "silent film": "incomplete",
+        "long sound": "refused", "broken": "unreadable", "empty": "unreadable", "truncated": "unreadable",
+    }  # fmt: skip
+    assert set(states.values()) < set(STATES)
+    assert found["embedded"]["channel_map"] == [0, 1, 2, 3]
+    assert found["embedded"]["projection"] == "erp"
+    assert found["mono"]["channel_map"] == []
+    assert [name for name, row in found.items() if row["split"] == "test"] == ["mono"]
+    assert "--channels" in found["five"]["reason"]
+    assert "do not belong together" in found["long sound"]["reason"]
+    lines = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("skipped ") for line in lines) == 6
+    assert lines[-1] == "6 of 9 clips skipped"
+    assert "preparing clips: 9/9" in lines
+    assert sorted(str(p.relative_to(dst)) for p in dst.glob("*/*") if p.parent.name != ".prepare") == [
+        "audio/embedded.mp4", "audio/mono.mp4", "audio/sub__beside.flac",
+        "video/embedded.mp4", "video/mono.mp4", "video/sub__beside.mkv",
+    ]  # fmt: skip
+    assert (dst / "test.txt").read_text() == "mono\n"
+    assert {clip.name for clip, _ in read_index(dst)} == {"embedded", "mono", "sub__beside"}
+    seen = [row for row in read_table(dst / "detections.parquet", DETECTIONS) if row["name"] == "embedded"]
+    assert [row["time"] for row in seen] == [0.5, 1.0, 1.5]
+    assert [row["track"] for row in seen] == [0, 1, 2]  # leaps of 45° are no motion
+
+    before = contents(dst)
+    prepare(src, dst, BRIGHT, workers=2)
+    assert contents(dst) == before
+    assert "preparing clips" not in capsys.readouterr().err
+
+    add_sound(src / "silent film.flac")
+    (src / "embedded.mp4").unlink()
+    (dst / "audio" / "mono.mp4").unlink()
+    prepare(src, dst, BRIGHT, workers=2)
+    assert "preparing clips: 2/2" in capsys.readouterr().err
+    states = {name: row["state"] for name, row in rows(dst).items()}
+    assert (states["silent film"], "embedded" in states) == ("ok", False)
+    assert not (dst / "video" / "embedded.mp4").is_symlink()
+    assert (dst / "audio" / "mono.mp4").exists()
+    assert contents(dst) != before
+
+    text = StringIO()
+    check(dst, Console(file=text, width=100))
+    for line in ("8 clips", "ok ", "unreadable", "1 of 3 (33%)", "light", "+15°", "five: "):
+        assert line in text.getvalue()
+
+
+def test_both_tables_are_made_in_place_and_stay(
+    add_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        data = add_clip(name)
+    prepare_folder(data, UNSEEN, progress=False)
+    assert [path.name for path in data.glob("*.parquet")] == ["index.parquet"]
+    first = rows(data)["a"]
+    assert {row["split"] for row in rows(data).values()} == {"train", "test"}
+    assert (first["fps"], first["width"], first["height"], first["rate"], first["channels"]) == (20, 64, 32, 24000, 4)
+    assert (first["state"], first["channel_map"], first["offset"]) == ("ok", [0, 1, 2, 3], 0)
+    assert first["seconds"] == pytest.approx(2, abs=0.05)
+    assert first["spatial_validity"] == pytest.approx(3, abs=0.3)  # four independent noises
+
+    index = (data / "index.parquet").stat().st_mtime_ns
+    prepare_folder(data, BRIGHT, progress=False)
+    seen = read_table(data / "detections.parquet", DETECTIONS)
+    assert [(row["name"], row["time"]) for row in seen] == [(n, t) for n in "ab" for t in (0.5, 1.0, 1.5)]
+    levels = [(row["elevation"] / 3.14159 + 0.5) for row in seen[:3]]
+    assert levels == pytest.approx([10 / 39, 20 / 39, 30 / 39], abs=0.03)
+    assert (seen[0]["class"], seen[0]["azimuth"], seen[0]["score"]) == ("light", pytest.approx(0, abs=1e-6), 0.75)
+    assert (data / "index.parquet").stat().st_mtime_ns == index
+
+    before = contents(data)
+    prepare_folder(data, Options(detector="no:module"), progress=False)
+    assert contents(data) == before
+    assert not any(path.is_symlink() for path in data.glob("*/*"))
+    assert capsys.readouterr().err == ""
+
+
+def test_transcoded_segments(tmp_path: Path, add_video: AddClip) -> None:
+    """A recording's cuts are what the recording holds there, in the same bytes each time."""
+    src = tmp_path / "src"
+    add_video(src / "video" / "talk.mp4", seconds=13)
+    add_video(src / "audio" / "talk.mp4", "4.0", seconds=13)
+    (src / "segments.txt").write_text("talk 0,3,99\n")
+    (src / "train.txt").write_text("talk\n")
+    options = Options(detector="helpers.detectors:Brightness", transcode=True, height=MIN_HEIGHT)
+    for dst in (tmp_path / "one", tmp_path / "two"):
+        prepare(src, dst, options, workers=1, progress=False)
+    assert {name: row["state"] for name, row in rows(dst).items()} == {
+        "talk-0": "ok",
+        "talk-3": "ok",
+        "talk-99": "refused",
+    }
+    assert (dst / "train.txt").read_text() == "talk-0\ntalk-3\n"
+    row = rows(dst)["talk-3"]
+    video, sound = probe_video(dst / "video" / "talk-3.mp4"), probe_sound(dst / "audio" / "talk-3.flac")
+    assert (
+        (row["fps"], row["rate"], row["channel_map"])
+        == (video.fps, sound.rate, [0, 1, 2, 3])
+        == (16, 24000, [0, 1, 2, 3])
+    )
+    assert (row["seconds"], video.seconds, sound.seconds) == pytest.approx((10, 10, 10), abs=0.01)
+    for time in (0.1, 4.0, 9.8):
+        cut = read_frames(dst / "video" / "talk-3.mp4", time, 4)
+        whole = read_frames(src / "video" / "talk.mp4", 3 + time, 4)
+        assert (cut.float().mean((1, 2, 3)) - whole.float().mean((1, 2, 3))).abs().max() < 3
+    seen = [row["time"] for row in read_table(dst / "detections.parquet", DETECTIONS) if row["name"] == "talk-3"]
+    assert (min(seen), max(seen)) == (0, 9.5)
+    for path in (tmp_path / "one").glob("[av]*/*"):
+        assert path.read_bytes() == (dst / path.parent.name / path.name).read_bytes()
+    for table in ("index.parquet", "detections.parquet"):
+        assert (dst / table).read_bytes() == (tmp_path / "one" / table).read_bytes()
+    with pytest.raises(UserError, match="cannot be transcoded onto itself"):
+        prepare(src, src, options)
+
+
+def test_clips_that_kill_or_stall_are_told(tmp_path: Path, add_video: AddClip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "SILENCE", 4.0)
+    for name, level in (("kills", 255), ("stalls", 0), ("good", 128)):
+        add_video(tmp_path / "src" / f"{name}.mp4", "4.0", level=level)
+    prepare(tmp_path / "src", tmp_path / "dst", Options(detector="helpers.detectors:Dying"), workers=3, progress=False)
+    found = rows(tmp_path / "dst")
+    assert {name: row["state"] for name, row in found.items()} == {
+        "kills": "unreadable",
+        "stalls": "costly",
+        "good": "ok",
+    }
+    assert found["kills"]["reason"].endswith("kills.mp4: ends the process that reads it (7)")
+    assert found["stalls"]["reason"].endswith("stalls.mp4: no sign of progress for 4 s")
+
+
+def test_memory_is_bounded(tmp_path: Path, add_video: AddClip) -> None:
+    add_video(tmp_path / "src" / "a.mp4", "4.0")
+    with pytest.raises(UserError, match=r"none of its 1 clips is usable; the first: .*takes more than 1 GB of memory"):
+        prepare(tmp_path / "src", tmp_path / "dst", Options(detector="helpers.detectors:Greedy"), progress=False)
+    assert rows(tmp_path / "dst")["a"]["state"] == "costly"
+
+
+def test_two_runs_on_one_folder(tmp_path: Path, add_video: AddClip) -> None:
+    add_video(tmp_path / "src" / "a.mp4", "4.0")
+    (tmp_path / "dst" / ".prepare").mkdir(parents=True)
+    with (tmp_path / "dst" / ".prepare" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="dst: another run is preparing this folder"):
+            prepare(tmp_path / "src", tmp_path / "dst", UNSEEN)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "dst"], "nowhere: no such folder"),
+        (["."], "needs SRC and DST"),
+        (["--check", "nowhere"], "nowhere/index.parquet: no such file"),
+        (["src", "dst", "--detect-fps", "0"], "0 frames a second cannot"),
+        (["src", "dst", "--height", "33"], "--height 33 must be even"),
+        (["src", "dst", "--detector", "nowhere.pt"], "nowhere.pt: weights of unknown sha256"),
+        (["src", "dst", "--detector", "helpers.detectors:not_a_detector"], "has no method detect"),
+        (["src", "/proc/dst", "--detector", "none"], "/proc/dst: cannot be written"),
+    ],
+)
+def test_mistakes_are_one_line_and_code_2(
+    tmp_path: Path,
+    add_video: AddClip,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    add_video(tmp_path / "src" / "a.mp4", "4.0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sys.argv", ["prepare", *arguments])
+    with pytest.raises(SystemExit) as end:
+        run_command(main, "prepare")
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_channels_of_the_user(add_clip: Callable[..., Path]) -> None:
+    data = add_clip("five", channels=5)
+    prepare(data, data, Options(detector=None, channels=(4, 1, 2, 3)), progress=False)
+    assert rows(data)["five"]["channel_map"] == [4, 1, 2, 3]
+    with pytest.raises(
+        UserError, match=r"none of its 1 clips is usable; the first: .*--channels 0 1 2 9 does not name"
+    ):
+        prepare(data, data, Options(detector=None, channels=(0, 1, 2, 9)), progress=False)
+    assert rows(data)["five"]["state"] == "ambiguous"
+
+
+def test_the_real_clips(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec("ultralytics") is None:  # importing it here would change Pillow
+        pytest.skip("ultralytics is not installed")
+    monkeypatch.setenv("AVSA_ASSETS", str(assets))
+    monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(assets / "video", tmp_path / "src")
+    prepare(tmp_path / "src", tmp_path / "dst", Options(detect_fps=0.3), progress=False)
+    found = rows(tmp_path / "dst")
+    assert {row["state"] for row in found.values()} == {"ok"}
+    clip = found["kqAZkf5Odyw-80"]
+    assert (clip["channel_map"], clip["projection"]) == ([2, 1, 4, 0], "erp")
+    assert clip["spatial_validity"] == pytest.approx(0.79, abs=0.005)
+    assert found["congo_overunder_stereo_audio"]["projection"] == "erp_top"
+    mono = found["richoh1_erp_mono_audio"]
+    assert (mono["channel_map"], mono["spatial_validity"], mono["channels"]) == ([], None, 1)
+    seen = read_table(tmp_path / "dst" / "detections.parquet", DETECTIONS)
+    people = [row for row in seen if row["class"] == "person" and row["name"] == "kqAZkf5Odyw-80"]
+    assert len({row["time"] for row in people}) == 3
+    assert all(sum(row["time"] == time for row in people) >= 3 for time in {row["time"] for row in people})

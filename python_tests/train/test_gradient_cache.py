@@ -1,0 +1,114 @@
+"""Batches by chunks: their gradients are those of one pass."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from avsa_fast import ops
+from avsa_fast.train.gradient_cache import cached_backward
+
+
+class Pair(nn.Module):
+    """Two encoders and a temperature."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.other = (
+            nn.Sequential(nn.Linear(10, 16), nn.GELU(), nn.Dropout(dropout), nn.Linear(16, 8)) for _ in range(2)
+        )
+        self.temperature = nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return self.one(rows), self.other(rows)
+
+    def loss(self, one: Tensor, other: Tensor) -> Tensor:
+        return ops.info_nce(one.float(), other.float(), temperature=self.temperature, symmetric=True)
+
+
+def gradients(model: nn.Module) -> list[Tensor]:
+    found = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("sizes", [[24], [8, 8, 8], [1, 20, 3]])
+def test_gradients_are_those_of_one_pass(sizes):
+    model, rows = Pair().double(), torch.randn(24, 10, dtype=torch.float64)
+    want_loss = model.loss(*model(rows))
+    want_loss.backward()
+    want = gradients(model)
+    loss = cached_backward(model, rows.split(sizes), model.loss)
+    torch.testing.assert_close(loss, want_loss.detach())
+    for x, y in zip(gradients(model), want, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-6, atol=1e-9)
+
+
+def test_dropout_is_the_same_in_both_passes():
+    model, rows = Pair(dropout=0.5), torch.randn(24, 10)
+    torch.manual_seed(1)
+    parts = [model(chunk) for chunk in rows.split(8)]
+    model.loss(*(torch.cat(column) for column in zip(*parts, strict=True))).backward()
+    want, after = gradients(model), torch.rand(1)
+    torch.manual_seed(1)
+    cached_backward(model, rows.split(8), model.loss)
+    assert torch.equal(torch.rand(1), after)  # random numbers go on as after one pass
+    for x, y in zip(gradients(model), want, strict=True):
+        torch.testing.assert_close(x, y)
+
+
+def test_under_autocast():
+    model, rows = Pair(), torch.randn(24, 10)
+    with torch.autocast("cpu", torch.bfloat16):
+        model.loss(*model(rows)).backward()
+        want = gradients(model)
+        cached_backward(model, rows.split(8), model.loss)
+    for x, y in zip(gradients(model), want, strict=True):
+        assert (x - y).norm() <= 0.02 * y.norm()  # chunks' gradients are rounded to bfloat16 apart
+
+
+def test_gradients_add_to_those_there_are():
+    model, rows = Pair(), torch.randn(6, 10)
+    cached_backward(model, [rows], model.loss)
+    once = [parameter.grad.clone() for parameter in model.parameters()]
+    cached_backward(model, [rows], model.loss)
+    for x, y in zip(gradients(model), once, strict=True):
+        torch.testing.assert_close(x, 2 * y)
+
+
+def test_an_encoder_that_does_not_learn_is_left_alone():
+    model, rows = Pair(), torch.randn(6, 10)
+    model.other.requires_grad_(False)
+    cached_backward(model, rows.split(2), model.loss)
+    assert all(parameter.grad is None for parameter in model.other.parameters())
+    assert model.one[0].weight.grad.any()
+
+
+def test_graphs_of_one_chunk_at_a_time():
+    model, rows = Pair(), torch.randn(24, 10)
+    alive: list[int] = []
+
+    class Counted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: object, grad: Tensor) -> Tensor:
+            alive.pop()
+            return grad
+
+    def embed(chunk: Tensor) -> tuple[Tensor, Tensor]:
+        one, other = model(chunk)
+        if torch.is_grad_enabled():
+            assert not alive
+            alive.append(len(chunk))
+        return Counted.apply(one), other
+
+    cached_backward(embed, rows.split(8), model.loss)
+    assert not alive
+
+
+def test_no_chunks():
+    with pytest.raises(ValueError, match="at least one chunk"):
+        cached_backward(lambda chunk: (chunk,), [], lambda x: x.sum())

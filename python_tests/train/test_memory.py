@@ -1,0 +1,39 @@
+"""A long run needs no more memory at its end than after it has warmed up."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers.runs import run
+
+from avsa_fast.train.config import Config
+from avsa_fast.train.log import Log
+
+STEPS, WARM_UP = 2000, 400
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_two_thousand_steps(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, log_step = {}, Log.step
+
+    def watched(self: Log, step: int, *rest: object) -> None:
+        log_step(self, step, *rest)
+        seen[step] = resident()
+
+    monkeypatch.setattr(Log, "step", watched)
+    config = replace(
+        small, steps=STEPS, batch=4, samples=replace(small.samples, max_height=32), checkpoint_every=500,
+        evaluate_every=STEPS,
+    )  # fmt: skip
+    run(config, tmp_path / "run", workers=1)
+    half = STEPS * 45 // 100  # where AVSA begins, which needs more
+    for begin, end in ((WARM_UP, half), (half + WARM_UP, STEPS)):
+        growth = seen[end] / seen[begin] - 1
+        print(f"steps {begin} to {end}: {seen[begin] / 2**20:.0f} MB, {growth:+.2%}")
+        assert growth < 0.01

@@ -1,0 +1,57 @@
+"""Two processes that train together give what one gives on all their samples."""
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from helpers.ranks import rank_of_two, trained
+
+from avsa_fast.data.samples import Collection
+from avsa_fast.errors import UserError
+from avsa_fast.train.config import Config
+from avsa_fast.train.loop import Trainer
+from avsa_fast.train.ranks import Ranks
+
+STEPS = 20
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def exact_config(small: Config) -> Config:
+    return replace(
+        small, steps=STEPS, batch=16, learn_temperature=True, schedule="cosine", held_out_samples=2, evaluate_every=7
+    )
+
+
+def test_two_ranks_equal_one_process(exact_config: Config, tmp_path: Path) -> None:
+    alone = trained(exact_config, tmp_path / "alone", Ranks())
+    mp.spawn(rank_of_two, (free_port(), exact_config, tmp_path / "together", 1), nprocs=2)
+    for rank in range(2):
+        together = torch.load(tmp_path / "together" / f"rank{rank}.pt", weights_only=True)
+        assert together.keys() == alone.keys()
+        for name, value in together.items():
+            torch.testing.assert_close(value, alone[name], rtol=0, atol=1e-9, msg=name)
+    assert (tmp_path / "together" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("chunk", [2, 3])
+def test_a_cache_of_gradients_changes_nothing(exact_config: Config, tmp_path: Path, chunk: int) -> None:
+    config = replace(exact_config, steps=4)
+    whole = trained(config, tmp_path / "whole", Ranks())
+    cached = trained(replace(config, cache_chunk=chunk), tmp_path / "cached", Ranks())
+    for name, value in cached.items():
+        torch.testing.assert_close(value, whole[name], rtol=0, atol=1e-9, msg=name)
+
+
+def test_a_batch_that_ranks_cannot_share_is_refused(small: Config, tmp_path: Path) -> None:
+    collection = Collection(Path(small.data), small.samples.crops)
+    with pytest.raises(UserError, match=r"--batch 8: 8 clips of a step of AVC cannot be shared out evenly among 3"):
+        Trainer(small, collection, tmp_path, torch.device("cpu"), 0, Ranks(0, 3))
