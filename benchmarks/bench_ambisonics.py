@@ -1,32 +1,184 @@
-"""encode, rotate and beamform: kernels against the reference. A batch is scenes of 1 s at 24 kHz."""
+"""encode, rotate, beamform and spatial_features on the CPU: kernels against the reference and their peers.
 
+Peers: torch.einsum by matrices made in the same call, spaudiopy (a scene at a time, as it works), and for the features
+the usual composition of torch and torchaudio that rotates first. `copy` is the same number of bytes, read and written,
+as a part of a large copy: sound and copies go through more memory than caches hold. `clone` writes them to fresh
+memory. A peer that is not installed is left out.
+"""
+
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from pytest_benchmark.fixture import BenchmarkFixture
+import torchaudio
+from torch import Tensor
 
 from avsa_fast import ops, reference
+from avsa_fast.reference.harmonics import beam_gains, spherical_harmonics, turns
 
-SCENES, SOURCES, VIEWS, SAMPLES = 16, 4, 4, 24000
-CASES = ["encode", "rotate", "beamform"]
+SECOND, VIEWS = 24000, 4
+MEMORY = 64 * 2**20  # floats: 256 MB
+# scenes, order, operation; encode takes 4 sources, rotate and beamform 4 directions
+MIXES = {
+    "encode, 64 scenes": (64, 1, "encode"),
+    "rotate, 16 scenes": (16, 1, "rotate"),
+    "rotate, 64 scenes (98 MB, fresh memory)": (64, 1, "rotate"),
+    "beamform, 64 scenes": (64, 1, "beamform"),
+    "rotate, 4 scenes of order 3": (4, 3, "rotate"),
+    "beamform, 16 scenes of order 3": (16, 3, "beamform"),
+}
+FEATURES: dict[str, dict[str, Any]] = {
+    "FOA + intensity vector": {"view": "rotate", "spatial": "iv"},
+    "FOA": {"view": "rotate", "spatial": None},
+    "stereo + ICF": {"view": "stereo", "spatial": "icf"},
+    "beam": {"view": "beamform", "spatial": None},
+}
+CLIPS = 32
 
 
-def arguments(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sound [B, C, T] and directions [B, K, 2]."""
-    channels = SOURCES if name == "encode" else 4
-    return torch.randn(SCENES, channels, SAMPLES), torch.rand(SCENES, VIEWS, 2) * 2 - 1
+class Mix:
+    """Sound in turn from more memory than caches hold, and directions."""
+
+    def __init__(self, name: str) -> None:
+        scenes, self.order, self.name = MIXES[name]
+        C = 4 if self.name == "encode" else (self.order + 1) ** 2
+        pools = max(1, MEMORY // (scenes * C * SECOND) // 2)
+        self.pool = torch.randn(pools, scenes, C, SECOND)
+        self.directions = torch.rand(scenes, VIEWS, 2) * 2 - 1
+        self.turn = count()
+        rows = {"encode": 4, "rotate": VIEWS * C, "beamform": VIEWS}[self.name]
+        self.floats = scenes * (C + rows) * SECOND  # read and written
+
+    def sound(self) -> Tensor:
+        return self.pool[next(self.turn) % len(self.pool)]
 
 
-def case(name: str) -> Any:
-    return pytest.param(name, marks=pytest.mark.benchmark(group=f"ambisonics: {name}"), id=name)
+@pytest.fixture(params=[pytest.param(n, marks=pytest.mark.benchmark(group=f"ambisonics: {n}")) for n in MIXES])
+def mix(request: pytest.FixtureRequest) -> Mix:
+    return Mix(request.param)
 
 
-@pytest.mark.parametrize("name", [case(name) for name in CASES])
-def test_kernel(benchmark: BenchmarkFixture, name: str) -> None:
-    benchmark(getattr(ops, name), *arguments(name))
+def measure(benchmark: Any, call: Callable[[], Any], rounds: int = 15) -> None:
+    benchmark.pedantic(call, rounds=rounds, warmup_rounds=2)
 
 
-@pytest.mark.parametrize("name", [case(name) for name in CASES])
-def test_reference(benchmark: BenchmarkFixture, name: str) -> None:
-    benchmark(getattr(reference, name), *arguments(name))
+def test_kernel(benchmark: Any, mix: Mix) -> None:
+    measure(benchmark, lambda: getattr(ops, mix.name)(mix.sound(), mix.directions))
+
+
+def test_einsum(benchmark: Any, mix: Mix) -> None:
+    def einsum() -> Tensor:
+        if mix.name == "rotate":
+            return torch.einsum("bkdc,bct->bkdt", turns(mix.directions, order=mix.order), mix.sound())
+        harmonics = spherical_harmonics(mix.directions, mix.order)
+        if mix.name == "encode":
+            return torch.einsum("bsc,bst->bct", harmonics, mix.sound())
+        weights = reference.ambisonics.beam_weights(harmonics, beam_gains("cardioid", mix.order))
+        return torch.einsum("bkc,bct->bkt", weights, mix.sound())
+
+    measure(benchmark, einsum)
+
+
+def test_spaudiopy(benchmark: Any, mix: Mix) -> None:
+    sph = pytest.importorskip("spaudiopy").sph
+    if mix.name == "beamform":
+        pytest.skip("its beams need scipy.special.sph_harm, which SciPy 1.17 no longer has")
+    azimuth, elevation = mix.directions.double().numpy().transpose(2, 0, 1)
+
+    def scene(b: int, sound: np.ndarray) -> Any:
+        angles = list(zip(azimuth[b], elevation[b], strict=True))
+        if mix.name == "encode":
+            return sum(sph.src_to_b(s, a, np.pi / 2 - e) for s, (a, e) in zip(sound, angles, strict=True))
+        return [sph.rotate_sh(sound.T, -a, e, 0) for a, e in angles]  # its pitch has another sign: the work is the same
+
+    measure(benchmark, lambda: [scene(b, s) for b, s in enumerate(mix.sound().numpy())], rounds=3)
+
+
+def test_copy(benchmark: Any, mix: Mix) -> None:
+    part = mix.floats // 2
+    source, target, turn = torch.ones(MEMORY + part), torch.ones(MEMORY + part), count()
+
+    def copy() -> None:
+        start = next(turn) * part % MEMORY
+        target[start : start + part].copy_(source[start : start + part])
+
+    measure(benchmark, copy)
+
+
+def test_clone(benchmark: Any, mix: Mix) -> None:
+    source = torch.ones(mix.floats // 2)
+    measure(benchmark, source.clone)
+
+
+# --- features ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[pytest.param(n, marks=pytest.mark.benchmark(group=f"features: {n}")) for n in FEATURES])
+def options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return FEATURES[request.param]
+
+
+def clips() -> tuple[Tensor, Tensor]:
+    """32 clips of 1 s of FOA and 4 directions each."""
+    return torch.randn(CLIPS, 4, SECOND), torch.rand(CLIPS, VIEWS, 2) * 2 - 1
+
+
+def test_features_kernel(benchmark: Any, options: dict[str, Any]) -> None:
+    signals, directions = clips()
+    measure(benchmark, lambda: ops.spatial_features(signals, directions, **options))
+
+
+def test_features_composition(benchmark: Any, options: dict[str, Any]) -> None:
+    """Rotated, transformed and mel-banded, in float32, by torch and torchaudio."""
+    signals, directions = clips()
+    view, spatial = options["view"], options["spatial"]
+    window = torch.hann_window(512)
+    bank = torchaudio.functional.melscale_fbanks(257, 0, 12000, 64, 24000, norm="slaney", mel_scale="slaney")
+    averaging = bank / bank.sum(0)
+
+    def composition() -> Tensor:
+        if view == "beamform":
+            views = reference.beamform(signals, directions).unsqueeze(2)
+        else:
+            views = reference.rotate(signals, directions)
+        if view == "stereo":
+            views = torch.stack([views[:, :, 0] + views[:, :, 1], views[:, :, 0] - views[:, :, 1]], dim=2) / 2
+        spectrum = torch.stft(
+            views.flatten(0, 2), 512, 240, window=window, center=False, return_complex=True
+        ).unflatten(0, views.shape[:3]).mT  # fmt: skip
+        power = spectrum.abs().square()
+        parts = [(power @ bank).clamp(min=1e-10).log()]
+        if spatial == "iv":
+            flow = (spectrum[:, :, :1].conj() * spectrum[:, :, [3, 1, 2]]).real
+            parts.append((2 * flow / (1e-12 + power.sum(2, keepdim=True))) @ averaging)
+        elif spatial == "icf":
+            level = power.clamp(min=1e-16).log()
+            phase = spectrum[:, :, 0].angle() - spectrum[:, :, 1].angle()
+            parts.append(torch.stack([level[:, :, 0] - level[:, :, 1], phase.cos(), phase.sin()], dim=2) @ averaging)
+        return torch.cat(parts, dim=2).mT
+
+    torch.testing.assert_close(
+        composition(), ops.spatial_features(signals, directions, **options), rtol=1e-2, atol=2e-2
+    )
+    measure(benchmark, composition, rounds=5)
+
+
+@pytest.mark.benchmark(group="features: log-mel of 128 signals")
+class TestLogMel:
+    signals = torch.randn(128, 1, SECOND)
+
+    def test_kernel(self, benchmark: Any) -> None:
+        measure(benchmark, lambda: ops.spatial_features(self.signals, view="mono", spatial=None))
+
+    def test_torchaudio(self, benchmark: Any) -> None:
+        mel = torchaudio.transforms.MelSpectrogram(
+            24000, n_fft=512, hop_length=240, n_mels=64, center=False, norm="slaney", mel_scale="slaney"
+        )
+        measure(benchmark, lambda: mel(self.signals).clamp(min=1e-10).log())
+
+    def test_rfft_alone(self, benchmark: Any) -> None:
+        frames = self.signals.unfold(-1, 512, 240).contiguous()
+        measure(benchmark, lambda: torch.fft.rfft(frames))

@@ -14,7 +14,7 @@ def main(path: Path, results: Path | None) -> None:
     run = json.loads(path.read_text())
     groups: dict[str, dict[str, float]] = defaultdict(dict)
     for benchmark in run["benchmarks"]:
-        name = benchmark["name"].split("[")[0].removeprefix("test_")
+        name = benchmark["name"].split("[")[0].removeprefix("test_").removeprefix("features_")
         groups[benchmark["group"]][name] = benchmark["stats"]["median"]
     print(f"{'case':<52} {'peer':<14} {'peer ms':>9} {'kernel ms':>10} {'ratio':>7}")
     for group, medians in sorted(groups.items()):

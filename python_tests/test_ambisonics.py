@@ -34,9 +34,8 @@ def test_fuma_by_its_formulas() -> None:
         2**-0.5, c(a) * c(e), s(a) * c(e), s(e),
         1.5 * s(e) ** 2 - 0.5, c(a) * s(2 * e), s(a) * s(2 * e), c(2 * a) * c(e) ** 2, s(2 * a) * c(e) ** 2,
         s(e) * (5 * s(e) ** 2 - 3) / 2,
-        math.sqrt(135 / 256) * c(a) * c(e) * (5 * s(e) ** 2 - 1),
-        math.sqrt(135 / 256) * s(a) * c(e) * (5 * s(e) ** 2 - 1),
-        math.sqrt(27 / 4) * c(2 * a) * s(e) * c(e) ** 2, math.sqrt(27 / 4) * s(2 * a) * s(e) * c(e) ** 2,
+        (135 / 256) ** 0.5 * c(a) * c(e) * (5 * s(e) ** 2 - 1), (135 / 256) ** 0.5 * s(a) * c(e) * (5 * s(e) ** 2 - 1),
+        (27 / 4) ** 0.5 * c(2 * a) * s(e) * c(e) ** 2, (27 / 4) ** 0.5 * s(2 * a) * s(e) * c(e) ** 2,
         c(3 * a) * c(e) ** 3, s(3 * a) * c(e) ** 3,
     ]  # fmt: skip
     torch.testing.assert_close(to_fuma(scene)[:, 0].tolist(), expected, rtol=0, atol=1e-12)

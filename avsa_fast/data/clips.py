@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avsa_fast.data.tables import INDEX, read_table
+from avsa_fast.data.tables import INDEX, collector_paused, read_table
 from avsa_fast.errors import UserError
 
 # In order of preference, where a clip has several files.
@@ -46,12 +46,13 @@ def read_index(data: Path) -> list[tuple[Clip, dict[str, Any]]]:
 
     Raises UserError where the folder, the index or its media are not there.
     """
-    videos, sounds = media_files(data)
-    usable = [
-        (Clip(name, videos[name], sounds[name], row["split"]), row)
-        for row in read_table(data / "index.parquet", INDEX)
-        if row["state"] == "ok" and (name := row["name"]) in videos and name in sounds
-    ]
+    with collector_paused():
+        videos, sounds = media_files(data)
+        usable = [
+            (Clip(name, videos[name], sounds[name], row["split"]), row)
+            for row in read_table(data / "index.parquet", INDEX)
+            if row["state"] == "ok" and (name := row["name"]) in videos and name in sounds
+        ]
     if not usable:
         raise UserError(f"{data}: index.parquet lists no usable clip of this folder; remove it to have it made anew")
     return usable
@@ -64,18 +65,19 @@ def media_files(data: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 
 def _files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     ranks = {suffix: rank for rank, suffix in enumerate(suffixes)}
-    found: dict[str, tuple[int, str]] = {}
+    found: dict[str, str] = {}
     try:
-        for file in os.scandir(folder):
-            stem, suffix = os.path.splitext(file.name)
-            rank = (ranks.get(suffix.lower(), -1), file.name)
-            if rank[0] >= 0 and stem[0] != "." and rank < found.get(stem, (len(ranks), "")):
-                found[stem] = rank
+        for name in os.listdir(folder):
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() in ranks and stem[0] != ".":
+                other = found.setdefault(stem, name)
+                if other is not name:
+                    found[stem] = min(name, other, key=lambda name: (ranks[os.path.splitext(name)[1].lower()], name))
     except FileNotFoundError as error:
         raise UserError(f"{folder}: no such folder; a dataset has video/NAME.mp4 and audio/NAME.flac") from error
     except OSError as error:
         raise UserError(f"{folder}: cannot be listed: {error.strerror}") from error
-    return {stem: folder / name for stem, (_, name) in found.items()}
+    return {stem: folder / name for stem, name in found.items()}
 
 
 def split_names(folder: Path, names: Sequence[str], complete: Sequence[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Opening media files of unknown origin, and decoding them from a given time on."""
 
 import os
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -126,18 +126,18 @@ def _decode(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any
         yield from container.decode(stream)
         return
     packets = container.demux(stream)
-    window: deque[Any] = deque(islice(packets, AHEAD))
-    before: deque[int] = deque(maxlen=AHEAD)  # stamps of the packets decoded last
-    while window:
-        packet = window.popleft()
-        window.extend(islice(packets, 1))
-        wanted = True
-        if packet.pts is not None:
-            stamps = chain(before, (other.pts for other in window if other.pts is not None))
-            following = min((stamp for stamp in stamps if stamp > packet.pts), default=None)
-            begin = float(packet.pts * stream.time_base)
-            place = bisect_left(times, begin)
-            wanted = following is None or (place < len(times) and times[place] < following * stream.time_base)
-            before.append(packet.pts)
+    window: deque[Any] = deque()
+    known: list[int] = []  # stamps, sorted, of the packets read so far
+    while True:
+        for packet in islice(packets, AHEAD - len(window)):
+            window.append(packet)
+            if packet.pts is not None:
+                insort(known, packet.pts)
+        if not window:
+            return
+        packet, wanted = window.popleft(), True
+        if packet.pts is not None and (after := bisect_right(known, packet.pts)) < len(known):
+            place = bisect_left(times, float(packet.pts * stream.time_base))
+            wanted = place < len(times) and times[place] < float(known[after] * stream.time_base)
         stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
         yield from packet.decode()

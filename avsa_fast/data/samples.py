@@ -126,7 +126,7 @@ class Samples(Dataset[Sample | Unreadable]):
 
     spatial: K = 4 or 8 views, one in each range of azimuths (AVSA), else one (AVC). augment: random moment, field of
     view, flip, jitter and gain; else evenly spaced moments, 4 views, and nothing else drawn than the directions.
-    planes: frames stay in YUV planes, half the bytes, which a GPU reads as fast as RGB.
+    planes: frames stay in YUV planes, half the bytes to hand over; ops.gnomonic reads RGB faster on a CPU.
     """
 
     def __init__(

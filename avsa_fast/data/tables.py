@@ -1,7 +1,9 @@
 """The Parquet tables of a dataset folder: what is in each column, read with checks and written atomically."""
 
+import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,18 @@ GROUP = 100_000  # rows written at a time
 MAX_ROWS = 100_000_000
 
 
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keeps the garbage collector from looking through a million new objects, none of them garbage, time and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def write_table(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
     """Writes rows to a Parquet file, by a rename, so that no reader ever sees half a file."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -115,4 +129,5 @@ def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
         columns = table.select(schema.names).cast(schema).to_pydict()
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path}: not a readable table: {error}") from error
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    with collector_paused():
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -30,7 +30,7 @@ def spatial_validity(scene: Tensor, rate: int) -> float | None:
 def directions_of_arrival(scene: Tensor, rate: int, window: float = 0.1) -> tuple[Tensor, Tensor]:
     """Where the sound of W, Y, Z, X [4, T] comes from, window by window (seconds), below 4 kHz.
 
-    The direction of the mean intensity W · (X, Y, Z): [n, 2] azimuth and elevation, and how much one direction
+    The direction of the mean intensity W · (X, Y, Z): [n, 2] azimuth and elevation; and how much one direction
     dominates, [n]: 2 ‖intensity‖ / (E_w + E_xyz), 1 for one plane wave, near 0 for a diffuse field or silence. float64.
     """
     samples = max(1, round(window * rate))

@@ -25,7 +25,7 @@ from .find import Job
 from .options import Options
 from .transcode import transcode
 
-BATCH = 8  # frames of a video in memory at a time, and as many decoded ahead
+BATCH = 4  # frames of a video in memory at a time, and as many decoded ahead
 LOOKS = 3  # key frames that tell a picture's projection
 LOOK_HEIGHT = 512
 # Picture and sound whose lengths, or starts, differ by more do not belong together: seconds, and share of the longer.

@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,11 +38,11 @@ class Feed(Iterator[Views]):
     """
 
     def __init__(
-        self, samples: Samples, steps: Sequence[Sequence[int]], config: ViewConfig, device: torch.device, workers: int,
+        self, samples: Samples, steps: Sequence[range], config: ViewConfig, device: torch.device, workers: int,
         usable: Callable[[Batch | Unreadable], Batch],
     ) -> None:  # fmt: skip
         self._config, self._device, self._usable = config, device, usable
-        chunks = [list(numbers[i : i + CHUNK]) for numbers in steps for i in range(0, len(numbers), CHUNK)]
+        chunks: list[Any] = [numbers[i : i + CHUNK] for numbers in steps for i in range(0, len(numbers), CHUNK)]
         loader = DataLoader(
             samples, batch_sampler=chunks, collate_fn=collate, num_workers=workers, worker_init_fn=_ignore_signals,
             prefetch_factor=ceil(STEPS_AHEAD * len(chunks) / len(steps) / workers) if workers else None,

@@ -50,10 +50,11 @@ void turns(const Turns& task) {
 // --- mixing
 // -----------------------------------------------------------------------------------------------------------
 
-constexpr std::int64_t kTile = 1024;  // samples of the channels of an order that stay in cache while all rows mix them
-constexpr int kRows = 4;              // outputs that share each load of a channel
+constexpr std::int64_t kTile = 4096;       // samples of a channel that are read in one run
+constexpr std::int64_t kCached = 1 << 16;  // samples of all channels that stay in cache while all rows mix them
+constexpr int kRows = 4;                   // outputs that share each load of a channel
 // Bytes of output from which it goes past the caches, as the C library's copy of large blocks does.
-constexpr std::int64_t kStreamed = std::int64_t(8) << 20;
+constexpr std::int64_t kStreamed = std::int64_t(4) << 20;
 
 template <class T>
 struct Wide {
@@ -97,36 +98,34 @@ AVSA_HD void store(V v, S* to) {
   }
 }
 
-// One vector's width of R rows.
+// One vector's width of R rows. `bad` becomes NaN where a sample is not finite.
 template <int R, bool streamed, class V, class S>
 AVSA_HD void mix_samples(const S* in, const Number<S>* matrix, std::int64_t columns, std::int64_t C,
-                         std::int64_t samples, S* out) {
+                         std::int64_t samples, S* out, V& bad) {
   V sum[R] = {};
   for (std::int64_t c = 0; c < columns; ++c) {
-    // Not skipped where a gain is 0: a NaN in the sound must reach the output.
     const V x = load<V>(in + c * samples);
+    bad += x - x;
+    // Not skipped where a gain is 0: a NaN in the sound must reach the output.
     for (int r = 0; r < R; ++r) sum[r] += matrix[r * C + c] * x;
   }
   for (int r = 0; r < R; ++r) store<streamed>(sum[r], out + r * samples);
 }
 
+// Returns whether all inputs are finite.
 template <int R, bool streamed, class S>
-AVSA_HD void mix_rows(const S* in, const Number<S>* matrix, const Slice& slice, std::int64_t C, std::int64_t samples,
+AVSA_HD bool mix_rows(const S* in, const Number<S>* matrix, const Slice& slice, std::int64_t C, std::int64_t samples,
                       std::int64_t n, S* out) {
   using V = typename Wide<Number<S>>::type;
   constexpr std::int64_t kWidth = sizeof(V) / sizeof(Number<S>);
+  V bad = {};
+  Number<S> all = 0;
   std::int64_t t = 0;
-  for (; t + kWidth <= n; t += kWidth) mix_samples<R, streamed, V>(in + t, matrix, slice.columns, C, samples, out + t);
-  for (; t < n; ++t) mix_samples<R, false, Number<S>>(in + t, matrix, slice.columns, C, samples, out + t);
-}
-
-// Whether n samples are all finite.
-template <class S>
-AVSA_HD bool all_finite(const S* x, std::int64_t n) {
-  Number<S> sum = 0;  // x - x is 0, or NaN
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t t = 0; t < n; ++t) sum += widen(x[t]) - widen(x[t]);
-  return sum == 0;
+  for (; t + kWidth <= n; t += kWidth)
+    mix_samples<R, streamed, V>(in + t, matrix, slice.columns, C, samples, out + t, bad);
+  for (; t < n; ++t) mix_samples<R, false, Number<S>>(in + t, matrix, slice.columns, C, samples, out + t, all);
+  for (std::int64_t i = 0; i < kWidth; ++i) all += bad[i];
+  return all == 0;
 }
 
 // n samples of one scene, from `in` [C, samples] to `out` [R, samples]; false where an input is not finite.
@@ -134,7 +133,6 @@ template <bool streamed, class S>
 AVSA_HD bool mix_tile_any(const S* in, const Number<S>* matrix, const Slices<kRows>& slices, std::int64_t samples,
                           std::int64_t n, S* out) {
   bool finite = true;
-  for (std::int64_t c = 0; c < slices.C; ++c) finite &= all_finite(in + c * samples, n);
   for (std::int64_t i = 0; i < slices.count(); ++i) {
     const Slice s = slices[i];
     const S* from = in + s.column * samples;
@@ -142,16 +140,16 @@ AVSA_HD bool mix_tile_any(const S* in, const Number<S>* matrix, const Slices<kRo
     S* to = out + s.row * samples;
     switch (s.rows) {
       case 1:
-        mix_rows<1, streamed>(from, gains, s, slices.C, samples, n, to);
+        finite &= mix_rows<1, streamed>(from, gains, s, slices.C, samples, n, to);
         break;
       case 2:
-        mix_rows<2, streamed>(from, gains, s, slices.C, samples, n, to);
+        finite &= mix_rows<2, streamed>(from, gains, s, slices.C, samples, n, to);
         break;
       case 3:
-        mix_rows<3, streamed>(from, gains, s, slices.C, samples, n, to);
+        finite &= mix_rows<3, streamed>(from, gains, s, slices.C, samples, n, to);
         break;
       default:
-        mix_rows<4, streamed>(from, gains, s, slices.C, samples, n, to);
+        finite &= mix_rows<4, streamed>(from, gains, s, slices.C, samples, n, to);
     }
   }
   return finite;
@@ -175,14 +173,15 @@ int mix(const Mix& task) {
   const S* signals = static_cast<const S*>(task.signals);
   const Number<S>* matrix = static_cast<const Number<S>*>(task.matrix);
   S* out = static_cast<S*>(task.out);
-  const std::int64_t tiles = (task.T + kTile - 1) / kTile, bytes = task.R * task.T * std::int64_t(sizeof(S));
+  const std::int64_t width = std::clamp<std::int64_t>(kCached / std::max<std::int64_t>(task.C, 1) / 64 * 64, 64, kTile);
+  const std::int64_t tiles = (task.T + width - 1) / width, bytes = task.R * task.T * std::int64_t(sizeof(S));
   const bool streamed =
       task.B * bytes >= kStreamed && task.T * sizeof(S) % 16 == 0 && reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
   int bad = 0;
 #pragma omp parallel for collapse(2) schedule(static) reduction(| : bad)
   for (std::int64_t b = 0; b < task.B; ++b)
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
-      const std::int64_t start = tile * kTile, n = std::min(task.T - start, kTile);
+      const std::int64_t start = tile * width, n = std::min(task.T - start, width);
       bad |= !mix_tile(signals + b * task.C * task.T + start, matrix + b * task.R * task.C, slices, task.T, n,
                        out + b * task.R * task.T + start, streamed);
     }

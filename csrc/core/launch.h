@@ -9,15 +9,15 @@
 
 namespace avsa {
 
-// A grid without blocks is an error to CUDA and nothing to do for us. Returns a cudaError_t, also for more shared
-// memory than the device has.
+// A grid without blocks is an error to CUDA and nothing to do for us. Returns a cudaError_t.
 template <class... P, class... A>
 int launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared, void* stream, A... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return cudaSuccess;
-  constexpr std::size_t kUnasked = 48 << 10;  // what a kernel may have without being allowed more
-  if (shared > kUnasked)
-    if (const int code = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared)))
-      return code;
+  constexpr std::size_t kUnasked = 48 << 10;  // bytes that a kernel gets without asking
+  if (shared > kUnasked) {
+    const auto attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
+    if (int error = cudaFuncSetAttribute(kernel, attribute, int(shared))) return error;
+  }
   // clang-format off
   kernel<<<grid, block, shared, static_cast<cudaStream_t>(stream)>>>(static_cast<P>(args)...);
   // clang-format on

@@ -1,5 +1,4 @@
-#include "core/launch.h"
-#include "info_nce/rows.h"
+#include "info_nce/passes.h"
 
 namespace avsa {
 namespace {
@@ -43,24 +42,6 @@ __global__ void __launch_bounds__(kThreads) prepare_kernel(InfoNcePrepare task) 
   of_key[kInverse] = kk;
   of_query[kCosine] = of_key[kCosine] = qk;
 }
-
-// One side of a block, whose rows a grid goes through, against the other.
-struct Pass {
-  Rows own, other;
-  std::int64_t D, K;
-  const double* scale;
-  bool own_chooses, other_chooses;
-
-  Pass(const InfoNceBlock& block, bool keys)
-      : own(keys ? block.key : block.query),
-        other(keys ? block.query : block.key),
-        D(block.D),
-        K(block.K),
-        scale(block.scale),
-        own_chooses(!keys || block.symmetric),
-        other_chooses(keys || block.symmetric) {}
-  dim3 grid() const { return dim3(unsigned(ceil_div(own.count, kBlock))); }
-};
 
 // Dimensions of two blocks of rows that are in shared memory at a time.
 template <class T>
@@ -217,24 +198,25 @@ __global__ void __launch_bounds__(kThreads) project_kernel(InfoNceProject task) 
   if (lane == 0) task.slopes[row] = slope;
 }
 
+dim3 blocks_for(const Pass& pass) { return dim3(unsigned(ceil_div(pass.own.count, kBlock))); }
 dim3 warps_for(std::int64_t rows) { return dim3(unsigned(ceil_div(rows, kWarps))); }
 
 template <class T>
 int scan(const InfoNceScan& task, void* stream) {
   const Pass queries(task.block, false), keys(task.block, true);
-  if (int error = launch(scan_kernel<T>, queries.grid(), dim3(kThreads), 0, stream, queries, task.query_sums))
+  if (int error = launch(scan_kernel<T>, blocks_for(queries), dim3(kThreads), 0, stream, queries, task.query_sums))
     return error;
   if (!task.block.symmetric) return 0;
-  return launch(scan_kernel<T>, keys.grid(), dim3(kThreads), 0, stream, keys, task.key_sums);
+  return launch(scan_kernel<T>, blocks_for(keys), dim3(kThreads), 0, stream, keys, task.key_sums);
 }
 
 template <class T>
 int gather(const InfoNceGather& task, void* stream) {
   const Pass queries(task.block, false), keys(task.block, true);
   T *query_grad = static_cast<T*>(task.query_grad), *key_grad = static_cast<T*>(task.key_grad);
-  if (int error = launch(gather_kernel<T>, queries.grid(), dim3(kThreads), 0, stream, queries, query_grad))
+  if (int error = launch(gather_kernel<T>, blocks_for(queries), dim3(kThreads), 0, stream, queries, query_grad))
     return error;
-  return launch(gather_kernel<T>, keys.grid(), dim3(kThreads), 0, stream, keys, key_grad);
+  return launch(gather_kernel<T>, blocks_for(keys), dim3(kThreads), 0, stream, keys, key_grad);
 }
 
 }  // namespace
@@ -245,10 +227,12 @@ int info_nce_prepare_cuda(const InfoNcePrepare& task, void* stream) {
 }
 
 int info_nce_scan_cuda(const InfoNceScan& task, void* stream) {
+  if (fits_matrix_units(task.block)) return info_nce_scan_mma(task, stream);
   return task.block.dtype == Dtype::float64 ? scan<double>(task, stream) : scan<float>(task, stream);
 }
 
 int info_nce_gather_cuda(const InfoNceGather& task, void* stream) {
+  if (fits_matrix_units(task.block)) return info_nce_gather_mma(task, stream);
   return task.block.dtype == Dtype::float64 ? gather<double>(task, stream) : gather<float>(task, stream);
 }
 

@@ -20,10 +20,26 @@ AVSA_HD std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(
 // exp(s c - s) >= exp(-2s) is then a normal float, whatever the cosine c. As in avsa_fast/ops/info_nce.py.
 AVSA_HD bool shares_exponential(double scale) { return 2 * scale < 80; }
 
+// The weight of a row in another's loss is factor * exp(s c - below) of the other's.
+template <class T>
+struct Weight {
+  T below, factor;
+
+  AVSA_HD Weight(const Rows& rows, std::int64_t row, double scale) {
+    using std::exp;
+    const double* statistics = rows.statistics + row * kStatistics;
+    const double exponent = scale * statistics[kCosine] + statistics[kLoss];
+    below = T(shares_exponential(scale) ? scale : exponent);
+    factor =
+        T(std::exp(below - exponent));  // what rounding took from the exponent too: weights must sum to their share
+  }
+};
+
 // The clip and the crop number of a row. Rows compete that share one of the two; both, and it is the row itself.
 struct Label {
   int clip, crop;
 
+  Label() = default;
   AVSA_HD Label(std::int64_t row, std::int64_t K) : clip(int(row / K)), crop(int(row % K)) {}
 };
 

@@ -194,20 +194,6 @@ AVSA_HD void scan_tile(const InfoNceScan& task, const Tile& tile, const Scratch<
     scan_running(task, tile, scratch);
 }
 
-// The weight of a row in another's loss is factor * exp(s c - below) of the other's.
-template <class T>
-struct Weight {
-  T below, factor;
-
-  AVSA_HD Weight(const Rows& rows, std::int64_t row, double scale) {
-    const double* statistics = rows.statistics + row * kStatistics;
-    const double exponent = scale * statistics[kCosine] + statistics[kLoss];
-    below = T(shares_exponential(scale) ? scale : exponent);
-    factor =
-        T(std::exp(below - exponent));  // what rounding took from the exponent too: weights must sum to their share
-  }
-};
-
 // Cosines of a strip become weights; `rows` of them, then zeros up to whole registers of rows.
 template <class A>
 AVSA_HD void weigh(const InfoNceGather& task, const Tile& tile, int start, int rows, const typename A::T* below,

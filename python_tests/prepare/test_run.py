@@ -97,7 +97,7 @@ def test_a_tree_of_everything(
 
     text = StringIO()
     check(dst, Console(file=text, width=100))
-    for line in ("8 clips", "ok ", "unreadable", "1 of 3 (33%)", "light", "+15°", "five: "):
+    for line in ("8 clips", "ok ", "unreadable", "2 of 3 (67%)", "light", "+15°", "five: "):
         assert line in text.getvalue()
 
 
