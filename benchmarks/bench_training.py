@@ -75,7 +75,7 @@ def ours(
             with clock.time("sound decode"):
                 heard = read_ambisonic(sound, channels, moment, SECONDS, SAMPLE_RATE)
             fields = {name: chosen[name] for name in ("directions", "fov", "flip", "jitter")}
-            samples.append(Sample(name="", frames=frames, sound=heard, failures={}, **fields))
+            samples.append(Sample(name="", projection="erp", frames=frames, sound=heard, failures={}, **fields))
         with clock.time("collate"):
             batch = collate(samples)
         with clock.time("crops"):

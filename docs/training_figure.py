@@ -6,11 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-PANELS = {
-    "loss": ("loss", "accuracy"),
-    "rest": ("gradient_norm", "collapse"),
-    "time": ("data_wait", "views"),
-}
+COLUMNS = (("loss", "accuracy"), ("gradient_norm", "collapse"), ("data_wait", "views"))
 TITLES = {
     "loss": "loss (InfoNCE of 32 rows)",
     "accuracy": "accuracy of matching, in the batch",
@@ -25,7 +21,7 @@ WINDOW = 5  # steps that a drawn point is the mean of
 def main(run: Path) -> None:
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     figure, axes = plt.subplots(2, 3, figsize=(11, 5.2), layout="constrained")
-    for column, names in enumerate(PANELS.values()):
+    for column, names in enumerate(COLUMNS):
         for row, name in enumerate(names):
             axis = axes[row, column]
             for stage, colour in (("avc", "tab:blue"), ("avsa", "tab:orange")):
@@ -39,7 +35,6 @@ def main(run: Path) -> None:
             axis.set_title(TITLES[name], fontsize=10)
             axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
-    axes[0, 1].set_ylim(bottom=0)
     axes[1, 0].legend(fontsize=9)
     for axis in axes[1]:
         axis.set_xlabel("step")
