@@ -1,15 +1,17 @@
 """Every page's code and commands run as they stand, in order, in one folder; links and pictures lead somewhere.
 
-Pages may use a dataset my_clips. Training commands get fewer steps and the preset tiny. A block that cannot run here
-follows a line <!-- not run: why -->.
+Pages may use videos in my_videos or SRC, and a dataset my_clips unless they make it. Commands get smaller: training has few
+steps and the preset tiny, prepare does not detect. A block that cannot run here follows a line <!-- not run: why -->.
 """
 
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -17,7 +19,7 @@ from avsa_fast.scenes.build import build_scenes
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^(<!-- not run: .+ -->\n+)?```(\w+)[^\n]*\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^ *(<!-- not run: .+ -->\n+)? *```(\w+)[^\n]*\n(.*?)^ *```$", flags=re.MULTILINE | re.DOTALL)
 MODULE = "python -m avsa_fast."
 
 
@@ -29,7 +31,7 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
     """Language and text of a page's blocks that are to be run."""
     for not_run, language, text in FENCE.findall(page.read_text(encoding="utf-8")):
         if not not_run:
-            yield language, text
+            yield language, dedent(text)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,12 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_code_runs(page: Path, datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my_clips").symlink_to(datasets)
+    for name in ("my_videos", "SRC"):
+        (tmp_path / name).mkdir()
+        for kind in ("video", "audio"):
+            (tmp_path / name / kind).symlink_to(datasets / kind)
+    if f"{MODULE}prepare my_videos my_clips" not in page.read_text(encoding="utf-8"):
+        (tmp_path / "my_clips").symlink_to(datasets)
     names: dict[str, object] = {"__name__": "page"}
     for language, text in blocks(page):
         if language == "python":
@@ -57,7 +64,13 @@ def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(line, comments=True)
     if line.startswith(MODULE):
         module = words[2]
-        arguments = smaller(words[3:]) if module == "avsa_fast.train" else words[3:]
+        arguments = smaller(module, words[3:])
+        if module == "avsa_fast.prepare":  # it starts processes
+            done = subprocess.run(
+                [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+            return
         monkeypatch.setattr(sys, "argv", [module, *arguments])
         try:
             runpy.run_module(module, run_name="__main__")
@@ -69,14 +82,18 @@ def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(re.search(rf"^{word}:", makefile, re.MULTILINE) for word in words[1:] if "=" not in word), line
 
 
-def smaller(arguments: list[str]) -> list[str]:
-    """A training command of a few steps, on my_clips where the page names no dataset, without worker processes."""
-    if "--help" in arguments or "--resume" in arguments:
+def smaller(module: str, arguments: list[str]) -> list[str]:
+    """Training takes a few steps, on my_clips where the page names no dataset, without workers; nothing is detected."""
+    if module == "avsa_fast.prepare" and not {"--check", "--detector"} & set(arguments):
+        return [*arguments, "--detector", "none", "--workers", "1"]
+    if module != "avsa_fast.train" or "--help" in arguments or "--resume" in arguments:
         return arguments
     arguments = ["tiny" if word == "paper" else word for word in arguments]
     for option, value in (("--data", "my_clips"), ("--preset", "tiny"), ("--steps", "4"), ("--batch", "8")):
         if option not in arguments:
             arguments += [option, value]
+    if not (Path(arguments[arguments.index("--data") + 1]) / "detections.parquet").exists():
+        arguments += ["--crops", "random"]
     return [*arguments, "--workers", "0"]
 
 

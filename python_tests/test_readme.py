@@ -38,8 +38,8 @@ def test_commands_on_ones_own_videos_run(assets: Path, tmp_path: Path) -> None:
         clip = assets / "video" / f"kqAZkf5Odyw-80{suffix}"
         (tmp_path / "my_videos" / clip.name).symlink_to(clip)
     lines = [line for line in commands("python -m avsa_fast.") if "my_clips" in line or "runs/mine" in line]
-    assert len(lines) == 4
-    for line, more in zip(lines, ([], [], ["--steps", "4", "--batch", "8"], []), strict=True):
+    assert len(lines) == 6
+    for line, more in zip(lines, ([], [], ["--steps", "4", "--batch", "8"], [], [], []), strict=True):
         done = subprocess.run(
             [sys.executable, *line.split()[1:], *more], cwd=tmp_path, capture_output=True, text=True, check=False
         )
