@@ -14,9 +14,9 @@ RATE = 24_000  # Hz
 GOP = 8  # frames: half a second, a clip's length, so that a random seek decodes little
 
 
-def write_video(path: Path, chunks: Iterable[NDArray[np.uint8]], height: int, width: int) -> None:
+def write_video(path: Path, chunks: Iterable[NDArray[np.uint8]], height: int, width: int, crf: int = 20) -> None:
     """RGB frames, in chunks [N, H, W, 3], as H.264 yuv420p, BT.709 limited range and tagged so, FPS frames a second."""
-    options = {"preset": "veryfast", "crf": "20", "bf": "0", "threads": "1"}  # one thread: scenes run in parallel
+    options = {"preset": "veryfast", "crf": str(crf), "bf": "0", "threads": "1"}  # one thread: scenes run in parallel
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

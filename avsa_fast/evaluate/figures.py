@@ -1,0 +1,76 @@
+"""Figures with 95 % intervals, by resampling whole clips: moments of one clip are no independent evidence."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+RESAMPLINGS = 2000
+CHUNK = 4_000_000  # weights in memory at a time
+
+
+class Figure(TypedDict):
+    """A figure; low and high bound its 95 % interval and are null where a single clip gives none; n are its cases."""
+
+    value: float
+    low: float | None
+    high: float | None
+    chance: float | None
+    n: int
+
+
+def figure(
+    values: ArrayLike, clips: Sequence[str], chance: float | None, *, statistic: Literal["mean", "median"] = "mean"
+) -> Figure:
+    """The mean or median of values [n], each of a clip, with its bootstrap interval (percentiles, clips resampled).
+
+    The same values give the same interval. A median is the lower one of two. Raises ValueError where n = 0.
+    """
+    cases = np.asarray(values, np.float64)
+    if not len(cases):
+        raise ValueError("a figure needs at least one case")
+    order = np.argsort(cases, kind="stable")
+    cases, (names, group) = cases[order], np.unique(np.asarray(clips)[order], return_inverse=True)
+    estimate = _median if statistic == "median" else _mean
+    low = high = None
+    if len(names) > 1:
+        rng = np.random.default_rng(0)
+        rows = max(1, CHUNK // len(cases))
+        draws = [
+            estimate(cases, rng.multinomial(len(names), np.full(len(names), 1 / len(names)), count)[:, group])
+            for count in np.diff([*range(0, RESAMPLINGS, rows), RESAMPLINGS])
+        ]
+        low, high = (float(x) for x in np.percentile(np.concatenate(draws), [2.5, 97.5]))
+    value = float(estimate(cases, np.ones((1, len(cases))))[0])
+    return {"value": value, "low": low, "high": high, "chance": chance, "n": len(cases)}
+
+
+def _mean(cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """[n], [B, n] -> [B]."""
+    return weights @ cases / weights.sum(axis=1)
+
+
+def _median(cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The weighted medians of rising cases: [n], [B, n] -> [B]."""
+    total = weights.cumsum(axis=1)
+    return cases[(total >= total[:, -1:] / 2).argmax(axis=1)]
+
+
+def write_figures(path: Path, figures: Mapping[str, Figure]) -> None:
+    """Writes figures as JSON, by a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def line(name: str, figure: Figure) -> str:
+    """A figure as a line for a person: shares in per cent, other figures as they are."""
+    share = figure["chance"] is not None and figure["chance"] <= 1
+    shown = (figure["value"], figure["low"], figure["high"], figure["chance"])
+    value, low, high, chance = ("?" if x is None else f"{x:.1%}" if share else f"{x:.1f}" for x in shown)
+    return f"{name:<28} {value:>7}  [{low}, {high}]  (chance {chance}, n = {figure['n']})"

@@ -1,0 +1,71 @@
+"""Localisation: from which direction does the sound of the object in this crop come?
+
+Sound views over a spherical grid are scored against each object's crop; the best one's direction is the answer.
+"""
+
+from collections.abc import Callable, Sequence
+from math import degrees
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avsa_fast.data.channels import read_ambisonic
+from avsa_fast.data.directions import Detections
+from avsa_fast.data.samples import SAMPLE_RATE, Source
+from avsa_fast.data.video import read_frames
+from avsa_fast.errors import UserError
+
+from .figures import Figure, figure
+from .maps import SIZE, energy_map, erp_grid, object_maps
+from .run import Run
+
+WITHIN = 20.0  # degrees, of a direction that counts as found
+
+
+def localise(
+    run: Run, sources: Sequence[Source], truth: Detections, truth_path: Path, *, moments: int,
+    size: tuple[int, int] = SIZE, progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Figure]:  # fmt: skip
+    """Angular errors and shares of directions found within 20°, of the objects known at even moments of each clip.
+
+    The energy figures are those of the loudest direction, which takes no notice of the picture. Chance is that of an
+    answer drawn from the grid's cells. Raises UserError where no object is known at any moment.
+    """
+    clips, errors, loudest, guesses = [], [], [], []
+    grid = erp_grid(size)
+    config = run.config.samples
+    for number, source in enumerate(sources):
+        for moment in range(moments):
+            time = source.moment((moment + 0.5) / moments, config.seconds / 2)
+            objects = torch.from_numpy(truth.at(source.name, time)).float()
+            if not len(objects):
+                continue
+            frames = read_frames(source.video, time, config.frames, config.fps, config.max_height)
+            sound = read_ambisonic(source.sound, source.channel_map, time, config.seconds, SAMPLE_RATE)
+            found = object_maps(run, frames, sound, objects, size=size).flatten(1).argmax(dim=1)
+            distances = angular_distance(objects[:, None], grid.flatten(0, 1)[None])  # [n, H * W]
+            errors += distances[torch.arange(len(objects)), found].tolist()
+            loudest += distances[:, energy_map(sound, size=size).argmax()].tolist()
+            guesses.append(distances)
+            clips += [source.name] * len(objects)
+        progress(number + 1, len(sources))
+    if not clips:
+        raise UserError(f"{truth_path}: says nothing of where objects are in the held-out clips")
+    cells = torch.cat(guesses)  # [objects, H * W]
+    chance_error, chance_found = float(cells.mean()), float((cells <= WITHIN).float().mean())
+    return {
+        "angular_error": figure(errors, clips, chance_error),
+        "median_angular_error": figure(errors, clips, float(cells.median()), statistic="median"),
+        "accuracy_20_degrees": figure(np.array(errors) <= WITHIN, clips, chance_found),
+        "energy_angular_error": figure(loudest, clips, chance_error),
+        "energy_accuracy_20_degrees": figure(np.array(loudest) <= WITHIN, clips, chance_found),
+    }
+
+
+def angular_distance(a: Tensor, b: Tensor) -> Tensor:
+    """The angle between directions [..., 2] and [..., 2], in degrees; exact for small ones too (haversine)."""
+    half = torch.sin((a - b) / 2).square()
+    chord = half[..., 1] + torch.cos(a[..., 1]) * torch.cos(b[..., 1]) * half[..., 0]
+    return 2 * torch.asin(chord.clamp(0, 1).sqrt()) * degrees(1)

@@ -1,0 +1,142 @@
+"""The pretext tasks of Wang et al. 2022 on frozen encoders: AVC-Bin, AVSA-Bin, matching and retrieval."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from avsa_fast.errors import UserError
+from avsa_fast.train.matching import CANDIDATES
+
+from .figures import Figure, figure
+from .pairs import Pairs
+from .run import Run
+
+HIDDEN, DROPOUT, EPOCHS = 512, 0.5, 10  # the papers'
+BATCH, LEARNING_RATE = 16, 1e-3  # samples of K crops, each matched and unmatched; Adam
+Unmatched = Callable[[Pairs, np.random.Generator], Tensor]  # the sounds [N, K, E] of unmatched pairs
+Control = Literal["none", "shuffled labels", "sound alone"]
+
+
+def avc_bin(train: Pairs, test: Pairs, *, seed: int, control: Control = "none") -> Figure:
+    """Do this picture and this sound come from the same clip? Unmatched: the sound of another clip."""
+    return _binary(train, test, _other_clips, seed, control)
+
+
+def avsa_bin(train: Pairs, test: Pairs, *, seed: int, control: Control = "none") -> Figure:
+    """Does this sound come from where this picture was taken? Unmatched: the scene's sound turned by a random yaw."""
+    return _binary(train, test, lambda pairs, rng: pairs.turned, seed, control)
+
+
+def avc_matching(run: Run, test: Pairs) -> Figure:
+    """Is a sample's own sound the best of up to 16 clips', by the mean similarity of its crops?"""
+    candidates = min(CANDIDATES, len(test.clips))
+    count = len(test.clips) - len(test.clips) % candidates
+    groups = torch.arange(count).reshape(-1, candidates)
+    wins = torch.cat([_wins(_similarity(run, test, group)) for group in groups])
+    return figure(wins, test.clips[:count], 1 / candidates)
+
+
+def avsa_matching(run: Run, test: Pairs) -> Figure:
+    """Is a crop's own sound view the best of its sample's K?"""
+    video, audio = test.video.to(run.device), test.audio.to(run.device)
+    wins = _wins(run.alignment(video, audio).cpu())  # [N, K]
+    K = wins.shape[1]
+    return figure(wins.flatten(), [clip for clip in test.clips for _ in range(K)], 1 / K)
+
+
+def retrieval(run: Run, test: Pairs) -> dict[str, Figure]:
+    """R@1, 5, 10 and the median rank, of sounds by pictures and of pictures by sounds.
+
+    A gallery is the set of held-out clips at one moment each; every moment makes one, and ranks of all are pooled.
+    """
+    ranks: dict[str, list[Tensor]] = {"video_to_audio": [], "audio_to_video": []}
+    clips: list[str] = []
+    sizes = set()
+    for round_number in sorted(set(test.rounds)):
+        rows = torch.tensor([i for i, number in enumerate(test.rounds) if number == round_number])
+        scores = _similarity(run, test, rows)
+        ranks["video_to_audio"].append(_ranks(scores))
+        ranks["audio_to_video"].append(_ranks(scores.T))
+        clips += [test.clips[i] for i in rows]
+        sizes.add(len(rows))
+    size = max(sizes)
+    figures = {}
+    for way, found in ranks.items():
+        own = torch.cat(found)
+        for k in (1, 5, 10):
+            figures[f"{way}_recall_at_{k}"] = figure(own <= k, clips, min(1.0, k / size))
+        figures[f"{way}_median_rank"] = figure(own, clips, (size + 1) / 2, statistic="median")
+    return figures
+
+
+def _similarity(run: Run, pairs: Pairs, rows: Tensor) -> Tensor:
+    """Of pictures (rows) with sounds (columns) of some samples, the mean over their crops: [n, n]."""
+    return run.similarity(pairs.video[rows].to(run.device), pairs.audio[rows].to(run.device)).mean(dim=-1).cpu()
+
+
+def _wins(scores: Tensor) -> Tensor:
+    """[..., n, n] -> bool [..., n]: is the diagonal above all else in its row? A tie is no win."""
+    return _ranks(scores) == 1
+
+
+def _ranks(scores: Tensor) -> Tensor:
+    """[..., n, n] -> [..., n]: the place of each row's diagonal, from 1; ties count against it."""
+    return (scores >= scores.diagonal(dim1=-2, dim2=-1)[..., None]).sum(dim=-1)
+
+
+def _binary(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control: Control) -> Figure:
+    """Trains 2E -> 512 -> 2 on single crops of matched and unmatched pairs, tests with logits averaged over crops.
+
+    Embeddings are standardised by the training set's mean and deviation, so that one learning rate fits all encoders.
+    """
+    rng = np.random.default_rng(seed)
+    center_video, center_audio = _standardise(train.video), _standardise(train.audio)
+
+    def joined(video: Tensor, audio: Tensor) -> Tensor:
+        seen = torch.zeros_like(video) if control == "sound alone" else center_video(video)
+        return torch.cat([seen, center_audio(audio)], dim=-1)  # [N, K, 2E]
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = nn.Sequential(
+            nn.Linear(2 * train.video.shape[-1], HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, 2)
+        )
+        optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+        N = len(train.video)
+        truth = torch.tensor([1, 0]).repeat_interleave(N)  # of the training pairs: matched, then unmatched
+        if control == "shuffled labels":
+            truth = truth[torch.from_numpy(rng.permutation(2 * N))]
+        for _ in range(EPOCHS):
+            pairs = torch.cat([joined(train.video, train.audio), joined(train.video, unmatched(train, rng))])
+            for rows in torch.from_numpy(rng.permutation(2 * N)).split(2 * BATCH):
+                logits = network(pairs[rows])  # [n, K, 2]
+                labels = truth[rows, None].expand(logits.shape[:2])
+                optimiser.zero_grad()
+                cross_entropy(logits.flatten(0, 1), labels.flatten()).backward()
+                optimiser.step()
+        network.eval()
+        with torch.no_grad():
+            matched = network(joined(test.video, test.audio)).mean(dim=1).argmax(dim=-1) == 1
+            rejected = network(joined(test.video, unmatched(test, rng))).mean(dim=1).argmax(dim=-1) == 0
+    return figure(torch.cat([matched, rejected]), test.clips * 2, 0.5)
+
+
+def _standardise(embeddings: Tensor) -> Callable[[Tensor], Tensor]:
+    rows = embeddings.flatten(0, 1)
+    mean, deviation = rows.mean(dim=0), rows.std(dim=0).clamp(min=1e-6)
+    return lambda values: (values - mean) / deviation
+
+
+def _other_clips(pairs: Pairs, rng: np.random.Generator) -> Tensor:
+    """The sound of a random sample of another clip, for each sample. Raises UserError where there is but one clip."""
+    clips = np.asarray(pairs.clips)
+    if len(set(pairs.clips)) == 1:
+        raise UserError(f"{clips[0]} is the only clip: AVC needs the sound of another one")
+    others = rng.integers(len(clips), size=len(clips))
+    while (same := clips[others] == clips).any():
+        others[same] = rng.integers(len(clips), size=int(same.sum()))
+    return pairs.audio[torch.from_numpy(others)]

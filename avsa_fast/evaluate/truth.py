@@ -1,0 +1,62 @@
+"""Where things really are: truth.parquet of scenes, or a folder of labelled DOA files as STARSS22 and STARSS23 have."""
+
+import csv
+from math import isfinite, radians
+from pathlib import Path
+from typing import Any
+
+from avsa_fast.data.directions import Detections
+from avsa_fast.data.tables import TRUTH, read_table
+from avsa_fast.errors import UserError
+
+FRAME = 0.1  # seconds a frame of a DOA file
+MAX_LINES = 10_000_000
+
+
+def read_truth(path: Path) -> Detections:
+    """The directions of a dataset's sounding objects, by clip and time.
+
+    path: truth.parquet, or a folder with NAME.csv for each clip NAME, a line an object and frame of 100 ms:
+    frame, class, source, azimuth, elevation in degrees, azimuth counter-clockwise (a distance may follow, and a
+    header come first). Raises UserError naming the file, and the line, that is not so.
+    """
+    if path.is_dir():
+        files = sorted(path.glob("*.csv"))
+        if not files:
+            raise UserError(f"{path}: no NAME.csv in this folder")
+        rows = [row for file in files for row in _read_doa(file)]
+    else:
+        rows = read_table(path, TRUTH)
+    return Detections(row | {"score": 1.0} for row in rows)
+
+
+def _read_doa(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for number, cells in enumerate(csv.reader(file), start=1):
+                if number > MAX_LINES:
+                    raise UserError(f"{path}: more than the {MAX_LINES} lines that are read")
+                if not cells or (number == 1 and not _is_number(cells[0])):
+                    continue
+                if len(cells) < 5 or not all(_is_number(cell) for cell in (cells[0], cells[3], cells[4])):
+                    raise UserError(f"{path}, line {number}: expected frame, class, source, azimuth, elevation")
+                azimuth, elevation = radians(float(cells[3])), radians(float(cells[4]))
+                rows.append(
+                    {
+                        "name": path.stem,
+                        "time": (float(cells[0]) + 0.5) * FRAME,
+                        "azimuth": azimuth,
+                        "elevation": elevation,
+                    }
+                )
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a readable CSV file: {error}") from error
+    return rows
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,0 +1,107 @@
+"""A clip as the page shows it: one moment's pictures and maps, and an excerpt to look and listen around in."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from math import degrees, radians
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avsa_fast import ops
+from avsa_fast.data.channels import read_ambisonic
+from avsa_fast.data.directions import MIN_SCORE
+from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
+from avsa_fast.data.video import read_frames
+from avsa_fast.scenes.write import FPS
+
+from .intensity import intensity_map
+from .media import flac, heat_png, jpeg, mp4
+from .sphere import as_erp
+
+EXCERPT = 4.0  # seconds: 12 clips of noise, which FLAC does not shrink, still stay below 15 MB
+HEIGHT = 480  # rows of the excerpt's frames and of the still, at most
+CROP = 160  # pixels
+BOXES = 24  # detections drawn, at most
+SAME = radians(0.01)  # a view that looks at a detection has its direction, rounded to float32
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def by_clip(rows: Iterable[dict[str, Any]]) -> Rows:
+    """Rows of detections.parquet or truth.parquet, a list a clip."""
+    found: Rows = defaultdict(list)
+    for row in rows:
+        found[row["name"]].append(row)
+    return found
+
+
+def rows_at(rows: Sequence[dict[str, Any]], time: float) -> list[dict[str, Any]]:
+    """The rows at the time that is nearest, most certain first; those that samples would not use are left out."""
+    rows = [row for row in rows if row.get("score", 1.0) >= MIN_SCORE]
+    nearest = min((row["time"] for row in rows), key=lambda t: abs(t - time), default=0.0)
+    return sorted((row for row in rows if row["time"] == nearest), key=lambda row: -row.get("score", 1.0))[:BOXES]
+
+
+def show_clip(
+    source: Source, moment: float, objects: Sequence[dict[str, Any]], directions: Tensor, config: SampleConfig
+) -> dict[str, Any]:
+    """What the page needs of a clip, with views in `directions` [K, 2]. Raises UserError where it cannot be read."""
+    still = _frames(source, moment, 1, config.fps)
+    K = len(directions)
+    size = (CROP, CROP)
+    fov = radians(config.held_out_fov)
+    crops = ops.gnomonic(still[None], directions[None], fov, size, dtype=torch.uint8)[0, :, :, 0]  # [K, 3, h, w]
+    length = min(EXCERPT, source.end - source.begin)
+    centre = min(max(moment, source.begin + length / 2), source.end - length / 2)
+    around = read_ambisonic(source.sound, source.channel_map, moment, config.seconds, SAMPLE_RATE)
+    excerpt = read_ambisonic(source.sound, source.channel_map, centre, length, SAMPLE_RATE)
+    frames = _frames(source, centre, max(1, round(length * FPS)), FPS)
+    energy = intensity_map(around, SAMPLE_RATE) if source.channel_map else None
+    return {
+        "name": source.name,
+        "moment": moment,
+        "still": jpeg(still[0]),
+        "size": [still.shape[2], still.shape[1]],
+        "boxes": [_box(row) for row in objects],
+        "views": [_view(directions[k].tolist(), crops[k], objects) for k in range(K)],
+        "energy": None if energy is None else heat_png(energy.sqrt(), "inferno"),
+        "spatial": bool(source.channel_map),
+        "media": {"video": mp4(frames), "sound": flac(_audible(excerpt), SAMPLE_RATE), "seconds": length},
+    }
+
+
+def _frames(source: Source, centre: float, count: int, fps: float) -> Tensor:
+    """ERP frames [count, H, W, 3] around a moment."""
+    rows = HEIGHT * (2 if source.projection == "erp_top" else 1)
+    return as_erp(read_frames(source.video, centre, count, fps, rows), source.projection)
+
+
+def _audible(sound: Tensor) -> Tensor:
+    """Sound at a level that is neither silent nor clipped: its peak at half of full scale."""
+    return sound * (0.5 / sound.abs().max().clamp_min(1e-3))
+
+
+def _view(direction: list[float], crop: Tensor, objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    label, score = None, None
+    for row in objects:
+        if np.hypot(row["azimuth"] - direction[0], row["elevation"] - direction[1]) < SAME:
+            label, score = row["class"], row.get("score")
+            break
+    return {
+        "label": label,
+        "score": score,
+        "azimuth": round(degrees(direction[0])),
+        "elevation": round(degrees(direction[1])),
+        "crop": jpeg(crop.permute(1, 2, 0)),
+    }
+
+
+def _box(row: dict[str, Any]) -> dict[str, Any]:
+    """A detection in degrees; left and top of the ERP frame are 0."""
+    width, height = degrees(row.get("width", radians(6))), degrees(row.get("height", radians(6)))
+    left, top = 180 - degrees(row["azimuth"]) - width / 2, 90 - degrees(row["elevation"]) - height / 2
+    angles = {"azimuth": degrees(row["azimuth"]), "elevation": degrees(row["elevation"])}
+    box = {"left": left % 360, "top": top, "width": width, "height": height}
+    return {"label": row["class"], "score": row.get("score"), **angles, **box}

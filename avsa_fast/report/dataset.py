@@ -1,0 +1,161 @@
+"""The page of a prepared dataset: what is in it, where objects and sound are, what was refused and why."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from math import degrees, pi
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avsa_fast.data.channels import read_ambisonic
+from avsa_fast.data.clips import read_index
+from avsa_fast.data.directions import MIN_SCORE
+from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
+from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, TRUTH, read_table
+from avsa_fast.errors import UserError
+from avsa_fast.progress import show_progress
+
+from .clips import by_clip, rows_at, show_clip
+from .intensity import intensity_map
+from .media import heat_png, stretched
+from .page import render
+from .run import spread
+
+VIEWS = 6  # of a clip, at its most certain detections
+SIZE = (45, 90)  # of the map of directions
+LISTENED = 60  # clips whose sound the map of sound is made from, at most
+CLASSES = 25  # shown, the most frequent
+
+
+def dataset_page(folder: Path, *, clips: int) -> str:
+    """The HTML of a prepared dataset. Raises UserError where it has no readable index or no usable clip."""
+    if not _has(folder, "index"):
+        raise UserError(
+            f"{folder}: not a prepared dataset: no index.parquet in it; python -m avsa_fast.prepare makes it"
+        )
+    index = read_table(folder / "index.parquet", INDEX)
+    detections = read_table(folder / "detections.parquet", DETECTIONS) if _has(folder, "detections") else []
+    detections = [row for row in detections if row["score"] >= MIN_SCORE]
+    truth = read_table(folder / "truth.parquet", TRUTH) if _has(folder, "truth") else []
+    rows = by_clip(detections or truth)
+    usable = [Source(c.name, c.video, c.sound, row["channel_map"], 0.0, row["seconds"], row["projection"] or "erp")
+              for c, row in read_index(folder) if c.video and c.sound]  # fmt: skip
+    shown: list[dict[str, Any]] = []
+    failures: dict[str, str] = {}
+    with show_progress("drawing clips") as progress:
+        for number, source in enumerate(spread(usable, clips)):
+            moment = (source.begin + source.end) / 2
+            objects = rows_at(rows[source.name], moment)
+            looks = [(row["azimuth"], row["elevation"]) for row in objects[:VIEWS]] or [(0.0, 0.0)]
+            try:
+                shown.append(show_clip(source, moment, objects, torch.tensor(looks), SampleConfig()))
+            except UserError as error:
+                failures[source.name] = str(error)
+                print(f"skipped {source.name}: {error}", file=sys.stderr)
+            progress(number + 1, min(clips, len(usable)))
+        sound = _sound_map(usable)
+    return render(
+        "dataset.html",
+        title=folder.resolve().name,
+        facts=_facts(index, detections, folder),
+        states=Counter(row["state"] for row in index).most_common(),
+        meanings=STATES,
+        refused=[(row["name"], f"{row['state']}: {row['reason']}") for row in index if row["state"] != "ok"]
+        + list(failures.items()),
+        charts=_charts(index, detections or truth),
+        objects_map=_directions_map(detections or truth),
+        sound_map=sound,
+        clips=shown,
+        has_objects=bool(detections or truth),
+    )
+
+
+def _has(folder: Path, table: str) -> bool:
+    return (folder / f"{table}.parquet").exists()
+
+
+def _facts(index: Sequence[dict[str, Any]], detections: Sequence[dict[str, Any]], folder: Path) -> list[str]:
+    usable = [row for row in index if row["state"] == "ok"]
+    seconds = sum(row["seconds"] for row in usable)
+    directed = sum(bool(row["channel_map"]) for row in usable)
+    splits = Counter(row["split"] for row in usable)
+    named = {row["name"] for row in detections}
+    return [
+        f"{len(usable)} of {len(index)} clips usable",
+        _duration(seconds),
+        f"{directed} with directional sound",
+        ", ".join(f"{count} {split}" for split, count in sorted(splits.items(), reverse=True)),
+        f"objects found in {len(named)} clips"
+        if _has(folder, "detections")
+        else "no detections.parquet: objects were not looked for",
+    ]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def _charts(index: Sequence[dict[str, Any]], objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Bars: [{title, x, y, axis}]."""
+    usable = [row for row in index if row["state"] == "ok"]
+    charts = []
+    validity = [row["spatial_validity"] for row in usable if row["spatial_validity"] is not None]
+    if validity:
+        charts.append(_histogram("Spatial validity", np.clip(validity, 0, 3), 0, 3, 30, "E_xyz / E_w; 1 is ideal"))
+    if objects:
+        classes = Counter(row["class"] for row in objects).most_common(CLASSES)
+        charts.append(
+            {"title": "Objects by class", "x": [c for c, _ in classes], "y": [n for _, n in classes], "axis": ""}
+        )
+        azimuths = [degrees(row["azimuth"]) for row in objects]
+        charts.append(_histogram("Objects by azimuth", azimuths, -180, 180, 36, "degrees, left positive"))
+        elevations = [degrees(row["elevation"]) for row in objects]
+        charts.append(_histogram("Objects by elevation", elevations, -90, 90, 36, "degrees, up positive"))
+        frames = Counter((row["name"], row["time"]) for row in objects)
+        counts = Counter(frames.values())
+        number = list(range(1, max(counts) + 1))
+        title = "Objects in a frame that has any"
+        charts.append({"title": title, "x": number, "y": [counts[n] for n in number], "axis": "objects"})
+    return charts
+
+
+def _histogram(title: str, values: Any, low: float, high: float, bins: int, axis: str) -> dict[str, Any]:
+    counts, edges = np.histogram(values, bins, (low, high))
+    centres = ((edges[1:] + edges[:-1]) / 2).round(3).tolist()
+    return {"title": title, "x": centres, "y": counts.tolist(), "axis": axis}
+
+
+def _directions_map(objects: Sequence[dict[str, Any]]) -> str | None:
+    """How often each direction of the ERP frame holds an object's centre."""
+    if not objects:
+        return None
+    row = ((0.5 - torch.tensor([o["elevation"] for o in objects]) / pi) * SIZE[0]).long().clamp(0, SIZE[0] - 1)
+    column = ((0.5 - torch.tensor([o["azimuth"] for o in objects]) / (2 * pi)) * SIZE[1]).long() % SIZE[1]
+    counts = torch.bincount(row * SIZE[1] + column, minlength=SIZE[0] * SIZE[1]).reshape(SIZE).float()
+    return heat_png(stretched(_blurred(counts)) ** 0.5, "viridis", opaque=True)
+
+
+def _blurred(heat: Tensor) -> Tensor:
+    """A map smoothed by 3 x 3 pixels, across the seam."""
+    padded = torch.nn.functional.pad(heat[None, None], (1, 1, 0, 0), mode="circular")
+    padded = torch.nn.functional.pad(padded, (0, 0, 1, 1), mode="replicate")
+    return torch.nn.functional.avg_pool2d(padded, 3, stride=1)[0, 0]
+
+
+def _sound_map(sources: Sequence[Source]) -> str | None:
+    """The mean of the intensity maps of clips, a second from the middle of each."""
+    maps = []
+    for source in spread([source for source in sources if source.channel_map], LISTENED):
+        try:
+            middle = (source.begin + source.end) / 2
+            sound = read_ambisonic(source.sound, source.channel_map, middle, 1.0, SAMPLE_RATE)
+        except UserError:
+            continue  # a damaged stretch of one clip; the index says what cannot be used at all
+        maps.append(intensity_map(sound, SAMPLE_RATE, SIZE))
+    return heat_png(stretched(torch.stack(maps).mean(dim=0)) ** 0.5, "inferno", opaque=True) if maps else None

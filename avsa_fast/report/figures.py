@@ -1,0 +1,90 @@
+"""The figures of a run: every accuracy, with its interval, beside chance."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import binomtest
+
+from avsa_fast.errors import UserError
+
+MAX_BYTES = 50_000_000  # of a file of figures
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of metrics.json or of eval/TASK.json. low, high: 95 % interval; a share lies in [0, 1]."""
+
+    task: str
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    chance: float | None
+    n: int | None
+    computed: bool  # the interval is ours (Wilson), not the file's
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the figure counts right choices among all, and can be drawn from 0 to 100 %."""
+        return self.chance is not None and 0 < self.chance < 1 and 0 <= self.value <= 1
+
+    def show(self, value: float | None) -> str:
+        """A value in this figure's unit."""
+        if value is None:
+            return "–"
+        return f"{value:.1%}" if self.is_share else f"{value:.4g}"
+
+
+def read_figures(run: Path) -> list[Figure]:
+    """All figures of metrics.json and eval/*.json. Raises UserError naming a file that is not JSON."""
+    found: list[Figure] = []
+    files = [run / "metrics.json", *sorted((run / "eval").glob("*.json"))]
+    for file in (file for file in files if file.exists()):
+        task = "training" if file.name == "metrics.json" else file.stem
+        found += [_figure(task, " · ".join(path), value) for path, value in _walk(_read_json(file), ())]
+    return found
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB, which no table of figures is")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a readable file of figures: {error}") from error
+
+
+def _walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Every dictionary with a numeric "value" in nested dictionaries and lists, with the keys that lead to it."""
+    if isinstance(node, dict):
+        if _number(node.get("value")) is not None:
+            yield path, node
+            return
+        for key, child in node.items():
+            yield from _walk(child, (*path, _title(str(key))))
+    elif isinstance(node, list):
+        for number, child in enumerate(node, start=1):
+            yield from _walk(child, (*path, str(number)))
+
+
+def _figure(task: str, name: str, fields: dict[str, Any]) -> Figure:
+    value, low, high, chance, n = (_number(fields.get(key)) for key in ("value", "low", "high", "chance", "n"))
+    assert value is not None
+    count = None if n is None else int(n)
+    share = chance is not None and 0 < chance < 1 and 0 <= value <= 1
+    computed = share and low is None and high is None and bool(count)
+    if computed and count:
+        interval = binomtest(round(value * count), count).proportion_ci(method="wilson")
+        low, high = float(interval.low), float(interval.high)
+    return Figure(task, name, value, low, high, chance, count, computed)
+
+
+def _title(key: str) -> str:
+    return " ".join(word.upper() if word in ("avc", "avsa") else word for word in key.split("_"))
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

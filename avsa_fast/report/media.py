@@ -1,0 +1,69 @@
+"""Pictures, sounds and videos as data URIs, which a page carries in itself."""
+
+import io
+import tempfile
+from base64 import b64encode
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from PIL import Image
+from torch import Tensor
+
+from avsa_fast.scenes.write import write_video
+
+# Colours of heat maps, from 0 to 1, dark to light and of rising lightness: matplotlib's inferno and viridis (CC0), at
+# nine points each.
+COLOURS = {
+    "inferno": ("000004", "210c4a", "57106e", "8a226a", "bc3754", "e45a31", "f98e09", "f9cb35", "fcffa4"),
+    "viridis": ("440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"),
+}
+CRF = 27  # x264's constant quality for a page: a second of 960 x 480 takes some 60 kB
+
+
+def jpeg(pixels: Tensor, quality: int = 82) -> str:
+    """A picture, uint8 [h, w, 3]."""
+    return _picture(Image.fromarray(pixels.numpy()), "jpeg", quality=quality, optimize=True)
+
+
+def heat_png(heat: Tensor, colours: str, *, opaque: bool = False) -> str:
+    """A heat map [h, w] in [0, 1]; unless opaque, low values are transparent, to be laid over a picture."""
+    stops = np.array([[int(colour[i : i + 2], 16) for i in (0, 2, 4)] for colour in COLOURS[colours]])
+    at = np.linspace(0, 1, len(stops))
+    values = heat.numpy()
+    rgb = np.stack([np.interp(values, at, stops[:, channel]) for channel in range(3)], axis=-1)
+    alpha = np.full_like(values, 255) if opaque else 190 * np.clip(values * 1.6 - 0.1, 0, 1)
+    return _picture(Image.fromarray(np.dstack([rgb, alpha]).round().astype(np.uint8), "RGBA"), "png", optimize=True)
+
+
+def flac(sound: Tensor, rate: int) -> str:
+    """Sound [C, T] in [-1, 1], as 16-bit FLAC: every browser decodes its channels as they are."""
+    file = io.BytesIO()
+    soundfile.write(file, sound.clamp(-1, 1).T.numpy(), rate, subtype="PCM_16", format="FLAC", compression_level=1.0)
+    return _uri("audio/flac", file.getvalue())
+
+
+def mp4(frames: Tensor) -> str:
+    """Frames, uint8 [F, H, W, 3], at scenes.write.FPS, as H.264; an odd last row or column is cut off."""
+    frames = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        write_video(path, [frames.numpy()], frames.shape[1], frames.shape[2], crf=CRF)
+        return _uri("video/mp4", path.read_bytes())
+
+
+def stretched(heat: Tensor) -> Tensor:
+    """A heat map [...] with its lowest value at 0 and its highest at 1; a flat one is all zeros."""
+    low, high = heat.min(), heat.max()
+    return torch.zeros_like(heat) if high <= low else (heat - low) / (high - low)
+
+
+def _picture(image: Image.Image, format: str, **options: int | bool) -> str:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return _uri(f"image/{format}", file.getvalue())
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{b64encode(content).decode()}"

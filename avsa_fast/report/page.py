@@ -1,0 +1,52 @@
+"""From what is to be shown to one HTML file that needs no network: templates, style, scripts and libraries in it."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import avsa_fast
+from avsa_fast.files import replacing
+
+HERE = Path(__file__).parent
+LIBRARIES = {"Pannellum 2.5.7": "pannellum", "Omnitone 1.3.0": "omnitone", "plotly.js 4.1.1 (basic)": "plotly"}
+SCRIPTS = ("media.js", "sound.js", "look.js", "charts.js", "clips.js")
+
+
+def render(template: str, **content: Any) -> str:
+    """A page from a template of this folder. All that is put in is escaped."""
+    environment = Environment(
+        loader=PackageLoader("avsa_fast.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    libraries = [(HERE / "vendor" / folder) for folder in LIBRARIES.values()]
+    return environment.get_template(template).render(
+        version=avsa_fast.__version__,
+        styles=_joined([*_files(libraries, "*.css"), HERE / "page" / "page.css"]),
+        scripts=_joined([*_files(libraries, "*.js"), *(HERE / "page" / name for name in SCRIPTS)]),
+        licences={name: _read(HERE / "vendor" / folder / "LICENSE") for name, folder in LIBRARIES.items()},
+        **content,
+    )
+
+
+def write_page(path: Path, html: str) -> None:
+    """Writes a page, by a rename."""
+    with replacing(path) as part:
+        part.write_text(html, encoding="utf-8")
+
+
+def _files(folders: list[Path], pattern: str) -> list[Path]:
+    return [file for folder in folders for file in sorted(folder.glob(pattern))]
+
+
+def _joined(files: list[Path]) -> Markup:
+    """Our own files and the libraries', which go in as they are."""
+    return Markup("\n".join(_read(file) for file in files))
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,171 @@
+"""The page of a run: what it can do, how it learned, and what it makes of held-out clips."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from avsa_fast.data.samples import Collection, Sample, Samples, Source, Unreadable
+from avsa_fast.data.tables import DETECTIONS, read_table
+from avsa_fast.errors import UserError
+from avsa_fast.evaluate.maps import object_maps
+from avsa_fast.evaluate.run import Run, load_run
+from avsa_fast.progress import show_progress
+
+from .clips import by_clip, rows_at, show_clip
+from .curves import read_curves
+from .figures import read_figures
+from .media import heat_png, stretched
+from .page import render
+from .sphere import as_erp
+
+HEAT = (12, 24)  # rows and columns of a similarity map
+NEIGHBOURS = 4  # sounds shown for a picture, and pictures for a sound
+MAP_SAMPLES = 64  # moments whose views are on the map of embeddings
+
+
+@torch.inference_mode()
+def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | None = None) -> str:
+    """The HTML of a run's report. Raises UserError where the run or its dataset cannot be read."""
+    run = load_run(folder, device)
+    data = Path(run.config.data)
+    collection = Collection(data, run.config.samples.crops, spatial=run.config.spatial)
+    rows = by_clip(read_table(data / "detections.parquet", DETECTIONS) if run.config.samples.crops == "yolo" else [])
+    sources = collection.held_out or collection.train
+    figures, curves = read_figures(folder), read_curves(folder)
+    shown, samples, skipped = [], [], {}
+    with show_progress("drawing clips") as progress:
+        for number, source in enumerate(spread(sources, clips)):
+            try:
+                sample, moment = _sample(run, collection, source, seed)
+                objects = rows_at(rows[source.name], moment)
+                directions = torch.from_numpy(sample.directions)
+                shown.append(show_clip(source, moment, objects, directions, run.config.samples))
+                samples.append(sample)
+            except UserError as error:
+                skipped[source.name] = str(error)
+                print(f"skipped {source.name}: {error}", file=sys.stderr)
+                continue
+            _add_similarities(run, sample, shown[-1])
+            progress(number + 1, min(clips, len(sources)))
+    if not shown:
+        raise UserError(f"{data}: no clip of it can be read; the first: {next(iter(skipped.values()), 'none at all')}")
+    neighbours = _neighbours(run, samples)
+    held_out = bool(collection.held_out)
+    return render(
+        "run.html",
+        title=folder.resolve().name,
+        facts=_facts(run, collection),
+        figures=figures,
+        curves=curves,
+        clips=shown,
+        neighbours=neighbours,
+        embeddings=_map(run, collection, sources, rows, seed),
+        skipped=skipped,
+        held_out=held_out,
+        aligned=run.aligned,
+        config=yaml.safe_dump(asdict(run.config), sort_keys=False),
+    )
+
+
+def spread(items: Sequence[Source], count: int) -> list[Source]:
+    """At most `count` of the items, evenly spaced."""
+    at = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[i] for i in at]
+
+
+def _sample(
+    run: Run, collection: Collection, source: Source, seed: int, number: int = 0, count: int = 1
+) -> tuple[Sample, float]:
+    """One of `count` evenly spaced moments of a clip, as training's final figures see it: a view in each quadrant."""
+    samples = Samples(collection, run.config.samples, seed=seed, count=count, spatial=True, augment=False)
+    samples.sources = [source]
+    sample = samples[number]
+    if isinstance(sample, Unreadable):
+        raise UserError(sample.failures[source.name])
+    frames = as_erp(sample.frames, sample.projection)
+    moment = source.moment((number + 0.5) / count, run.config.samples.seconds / 2)
+    return sample._replace(frames=frames, projection="erp"), moment
+
+
+def _add_similarities(run: Run, sample: Sample, clip: dict[str, Any]) -> None:
+    """Adds the K x K table of crops against sound views, and for each view the map of where its sound comes from."""
+    clip["matrix"] = run.alignment(run.video([sample]), run.audio([sample]))[0].tolist()
+    if not clip["spatial"]:
+        return
+    assert isinstance(sample.frames, Tensor)
+    maps = object_maps(run, sample.frames, sample.sound, torch.from_numpy(sample.directions), size=HEAT)
+    for view, heat in zip(clip["views"], maps, strict=True):
+        view["heat"] = heat_png(stretched(heat).clamp_min(0.0) ** 2, "viridis")
+
+
+def _neighbours(run: Run, samples: Sequence[Sample]) -> list[list[dict[str, Any]]]:
+    """For every view, [N][K], the nearest sounds of its picture and the nearest pictures of its sound."""
+    video, audio = run.video(samples), run.audio(samples)  # [N, K, E]
+    N, K = video.shape[:2]
+    scores = video.new_empty(N, K, N, K)  # of crop k of sample n and sound view j of sample m
+    for turn in range(K):
+        similarity = run.similarity(video, audio.roll(-turn, dims=1))  # [N, M, K]: crop k and view k + turn
+        for k in range(K):
+            scores[:, k, :, (k + turn) % K] = similarity[..., k]
+    return [[_nearest(scores, n, k) for k in range(K)] for n in range(N)]
+
+
+def _nearest(scores: Tensor, n: int, k: int) -> dict[str, list[dict[str, Any]]]:
+    K = scores.shape[1]
+    found = {}
+    for name, row in (("sounds", scores[n, k]), ("pictures", scores[:, :, n, k])):
+        best = row.flatten().topk(min(NEIGHBOURS, row.numel()))
+        found[name] = [
+            {"clip": i // K, "view": i % K, "score": score, "own": i == n * K + k}
+            for i, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+    return found
+
+
+def _map(
+    run: Run, collection: Collection, sources: Sequence[Source], rows: dict[str, list[dict[str, Any]]], seed: int
+) -> dict[str, Any]:
+    """The projections of held-out views on their first two principal components, each modality about its own mean."""
+    chosen = spread(sources, MAP_SAMPLES)
+    count = max(1, MAP_SAMPLES // len(chosen))
+    seen, heard, labels, names = [], [], [], []
+    for source in chosen:
+        for number in range(count):
+            try:
+                sample, moment = _sample(run, collection, source, seed, number, count)
+            except UserError:
+                continue  # reported where the clips are drawn
+            seen.append(normalize(run.model.video_head(run.video([sample])[0]), dim=-1))
+            heard.append(normalize(run.model.audio_head(run.audio([sample])[0]), dim=-1))
+            objects = rows_at(rows[source.name], moment)
+            for direction in sample.directions.tolist():
+                near = [r["class"] for r in objects if abs(r["azimuth"] - direction[0]) < 1e-3]
+                labels.append(near[0] if near else "")
+                names.append(f"{source.name}, {moment:.1f} s")
+    points = [torch.cat(rows).float().cpu() for rows in (seen, heard)]
+    points = [p - p.mean(dim=0) for p in points]
+    _, spread_, axes = torch.linalg.svd(torch.cat(points), full_matrices=False)
+    shares = (spread_.square() / spread_.square().sum().clamp_min(1e-12)).tolist()
+    flat = [(p @ axes[:2].T).tolist() for p in points]
+    return {"picture": flat[0], "sound": flat[1], "labels": labels, "names": names, "shares": shares[:2]}
+
+
+def _facts(run: Run, collection: Collection) -> list[str]:
+    """The run in a few words."""
+    parameters = sum(p.numel() for p in run.model.parameters())
+    return [
+        f"preset {run.config.preset}",
+        f"{parameters / 1e6:.1f} M parameters",
+        f"sound {run.config.views.audio}",
+        f"crops {run.config.samples.crops}",
+        f"seed {run.config.seed}",
+        f"{len(collection.train)} clips to train on, {len(collection.held_out)} held out",
+    ]

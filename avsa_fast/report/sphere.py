@@ -1,0 +1,34 @@
+"""Frames of any projection that a clip may have, as equirectangular ones, to be shown."""
+
+from math import pi
+
+import torch
+from torch import Tensor
+
+from avsa_fast.data.video import Planes
+from avsa_fast.reference import eac
+
+
+def as_erp(frames: Tensor | Planes, projection: str) -> Tensor:
+    """uint8 RGB frames [F, H, W, 3] as ERP: the left eye's half of stereoscopic ones, cubemaps resampled."""
+    assert isinstance(frames, Tensor)
+    H, W = frames.shape[1:3]
+    if projection == "erp_top":
+        return frames[:, : H // 2]
+    if projection == "erp_left":
+        return frames[:, :, : W // 2]
+    return frames if projection == "erp" else _from_cubemap(frames)
+
+
+def _from_cubemap(frames: Tensor) -> Tensor:
+    """Equi-angular cubemaps [F, H, W, 3] to [F, H, 2 H, 3], bilinearly."""
+    F, H, W, _ = frames.shape
+    elevation = ((0.5 - (torch.arange(H) + 0.5) / H) * pi)[:, None].expand(H, 2 * H).flatten()
+    azimuth = ((0.5 - (torch.arange(2 * H) + 0.5) / (2 * H)) * 2 * pi).repeat(H)
+    flat = elevation.cos()
+    rays = torch.stack([flat * azimuth.cos(), flat * azimuth.sin(), elevation.sin()], dim=-1)
+    pixels = frames.flatten(1, 2).float()
+    erp = torch.zeros(F, len(rays), 3)
+    for row, column, weight in eac.corners(rays, eac.Geometry(H, W, 0.5, 1.0)):
+        erp += pixels[:, row.long() * W + column.long()] * weight[:, None]
+    return erp.round().to(torch.uint8).reshape(F, H, 2 * H, 3)

@@ -1,0 +1,46 @@
+"""From one clip to its heat map, step by step: where does the sound of what is seen come from?
+
+python examples/heat_map.py RUN DATASET NAME SECONDS OUT.jpg
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torchvision.io import write_jpeg
+from torchvision.transforms.functional import resize
+
+from avsa_fast.data.channels import read_ambisonic
+from avsa_fast.data.clips import read_index
+from avsa_fast.data.directions import Detections
+from avsa_fast.data.tables import DETECTIONS, read_table
+from avsa_fast.data.video import read_frames
+from avsa_fast.evaluate.maps import similarity_map
+from avsa_fast.evaluate.run import load_run
+
+run_folder, dataset, name, seconds, out = sys.argv[1:]
+moment = float(seconds)
+
+# 1. The clip: its files, and which channels of the sound are W, Y, Z, X.
+clip, row = next((clip, row) for clip, row in read_index(Path(dataset)) if clip.name == name)
+
+# 2. One moment: 8 frames, and a second of sound around the same time.
+run = load_run(Path(run_folder))
+config = run.config.samples
+frames = read_frames(clip.video, moment, config.frames, config.fps, config.max_height)  # [8, H, W, 3]
+sound = read_ambisonic(clip.sound, row["channel_map"], moment)  # [4, 24000]
+
+# 3. What is there to see: the first object that was detected then, or the front.
+objects = Detections(read_table(Path(dataset) / "detections.parquet", DETECTIONS)).at(name, moment)
+towards = torch.tensor(objects[0] if len(objects) else [0.0, 0.0], dtype=torch.float32)
+azimuth, elevation = towards.rad2deg().tolist()
+print(f"looking at azimuth {azimuth:.0f}°, elevation {elevation:.0f}°")
+
+# 4. The sound, turned to each direction of the sphere, beside the picture: cosines [18, 36].
+heat = similarity_map(run, frames, sound, towards=towards)
+
+# 5. Drawn over the frame: bright where the sound fits the picture.
+frame = resize(frames[4].permute(2, 0, 1), [512, 1024]).float()
+glow = resize(((heat - heat.min()) / (heat.max() - heat.min()))[None], [512, 1024]).clamp(0, 1) ** 3
+picture = frame * (0.35 + 0.65 * glow)
+write_jpeg(picture.round().to(torch.uint8), out, quality=90)

@@ -1,0 +1,48 @@
+"""Intervals are those of a bootstrap over clips."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import bootstrap
+
+from avsa_fast.evaluate.figures import figure, line, write_figures
+
+
+def test_independent_cases_agree_with_scipy() -> None:
+    values = np.random.default_rng().exponential(size=200)
+    ours = figure(values, [str(i) for i in range(200)], chance=None)
+    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=4000).confidence_interval
+    width = theirs.high - theirs.low
+    assert ours["value"] == pytest.approx(values.mean())
+    assert ours["low"] == pytest.approx(theirs.low, abs=0.12 * width)
+    assert ours["high"] == pytest.approx(theirs.high, abs=0.12 * width)
+
+
+def test_moments_of_a_clip_are_not_independent() -> None:
+    """Ten copies of every case: ten times as many cases, but the interval stays as wide."""
+    values = np.random.default_rng().random(50)
+    one = figure(values, [str(i) for i in range(50)], 0.5)
+    ten = figure(np.repeat(values, 10), [str(i // 10) for i in range(500)], 0.5)
+    assert ten["n"] == 500
+    assert (ten["low"], ten["high"]) == pytest.approx((one["low"], one["high"]), abs=0.02)
+
+
+def test_medians_and_their_intervals() -> None:
+    values = np.random.default_rng().normal(size=101)
+    found = figure(values, [str(i) for i in range(101)], None, statistic="median")
+    assert found["value"] == pytest.approx(np.median(values))
+    theirs = bootstrap((values,), np.median, method="percentile", n_resamples=4000).confidence_interval
+    width = theirs.high - theirs.low
+    assert found["low"] == pytest.approx(theirs.low, abs=0.35 * width)
+    assert found["high"] == pytest.approx(theirs.high, abs=0.35 * width)
+
+
+def test_a_single_clip_has_no_interval(tmp_path: Path) -> None:
+    found = figure([1.0, 0.0], ["a", "a"], 0.25)
+    assert found == {"value": 0.5, "low": None, "high": None, "chance": 0.25, "n": 2}
+    assert "50.0%  [?, ?]  (chance 25.0%, n = 2)" in line("x", found)
+    write_figures(tmp_path / "eval" / "x.json", {"x": found})
+    assert [path.name for path in (tmp_path / "eval").iterdir()] == ["x.json"]
+    with pytest.raises(ValueError, match="at least one case"):
+        figure([], [], 0.5)

@@ -1,0 +1,93 @@
+"""Localisation: right of a model that hears directions perfectly, at chance of one that was never trained."""
+
+from dataclasses import replace
+from math import degrees, pi
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avsa_fast.data.samples import Collection
+from avsa_fast.data.tables import TRUTH, read_table
+from avsa_fast.errors import UserError
+from avsa_fast.evaluate.localisation import angular_distance, localise
+from avsa_fast.evaluate.run import Run
+from avsa_fast.evaluate.truth import read_truth
+
+SIZE = (9, 12)
+
+
+def vectors(directions: torch.Tensor) -> torch.Tensor:
+    azimuth, elevation = directions.double().unbind(-1)
+    level = elevation.cos()
+    return torch.stack([level * azimuth.cos(), level * azimuth.sin(), elevation.sin()], dim=-1)
+
+
+def test_angular_distance_is_the_angle_between_vectors() -> None:
+    a, b = ((torch.rand(500, 2) - 0.5) * torch.tensor([4 * pi, pi]) for _ in range(2))
+    angle = torch.atan2(torch.linalg.cross(vectors(a), vectors(b)).norm(dim=-1), (vectors(a) * vectors(b)).sum(-1))
+    torch.testing.assert_close(angular_distance(a, b).double(), angle * degrees(1), atol=0.05, rtol=0)
+    near = torch.tensor([0.7, 0.2])
+    assert angular_distance(near, near + torch.tensor([0.0, 1e-4])).item() == pytest.approx(degrees(1e-4), rel=0.01)
+
+
+def test_an_untrained_run_localises_by_chance(run: Run, scenes: Path) -> None:
+    collection = Collection(scenes, "yolo")
+    path = scenes / "truth.parquet"
+    figures = localise(run, collection.held_out, read_truth(path), path, moments=2, size=SIZE)
+    error, found = figures["angular_error"], figures["accuracy_20_degrees"]
+    assert 60 < error["chance"] < 120
+    assert 0 < found["chance"] < 0.1
+    assert found["n"] == error["n"] >= 4
+    assert abs(error["value"] - error["chance"]) < 60
+    # The loudest direction is always near some source, and near the source asked for, chance apart, some of the time.
+    assert figures["energy_accuracy_20_degrees"]["value"] > 3 * found["chance"]
+
+
+def test_a_run_that_knows_is_right(run: Run, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maps that peak at each object: errors are no more than half a cell's diagonal."""
+    from avsa_fast.evaluate import localisation
+
+    def perfect(run, frames, sound, directions, *, size):
+        cells = localisation.erp_grid(size)
+        return -torch.stack([angular_distance(direction, cells) for direction in directions])
+
+    monkeypatch.setattr(localisation, "object_maps", perfect)
+    path = scenes / "truth.parquet"
+    figures = localise(run, Collection(scenes, "yolo").held_out, read_truth(path), path, moments=1, size=SIZE)
+    assert figures["angular_error"]["value"] < 19
+    assert figures["accuracy_20_degrees"]["value"] == 1
+
+
+def test_doa_files_say_the_same_as_the_table(scenes: Path, tmp_path: Path) -> None:
+    rows = [row for row in read_table(scenes / "truth.parquet", TRUTH) if row["name"] == "scene0008-0"]
+    lines = ["frame,class,source,azimuth,elevation"]
+    for row in rows:
+        frame = int(row["time"] / 0.1)
+        lines.append(f"{frame},{0},{row['source']},{np.degrees(row['azimuth']):.3f},{np.degrees(row['elevation']):.3f}")
+    (tmp_path / "scene0008-0.csv").write_text("\n".join(lines) + "\n")
+    ours, theirs = read_truth(scenes / "truth.parquet"), read_truth(tmp_path)
+    for time in (0.45, 1.25):
+        a = torch.tensor(ours.at("scene0008-0", time))
+        b = torch.tensor(theirs.at("scene0008-0", time))
+        assert angular_distance(a[:, None], b[None]).amin(dim=1).max() < 3  # frames are 100 ms long
+    assert not len(theirs.at("scene0009-0", 1.0))
+
+
+def test_broken_doa_files_are_named(run: Run, scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no NAME\.csv"):
+        read_truth(tmp_path)
+    (tmp_path / "a.csv").write_text("0,1,0,north,2\n")
+    with pytest.raises(UserError, match=r"a\.csv, line 1: expected frame, class, source, azimuth, elevation"):
+        read_truth(tmp_path)
+    (tmp_path / "a.csv").write_text("0,1,0,10,2,150\n")
+    with pytest.raises(UserError, match="nothing of where objects are"):
+        localise(run, Collection(scenes, "yolo").held_out, read_truth(tmp_path), tmp_path, moments=1)
+
+
+def test_a_run_without_transformers_localises_too(run: Run, scenes: Path) -> None:
+    avc = replace(run, config=replace(run.config, stages="avc"))
+    path = scenes / "truth.parquet"
+    sources = Collection(scenes, "yolo").held_out[:1]
+    assert localise(avc, sources, read_truth(path), path, moments=1, size=(3, 4))["angular_error"]["n"] >= 1

@@ -1,0 +1,67 @@
+"""The map of where sound arrives from: its peak is where the source is."""
+
+from math import degrees, radians
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avsa_fast import ops
+from avsa_fast.data.channels import read_ambisonic
+from avsa_fast.report.intensity import intensity_map, peak
+from avsa_fast.scenes.collection import Objects
+from avsa_fast.scenes.sound import diffuse_noise, encode, read_room
+
+RATE = 24_000
+LIMIT = 15.0  # degrees
+
+
+def apart(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+    """The angle between two directions (azimuth, elevation), in degrees."""
+    units = ops.encode(torch.ones(2, 1), torch.tensor([first, second], dtype=torch.float32))  # [4, 1]: their sum
+    one = ops.encode(torch.ones(1, 1), torch.tensor([first], dtype=torch.float32))[1:, 0]
+    other = units[1:, 0] - one
+    return degrees(torch.atan2(torch.linalg.cross(one, other).norm(), one @ other).item())
+
+
+@pytest.mark.parametrize("direction", [(0.0, 0.0), (3.1, 0.2), (-1.5, -0.9), (0.7, 1.4)])
+def test_a_plane_wave_is_where_it_comes_from(direction: tuple[float, float]) -> None:
+    noise = torch.randn(1, RATE, generator=torch.Generator().manual_seed(0))
+    scene = ops.encode(noise, torch.tensor([direction]))
+    heat = intensity_map(scene, RATE)
+    assert heat.shape == (45, 90)
+    assert heat.max() == 1
+    assert apart(peak(heat), direction) < 4.0  # a cell is 4 degrees wide
+
+
+def test_silence_is_nowhere() -> None:
+    assert intensity_map(torch.zeros(4, RATE), RATE).abs().max() == 0
+
+
+@pytest.mark.parametrize("room", ["free field", "hall"])
+def test_one_real_object_is_found_within_15_degrees(assets: Path, room: str) -> None:
+    """Sounds of real objects, with diffuse noise 20 dB below, in a free field and in a measured concert hall."""
+    objects = Objects(assets / "objects")
+    record = encode if room == "free field" else read_room(assets / "rir" / "gewandhaus_foa_acn_n3d.wav").record
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        (source,) = objects.draw(rng, 1, 2 * RATE, 128)
+        direction = (rng.uniform(-np.pi, np.pi), rng.uniform(-0.5, 0.5))
+        sound = record(source.signal, np.repeat([direction], 2 * RATE, axis=0)) + diffuse_noise(rng, 2 * RATE, 0.1)
+        heat = intensity_map(torch.from_numpy(sound[:, RATE:].astype(np.float32)), RATE)
+        assert apart(peak(heat), direction) < LIMIT, (seed, source.label)
+
+
+def test_the_real_clip_sounds_from_where_its_band_plays(assets: Path) -> None:
+    """Four musicians play at once in the real YT-360 clip; places are read off its frames.
+
+    Around 5 s the drums are loudest. Over all ten seconds it is the guitar amplifiers, in azimuth: the recording's
+    elevation is not to be trusted, as its spatial validity of .79 says.
+    """
+    drums, amplifiers = (radians(167), radians(-20)), radians(-24)
+    path = assets / "video" / "kqAZkf5Odyw-80.m4a"
+    beat = read_ambisonic(path, [2, 1, 4, 0], 5.0, 1.0, RATE)
+    assert apart(peak(intensity_map(beat, RATE)), drums) < LIMIT
+    everything = read_ambisonic(path, [2, 1, 4, 0], 5.0, 10.0, RATE)
+    assert abs(degrees(peak(intensity_map(everything, RATE))[0] - amplifiers)) < LIMIT

@@ -1,0 +1,115 @@
+"""The report's file: everything in it, nothing from outside, names escaped; one line for each mistake."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avsa_fast.data.tables import INDEX, read_table, write_table
+from avsa_fast.errors import UserError
+from avsa_fast.report.__main__ import main
+from avsa_fast.report.curves import POINTS, read_curves
+from avsa_fast.report.figures import read_figures
+
+
+def written(**options: object) -> str:
+    main(**options)  # type: ignore[arg-type]
+    folder = options.get("run") or options["dataset"]
+    return (Path(str(folder)) / "report.html").read_text(encoding="utf-8")
+
+
+def outside(html: str) -> list[str]:
+    """What the page would load over a network, scripts' text apart: sources and links that are neither data nor #."""
+    markup = re.sub(r"<(script|style)\b.*?</\1>", "", html, flags=re.DOTALL)
+    return [url for url in re.findall(r"(?:src|href)=\"([^\"]*)\"", markup) if not url.startswith(("data:", "#"))]
+
+
+def test_a_run_becomes_one_file(run: Path) -> None:
+    html = written(run=run, clips=2)
+    assert outside(html) == []
+    assert "default-src 'none'" in html
+    assert "<h1>a&lt;b&gt;&amp;</h1>" in html
+    assert html.count('class="clip card"') == 2
+    assert "50.0%" in html  # the figure, beside Wilson's interval
+    assert "40.2% – 59.8%*" in html
+    assert "12.5" in html
+    media = re.findall(r'<script type="application/json" class="media"[^>]*>(.*?)</script>', html)
+    assert [sorted(json.loads(text)) for text in media] == [["seconds", "sound", "video"]] * 2
+    assert re.findall(r"<img(?![^>]*\balt=)[^>]*>", html) == []
+    assert len(html) < 15e6 / 12 * 2 + 2e6
+
+
+def test_a_dataset_becomes_one_file(scenes: Path, tmp_path: Path) -> None:
+    data = tmp_path / "set"
+    shutil.copytree(scenes, data)
+    rows = read_table(data / "index.parquet", INDEX)
+    rows[0] |= {"state": "unreadable", "reason": "video/<script>alert(1)</script>.mp4: a video with no frames"}
+    write_table(data / "index.parquet", rows, INDEX)
+    html = written(dataset=data, clips=1)
+    assert outside(html) == []
+    assert "9 of 10 clips usable" in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;.mp4: a video with no frames" in html
+    assert "<script>alert(1)" not in html
+    assert "Objects by azimuth" in html
+    assert "Find its sound" not in html  # there is no network to ask
+
+
+def test_curves_have_a_trace_a_stage_and_leave_out_an_unfinished_line(run: Path) -> None:
+    loss, rate = read_curves(run)
+    assert loss["title"] == "Loss"
+    assert [trace["name"] for trace in loss["traces"]] == ["AVC", "AVSA"]
+    assert loss["traces"][1]["x"] == [5, 6, 7, 8, 9, 10]
+    assert rate["traces"][0]["y"] == [1e-3] * 4
+
+
+def test_a_long_log_is_averaged(tmp_path: Path) -> None:
+    lines = [{"step": i, "stage": "avc", "loss": float(i % 2)} for i in range(1, 5001)]
+    lines[7]["loss"] = float("nan")
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (trace,) = read_curves(tmp_path)[0]["traces"]
+    assert len(trace["x"]) <= POINTS
+    assert all(0.3 < y < 0.7 for y in trace["y"])
+
+
+def test_figures_keep_their_interval_or_get_wilsons(run: Path) -> None:
+    matching, error = read_figures(run)
+    assert (matching.name, matching.computed, matching.is_share) == ("AVC matching", True, True)
+    assert (matching.low, matching.high) == pytest.approx((0.402, 0.598), abs=1e-3)
+    assert (error.task, error.computed, error.is_share, error.low) == ("localisation", False, False, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("log.jsonl", "[]\n", "log.jsonl: not a run's log"),
+        ("metrics.json", "{", "metrics.json: not a readable file of figures"),
+        ("weights.safetensors", "", "weights.safetensors"),
+    ],
+)
+def test_a_damaged_run_is_named(run: Path, tmp_path: Path, name: str, content: str, said: str) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / name).write_text(content)
+    with pytest.raises(UserError, match=re.escape(said)):
+        main(run=copy, clips=1)
+
+
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    for options, said in (
+        ({}, "name one thing to show"),
+        ({"run": tmp_path, "dataset": tmp_path}, "name one thing to show"),
+        ({"run": tmp_path / "nowhere"}, "no such folder"),
+        ({"run": tmp_path}, "not the folder of a run"),
+        ({"dataset": tmp_path}, "index.parquet"),
+        ({"run": tmp_path, "clips": 0}, "--clips 0"),
+    ):
+        with pytest.raises(UserError, match=said):
+            main(**options)  # type: ignore[arg-type]
+    command = [sys.executable, "-m", "avsa_fast.report", str(tmp_path)]
+    failed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert failed.returncode == 2
+    assert len(failed.stderr.strip().splitlines()) == 1

@@ -1,0 +1,113 @@
+"""Every page's code and commands run as they stand, in order, in one folder; links and pictures lead somewhere.
+
+Pages may use videos in my_videos or SRC, and a dataset my_clips unless they make it. Commands get smaller: training has few
+steps and the preset tiny, prepare does not detect. A block that cannot run here follows a line <!-- not run: why -->.
+"""
+
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from avsa_fast.scenes.build import build_scenes
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^ *(<!-- not run: .+ -->\n+)? *```(\w+)[^\n]*\n(.*?)^ *```$", flags=re.MULTILINE | re.DOTALL)
+MODULE = "python -m avsa_fast."
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """Language and text of a page's blocks that are to be run."""
+    for not_run, language, text in FENCE.findall(page.read_text(encoding="utf-8")):
+        if not not_run:
+            yield language, dedent(text)
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs") / "my_clips"
+    build_scenes(folder, count=5, seconds=1.5, seed=7)
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_code_runs(page: Path, datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("my_videos", "SRC"):
+        (tmp_path / name).mkdir()
+        for kind in ("video", "audio"):
+            (tmp_path / name / kind).symlink_to(datasets / kind)
+    if f"{MODULE}prepare my_videos my_clips" not in page.read_text(encoding="utf-8"):
+        (tmp_path / "my_clips").symlink_to(datasets)
+    names: dict[str, object] = {"__name__": "page"}
+    for language, text in blocks(page):
+        if language == "python":
+            exec(compile(text, named(page), "exec"), names)
+        elif language in ("sh", "bash"):
+            for line in text.replace("\\\n", " ").splitlines():
+                run_line(line, monkeypatch)
+
+
+def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a command of the package in this process; of `make`, the target must exist; other programs are not ours."""
+    words = shlex.split(line, comments=True)
+    if line.startswith(MODULE):
+        module = words[2]
+        arguments = smaller(module, words[3:])
+        if module == "avsa_fast.prepare":  # it starts processes
+            done = subprocess.run(
+                [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+            return
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        try:
+            runpy.run_module(module, run_name="__main__")
+        except SystemExit as end:
+            if end.code:
+                pytest.fail(f"code {end.code}: {line}")
+    elif words[:1] == ["make"]:
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert all(re.search(rf"^{word}:", makefile, re.MULTILINE) for word in words[1:] if "=" not in word), line
+
+
+def smaller(module: str, arguments: list[str]) -> list[str]:
+    """Training takes a few steps, on my_clips where the page names no dataset, without workers; nothing is detected."""
+    if module == "avsa_fast.prepare" and not {"--check", "--detector"} & set(arguments):
+        return [*arguments, "--detector", "none", "--workers", "1"]
+    if module != "avsa_fast.train" or "--help" in arguments or "--resume" in arguments:
+        return arguments
+    arguments = ["tiny" if word == "paper" else word for word in arguments]
+    for option, value in (("--data", "my_clips"), ("--preset", "tiny"), ("--steps", "4"), ("--batch", "8")):
+        if option not in arguments:
+            arguments += [option, value]
+    if not (Path(arguments[arguments.index("--data") + 1]) / "detections.parquet").exists():
+        arguments += ["--crops", "random"]
+    return [*arguments, "--workers", "0"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not target.startswith(("http://", "https://", "#", "mailto:")):
+            path = page.parent / target.partition("#")[0]
+            assert path.exists(), target
+    for example in re.findall(r"^<!-- (examples/.+) -->$", text, flags=re.MULTILINE):
+        assert (ROOT / example).is_file(), example  # test_examples.py runs it
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if f": {page.name}" not in navigation] == []
