@@ -11,7 +11,7 @@ import av
 from avsa_fast.errors import UserError
 
 # Files only, of the formats that a dataset holds: no playlist can send FFmpeg to other files or to the network.
-OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,flac,wav,w64,ogg"}
+OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,flac,wav,w64,ogg,mp3"}
 
 
 @contextmanager

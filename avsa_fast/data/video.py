@@ -1,7 +1,8 @@
 """Frames of a video file around a moment, by seeking."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,17 @@ class VideoInfo:
     height: int
 
 
-def probe_video(path: Path) -> VideoInfo:
+def probe_video(path: Path, *, flat: bool = False) -> VideoInfo:
     """What a video file says of itself; its first frame is decoded.
 
-    Raises UserError naming the file where it cannot serve as ERP video.
+    flat: an ordinary video, not an equirectangular one. Raises UserError naming the file where it cannot serve as such.
     """
     with open_stream(path, "video") as (container, stream):
         info = _info(path, container, stream)
+        if info.width % 2 and not flat:
+            raise UserError(
+                f"{path}: an equirectangular video needs an even width, and this one is {info.width} pixels wide"
+            )
         if next(decode_from(container, stream, 0.0), None) is None:
             raise UserError(f"{path}: a video with no frames")
     return info
@@ -67,13 +72,25 @@ def sample_frames(path: Path, fps: float, max_height: int | None = None) -> Iter
         yield from _images(path, container, stream, [i / fps for i in range(count)], max_height)
 
 
+def read_windows(
+    path: Path, centres: Sequence[float], count: int = 8, fps: float = 16.0, max_height: int | None = None
+) -> Iterator[torch.Tensor]:
+    """`read_frames` around each of some moments, decoded in one pass: uint8 [count, H, W, 3] at a time.
+
+    The moments rise by at least count / fps seconds from one to the next. Raises as `read_frames` does.
+    """
+    wanted = [centre + (i - (count - 1) / 2) / fps for centre in centres for i in range(count)]
+    with open_stream(path, "video") as (container, stream):
+        frames = (image for _, image in _images(path, container, stream, wanted, max_height))
+        while window := list(islice(frames, count)):
+            yield torch.stack(window)
+
+
 def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
     width, height = stream.codec_context.width, stream.codec_context.height
     seconds, rate = seconds_of(container, stream), stream.average_rate or stream.guessed_rate
     if not (0 < width <= MAX_WIDTH and 0 < height <= MAX_HEIGHT):
         raise UserError(f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are read")
-    if width % 2:
-        raise UserError(f"{path}: an equirectangular video needs an even width, and this one is {width} pixels wide")
     if seconds <= 0 or not rate:
         raise UserError(f"{path}: a video with no frames")
     if seconds > MAX_SECONDS:

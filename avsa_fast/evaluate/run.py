@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,19 +31,20 @@ class Run:
         """Whether the run went through AVSA, whose transformers then predict each modality from the other."""
         return self.config.stages == "both"
 
-    @torch.inference_mode()
     def video(self, samples: Sequence[Sample]) -> Tensor:
         """Video embeddings [B, K, E] of what is seen in the samples' directions."""
-        return self._encode(self.model.video_encoder, make_crops(samples, self.config.views, self.device))
+        return self.encode("video", make_crops(samples, self.config.views, self.device))
 
-    @torch.inference_mode()
     def audio(self, samples: Sequence[Sample]) -> Tensor:
         """Audio embeddings [B, K, E] of what is heard in the samples' directions."""
-        return self._encode(self.model.audio_encoder, make_features(samples, self.config.views, self.device))
+        return self.encode("audio", make_features(samples, self.config.views, self.device))
 
-    def _encode(self, encoder: torch.nn.Module, views: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def encode(self, modality: Literal["video", "audio"], views: Tensor) -> Tensor:
+        """Embeddings [B, K, E] of crops or features [B, K, ...] as `make_crops` and `make_features` give them."""
+        encoder = self.model.video_encoder if modality == "video" else self.model.audio_encoder
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            embeddings: Tensor = encoder(views.flatten(0, 1))
+            embeddings: Tensor = encoder(views.to(self.device).flatten(0, 1))
         return embeddings.float().unflatten(0, views.shape[:2])
 
     def similarity(self, video: Tensor, audio: Tensor) -> Tensor:

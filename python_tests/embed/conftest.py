@@ -1,0 +1,3 @@
+from helpers.runs import config, run, scenes
+
+__all__ = ["config", "run", "scenes"]
