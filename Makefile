@@ -1,4 +1,4 @@
-# make train | test | test-slow | bench | docs | lint: each makes its own virtual environment, installs, builds and runs.
+# make train | test | test-slow | bench | results | docs | lint: each makes its own virtual environment, installs, builds and runs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # As avsa_fast.train does: other processes on the machine would stall threads that spin.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: train test test-slow bench docs lint emulated sanitized clean
+.PHONY: train test test-slow bench results docs lint emulated sanitized clean
 
 train: $(VENV)/.installed
 	$(BIN)/python -m avsa_fast.train $(ARGS)
@@ -24,6 +24,10 @@ bench: $(VENV)/.developer
 	mkdir -p build
 	$(BIN)/python -m pytest benchmarks/bench_*.py --benchmark-only --benchmark-json build/benchmark.json -q $(ARGS)
 	$(BIN)/python benchmarks/table.py build/benchmark.json
+
+# The tables of docs/results.md: make results ARGS="OUT --assets DIR".
+results: $(VENV)/.developer
+	$(BIN)/python benchmarks/results.py $(ARGS)
 
 docs: $(VENV)/.developer
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -43,7 +47,7 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
 	touch $@
 
 $(VENV)/.developer: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
-	$(PIP) --editable '.[yolo,dev,docs]'
+	$(PIP) --editable '.[yolo,export,dev,docs]'
 	touch $(VENV)/.installed $@
 
 $(VENV)/.made:

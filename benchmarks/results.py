@@ -25,9 +25,10 @@ from avsa_fast.errors import UserError, run_command
 from avsa_fast.evaluate.__main__ import main as evaluate
 from avsa_fast.progress import show_progress
 from avsa_fast.scenes.build import build_scenes
+from avsa_fast.scenes.cache import embedded_default
 from avsa_fast.train.__main__ import main as train
 
-Table = Literal["panoramas", "instances"]
+Table = Literal["panoramas", "instances", "procedural"]
 HEARD = 0.7  # of each sound is for training; the rest is for testing
 TEST_PANORAMAS = 4  # every fourth panorama is for testing
 TEST_INSTANCES = 3  # every third bird, every third mammal
@@ -35,8 +36,8 @@ NOMINAL_SIZE = 0.7  # radians, of the boxes that truth gives in a detector's pla
 
 # The rows of a table: a run's options, beside those that all rows share.
 ROWS: dict[str, dict[str, Any]] = {
-    "AVC only, FOA + FOA-IV": {"audio": "foa_iv", "stages": "avc"},
     "AVC, then AVSA, FOA + FOA-IV": {"audio": "foa_iv"},
+    "AVC only, FOA + FOA-IV": {"audio": "foa_iv", "stages": "avc"},
     "AVC, then AVSA, FOA": {"audio": "foa"},
 }
 COLUMNS = {
@@ -76,18 +77,18 @@ def main(
         out: Folder of scenes, runs and tables.
         assets: Folder with objects/NAME.png, NAME.ogg and index.tsv, panoramas/*.jpg and rir/*.wav.
         tables: panoramas: unseen panoramas, unseen stretches of each sound, altered pictures. instances: unseen birds
-            and mammals.
+            and mammals. procedural: the scenes that train makes for itself, of eight kinds made from a seed.
         kinds: Objects of the first table, at most; the first of every n by name.
         scenes: To train on; a third as many are for testing.
         seconds: Of each scene.
         steps: Of each run.
         seed: Of scenes, runs and classifiers.
-        moments: Of each clip, that are scored.
+        moments: Of each clip, that are scored; objects are localised at one.
         workers: Processes that decode media.
         detect: Where objects' directions come from.
     """
     for table in tables:
-        data = out / table / "data"
+        data = embedded_default() if table == "procedural" else out / table / "data"
         if not data.is_dir():
             _build(out / table, assets, table, kinds, scenes, seconds, seed, detect)
         for name, options in ROWS.items():
@@ -97,15 +98,21 @@ def main(
                 chosen = {} if begun else options | {"data": data, "preset": "tiny", "steps": steps, "seed": seed}
                 train(out=run, resume=begun, workers=workers, **chosen)
                 (run / "seconds.json").write_text(json.dumps(time.monotonic() - began))
-            for untrained in (False, True):
-                folder = run / "eval" / "untrained" if untrained else run / "eval"
-                wanted = ("avc", "avsa", "retrieval", "localisation")
-                missing = tuple(task for task in wanted if not (folder / f"{task}.json").exists())
-                if missing:
-                    evaluate(run, missing, moments=moments, seed=seed, workers=workers, untrained=untrained)
-        text = _markdown(out / table)
-        (out / table / "table.md").write_text(text, encoding="utf-8")
-        print(text)
+            _score(run, moments, seed, workers, untrained=False)
+            if name == next(iter(ROWS)):
+                _score(run, moments, seed, workers, untrained=True)
+            (out / table / "table.md").write_text(_markdown(out / table), encoding="utf-8")
+        print((out / table / "table.md").read_text(encoding="utf-8"))
+
+
+def _score(run: Path, moments: int, seed: int, workers: int, *, untrained: bool) -> None:
+    """The figures that are not there yet; objects are localised at the middle of each clip."""
+    folder = run / "eval" / "untrained" if untrained else run / "eval"
+    options = {"seed": seed, "workers": workers, "untrained": untrained}
+    if missing := [task for task in ("avc", "avsa", "retrieval") if not (folder / f"{task}.json").exists()]:
+        evaluate(run, tuple(missing), moments=moments, **options)
+    if not (folder / "localisation.json").exists():
+        evaluate(run, ("localisation",), moments=1, **options)
 
 
 def _build(
@@ -206,20 +213,22 @@ def _folder(row: str) -> str:
 
 
 def _markdown(folder: Path) -> str:
-    """The table: a row a run, untrained controls last, a figure with its interval a cell, chance below."""
+    """The table of what has been run: a row a run, the untrained control, chance."""
     lines = ["| training | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    chances: dict[str, float] = {}
-    for untrained in (False, True):
-        for name in ROWS if not untrained else list(ROWS)[1:2]:
-            results = folder / _folder(name) / "eval" / ("untrained" if untrained else "")
-            cells = []
-            for column, (task, key) in COLUMNS.items():
-                figure = json.loads((results / f"{task}.json").read_text())[key]
-                cells.append(_cell(figure, degrees=column == "angular error"))
-                chances[column] = figure["chance"]
-            lines.append(f"| {'untrained' if untrained else name} | " + " | ".join(cells) + " |")
-    chance = [f"{x:.0f}°" if name == "angular error" else f"{x:.1%}" for name, x in chances.items()]
-    return "\n".join([*lines, "| chance | " + " | ".join(chance) + " |"]) + "\n"
+    chances: dict[str, str] = {}
+    results = {name: folder / _folder(name) / "eval" for name in ROWS}
+    results["untrained"] = results[next(iter(ROWS))] / "untrained"
+    for name, path in results.items():
+        if not (path / "localisation.json").exists():
+            continue
+        cells = []
+        for column, (task, key) in COLUMNS.items():
+            degrees = column == "angular error"
+            figure = json.loads((path / f"{task}.json").read_text(encoding="utf-8"))[key]
+            cells.append(_cell(figure, degrees=degrees))
+            chances[column] = f"{figure['chance']:.0f}°" if degrees else f"{figure['chance']:.1%}"
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "| chance | " + " | ".join(chances.values()) + " |"]) + "\n"
 
 
 def _cell(figure: dict[str, float], *, degrees: bool) -> str:

@@ -43,15 +43,20 @@ def collate(samples: Sequence[Sample | Unreadable]) -> Batch | Unreadable:
     read = [sample for sample in samples if isinstance(sample, Sample)]
     if len(read) < len(samples):
         return Unreadable(failures)
+    return batch_of(read)._replace(failures=failures)
+
+
+def batch_of(samples: Sequence[Sample]) -> Batch:
+    """Samples, all read, as one batch."""
     return Batch(
-        names=[sample.name for sample in read],
-        frames=_frames(read),
-        sound=torch.stack([sample.sound for sample in read]),
-        directions=np.stack([sample.directions for sample in read]),
-        fov=np.stack([sample.fov for sample in read]),
-        flip=np.stack([sample.flip for sample in read]),
-        jitter=None if read[0].jitter is None else np.stack([s.jitter for s in read if s.jitter is not None]),
-        failures=failures,
+        names=[sample.name for sample in samples],
+        frames=_frames(samples),
+        sound=torch.stack([sample.sound for sample in samples]),
+        directions=np.stack([sample.directions for sample in samples]),
+        fov=np.stack([sample.fov for sample in samples]),
+        flip=np.stack([sample.flip for sample in samples]),
+        jitter=None if samples[0].jitter is None else np.stack([s.jitter for s in samples if s.jitter is not None]),
+        failures={},
     )
 
 

@@ -16,8 +16,8 @@ ACN = [0, 1, 2, 3]
 # W Y Z X as YouTube's encoder puts them into AAC's 5.1 (FL FR FC LFE BL BR); LFE and BR stay silent.
 YOUTUBE, YOUTUBE_SILENT = [2, 1, 4, 0], [3, 5]
 FUMA = [0, 2, 3, 1]  # W X Y Z, with W / sqrt 2
-# Full ambisonics of orders 1 to 3; two more channels are head-locked stereo where the file is labelled ambisonic.
-AMBISONIC_CHANNELS = (4, 9, 16)
+# Full ambisonics of orders 1 to 4; two more channels are head-locked stereo where the file is labelled ambisonic.
+AMBISONIC_CHANNELS = (4, 9, 16, 25)
 
 
 def is_fuma(path: Path) -> bool:

@@ -15,7 +15,7 @@ import av
 from avsa_fast.errors import ClipError, UserError
 
 # Files only, of the formats that a dataset holds: no playlist can send FFmpeg to other files or to the network.
-OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,flac,wav,w64,ogg"}
+OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,flac,wav,w64,ogg,mp3"}
 MAX_WIDTH, MAX_HEIGHT = 16384, 8192
 # What a process keeps open for the next read: opening and probing a file costs as much as decoding some frames. A video
 # decoder holds up to some 20 frames.

@@ -1,7 +1,8 @@
 """Frames of a video file around a moment, by seeking."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,13 +41,18 @@ class VideoInfo:
     start: float = 0.0  # time stamp of the first frame, seconds
 
 
-def probe_video(path: Path) -> VideoInfo:
+def probe_video(path: Path, *, flat: bool = False) -> VideoInfo:
     """What a video file says of itself; its first frame is decoded.
 
-    Raises UserError naming the file where it cannot serve as ERP video.
+    flat: an ordinary video, not an equirectangular one. Raises UserError naming the file where it cannot serve as such.
     """
     with open_stream(path, "video") as (container, stream):
         info = _info(path, container, stream)
+        if info.width % 2 and not flat:
+            raise ClipError(
+                "refused",
+                f"{path}: an equirectangular video needs an even width, and this one is {info.width} pixels wide",
+            )
         if next(decode_from(container, stream, [0.0]), None) is None:
             raise UserError(f"{path}: a video with no frames")
     return info
@@ -104,7 +110,7 @@ def read_key_frames(path: Path, count: int, max_height: int) -> torch.Tensor:
                 stream.codec_context.skip_frame = "DEFAULT"  # it stays open for others
             if frame is None or (frame.width, frame.height) != (info.width, info.height):
                 raise UserError(f"{path}: no frame can be decoded at {wanted:.2f} s; is the file truncated?")
-            rgb = VideoReformatter().reformat(frame, *_size(info, max_height, 1, 4), "rgb24", interpolation="AREA")
+            rgb = VideoReformatter().reformat(frame, *_scaled(info, max_height), "rgb24", interpolation="AREA")
             frames.append(torch.from_numpy(rgb.to_ndarray()))
     return torch.stack(frames)
 
@@ -128,15 +134,25 @@ def _wanted(centre: float, count: int, fps: float) -> list[float]:
     return [float(centre) + (i - (count - 1) / 2) / fps for i in range(count)]
 
 
+def read_windows(
+    path: Path, centres: Sequence[float], count: int = 8, fps: float = 16.0, max_height: int | None = None
+) -> Iterator[torch.Tensor]:
+    """`read_frames` around each of some moments, decoded in one pass: uint8 [count, H, W, 3] at a time.
+
+    The moments rise by at least count / fps seconds from one to the next. Raises as `read_frames` does.
+    """
+    wanted = [centre + (i - (count - 1) / 2) / fps for centre in centres for i in range(count)]
+    with open_stream(path, "video") as (container, stream):
+        frames = (image for _, image in _images(path, container, stream, wanted, max_height))
+        while window := list(islice(frames, count)):
+            yield torch.stack(window)
+
+
 def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
     width, height = stream.codec_context.width, stream.codec_context.height
     seconds, rate = seconds_of(container, stream), stream.average_rate or stream.guessed_rate
     if not (0 < width <= MAX_WIDTH and 0 < height <= MAX_HEIGHT):
         raise ClipError("refused", f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are read")
-    if width % 2:
-        raise ClipError(
-            "refused", f"{path}: an equirectangular video needs an even width, and this one is {width} pixels wide"
-        )
     if seconds <= 0 or not rate:
         raise UserError(f"{path}: a video with no frames")
     if seconds > MAX_SECONDS:
@@ -156,11 +172,18 @@ def _size(info: VideoInfo, max_height: int | None, rows: int, columns: int) -> t
     return max(columns, columns * round(width / columns)), max(rows, rows * round(height / rows))
 
 
+def _scaled(info: VideoInfo, max_height: int | None) -> tuple[int, int]:
+    """Width and height to read a video at in RGB: its own, unless it is too high."""
+    if max_height is None or info.height <= max_height:
+        return info.width, info.height
+    return _size(info, max_height, 1, 4)
+
+
 def _images(
     path: Path, container: Any, stream: Any, wanted: list[float], max_height: int | None
 ) -> Iterator[tuple[float, torch.Tensor]]:
     """Seconds and RGB image [H, W, 3] at each wanted time."""
-    width, height = _size(_info(path, container, stream), max_height, 1, 4)
+    width, height = _scaled(_info(path, container, stream), max_height)
     converter, made, image = VideoReformatter(), None, torch.empty(0)
     for time, frame in _frames(path, container, stream, wanted):
         if frame is not made:

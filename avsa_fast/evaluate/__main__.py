@@ -1,5 +1,7 @@
 """python -m avsa_fast.evaluate RUN --task …: what a run's embeddings can do."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,14 +13,34 @@ from avsa_fast.errors import UserError, run_command
 from avsa_fast.models import Model
 from avsa_fast.progress import show_progress
 
+from .ablation import ablation
+from .datasets import LOADERS, Format, Labelled
+from .downstream import Input, embed_items, finetune, probe_rows
 from .figures import Figure, line, write_figures
 from .localisation import localise
 from .pairs import Pairs, embed_pairs
-from .pretext import avc_bin, avc_matching, avsa_bin, avsa_matching, retrieval
+from .pretext import Control, avc_bin, avc_matching, avsa_bin, avsa_matching, retrieval
 from .run import Run, load_run, run_of
 from .truth import read_truth
 
-Task = Literal["avc", "avsa", "retrieval", "localisation"]
+Task = Literal["avc", "avsa", "retrieval", "localisation", "linear", "knn", "finetune", "ablation"]
+Figures = dict[str, Figure]
+CONTROLS: tuple[Control, ...] = ("none", "shuffled labels", "sound alone")
+
+
+@dataclass
+class Options:
+    """What the tasks are told."""
+
+    data: Path | None
+    moments: int
+    seed: int
+    truth: Path | None
+    workers: int
+    format: Format
+    modality: Input
+    partial: bool
+    pairs: dict[str, Pairs] = field(default_factory=dict)  # embedded so far
 
 
 def main(
@@ -28,6 +50,10 @@ def main(
     moments: int = 4,
     seed: int = 0,
     truth: Path | None = None,
+    format: Format = "folders",
+    modality: Input = "audio",
+    partial: bool = False,
+    steps: int | None = None,
     untrained: bool = False,
     workers: int = 2,
 ) -> None:
@@ -35,62 +61,97 @@ def main(
 
     avc and avsa train a classifier on frozen embeddings of the training clips (AVC-Bin, AVSA-Bin) and test it, and
     matching, on the held-out clips; retrieval finds the sounds of pictures and the pictures of sounds among them;
-    localisation finds the direction that the sound of an object comes from.
+    localisation finds the direction that the sound of an object comes from. linear, knn and finetune classify a
+    labelled dataset. ablation trains every sound representation with both kinds of crops, and scores them.
 
     Args:
-        data: Dataset folder with index.parquet; other than the run's own, all of its figures come from there.
+        data: Dataset folder, other than the run's own; of linear, knn and finetune, the labelled dataset.
         moments: Samples of each clip, evenly spaced.
         seed: Of the classifiers, of negatives and of directions without an object.
         truth: Where objects are: truth.parquet or a folder of STARSS-style NAME.csv. Default: the dataset's.
+        format: Of the labelled dataset: folders of classes, or as its authors publish it.
+        modality: What of the labelled dataset is classified; both: picture and sound together (early fusion).
+        partial: Take a labelled dataset of which classes or files are missing, for what is there.
+        steps: Of each run of the ablation. Default: the run's.
         untrained: Random weights in place of the run's, as a control; results go to RUN/eval/untrained.
         workers: Processes that decode media.
     """
-    if moments < 1 or seed < 0 or workers < 0:
-        raise UserError("--moments must be at least 1, --seed and --workers at least 0")
+    if moments < 1 or seed < 0 or workers < 0 or (steps is not None and steps < 2):
+        raise UserError("--moments must be at least 1, --seed and --workers at least 0, --steps at least 2")
     chosen = _untrained(run, seed) if untrained else load_run(run)
-    folder = data or Path(chosen.config.data)
-    collection = Collection(folder, chosen.config.samples.crops, spatial=chosen.config.spatial)
     results = run / "eval" / "untrained" if untrained else run / "eval"
-    pairs: dict[str, Pairs] = {}
-
-    def embedded(split: Literal["train", "test"]) -> Pairs:
-        if split not in pairs:
-            with show_progress(f"embedding the {split} clips") as progress:
-                pairs[split] = embed_pairs(
-                    chosen, collection, split, moments=moments, seed=seed, workers=workers, progress=progress
-                )
-        return pairs[split]
-
+    options = Options(data, moments, seed, truth, workers, format, modality, partial)
     for name in dict.fromkeys(task):
-        if name == "avc":
-            figures = {
-                "avc_bin": avc_bin(embedded("train"), embedded("test"), seed=seed),
-                "avc_bin_shuffled_labels": avc_bin(
-                    embedded("train"), embedded("test"), seed=seed, control="shuffled labels"
-                ),
-                "avc_bin_sound_alone": avc_bin(embedded("train"), embedded("test"), seed=seed, control="sound alone"),
-                "avc_matching": avc_matching(chosen, embedded("test")),
-            }
-        elif name == "avsa":
-            _needs_direction(chosen)
-            figures = {
-                "avsa_bin": avsa_bin(embedded("train"), embedded("test"), seed=seed),
-                "avsa_bin_shuffled_labels": avsa_bin(
-                    embedded("train"), embedded("test"), seed=seed, control="shuffled labels"
-                ),
-                "avsa_bin_sound_alone": avsa_bin(embedded("train"), embedded("test"), seed=seed, control="sound alone"),
-                "avsa_matching": avsa_matching(chosen, embedded("test")),
-            }
-        elif name == "retrieval":
-            figures = retrieval(chosen, embedded("test"))
-        else:
-            _needs_direction(chosen)
-            where = truth or folder / "truth.parquet"
-            with show_progress("localising objects") as progress:
-                figures = localise(
-                    chosen, collection.held_out, read_truth(where), where, moments=moments, progress=progress
-                )
-        _report(results / f"{name}.json", figures)
+        if name == "ablation":
+            print(ablation(chosen, data, steps=steps, moments=moments, seed=seed, workers=workers))
+            continue
+        figures = TASKS[name](chosen, options)
+        stem = name if name not in DOWNSTREAM else f"{name}-{format}-{modality}"
+        write_figures(results / f"{stem}.json", figures)
+        for key, figure in figures.items():
+            print(line(key, figure))
+        print(f"results: {results / f'{stem}.json'}", flush=True)
+
+
+def _avc(run: Run, options: Options) -> Figures:
+    train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
+    figures = {_name("avc_bin", c): avc_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
+    return figures | {"avc_matching": avc_matching(run, test)}
+
+
+def _avsa(run: Run, options: Options) -> Figures:
+    _needs_direction(run)
+    train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
+    figures = {_name("avsa_bin", c): avsa_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
+    return figures | {"avsa_matching": avsa_matching(run, test)}
+
+
+def _retrieval(run: Run, options: Options) -> Figures:
+    return retrieval(run, _pairs(run, options, "test"))
+
+
+def _localisation(run: Run, options: Options) -> Figures:
+    _needs_direction(run)
+    where = options.truth or _folder(run, options) / "truth.parquet"
+    truth = read_truth(where)
+    with show_progress("localising objects") as progress:
+        sources = _collection(run, options).held_out
+        return localise(run, sources, truth, where, moments=options.moments, progress=progress)
+
+
+def _linear(run: Run, options: Options) -> Figures:
+    return _probe(run, options, "linear")
+
+
+def _knn(run: Run, options: Options) -> Figures:
+    return _probe(run, options, "knn")
+
+
+def _probe(run: Run, options: Options, method: Literal["linear", "knn"]) -> Figures:
+    data = _labelled(options)
+    with show_progress(f"embedding {data.name}") as progress:
+        rows = embed_items(run, data, options.modality, progress)
+    return probe_rows(data, rows, method, seed=options.seed)
+
+
+def _finetune(run: Run, options: Options) -> Figures:
+    if options.modality == "both":
+        raise UserError("--task finetune trains one encoder: --modality video or audio")
+    data = _labelled(options)
+    with show_progress(f"fine-tuning on folds of {data.name}") as progress:
+        return finetune(run, data, options.modality, seed=options.seed, progress=progress)
+
+
+TASKS: dict[str, Callable[[Run, Options], Figures]] = {
+    "avc": _avc,
+    "avsa": _avsa,
+    "retrieval": _retrieval,
+    "localisation": _localisation,
+    "linear": _linear,
+    "knn": _knn,
+    "finetune": _finetune,
+}
+DOWNSTREAM = ("linear", "knn", "finetune")
 
 
 def _untrained(folder: Path, seed: int) -> Run:
@@ -100,16 +161,38 @@ def _untrained(folder: Path, seed: int) -> Run:
     return run_of(folder, run.config, Model(run.config.model), run.device)
 
 
+def _folder(run: Run, options: Options) -> Path:
+    return options.data or Path(run.config.data)
+
+
+def _collection(run: Run, options: Options) -> Collection:
+    return Collection(_folder(run, options), run.config.samples.crops, spatial=run.config.spatial)
+
+
+def _pairs(run: Run, options: Options, split: Literal["train", "test"]) -> Pairs:
+    """The embeddings of a split, made once for all tasks."""
+    if split not in options.pairs:
+        with show_progress(f"embedding the {split} clips") as progress:
+            options.pairs[split] = embed_pairs(
+                run, _collection(run, options), split, moments=options.moments, seed=options.seed,
+                workers=options.workers, progress=progress,
+            )  # fmt: skip
+    return options.pairs[split]
+
+
+def _labelled(options: Options) -> Labelled:
+    if options.data is None:
+        raise UserError("--data must name the folder of a labelled dataset, and --format say how it is laid out")
+    return LOADERS[options.format](options.data, partial=options.partial)
+
+
 def _needs_direction(run: Run) -> None:
     if run.config.views.audio == "mono":
         raise UserError(f"{run.folder}: a run on mono sound hears no direction; --task avc and retrieval can score it")
 
 
-def _report(path: Path, figures: dict[str, Figure]) -> None:
-    write_figures(path, figures)
-    for name, figure in figures.items():
-        print(line(name, figure))
-    print(f"results: {path}", flush=True)
+def _name(figure: str, control: Control) -> str:
+    return figure if control == "none" else f"{figure}_{control.replace(' ', '_')}"
 
 
 if __name__ == "__main__":

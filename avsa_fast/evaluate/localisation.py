@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from avsa_fast.data.channels import read_ambisonic
-from avsa_fast.data.directions import Detections
 from avsa_fast.data.samples import SAMPLE_RATE, Source
 from avsa_fast.data.video import read_frames
 from avsa_fast.errors import UserError
@@ -20,12 +19,13 @@ from avsa_fast.errors import UserError
 from .figures import Figure, figure
 from .maps import SIZE, energy_map, erp_grid, object_maps
 from .run import Run
+from .truth import Truth
 
 WITHIN = 20.0  # degrees, of a direction that counts as found
 
 
 def localise(
-    run: Run, sources: Sequence[Source], truth: Detections, truth_path: Path, *, moments: int,
+    run: Run, sources: Sequence[Source], truth: Truth, truth_path: Path, *, moments: int,
     size: tuple[int, int] = SIZE, progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Figure]:  # fmt: skip
     """Angular errors and shares of directions found within 20°, of the objects known at even moments of each clip.

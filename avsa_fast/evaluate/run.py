@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avsa_fast.data.batches import Batch, collate
+from avsa_fast.data.batches import batch_of
 from avsa_fast.data.samples import Sample
 from avsa_fast.data.views import make_crops, make_features
 from avsa_fast.errors import UserError
@@ -31,19 +32,20 @@ class Run:
         """Whether the run went through AVSA, whose transformers then predict each modality from the other."""
         return self.config.stages == "both"
 
-    @torch.inference_mode()
     def video(self, samples: Sequence[Sample]) -> Tensor:
         """Video embeddings [B, K, E] of what is seen in the samples' directions."""
-        return self._encode(self.model.video_encoder, make_crops(_batch(samples), self.config.views, self.device))
+        return self.encode("video", make_crops(batch_of(samples), self.config.views, self.device))
 
-    @torch.inference_mode()
     def audio(self, samples: Sequence[Sample]) -> Tensor:
         """Audio embeddings [B, K, E] of what is heard in the samples' directions."""
-        return self._encode(self.model.audio_encoder, make_features(_batch(samples), self.config.views, self.device))
+        return self.encode("audio", make_features(batch_of(samples), self.config.views, self.device))
 
-    def _encode(self, encoder: torch.nn.Module, views: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def encode(self, modality: Literal["video", "audio"], views: Tensor) -> Tensor:
+        """Embeddings [B, K, E] of crops or features [B, K, ...] as `make_crops` and `make_features` give them."""
+        encoder = self.model.video_encoder if modality == "video" else self.model.audio_encoder
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            embeddings: Tensor = encoder(views.flatten(0, 1))
+            embeddings: Tensor = encoder(views.to(self.device).flatten(0, 1))
         return embeddings.float().unflatten(0, views.shape[:2])
 
     def similarity(self, video: Tensor, audio: Tensor) -> Tensor:
@@ -67,12 +69,6 @@ class Run:
         expected_sound = normalize(model.predict_audio(model.video_to_audio(video)), dim=-1)
         expected_picture = normalize(model.predict_video(model.audio_to_video(audio)), dim=-1)
         return (torch.einsum(pairs, expected_sound, heard) + torch.einsum(pairs, seen, expected_picture)) / 2
-
-
-def _batch(samples: Sequence[Sample]) -> Batch:
-    batch = collate(samples)
-    assert isinstance(batch, Batch)
-    return batch
 
 
 def load_run(folder: Path, device: torch.device | None = None) -> Run:

@@ -5,6 +5,8 @@ from math import isfinite, radians
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from avsa_fast.data.directions import Detections
 from avsa_fast.data.tables import TRUTH, read_table
 from avsa_fast.errors import UserError
@@ -13,7 +15,17 @@ FRAME = 0.1  # seconds a frame of a DOA file
 MAX_LINES = 10_000_000
 
 
-def read_truth(path: Path) -> Detections:
+class Truth(Detections):
+    """Objects that sound, by clip and time: only those of the very moment, since a sound may begin and end."""
+
+    def at(self, name: str, time: float) -> np.ndarray:
+        """Directions [n, 2] of the objects known within a frame of `time` (seconds)."""
+        if name in self._clips and np.abs(self._clips[name][0] - time).min() > FRAME:
+            return np.empty((0, 2))
+        return super().at(name, time)
+
+
+def read_truth(path: Path) -> Truth:
     """The directions of a dataset's sounding objects, by clip and time.
 
     path: truth.parquet, or a folder with NAME.csv for each clip NAME, a line an object and frame of 100 ms:
@@ -27,7 +39,7 @@ def read_truth(path: Path) -> Detections:
         rows = [row for file in files for row in _read_doa(file)]
     else:
         rows = read_table(path, TRUTH)
-    return Detections(row | {"score": 1.0} for row in rows)
+    return Truth(row | {"score": 1.0} for row in rows)
 
 
 def _read_doa(path: Path) -> list[dict[str, Any]]:

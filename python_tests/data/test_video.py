@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avsa_fast.data import container, video
-from avsa_fast.data.video import probe_video, read_frames, sample_frames
+from avsa_fast.data.video import probe_video, read_frames, read_windows, sample_frames
 from avsa_fast.errors import UserError
 
 WriteVideo = Callable[..., Path]
@@ -153,7 +153,18 @@ def test_colours_follow_the_matrix_and_range_of_the_file(
 def test_refuses_an_odd_width(write_video: WriteVideo) -> None:
     path = write_video(steady(16, 1), name="odd.mkv", images=[np.zeros((32, 65, 3), np.uint8)] * 16, codec="ffv1")
     with pytest.raises(UserError, match=r"odd\.mkv: .*even width.* 65 pixels"):
-        read_frames(path, 0.5)
+        probe_video(path)
+    assert probe_video(path, flat=True).width == 65
+    assert read_frames(path, 0.5).shape == (8, 32, 65, 3)
+
+
+def test_windows_in_one_pass_are_those_sought_for(write_video: WriteVideo) -> None:
+    path = write_video(steady(30, 4))
+    centres = [0.25, 1.1, 2.75, 3.9]
+    windows = list(read_windows(path, centres))
+    assert len(windows) == 4
+    for centre, window in zip(centres, windows, strict=True):
+        assert torch.equal(window, read_frames(path, centre))
 
 
 def test_bounds_the_size_before_decoding(write_video: WriteVideo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,15 @@ def test_doa_files_say_the_same_as_the_table(scenes: Path, tmp_path: Path) -> No
     assert not len(theirs.at("scene0009-0", 1.0))
 
 
+def test_an_object_is_known_only_while_it_sounds(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("10,0,0,30,0\n11,0,0,32,0\n11,1,1,-90,10\n")
+    truth = read_truth(tmp_path)
+    assert np.degrees(truth.at("a", 1.16)).round().tolist() == [[32, 0], [-90, 10]]
+    assert np.degrees(truth.at("a", 1.0)).round().tolist() == [[30, 0]]
+    assert not len(truth.at("a", 1.4))
+    assert not len(truth.at("a", 0.5))
+
+
 def test_broken_doa_files_are_named(run: Run, scenes: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no NAME\.csv"):
         read_truth(tmp_path)

@@ -1,0 +1,151 @@
+"""The paper's grid: every sound representation with random crops and with crops of objects, trained and scored.
+
+Tables I and II of Wang et al. 2022, for a dataset of one's own. Every row is a run of its own, below RUN/ablation; what
+is there already, trained or scored, is not made again, and a run that was stopped goes on.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from avsa_fast.data.samples import Collection, CropChoice
+from avsa_fast.data.tables import INDEX, read_table
+from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
+from avsa_fast.errors import UserError
+from avsa_fast.prepare import Options, prepare_folder
+from avsa_fast.train.config import Config, save_config
+from avsa_fast.train.loop import Trainer
+
+from .figures import Figure, write_figures
+from .pairs import embed_pairs
+from .pretext import avc_bin, avc_matching, avsa_bin, avsa_matching
+from .run import Run, load_run
+
+VALID = 0.1  # |E_xyz / E_w - 1| of sound that is fully ambisonic
+NAMES: dict[AudioView, str] = {
+    "foa_iv": "FOA + FOA-IV", "foa": "FOA", "stereo": "stereo", "stereo_icf": "stereo + ICF", "beamform": "beamform",
+    "mono": "mono",
+}  # fmt: skip
+COLUMNS = {"avc_bin": "AVC", "avsa_bin": "AVSA", "avc_matching": "AVC matching", "avsa_matching": "AVSA matching"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: what its run hears, where it looks, and which clips it is trained on."""
+
+    audio: AudioView
+    crops: CropChoice
+    valid_only: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.audio}-{self.crops}" + ("-valid" if self.valid_only else "")
+
+
+TABLE_1 = [Row("foa_iv", "random"), Row("foa_iv", "random", valid_only=True)]
+TABLE_2 = [Row(audio, crops) for audio in get_args(AudioView) for crops in get_args(CropChoice)]
+
+
+def ablation(run: Run, data: Path | None, *, steps: int | None, moments: int, seed: int, workers: int) -> str:
+    """Trains and scores the rows that are missing, with the run's choices but for theirs. Returns both tables.
+
+    Each row's figures are in RUN/ablation/NAME/eval/ablation.json, the tables in RUN/eval/ablation.md.
+    Raises UserError where rows that are there were trained otherwise.
+    """
+    folder = (data or Path(run.config.data)).resolve()
+    prepare_folder(folder, Options(detector=None))
+    base = replace(run.config, data=str(folder), seed=seed, steps=steps or run.config.steps, stages="both")
+    rows = list(dict.fromkeys(TABLE_2 + [row for row in TABLE_1 if not row.valid_only or _valid(folder)]))
+    for number, row in enumerate(rows, start=1):
+        path = run.folder / "ablation" / row.name
+        if not (path / "eval" / "ablation.json").exists():
+            print(f"{number}/{len(rows)}: {row.name}", flush=True)
+            config = _config(base, row)
+            write_figures(path / "eval" / "ablation.json", _row(path, config, row, run, moments, workers))
+    text = _tables(run.folder, rows)
+    (run.folder / "eval").mkdir(exist_ok=True)
+    (run.folder / "eval" / "ablation.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def _config(base: Config, row: Row) -> Config:
+    """A row's choices. Mono sound has no direction, and so no second stage."""
+    return replace(
+        base,
+        views=replace(base.views, audio=row.audio),
+        model=replace(base.model, audio_channels=AUDIO_CHANNELS[row.audio]),
+        samples=replace(base.samples, crops=row.crops),
+        stages="avc" if row.audio == "mono" else "both",
+    )
+
+
+def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: int) -> dict[str, Figure]:
+    collection = Collection(Path(config.data), config.samples.crops)
+    if row.valid_only:
+        valid = _valid(Path(config.data))
+        collection.train = [source for source in collection.train if source.name in valid]
+    _train(path, config, collection, run, workers)
+    trained = load_run(path, run.device)
+    train, test = (
+        embed_pairs(trained, collection, split, moments=moments, seed=config.seed, workers=workers)
+        for split in ("train", "test")
+    )
+    figures = {"avc_bin": avc_bin(train, test, seed=config.seed), "avc_matching": avc_matching(trained, test)}
+    if row.audio == "mono":
+        return figures
+    figures["avsa_bin"] = avsa_bin(train, test, seed=config.seed)
+    return figures | {"avsa_matching": avsa_matching(trained, test)}
+
+
+def _train(path: Path, config: Config, collection: Collection, run: Run, workers: int) -> None:
+    """Trains a row, from its last checkpoint where it was begun."""
+    known = path / "config.yaml"
+    if (path / "weights.safetensors").exists():
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    fresh = path / ".config.yaml"
+    save_config(config, fresh)
+    begun = known.exists()
+    if begun and known.read_bytes() != fresh.read_bytes():
+        fresh.unlink()
+        raise UserError(f"{path} was begun with other choices; remove it to have it trained anew")
+    fresh.replace(known)
+    Trainer(config, collection, path, run.device, workers).train(resume=begun)
+
+
+def _valid(data: Path) -> set[str]:
+    """Names of the clips whose sound is fully ambisonic, as far as energies tell."""
+    rows = read_table(data / "index.parquet", INDEX)
+    return {
+        row["name"]
+        for row in rows
+        if row["split"] == "train" and row["spatial_validity"] is not None and abs(row["spatial_validity"] - 1) <= VALID
+    }
+
+
+def _tables(folder: Path, rows: list[Row]) -> str:
+    table_1 = [(("spatially valid clips" if row.valid_only else "all clips"), row) for row in TABLE_1 if row in rows]
+    table_2 = [(f"{NAMES[row.audio]}, {'objects' if row.crops == 'yolo' else 'random crops'}", row) for row in TABLE_2]
+    return (
+        "Trained on (FOA + FOA-IV, random crops):\n\n" + _markdown(folder, table_1)
+        + "\nSound and crops:\n\n" + _markdown(folder, table_2)
+    )  # fmt: skip
+
+
+def _markdown(folder: Path, rows: list[tuple[str, Row]]) -> str:
+    lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for title, row in rows:
+        path = folder / "ablation" / row.name / "eval" / "ablation.json"
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        lines.append(f"| {title} | " + " | ".join(_cell(figures.get(key)) for key in COLUMNS) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(figure: Figure | None) -> str:
+    if figure is None:
+        return "–"
+    value = f"{100 * figure['value']:.1f}"
+    if figure["low"] is None or figure["high"] is None:
+        return value
+    return f"{value} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"

@@ -1,0 +1,38 @@
+"""EigenScape (Green and Murphy 2017): CLASS.N.wav or CLASS-0N.wav, order-4 ambisonics (25 channels, ACN, SN3D).
+
+Eight recordings, of ten minutes, of each of eight classes; the authors fix no split.
+"""
+
+import re
+from pathlib import Path
+
+from avsa_fast.errors import UserError
+
+from .labelled import Item, Labelled, cross_validation
+
+CLASSES, RECORDINGS, FOLDS, WINDOWS = 8, 8, 4, 30
+NAME = re.compile(r"([A-Za-z]+)[.-]0?(\d)\.wav")
+
+
+def eigenscape(root: Path, *, partial: bool = False) -> Labelled:
+    """Cross-validation in four folds by the number of the recording: 1 and 2, 3 and 4, 5 and 6, 7 and 8.
+
+    Each recording was made at another place, and is whole in one fold.
+    """
+    dealt = []
+    for path in sorted(root.rglob("*.wav")):
+        if match := NAME.fullmatch(path.name):
+            label, number = match[1], int(match[2])
+            if not 1 <= number <= RECORDINGS:
+                raise UserError(f"{path}: recordings are numbered from 1 to {RECORDINGS}")
+            dealt.append(((number - 1) * FOLDS // RECORDINGS, Item(f"{label}.{number}", label, None, path)))
+    if not dealt:
+        raise UserError(f"{root}: no CLASS.N.wav in it, as in Beach.1.wav")
+    if len({item.name for _, item in dealt}) != len(dealt):
+        raise UserError(f"{root}: holds a recording twice")
+    if len(dealt) != CLASSES * RECORDINGS and not partial:
+        raise UserError(
+            f"{root}: {len(dealt)} recordings; EigenScape has {CLASSES * RECORDINGS} (--partial takes what there is)"
+        )
+    classes = sorted({item.label for _, item in dealt})
+    return Labelled("EigenScape", classes, cross_validation(dealt), WINDOWS).checked(CLASSES, partial=partial)

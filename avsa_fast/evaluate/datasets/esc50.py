@@ -1,0 +1,33 @@
+"""ESC-50 (Piczak 2015) and what is laid out like it: audio/FILE, meta/NAME.csv with filename, fold and category."""
+
+from pathlib import Path
+
+from avsa_fast.errors import UserError
+
+from .labelled import Item, Labelled, cross_validation, read_rows
+
+CLASSES, WINDOWS = 50, 5
+OFFICIAL = "esc50.csv"
+
+
+def esc50(root: Path, *, partial: bool = False) -> Labelled:
+    """Cross-validation in the table's folds. Clips of one src_file, where there is that column, must not straddle.
+
+    meta/esc50.csv must have 50 classes; a table of another name, as many as it likes.
+    """
+    tables = sorted((root / "meta").glob("*.csv"))
+    if len(tables) != 1:
+        raise UserError(f"{root / 'meta'}: {len(tables)} CSV files in it; expected one, as meta/esc50.csv")
+    (table,) = tables
+    dealt = []
+    for number, row in enumerate(read_rows(table, ("filename", "fold", "category")), start=2):
+        if not row["fold"].isdigit():
+            raise UserError(f"{table}, line {number}: fold {row['fold']!r} is not a number")
+        audio = root / "audio" / row["filename"]
+        dealt.append((int(row["fold"]), Item(row["filename"], row["category"], None, audio, row.get("src_file", ""))))
+    if not dealt:
+        raise UserError(f"{table}: lists no file")
+    classes = sorted({item.label for _, item in dealt})
+    official = CLASSES if table.name == OFFICIAL else None
+    name = "ESC-50" if official else str(root)
+    return Labelled(name, classes, cross_validation(dealt), WINDOWS).checked(official, partial=partial)

@@ -1,0 +1,40 @@
+"""Folders of classes: CLASS/FILE in five folds, or train/CLASS/FILE and test/CLASS/FILE."""
+
+import hashlib
+from pathlib import Path
+
+from avsa_fast.embed.media import SOUND, VIDEO
+from avsa_fast.errors import UserError
+
+from .labelled import Fold, Item, Labelled, cross_validation
+
+FOLDS = 5
+
+
+def folders(root: Path, *, partial: bool = False) -> Labelled:
+    """Without train and test folders, each class is dealt into 5 folds in the order of a hash of its files' names."""
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder")
+    if (root / "train").is_dir() and (root / "test").is_dir():
+        folds = [Fold(_items(root / "train"), _items(root / "test"))]
+    else:
+        dealt, place = [], dict[str, int]()
+        for item in sorted(_items(root), key=lambda item: hashlib.sha256(item.name.encode()).digest()):
+            place[item.label] = place.get(item.label, -1) + 1
+            dealt.append((place[item.label] % FOLDS, item))
+        folds = cross_validation(dealt) if dealt else []
+    if not folds or not folds[0].train:
+        raise UserError(f"{root}: no files in folders of classes; expected CLASS/FILE, or train/CLASS and test/CLASS")
+    classes = sorted({item.label for fold in folds for item in fold.train})
+    return Labelled(str(root), classes, folds, windows=10).checked(None, partial=partial)
+
+
+def _items(root: Path) -> list[Item]:
+    items = []
+    for path in sorted(root.glob("*/*")):
+        video, sound = path.suffix.lower() in VIDEO, path.suffix.lower() in SOUND
+        if video or sound:
+            # A video's sound is its own.
+            name = str(path.relative_to(root))
+            items.append(Item(name, path.parent.name, path if video else None, path))
+    return items

@@ -1,0 +1,113 @@
+"""What all labelled datasets are, once read: items, their classes, and folds to train and test on."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from avsa_fast.errors import UserError
+
+
+@dataclass(frozen=True)
+class Item:
+    """A labelled recording: a video file, a sound file, or both; one file can be both."""
+
+    name: str
+    label: str
+    video: Path | None = None
+    audio: Path | None = None
+    group: str = ""  # recordings of one group (a place, an original video) must not be on both sides of a split
+
+    @property
+    def files(self) -> list[Path]:
+        return [path for path in (self.video, self.audio) if path is not None]
+
+
+@dataclass(frozen=True)
+class Fold:
+    train: list[Item]
+    test: list[Item]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    name: str
+    classes: list[str]
+    folds: list[Fold]
+    windows: int  # spread evenly over each recording, by the dataset's usual protocol
+
+    def checked(self, classes: int | None, *, partial: bool) -> "Labelled":
+        """The dataset, found sound: as many classes as it should have, all files there, splits that leak nothing.
+
+        partial: missing files and classes are left out, instead. Raises UserError naming what is wrong.
+        """
+        folds, missing = [], 0
+        for number, fold in enumerate(self.folds, start=1):
+            kept = Fold(_present(fold.train), _present(fold.test))
+            absent = len(fold.train) + len(fold.test) - len(kept.train) - len(kept.test)
+            missing += absent
+            if absent and not partial:
+                gone = next(item for item in fold.train + fold.test if item not in kept.train + kept.test)
+                raise UserError(
+                    f"{self.name}, fold {number}: {absent} files are missing, {gone.files[0]} the first; --partial "
+                    "leaves them out"
+                )
+            both = {item.name for item in kept.train} & {item.name for item in kept.test}
+            shared = {item.group for item in kept.train} & {item.group for item in kept.test} - {""}
+            if both or shared:
+                raise UserError(
+                    f"{self.name}, fold {number}: {min(both or shared)} is on both sides of the split: the test leaks"
+                )
+            known = {item.label for item in kept.train}
+            kept = replace(kept, test=[item for item in kept.test if item.label in known]) if partial else kept
+            if unseen := sorted({item.label for item in kept.test} - known):
+                raise UserError(f"{self.name}, fold {number}: class {unseen[0]} is tested but not trained on")
+            if not kept.train or not kept.test:
+                raise UserError(f"{self.name}, fold {number}: nothing to {'test' if kept.train else 'train'} on")
+            folds.append(kept)
+        labels = {item.label for fold in folds for item in fold.train}
+        if unknown := sorted(labels - set(self.classes)):
+            raise UserError(f"{self.name}: {unknown[0]!r} is none of its classes")
+        if classes is not None and len(labels) != classes and not partial:
+            raise UserError(
+                f"{self.name} has {classes} classes; {len(labels)} are here (--partial takes what there is)"
+            )
+        if len(labels) < 2:
+            raise UserError(f"{self.name}: a classifier needs at least 2 classes; {len(labels)} here")
+        return replace(self, classes=[name for name in self.classes if name in labels], folds=folds)
+
+
+def _present(items: Iterable[Item]) -> list[Item]:
+    return [item for item in items if all(path.is_file() for path in item.files)]
+
+
+def read_lines(path: Path) -> list[str]:
+    """A text file's lines that are not empty. Raises UserError naming a file that is missing or unreadable."""
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a readable list: {error}") from error
+
+
+def read_rows(path: Path, columns: tuple[str, ...], delimiter: str = ",") -> list[dict[str, str]]:
+    """A table's rows by column. Raises UserError naming the file, and the column or row that is wrong."""
+    reader = csv.DictReader(read_lines(path), delimiter=delimiter)
+    if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
+        raise UserError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
+    rows = []
+    for number, row in enumerate(reader, start=1):
+        if None in row or None in row.values():
+            raise UserError(f"{path}, row {number}: not {len(reader.fieldnames or [])} columns, as the header has")
+        rows.append(row)
+    return rows
+
+
+def cross_validation(items: list[tuple[int, Item]]) -> list[Fold]:
+    """Every fold tested once, trained on the others: (fold, item) -> folds in order."""
+    numbers = sorted({number for number, _ in items})
+    if len(numbers) < 2:
+        raise UserError("cross-validation needs at least 2 folds")
+    return [
+        Fold([item for n, item in items if n != number], [item for n, item in items if n == number])
+        for number in numbers
+    ]

@@ -1,0 +1,147 @@
+"""A linear probe on real labelled sounds: single drum hits of Debian's hydrogen-drumkits, tested on kits never heard.
+
+    apt-get download hydrogen-drumkits && dpkg -x hydrogen-drumkits_*.deb kits
+    pip install --no-deps aisfx==0.1.2          # the pretrained peer, MIT, its weights are in the wheel
+    python benchmarks/drums.py RUN --kits kits --out drums
+
+Compared with the mean and deviation of log-mel bands, the same network untrained, and aisfx (Ma and Lerch, ISMIR 2022),
+a CNN trained with labels on libraries of sound effects. All hear the first second of each hit, in one channel.
+"""
+
+import csv
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torchaudio.functional import melscale_fbanks, resample
+from tyro.conf import Positional
+
+from avsa_fast import ops
+from avsa_fast.errors import UserError, run_command
+from avsa_fast.evaluate.datasets import LOADERS, Labelled
+from avsa_fast.evaluate.downstream import Rows, embed_items, probe_rows
+from avsa_fast.evaluate.figures import line, write_figures
+from avsa_fast.evaluate.run import load_run, run_of
+from avsa_fast.models import Model
+
+# In this order: a file's class is the first whose pattern its name has.
+CLASSES = {
+    "hihat": r"hi-?hat|hat|hh|^ho_",
+    "clap": r"clap",
+    "snare": r"snare|^sn|_sn_|^sd",
+    "rim": r"rim|stick",
+    "tom": r"tom|^ft_",
+    "cymbal": r"crash|ride|china|splash|cym|^cra_|^cc_",
+    "kick": r"kick|bass-?drum|^bd|_bd_",
+}
+FOLDS, RATE = 4, 44100
+
+
+def main(run: Positional[Path], kits: Path, out: Path, seed: int = 0) -> None:
+    """Makes an ESC-50-style tree of one second of each hit, probes it, and writes OUT/drums.json.
+
+    Args:
+        run: Folder of a run that train made.
+        kits: Where the package was unpacked.
+        out: Folder of the tree and of the results.
+        seed: Of shuffled labels and of the untrained network.
+    """
+    if not (out / "meta" / "drums.csv").exists():
+        _build(kits, out)
+    data = LOADERS["esc50"](out)
+    counts = {label: sum(item.label == label for fold in data.folds for item in fold.test) for label in data.classes}
+    print(f"{sum(counts.values())} hits: {counts}")
+    trained = load_run(run)
+    torch.manual_seed(seed)
+    untrained = run_of(run, trained.config, Model(trained.config.model), trained.device)
+    rows: dict[str, dict[str, Rows]] = {
+        "log_mel_statistics": _each(data, _log_mel),
+        "untrained": embed_items(untrained, data, "audio"),
+        "trained": embed_items(trained, data, "audio"),
+    }
+    if find_spec("aisfx") is not None:
+        rows["aisfx"] = _each(data, _aisfx())
+    figures = {}
+    for name, features in rows.items():
+        for key, figure in probe_rows(data, features, "linear", seed=seed).items():
+            if "video" in key:
+                figures[f"{name}_{key.removeprefix('linear_video_at_1').strip('_') or 'accuracy'}"] = figure
+    write_figures(out / "drums.json", figures)
+    for name, figure in figures.items():
+        print(line(name, figure))
+
+
+def _build(kits: Path, out: Path) -> None:
+    """audio/KIT_NAME.wav and meta/drums.csv; a kit is whole in one fold, kits are dealt by size."""
+    hits = []
+    for path in sorted([*kits.rglob("*.flac"), *kits.rglob("*.wav")]):
+        label = next((name for name, pattern in CLASSES.items() if re.search(pattern, path.stem.lower())), None)
+        if label is not None:
+            hits.append((path, label, path.parent.name))
+    if not hits:
+        raise UserError(f"--kits {kits}: no drum hits in it")
+    sizes: dict[str, int] = {}
+    for _, _, kit in hits:
+        sizes[kit] = sizes.get(kit, 0) + 1
+    folds, loads = {}, [0] * FOLDS
+    for kit in sorted(sizes, key=lambda kit: (-sizes[kit], kit)):
+        folds[kit] = int(np.argmin(loads))
+        loads[folds[kit]] += sizes[kit]
+    (out / "audio").mkdir(parents=True, exist_ok=True)
+    rows = [["filename", "fold", "category", "src_file"]]
+    for number, (path, label, kit) in enumerate(hits):
+        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        sound = resample(torch.from_numpy(sound.mean(axis=1)), rate, RATE)[:RATE]
+        if sound.abs().max() > 1e-3:
+            name = f"{number:04d}.wav"
+            soundfile.write(out / "audio" / name, torch.nn.functional.pad(sound, (0, RATE - len(sound))), RATE)
+            rows.append([name, str(folds[kit]), label, kit])
+    (out / "meta").mkdir(exist_ok=True)
+    with (out / "meta" / "drums.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+
+def _each(data: Labelled, features) -> dict[str, Rows]:  # type: ignore[no-untyped-def]
+    """features of every item's sound [T] at RATE: [1, D]."""
+    rows = {}
+    for item in (item for fold in data.folds for item in fold.test):
+        rows[item.name] = features(torch.from_numpy(soundfile.read(item.audio, dtype="float32")[0]))[None]
+    return rows
+
+
+def _log_mel(sound: torch.Tensor) -> np.ndarray:
+    """The mean and deviation over time of 64 log-mel bands, as the audio encoder hears them."""
+    scene = torch.zeros(4, 24000)
+    scene[0] = resample(sound, RATE, 24000)
+    bands = ops.spatial_features(scene, view="mono", spatial=None)[0]  # [64, 98]
+    return torch.cat([bands.mean(dim=1), bands.std(dim=1)]).numpy()
+
+
+def _aisfx():  # type: ignore[no-untyped-def]
+    """aisfx's embedding [512] of a sound; its own spectrogram needs essentia, this is its recipe in torch."""
+    import aisfx.inference
+    from aisfx.models.cnn2d import EmbeddingNet
+
+    weights, _ = torch.load(aisfx.inference.get_path_modelWeights(), map_location="cpu", weights_only=True)
+    network = EmbeddingNet("max", 3, 1, 64).eval()
+    prefix = "embedding_net."
+    network.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+    bank = melscale_fbanks(1025, 0.0, 22050.0, 96, RATE, norm=None, mel_scale="htk")
+    bank = bank / bank.sum(dim=0).clamp(min=1e-9)
+    window = torch.hann_window(2048)
+
+    @torch.inference_mode()
+    def embed(sound: torch.Tensor) -> np.ndarray:
+        padded = torch.nn.functional.pad(sound / sound.abs().max().clamp(min=1e-6), (0, 100 * 1024 - len(sound)))
+        power = torch.stft(padded, 2048, 1024, window=window, return_complex=True).abs().square()
+        mel = torch.log10(power.T[:100] @ bank * 10000 + 1) / 9.457798957824707
+        return network(mel[None])[0].numpy()
+
+    return embed
+
+
+if __name__ == "__main__":
+    run_command(main, "drums")

@@ -1,0 +1,208 @@
+"""python -m avsa_fast.embed: every kind of file, every kind of output, stopped and gone on with."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import torch
+from helpers.media import write_sound, write_video
+
+from avsa_fast.data.samples import Sample
+from avsa_fast.embed import store
+from avsa_fast.embed.__main__ import main
+from avsa_fast.embed.encode import dense_centres, spread_centres
+from avsa_fast.embed.media import flat_crops, probe, scenes
+from avsa_fast.errors import UserError
+from avsa_fast.evaluate.run import Run
+
+E = 64
+
+
+def rows(path: Path) -> list[dict]:
+    return pq.read_table(path).to_pylist()
+
+
+def test_every_kind_of_file(run: Run, tmp_path: Path) -> None:
+    """A folder of them; the two directions are those of what has directions."""
+    media = tmp_path / "media"
+    (media / "below").mkdir(parents=True)
+    write_sound(media / "foa.wav", 3, 4)
+    write_sound(media / "stereo.flac", 2.2, 2)
+    write_sound(media / "below" / "mono.wav", 0.4, 1)
+    write_sound(media / "order4.wav", 1, 25)
+    write_video(media / "erp.mp4", 2, 64, 32)
+    write_video(media / "flat.mp4", 2, 64, 48)
+    write_video(media / "old.avi", 1, 64, 48, codec="mpeg4")
+    (media / "broken.mp4").write_bytes(b"not a video")
+    (media / "notes.txt").write_text("no media")
+    out = tmp_path / "all.parquet"
+    main(run.folder, (str(media),), out=str(out), directions=("0,0", "90,10"))
+    found = {}
+    for row in rows(out):
+        assert len(row["embedding"]) == E
+        assert np.isfinite(row["embedding"]).all()
+        key = (Path(row["file"]).name, row["modality"])
+        found.setdefault(key, []).append((row["time"], round(np.degrees(row["azimuth"]))))
+    assert found[("foa.wav", "audio")] == [(t, a) for t in (0.5, 1.5, 2.5) for a in (0, 90)]
+    assert found[("stereo.flac", "audio")] == [(0.5, 0), (1.5, 0)]
+    assert found[("mono.wav", "audio")] == [(0.5, 0)]
+    assert found[("order4.wav", "audio")] == [(0.5, 0), (0.5, 90)]
+    assert found[("erp.mp4", "video")] == [(t, a) for t in (0.25, 1.25) for a in (0, 90)]
+    assert found[("flat.mp4", "video")] == [(0.25, 0), (1.25, 0)]
+    assert found[("old.avi", "video")] == [(0.25, 0)]
+    assert len(found) == 7
+    assert not out.with_name("all.parquet.parts").exists()
+
+
+def test_embeddings_are_those_of_the_views(run: Run, tmp_path: Path) -> None:
+    """A row is what the run says of that second of sound, turned there."""
+    path = write_sound(tmp_path / "foa.wav", 3, 4)
+    main(run.folder, (str(path),), out=str(tmp_path / "x.npy"), directions=("-120,20",))
+    sound = torch.from_numpy(soundfile.read(path, dtype="float32")[0].T[:, 24000:48000].copy())
+    direction = np.radians(np.array([[-120.0, 20.0]], np.float32))
+    sample = Sample("", "erp", torch.empty(0), sound, direction, np.ones(1, np.float32), np.zeros(1, bool), None, {})
+    embeddings = np.load(tmp_path / "x.npy")
+    np.testing.assert_allclose(embeddings[1], run.audio([sample])[0, 0].numpy(), atol=1e-4)
+    assert embeddings.shape == (3, E)
+    with (tmp_path / "x.csv").open() as file:
+        names = list(csv.DictReader(file))
+    assert [float(row["time"]) for row in names] == [0.5, 1.5, 2.5]
+    assert {row["modality"] for row in names} == {"audio"}
+
+
+def test_a_stereo_pair_is_what_the_stereo_view_gives_back(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "stereo.wav", 1, 2)
+    left, right = torch.from_numpy(soundfile.read(path, dtype="float32")[0].T.copy())
+    (scene,) = scenes(probe(path), [0.5], 1.0)
+    torch.testing.assert_close((scene[0] + scene[1]) / 2, left)
+    torch.testing.assert_close((scene[0] - scene[1]) / 2, right)
+
+
+def test_flat_pictures_are_scaled_and_cut_in_the_middle() -> None:
+    frames = torch.zeros(2, 40, 120, 3, dtype=torch.uint8)
+    frames[:, :, 40:80] = 255
+    crops = flat_crops(frames, 20)
+    assert crops.shape == (1, 3, 2, 20, 20)
+    torch.testing.assert_close(crops[0, 0, 0, 10, 10].item(), (1 - 0.43216) / 0.22803, atol=1e-4, rtol=0)
+    torch.testing.assert_close(crops[..., 4:-4], crops[..., 10:11, 10:11].expand_as(crops[..., 4:-4]))
+
+
+def test_windows_lie_where_they_should() -> None:
+    assert dense_centres(3.0, 1.0, 1.0) == [0.5, 1.5, 2.5]
+    assert dense_centres(2.999, 1.0, 1.0) == [0.5, 1.5]
+    assert dense_centres(0.3, 1.0, 1.0) == [0.5]
+    assert spread_centres(10.0, 3, 1.0) == [0.5, 5.0, 9.5]
+    assert spread_centres(0.4, 25, 0.5) == [0.2]
+
+
+def test_paths_from_standard_input_and_lines_as_they_are_made(run: Run, tmp_path: Path) -> None:
+    paths = [write_sound(tmp_path / f"{i}.wav", 1, 1) for i in range(2)]
+    done = subprocess.run(
+        [sys.executable, "-m", "avsa_fast.embed", str(run.folder), "-", "--out", "-"],
+        input="\n".join(map(str, paths)), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["file"] for line in lines] == [str(path) for path in paths]
+    assert set(lines[0]) == {"file", "modality", "time", "azimuth", "elevation", "embedding"}
+
+
+def test_what_a_killed_process_left_is_gone_on_with(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that are there are not made again, and the result is the same as an uninterrupted one's."""
+    monkeypatch.setattr("avsa_fast.embed.__main__.PART", 2)
+    files = [str(write_sound(tmp_path / f"{i}.wav", 5, 4)) for i in range(2)]
+    main(run.folder, tuple(files), out=str(tmp_path / "whole.parquet"))
+
+    added, add = [], store.Parts.add
+
+    def add_three(self, name, *rest) -> None:
+        if len(added) == 4:
+            raise MemoryError
+        add(self, name, *rest)
+        added.append(name)
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(store.Parts, "add", add_three)
+        main(run.folder, tuple(files), out=str(tmp_path / "x.parquet"))
+    assert len(list((tmp_path / "x.parquet.parts").glob("*.parquet"))) == 4
+    with pytest.raises(UserError, match="was begun with other files or options"):
+        main(run.folder, tuple(files), out=str(tmp_path / "x.parquet"), hop=0.5)
+
+    made = []
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Parts, "add", lambda self, name, *rest: (made.append(name), add(self, name, *rest)))
+        main(run.folder, tuple(files), out=str(tmp_path / "x.parquet"))
+    assert len(made) == 2
+    assert not set(made) & set(added)
+    whole, resumed = rows(tmp_path / "whole.parquet"), rows(tmp_path / "x.parquet")
+    assert [row["time"] for row in resumed] == [row["time"] for row in whole] == [0.5, 1.5, 2.5, 3.5, 4.5] * 2
+    np.testing.assert_allclose([r["embedding"] for r in resumed], [r["embedding"] for r in whole], atol=1e-5)
+
+
+def test_mistakes_are_named(run: Run, tmp_path: Path) -> None:
+    path = str(write_sound(tmp_path / "a.wav", 1, 1))
+    for options, said in [
+        ({"out": "x.csv"}, r"--out x\.csv: must end in \.parquet or \.npy"),
+        ({"hop": 0.0}, "--hop 0.0"),
+        ({"directions": ("north",)}, "--directions north: expected azimuth,elevation"),
+        ({"directions": ("0,100",)}, "within ±90 degrees"),
+        ({"files": ()}, "no FILES"),
+        ({"files": (str(tmp_path / "nothing"),)}, "no such file or folder"),
+        ({"files": (str(tmp_path / "empty"),)}, "no video or sound"),
+        ({"modality": "video"}, "no embedding was made"),
+    ]:
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(UserError, match=said):
+            main(run.folder, **({"files": (path,), "out": str(tmp_path / "out.parquet")} | options))
+    (tmp_path / "there.npy").touch()
+    with pytest.raises(UserError, match="exists already"):
+        main(run.folder, (path,), out=str(tmp_path / "there.npy"))
+
+
+@pytest.mark.slow
+def test_an_hour_takes_no_more_memory_than_a_minute_and_survives_kill_9(run: Run, tmp_path: Path) -> None:
+    def command(path: Path, out: Path) -> list[str]:
+        return [sys.executable, "-m", "avsa_fast.embed", str(run.folder), str(path), "--out", str(out)]
+
+    def peak(path: Path, out: Path) -> int:
+        """The peak of resident memory, in kB."""
+        child = subprocess.Popen(command(path, out))
+        _, status, usage = os.wait4(child.pid, 0)
+        assert status == 0
+        return usage.ru_maxrss
+
+    write_sound(tmp_path / "minute.flac", 60, 4, rate=16000)
+    minute = peak(tmp_path / "minute.flac", tmp_path / "minute.parquet")
+    write_video(tmp_path / "minute.mp4", 60, 64, 32, still=True)
+    picture = peak(tmp_path / "minute.mp4", tmp_path / "picture.parquet")
+    with soundfile.SoundFile(tmp_path / "hour.flac", "w", 16000, 4) as file:
+        for _ in range(60):
+            file.write(np.random.default_rng(0).normal(0, 0.1, (60 * 16000, 4)))
+    write_video(tmp_path / "hour.mp4", 3600, 64, 32, still=True)
+
+    out = tmp_path / "hour.parquet"
+    child = subprocess.Popen(command(tmp_path / "hour.flac", out))
+    parts = tmp_path / "hour.parquet.parts"
+    while len(list(parts.glob("*.parquet"))) < 10:
+        assert child.poll() is None
+        time.sleep(0.1)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    before = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
+    assert not out.exists()
+    resumed = peak(tmp_path / "hour.flac", out)
+    assert len(before) >= 10
+    assert [row["time"] for row in rows(out)] == [0.5 + i for i in range(3600)]
+    long_picture = peak(tmp_path / "hour.mp4", tmp_path / "long.parquet")
+    print(f"sound: {minute} kB for a minute, {resumed} for an hour; picture: {picture}, {long_picture}")
+    assert resumed < minute + 60_000
+    assert long_picture < picture + 60_000

@@ -1,0 +1,37 @@
+"""Small media files for the tests of embeddings and labelled datasets."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+
+
+def write_video(
+    path: Path, seconds: float, width: int, height: int, codec: str = "libx264", rate: int = 16, *, still: bool = False,
+    level: int = 255,
+) -> Path:  # fmt: skip
+    """Noise up to a level, or for long files a still picture of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        if codec == "libx264":
+            stream.options = {"preset": "ultrafast"}
+        picture = rng.integers(0, level + 1, (height, width, 3)).astype(np.uint8)
+        for _ in range(round(seconds * rate)):
+            picture = picture if still else rng.integers(0, level + 1, (height, width, 3)).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_sound(path: Path, seconds: float, channels: int, rate: int = 24000, *, tone: float | None = None) -> Path:
+    """Noise, or a tone in a little noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = np.random.default_rng(channels).normal(0, 0.1, (round(seconds * rate), channels))
+    if tone is not None:
+        samples = samples / 20 + 0.3 * np.sin(2 * np.pi * tone * np.arange(len(samples)) / rate)[:, None]
+    soundfile.write(path, samples, rate)
+    return path

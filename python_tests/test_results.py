@@ -1,0 +1,41 @@
+"""The command that makes docs/results.md's tables, at a size that takes a minute or two."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ["panoramas", "instances"])
+def test_a_table_is_made_and_not_made_twice(assets: Path, tmp_path: Path, table: str) -> None:
+    line = [
+        sys.executable, ROOT / "benchmarks" / "results.py", tmp_path, "--assets", assets, "--tables", table,
+        "--kinds", "6", "--scenes", "6", "--seconds", "1", "--steps", "2", "--moments", "1", "--workers", "0",
+    ]  # fmt: skip
+    first = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    rows = (tmp_path / table / "table.md").read_text().splitlines()
+    assert [row.split(" | ")[0] for row in rows[2:]] == [
+        "| AVC, then AVSA, FOA + FOA-IV",
+        "| AVC only, FOA + FOA-IV",
+        "| AVC, then AVSA, FOA",
+        "| untrained",
+        "| chance",
+    ]
+    material = tmp_path / table / "material"
+    pictures = {split: {p.name for p in (material / f"{split}-panoramas").iterdir()} for split in ("train", "test")}
+    assert len(pictures["train"]) == 9
+    assert not pictures["train"] & pictures["test"]
+    objects = {split: {p.stem for p in (material / split).iterdir()} for split in ("train", "test")}
+    if table == "panoramas":
+        assert objects["train"] == objects["test"]
+        assert len(objects["train"]) == 6
+    else:
+        assert not objects["train"] & objects["test"]
+    again = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert again.stderr == ""
+    assert again.stdout.splitlines() == [*rows, ""]
