@@ -125,7 +125,9 @@ def _aisfx():  # type: ignore[no-untyped-def]
     import aisfx.inference
     from aisfx.models.cnn2d import EmbeddingNet
 
-    weights, _ = torch.load(aisfx.inference.get_path_modelWeights(), map_location="cpu", weights_only=True)
+    numbers = [(np._core.multiarray.scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Int64DType]
+    with torch.serialization.safe_globals(numbers):  # class counts; no code is run from the file
+        weights, _ = torch.load(aisfx.inference.get_path_modelWeights(), map_location="cpu", weights_only=True)
     network = EmbeddingNet("max", 3, 1, 64).eval()
     prefix = "embedding_net."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})

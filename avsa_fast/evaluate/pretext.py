@@ -17,6 +17,7 @@ from .run import Run
 
 HIDDEN, DROPOUT, EPOCHS = 512, 0.5, 10  # the papers'
 BATCH, LEARNING_RATE = 16, 1e-3  # samples of K crops, each matched and unmatched; Adam
+SHUFFLES = 8  # classifiers of the control with shuffled labels
 Unmatched = Callable[[Pairs, np.random.Generator], Tensor]  # the sounds [N, K, E] of unmatched pairs
 Control = Literal["none", "shuffled labels", "sound alone"]
 
@@ -89,9 +90,20 @@ def _ranks(scores: Tensor) -> Tensor:
 
 
 def _binary(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control: Control) -> Figure:
+    """The share of right answers to matched and unmatched test pairs.
+
+    Of shuffled labels every classifier makes something of its own, right or wrong: the control is the mean of several.
+    """
+    seeds = range(seed, seed + (SHUFFLES if control == "shuffled labels" else 1))
+    right = [_answers(train, test, unmatched, number, control) for number in seeds]
+    return figure(torch.stack(right).mean(dim=0), test.clips * 2, 0.5)
+
+
+def _answers(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control: Control) -> Tensor:
     """Trains 2E -> 512 -> 2 on single crops of matched and unmatched pairs, tests with logits averaged over crops.
 
     Embeddings are standardised by the training set's mean and deviation, so that one learning rate fits all encoders.
+    Returns whether each matched, then each unmatched, test pair was told right: float [2N].
     """
     rng = np.random.default_rng(seed)
     center_video, center_audio = _standardise(train.video), _standardise(train.audio)
@@ -122,7 +134,7 @@ def _binary(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control:
         with torch.no_grad():
             matched = network(joined(test.video, test.audio)).mean(dim=1).argmax(dim=-1) == 1
             rejected = network(joined(test.video, unmatched(test, rng))).mean(dim=1).argmax(dim=-1) == 0
-    return figure(torch.cat([matched, rejected]), test.clips * 2, 0.5)
+    return torch.cat([matched, rejected]).double()
 
 
 def _standardise(embeddings: Tensor) -> Callable[[Tensor], Tensor]:

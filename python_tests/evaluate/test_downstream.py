@@ -1,11 +1,13 @@
 """Probes, neighbours, fine-tuning and fusion on small trees of real files: what is told apart, and what is not."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.media import write_sound, write_video
 
 from avsa_fast.errors import UserError
@@ -42,10 +44,15 @@ def test_tones_are_told_apart(run: Run, tones: Path, task: str) -> None:
 
 
 def test_fine_tuning_learns(run: Run, tones: Path) -> None:
+    model = copy.deepcopy(run.model)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 0.5  # a trained run's averages are right from the start; these start from nothing
+    run = replace(run, model=model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     data = LOADERS["esc50"](tones)
-    before = {name: value.clone() for name, value in run.model.state_dict().items()}
     data = replace(data, folds=data.folds[:1], windows=2)
-    figures = finetune(run, data, "audio", seed=0, epochs=50)  # of one step each
+    figures = finetune(run, data, "audio", seed=0, epochs=20)  # of one step each
     assert figures["finetune_video_at_1"]["value"] == 1
     assert all((value == before[name]).all() for name, value in run.model.state_dict().items())
     with pytest.raises(UserError, match="--modality video or audio"):
@@ -91,11 +98,11 @@ def test_old_video_files_of_odd_sizes(run: Run, tmp_path: Path) -> None:
 def test_order_4_scenes_are_read(run: Run, tmp_path: Path) -> None:
     for scene, pitch in (("Beach", 300), ("Park", 5000)):
         for number in (1, 3, 5, 7):
-            write_sound(tmp_path / f"{scene}.{number}.wav", 2, 25, rate=48000, tone=pitch)
-    data = LOADERS["eigenscape"](tmp_path, partial=True)
+            write_sound(tmp_path / f"{scene}.{number}.wav", 2, 25, tone=pitch)
+    data = replace(LOADERS["eigenscape"](tmp_path, partial=True), windows=3)
     figures = probe_rows(data, embed_items(run, data, "audio"), "linear", seed=0)
     assert figures["linear_video_at_1"]["value"] == 1
-    assert figures["linear_clip_at_1"]["n"] == 8 * 30
+    assert figures["linear_clip_at_1"]["n"] == 8 * 3
 
 
 def labelled(classes: int, videos: int) -> Labelled:
