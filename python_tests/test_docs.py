@@ -1,7 +1,7 @@
 """Every page's code and commands run as they stand, in order, in one folder; links and pictures lead somewhere.
 
 Pages may use videos in my_videos or SRC, and a dataset my_clips unless they make it. Commands get smaller: training has
-few steps and the preset tiny, prepare does not detect. A block that cannot run here follows a line <!-- not run: why -->.
+few steps and the preset tiny, prepare does not detect. A block that cannot run follows a line <!-- not run: why -->.
 """
 
 import re
