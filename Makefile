@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 # As avsa_fast.train does: other processes on the machine would stall threads that spin.
 export OMP_WAIT_POLICY := PASSIVE
+# The fast tests; the long proofs measure, and want the machine for themselves.
+PARALLEL := -n 2 --dist worksteal
 
 .PHONY: train test test-slow bench results docs lint emulated sanitized clean
 
@@ -14,8 +16,8 @@ train: $(VENV)/.installed
 	$(BIN)/python -m avsa_fast.train $(ARGS)
 
 test: $(VENV)/.developer emulated sanitized
-	$(BIN)/python -m pytest $(ARGS)
-	$(SANITIZED) $(BIN)/python -m pytest python_tests/ops -k "not compile and not opcheck and not gradcheck" -q
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	$(SANITIZED) $(BIN)/python -m pytest $(PARALLEL) python_tests/ops -k "not compile and not opcheck and not gradcheck" -q
 
 test-slow: $(VENV)/.developer emulated
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -72,4 +72,4 @@ def _batches(
 
 def _turned(sample: Sample, yaw: float) -> Sample:
     """The sample as it sounds when the scene is turned by -yaw under its crops."""
-    return sample._replace(directions=sample.directions + torch.tensor([yaw, 0.0], dtype=torch.float32))
+    return sample._replace(directions=sample.directions + np.array([yaw, 0.0], np.float32))

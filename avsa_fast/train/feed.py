@@ -45,7 +45,7 @@ class Feed(Iterator[Views]):
         chunks: list[Any] = [numbers[i : i + CHUNK] for numbers in steps for i in range(0, len(numbers), CHUNK)]
         loader = DataLoader(
             samples, batch_sampler=chunks, collate_fn=collate, num_workers=workers, worker_init_fn=_ignore_signals,
-            prefetch_factor=ceil(STEPS_AHEAD * len(chunks) / len(steps) / workers) if workers else None,
+            prefetch_factor=ceil(STEPS_AHEAD * len(chunks) / len(steps) / workers) if workers and steps else None,
             pin_memory=device.type == "cuda",
         )  # fmt: skip
         self._steps = iter(steps)

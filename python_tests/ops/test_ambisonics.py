@@ -342,7 +342,7 @@ def test_a_followed_source_stays_in_front(order: int) -> None:
 
 
 def test_directions_that_stay_are_directions_that_do_not_move() -> None:
-    signals, still = torch.randn(9, 300, dtype=torch.float64), random_directions(3)
+    signals, still = torch.randn(9, 300, dtype=torch.float64), uniform_directions(3)
     moving = still.unsqueeze(1).expand(3, 4, 2)
     for operation in (ops.rotate, ops.beamform):
         torch.testing.assert_close(operation(signals, moving), operation(signals, still), rtol=0, atol=1e-9)
