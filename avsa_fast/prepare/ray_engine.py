@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from avsa_fast.errors import UserError
 
@@ -38,8 +39,9 @@ def run_ray(jobs: Sequence[Job], setup: Setup, workers: int) -> Iterator[Result]
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         items = ray.data.from_items([{"job": _to_text(job)} for job in jobs], override_num_blocks=len(jobs))
+        worker: Any = _Prepare  # Ray's types know classes of its own protocol only
         done = items.map(
-            _Prepare,  # type: ignore[arg-type]
+            worker,
             fn_constructor_args=(setup,),
             concurrency=workers,
             num_cpus=setup.threads,
