@@ -5,6 +5,7 @@ namespace avsa {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr std::int64_t kMostViews = 1 << 16;    // written at a time: their values are numbered in 32 bits
 constexpr std::size_t kComfortable = 96 << 10;  // bytes of shared memory with which two blocks fit a multiprocessor
 
 // Where a block's arrays are in shared memory, in doubles. Spectra never leave it.
@@ -29,9 +30,10 @@ template <class Shape, class T>
 __device__ void write_views(const SpatialFeatures& a, const Layout<Shape>& layout, const double* bands, std::int64_t b,
                             std::int64_t from, std::int64_t count, std::int64_t F, std::int64_t start, int frames) {
   const int N = layout.N;
-  for (std::int64_t at = threadIdx.x; at < count * N * frames; at += kThreads) {
-    const int frame = int(at % frames), band = int(at / frames % N);
-    const std::int64_t view = b * a.K + from + at / frames / N;
+  const unsigned cells = unsigned(N * frames), all = unsigned(count) * cells;
+  for (unsigned at = threadIdx.x; at < all; at += kThreads) {
+    const int frame = int(at % unsigned(frames)), band = int(at / unsigned(frames) % unsigned(N));
+    const std::int64_t view = b * a.K + from + at / cells;
     double sums[Shape::kSums], weight = 0;
     for (int i = 0; i < Shape::kSums; ++i) sums[i] = bands[(frame * Shape::kSums + i) * N + band];
     for (std::int64_t j = a.first[band]; j < a.first[band + 2]; ++j) weight += a.bank[j * N + band];
@@ -48,10 +50,10 @@ __device__ void write_views(const SpatialFeatures& a, const Layout<Shape>& layou
 // summed to bands, and then the features of all views at once.
 template <class Shape, class T>
 __global__ void __launch_bounds__(kThreads)
-    features_kernel(SpatialFeatures a, Layout<Shape> layout, std::int64_t F, std::int64_t tiles) {
+    features_kernel(SpatialFeatures a, Layout<Shape> layout, std::int64_t F, unsigned tiles) {
   constexpr int C = Shape::C, M = Shape::M, kPacks = Layout<Shape>::kPacks;
   double* shared = dynamic_shared<double>();
-  const std::int64_t b = blockIdx.x / tiles, start = blockIdx.x % tiles * layout.frames;
+  const std::int64_t b = blockIdx.x / tiles, start = std::int64_t(blockIdx.x % tiles) * layout.frames;
   const int n = layout.n, J = layout.J, N = layout.N, thread = threadIdx.x;
   const int frames = int(F - start < layout.frames ? F - start : layout.frames);
   const Complex<double>* roots = reinterpret_cast<const Complex<double>*>(a.roots);
@@ -104,7 +106,11 @@ __global__ void __launch_bounds__(kThreads)
       if (Shape::kByView) write_views<Shape, T>(a, layout, bands, b, from, 1, F, start, frames);
     }
   }
-  if (!Shape::kByView) write_views<Shape, T>(a, layout, bands, b, 0, a.K, F, start, frames);
+  if (Shape::kByView) return;
+  for (std::int64_t from = 0; from < a.K; from += kMostViews) {
+    const std::int64_t count = a.K - from < kMostViews ? a.K - from : kMostViews;
+    write_views<Shape, T>(a, layout, bands, b, from, count, F, start, frames);
+  }
 }
 
 template <class Shape, class T>
