@@ -17,7 +17,8 @@ from avsa_fast.data.video import read_frames
 from avsa_fast.errors import UserError
 
 from .figures import Figure, figure
-from .maps import SIZE, energy_map, erp_grid, object_maps
+from .intensity import intensity_map
+from .maps import SIZE, erp_grid, object_maps
 from .run import Run
 from .truth import Truth
 
@@ -47,7 +48,7 @@ def localise(
             found = object_maps(run, frames, sound, objects, size=size).flatten(1).argmax(dim=1)
             distances = angular_distance(objects[:, None], grid.flatten(0, 1)[None])  # [n, H * W]
             errors += distances[torch.arange(len(objects)), found].tolist()
-            loudest += distances[:, energy_map(sound, size=size).argmax()].tolist()
+            loudest += distances[:, intensity_map(sound, SAMPLE_RATE, size).argmax()].tolist()
             guesses.append(distances)
             clips += [source.name] * len(objects)
         progress(number + 1, len(sources))

@@ -1,8 +1,7 @@
-"""Maps over the ERP frame: where sight and sound agree, where an object's sound comes from, where energy does.
+"""Maps over the ERP frame: where sight and sound agree, and where an object's sound comes from.
 
 seen_and_heard = similarity_map(run, frames, sound)                        # [H, W]
 of_one_object = similarity_map(run, frames, sound, towards=direction)      # [H, W]
-energy = energy_map(sound)                                                 # [H, W]
 """
 
 from collections.abc import Callable
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avsa_fast import ops
 from avsa_fast.data.samples import Sample
 
 from .run import Run
@@ -67,15 +65,6 @@ def object_maps(
     # Each of a group's 4 sound views is compared with view 0: the group's views are turned round, one at a time.
     maps = [run.similarity(seen, heard.roll(-turn, dims=1))[..., 0] for turn in range(TURNS)]
     return torch.stack([_ungrouped(rows, size) for rows in torch.stack(maps, dim=-1)])
-
-
-def energy_map(sound: Tensor, *, size: tuple[int, int] = SIZE, pattern: str = "hypercardioid") -> Tensor:
-    """The power that beams over the ERP frame receive: float32 [H, W], relative to their mean.
-
-    sound: float32 [4, T], W Y Z X. pattern: of the beams, as in ops.beamform.
-    """
-    power = ops.beamform(sound, erp_grid(size).flatten(0, 1), pattern=pattern).square().mean(dim=-1)
-    return (power / power.mean().clamp(min=1e-12)).reshape(size)
 
 
 def _quarter_turns(grid: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import pi
 from typing import Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from avsa_fast.data.augment import random_yaws
 from avsa_fast.data.samples import Collection, Sample, Samples, Unreadable
 from avsa_fast.errors import UserError
 
@@ -44,7 +44,7 @@ def embed_pairs(
         raise UserError(f"{run.config.data}: no clip is held out; test.txt names those that are")
     count = moments * len(sources)
     clips, rounds, parts = [], [], []
-    yaws = np.random.default_rng([seed, split == "train"]).uniform(0, 2 * pi, count)
+    yaws = random_yaws(np.random.default_rng([seed, split == "train"]), count)
     for number, samples in enumerate(_batches(run, collection, split, count, seed, workers)):
         begin = number * BATCH
         turned = [_turned(sample, yaws[begin + i]) for i, sample in enumerate(samples)]

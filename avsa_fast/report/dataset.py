@@ -17,10 +17,10 @@ from avsa_fast.data.directions import MIN_SCORE
 from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
 from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, TRUTH, read_table
 from avsa_fast.errors import UserError
+from avsa_fast.evaluate.intensity import intensity_map
 from avsa_fast.progress import show_progress
 
 from .clips import by_clip, rows_at, show_clip
-from .intensity import intensity_map
 from .media import heat_png, stretched
 from .page import render
 from .run import spread

@@ -41,15 +41,6 @@ def test_quarter_turns_group_and_ungroup() -> None:
         maps._quarter_turns(maps.erp_grid((6, 10)))
 
 
-def test_energy_peaks_where_the_sound_comes_from() -> None:
-    direction = torch.tensor([(torch.rand(()) * 2 - 1) * pi, (torch.rand(()) - 0.5) * 2])
-    sound = ops.encode(torch.randn(1, 24000), direction[None])
-    energy = maps.energy_map(sound, size=maps.SIZE)
-    row, column = divmod(int(energy.argmax()), maps.SIZE[1])
-    assert (row, column) == cell(direction, maps.SIZE)
-    assert energy.mean() == pytest.approx(1, abs=1e-4)
-
-
 @pytest.mark.parametrize("stages", ["both", "avc"])
 def test_each_cell_compares_its_own_crop_and_sound(run: Run, stages: str) -> None:
     """A cell of the map is what the model says of that direction's views, asked for by themselves."""

@@ -6,7 +6,7 @@ from math import pi, radians
 import torch
 from torch import Tensor
 
-from avsa_fast.evaluate.maps import erp_grid
+from .maps import erp_grid
 
 N_FFT, HOP = 512, 256  # samples
 LOW, HIGH = 200.0, 6000.0  # Hz: below, rooms hum; above, microphone arrays alias
