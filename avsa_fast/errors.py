@@ -4,8 +4,6 @@ import inspect
 import sys
 from collections.abc import Callable
 
-import tyro
-
 
 class UserError(Exception):
     """A user's mistake. The message is one line that names the culprit and what would be right."""
@@ -19,11 +17,17 @@ class ClipError(UserError):
         self.state = state
 
 
+class BuildError(UserError, ImportError, RuntimeError):
+    """What this build of avsa_fast cannot do on this machine, in a line, with the way out."""
+
+
 def run_command(main: Callable[..., None], name: str) -> None:
     """Runs a command whose options are the parameters of `main`.
 
     Ends the process with code 2 and one line on a UserError, with 130 on Ctrl-C.
     """
+    import tyro  # here, since it takes longer to load than the kernels, which import this module's errors
+
     about = (inspect.getdoc(main) or "").partition("\nArgs:")[0]  # tyro shows each option's text beside it
     try:
         tyro.cli(main, prog=f"python -m avsa_fast.{name}", description=about)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from avsa_fast.errors import run_command
 from avsa_fast.ops import _kernel
 
 BUILD = {"cuda": True, "cuda_archs": "80-real 90a-real 90-virtual", "cuda_runtime": "13.0.88"}
@@ -78,3 +79,24 @@ def test_build_without_cuda_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeCuda(monkeypatch)
     with pytest.raises(RuntimeError, match=r"no CUDA kernels; AVSA_CUDA=ON .* AVSA_CUDA=PYPI"):
         _kernel.run("other", torch.device("cuda", 0))
+
+
+def test_kernels_that_are_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in the source folder of a package that is not installed in place: a line, and to callers an ImportError."""
+
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    def command() -> None:
+        _kernel.extension()
+
+    _kernel.extension.cache_clear()
+    monkeypatch.setattr(_kernel, "import_module", missing)
+    monkeypatch.setattr("sys.argv", ["train"])
+    with pytest.raises(ImportError, match="run outside its source folder"):
+        _kernel.extension()
+    with pytest.raises(SystemExit) as end:
+        run_command(command, "train")
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("train: avsa_fast's compiled kernels cannot be loaded")

@@ -1,0 +1,84 @@
+"""Which departures from the paper's recipe help: each alone, on the same scenes and seeds, beside the recipe itself.
+
+    python benchmarks/recipes.py OUT                            # the scenes that train makes for itself
+    python benchmarks/recipes.py OUT --data DIR --steps 400 --seeds 0 1 2
+
+Stops and goes on: runs that OUT holds already are not made again. Figures are of held-out clips, at each run's end.
+"""
+
+import json
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import yaml
+from tyro.conf import Positional
+
+from avsa_fast.errors import run_command
+from avsa_fast.scenes.cache import embedded_default
+from avsa_fast.train.__main__ import main as train
+
+HELD_OUT = 384  # samples that are matched, so that a figure's standard deviation stays below 3 points
+RECIPES: dict[str, dict[str, Any]] = {
+    "preset tiny": {},
+    "cosine schedule, warm-up 0.1": {"schedule": "cosine", "warmup": 0.1},
+    "learned temperature": {"learn_temperature": True},
+    "2 moments of a clip": {"samples": {"moments": 2}},
+    "joint negatives": {"negatives": "joint"},
+    "8 views": {"samples": {"views": 8}},
+}
+FIGURES = {"AVC matching": "avc_matching", "AVSA matching": "avsa_matching"}
+
+
+def main(
+    out: Positional[Path],
+    data: Path | None = None,
+    steps: int = 160,
+    seeds: tuple[int, ...] = (0, 1),
+    workers: int = 2,
+) -> None:
+    """Trains every recipe with every seed and prints the table.
+
+    Args:
+        out: Folder of the runs and of table.md.
+        data: Dataset folder. Default: the scenes that train makes for itself.
+        steps: Of each run; few enough that the recipe as it is has not learned everything.
+        seeds: Of weights, samples and augmentation.
+        workers: Processes that decode media.
+    """
+    data = data or embedded_default()
+    out.mkdir(parents=True, exist_ok=True)
+    for name, changes in RECIPES.items():
+        choices = out / f"{_folder(name)}.yaml"
+        choices.write_text(yaml.safe_dump({"held_out_samples": HELD_OUT, "evaluate_every": 10 * steps} | changes))
+        for seed in seeds:
+            run = out / f"{_folder(name)}-{seed}"
+            if not (run / "metrics.json").exists():
+                begun = (run / "config.yaml").exists()
+                new = {"data": data, "preset": "tiny", "steps": steps, "seed": seed, "config": choices}
+                train(out=run, resume=begun, workers=workers, **({} if begun else new))
+    table = _markdown(out, seeds)
+    (out / "table.md").write_text(table, encoding="utf-8")
+    print(table)
+
+
+def _folder(name: str) -> str:
+    return name.replace(",", "").replace(" ", "-")
+
+
+def _markdown(out: Path, seeds: tuple[int, ...]) -> str:
+    """A row a recipe: each figure's mean over the seeds, and every seed's own."""
+    lines = ["| recipe | " + " | ".join(FIGURES) + " |", "|---" * (len(FIGURES) + 1) + "|"]
+    for name in RECIPES:
+        metrics = [json.loads((out / f"{_folder(name)}-{seed}" / "metrics.json").read_text()) for seed in seeds]
+        cells = []
+        for key in FIGURES.values():
+            values = [100 * metric[key]["value"] for metric in metrics]
+            chance = 100 * metrics[0][key]["chance"]
+            cells.append(f"{mean(values):.1f} ({', '.join(f'{value:.1f}' for value in values)}; chance {chance:.1f})")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run_command(main, "recipes")
