@@ -49,6 +49,27 @@ def figure(
     return {"value": value, "low": low, "high": high, "chance": chance, "n": len(cases)}
 
 
+def figure_of_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> Figure:
+    """The mean of values [S, n] of S repetitions, with its bootstrap interval: repetitions and clips both resampled.
+
+    For what differs more from repetition to repetition than from clip to clip. Raises ValueError where S or n is 0.
+    """
+    cases = np.asarray(trials, np.float64)
+    if not cases.size:
+        raise ValueError("a figure needs at least one case")
+    S, n = cases.shape
+    names, group = np.unique(np.asarray(clips), return_inverse=True)
+    low = high = None
+    if len(names) > 1:
+        rng = np.random.default_rng(0)
+        by_clip = np.stack([np.bincount(group, row) for row in cases])  # [S, clips]
+        clip = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLINGS)  # [B, clips]
+        trial = rng.multinomial(S, np.full(S, 1 / S), RESAMPLINGS) / S  # [B, S]
+        means = (trial @ by_clip * clip).sum(axis=1) / (clip @ np.bincount(group))
+        low, high = (float(x) for x in np.percentile(means, [2.5, 97.5]))
+    return {"value": float(cases.mean()), "low": low, "high": high, "chance": chance, "n": n}
+
+
 def _mean(cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """[n], [B, n] -> [B]."""
     return weights @ cases / weights.sum(axis=1)

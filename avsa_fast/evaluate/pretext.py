@@ -11,13 +11,13 @@ from torch.nn.functional import cross_entropy
 from avsa_fast.errors import UserError
 from avsa_fast.train.matching import CANDIDATES
 
-from .figures import Figure, figure
+from .figures import Figure, figure, figure_of_trials
 from .pairs import Pairs
 from .run import Run
 
 HIDDEN, DROPOUT, EPOCHS = 512, 0.5, 10  # the papers'
 BATCH, LEARNING_RATE = 16, 1e-3  # samples of K crops, each matched and unmatched; Adam
-SHUFFLES = 8  # classifiers of the control with shuffled labels
+SHUFFLES = 16  # classifiers of the control with shuffled labels
 Unmatched = Callable[[Pairs, np.random.Generator], Tensor]  # the sounds [N, K, E] of unmatched pairs
 Control = Literal["none", "shuffled labels", "sound alone"]
 
@@ -92,11 +92,13 @@ def _ranks(scores: Tensor) -> Tensor:
 def _binary(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control: Control) -> Figure:
     """The share of right answers to matched and unmatched test pairs.
 
-    Of shuffled labels every classifier makes something of its own, right or wrong: the control is the mean of several.
+    Of shuffled labels every classifier makes something of its own, right or wrong: the control is the mean of several,
+    its interval over them as well as over clips.
     """
-    seeds = range(seed, seed + (SHUFFLES if control == "shuffled labels" else 1))
-    right = [_answers(train, test, unmatched, number, control) for number in seeds]
-    return figure(torch.stack(right).mean(dim=0), test.clips * 2, 0.5)
+    if control != "shuffled labels":
+        return figure(_answers(train, test, unmatched, seed, control), test.clips * 2, 0.5)
+    trials = [_answers(train, test, unmatched, seed + number, control) for number in range(SHUFFLES)]
+    return figure_of_trials(torch.stack(trials), test.clips * 2, 0.5)
 
 
 def _answers(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control: Control) -> Tensor:

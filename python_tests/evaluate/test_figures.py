@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from avsa_fast.evaluate.figures import figure, line, write_figures
+from avsa_fast.evaluate.figures import figure, figure_of_trials, line, write_figures
 
 
 def test_independent_cases_agree_with_scipy() -> None:
@@ -36,6 +36,21 @@ def test_medians_and_their_intervals() -> None:
     width = theirs.high - theirs.low
     assert found["low"] == pytest.approx(theirs.low, abs=0.35 * width)
     assert found["high"] == pytest.approx(theirs.high, abs=0.35 * width)
+
+
+def test_repetitions_that_differ_widen_the_interval() -> None:
+    """Equal ones leave the interval over clips; S that are all right or all wrong have a deviation of 1 / (2 √S)."""
+    rng, clips = np.random.default_rng(), [str(i // 2) for i in range(200)]
+    values = rng.random(200)
+    one, same = figure(values, clips, 0.5), figure_of_trials(np.tile(values, (9, 1)), clips, 0.5)
+    assert (same["low"], same["high"]) == pytest.approx((one["low"], one["high"]), abs=0.02)
+    assert same["n"] == 200
+    halves = figure_of_trials(np.repeat(np.arange(64) % 2, 200).reshape(64, 200), clips, 0.5)
+    assert halves["value"] == 0.5
+    assert halves["high"] - halves["low"] == pytest.approx(2 * 1.96 / 2 / 8, rel=0.15)
+    assert figure_of_trials([[1.0, 0.0]], ["a", "a"], 0.5)["low"] is None
+    with pytest.raises(ValueError, match="at least one case"):
+        figure_of_trials(np.zeros((0, 3)), ["a"] * 3, 0.5)
 
 
 def test_a_single_clip_has_no_interval(tmp_path: Path) -> None:
