@@ -77,7 +77,8 @@ class Footprints(NamedTuple):
     u: Tensor
     v: Tensor
     lean: Tensor  # columns a row along the edge that rises most
-    width: Tensor  # columns of the other, measured in a row
+    rising: Tensor  # columns of the other, measured in a row, as far as it rises to the right
+    falling: Tensor  # and to the left
     reach: Tensor  # half the rows of the first
     climb: Tensor  # rows of the other
 
@@ -90,16 +91,18 @@ class Footprints(NamedTuple):
         return self.tip + SOFT
 
     def area(self) -> Tensor:
-        return 2 * (self.width.abs() * self.reach + 2 * SOFT * self.half_height)
+        return 2 * ((self.rising + self.falling) * self.reach + 2 * SOFT * self.half_height)
 
     def ends(self, row: Tensor) -> tuple[Tensor, Tensor]:
         """Left and right end of the chord at rows [N, ...] from the centre, in columns from the centre."""
-        lean, width, reach, climb, tip = (
-            x.reshape(-1, *[1] * (row.ndim - 1)) for x in (self.lean, self.width, self.reach, self.climb, self.tip)
+        lean, rising, falling, reach, climb, tip = (
+            x.reshape(-1, *[1] * (row.ndim - 1))
+            for x in (self.lean, self.rising, self.falling, self.reach, self.climb, self.tip)
         )
         row = torch.minimum(torch.maximum(row, -tip), tip)
-        begin, end = (((row + d * reach) / climb).clamp(-0.5, 0.5) * width for d in (-1, 1))
-        return row * lean + torch.minimum(begin, end) - SOFT, row * lean + torch.maximum(begin, end) + SOFT
+        begin, end = (((row + d * reach) / climb).clamp(-0.5, 0.5) for d in (-1, 1))
+        left, right = rising * begin - falling * end, rising * end - falling * begin
+        return row * lean + left - SOFT, row * lean + right + SOFT
 
 
 def footprints(ray: Tensor, right: Tensor, down: Tensor, plane: Geometry) -> Footprints:
@@ -113,8 +116,11 @@ def footprints(ray: Tensor, right: Tensor, down: Tensor, plane: Geometry) -> Foo
     rise = av.abs().clamp(min=LEVEL)
     climb = torch.maximum(bv.abs(), SKEW * rise)
     lean = torch.where(av < 0, -au, au) / rise
-    width = torch.where(bv < 0, -bu, bu) - lean * bv.abs()
-    return Footprints(*project(ray, plane), lean, width, rise / 2, climb)
+    # An edge that is all but level is a part of each, so that nothing jumps where it passes through the level.
+    width = bu - lean * bv
+    turned = width * (bv / climb).clamp(-1, 1)
+    rising, falling = (width.abs() + turned) / 2, (width.abs() - turned) / 2
+    return Footprints(*project(ray, plane), lean, rising, falling, rise / 2, climb)
 
 
 class Texels(NamedTuple):

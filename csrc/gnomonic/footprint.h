@@ -44,9 +44,10 @@ struct Chord {
 // The parallelogram of two edges around a centre.
 template <class S>
 struct Footprint {
-  S tip, corner;           // rows from the centre to the footprint's corners
-  S half_height;           // rows to its end, with what it is larger
-  S lean, width;           // columns a row along the steeper edge; columns along the other, measured in a row
+  S tip, corner;      // rows from the centre to the footprint's corners
+  S half_height;      // rows to its end, with what it is larger
+  S lean;             // columns a row along the steeper edge
+  S rising, falling;  // columns along the other, measured in a row: as far as it rises to the right, and to the left
   S reach, inverse_climb;  // half the rows of the steeper edge; 1 / rows of the other
 
   AVSA_HD void set(const Point<S>& first, const Point<S>& second, const Plane& plane) {
@@ -60,7 +61,10 @@ struct Footprint {
     const S bu = choose(swap, first.u, second.u) * narrow, bv = choose(swap, first.v, second.v) * lower;
     const S rise = larger(fabs(av), S(kLevel)), climb = larger(fabs(bv), S(kSkew) * rise);
     lean = choose(av < S(0), -au, au) / rise;
-    width = choose(bv < S(0), -bu, bu) - lean * fabs(bv);
+    // An edge that is all but level is a part of each, so that nothing jumps where it passes through the level.
+    const S width = bu - lean * bv, turned = width * clamp(bv / climb, S(-1), S(1));
+    rising = S(0.5) * (fabs(width) + turned);
+    falling = S(0.5) * (fabs(width) - turned);
     reach = S(0.5) * rise;
     inverse_climb = S(1) / climb;
     tip = S(0.5) * (rise + climb);
@@ -69,10 +73,7 @@ struct Footprint {
   }
 
   // What all weights add up to, but for the steps of the texels.
-  AVSA_HD S area() const {
-    using std::fabs;
-    return S(2) * (fabs(width) * reach + S(2 * kSoft) * half_height);
-  }
+  AVSA_HD S area() const { return S(2) * ((rising + falling) * reach + S(2 * kSoft) * half_height); }
 
   // The parts of a row's weights that come from the interval above (side -1) or below it (side 1).
   // row: its distance from the centre, downwards.
@@ -107,10 +108,10 @@ struct Footprint {
 
   AVSA_HD Ends ends(const S& at) const {
     const S height = clamp(at, -tip, tip);
-    const S begin = clamp((height - reach) * inverse_climb, S(-0.5), S(0.5)) * width;
-    const S end = clamp((height + reach) * inverse_climb, S(-0.5), S(0.5)) * width;
+    const S begin = clamp((height - reach) * inverse_climb, S(-0.5), S(0.5));
+    const S end = clamp((height + reach) * inverse_climb, S(-0.5), S(0.5));
     const S leaned = height * lean;
-    return {leaned + smaller(begin, end) - S(kSoft), leaned + larger(begin, end) + S(kSoft)};
+    return {leaned + rising * begin - falling * end - S(kSoft), leaned + rising * end - falling * begin + S(kSoft)};
   }
 };
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "core/clones.h"
 #include "core/narrow.h"
@@ -63,19 +64,10 @@ AVSA_HD void store(const T (&values)[3][kLanes], const Normaliser<T>& normaliser
   }
 }
 
-// Jitters `count` pixels of a crop's frame in place, normalises and stores them.
+// Normalises `count` pixels of a crop's frame and stores them.
 template <class T>
-AVSA_HD void finish_any(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser, T mean,
-                        std::int64_t crop, std::int64_t frame, std::int64_t pixel, int count, T (&values)[3][kLanes]) {
-  if (task.jitter) {
-    AVSA_LANES
-    for (int l = 0; l < kLanes; ++l) {
-      const Colour<T> colour = jitter.apply({values[0][l], values[1][l], values[2][l]}, mean);
-      values[0][l] = colour.red;
-      values[1][l] = colour.green;
-      values[2][l] = colour.blue;
-    }
-  }
+AVSA_HD void finish_any(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t frame,
+                        std::int64_t pixel, int count, const T (&values)[3][kLanes]) {
   const std::int64_t pixels = task.view.h * task.view.w, plane = task.view.F * pixels;
   const std::int64_t at = (3 * crop * task.view.F + frame) * pixels + pixel;
   switch (task.out_dtype) {
@@ -92,6 +84,36 @@ AVSA_HD void finish_any(const Gnomonic& task, const Jitter<T>& jitter, const Nor
   }
 }
 
+// Keeps `count` pixels of a crop's frame as they are, in the place that the output has for them.
+template <class T>
+AVSA_HD void keep(const T (&values)[3][kLanes], T* kept, std::int64_t plane, int count) {
+  for (int c = 0; c < 3; ++c) std::copy_n(values[c], count, kept + c * plane);
+}
+
+// Jitters, normalises and stores the kept pixels of a crop's frame, which may lie where they are stored.
+template <class T>
+AVSA_HD void colour_frame_any(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop,
+                              std::int64_t frame, const T* kept) {
+  Jitter<T> jitter;
+  jitter.set(task, crop);
+  const T mean = T(mean_grey(task, crop, frame));
+  const std::int64_t pixels = task.view.h * task.view.w, plane = task.view.F * pixels;
+  const T* from = kept + (3 * crop * task.view.F + frame) * pixels;
+  for (std::int64_t pixel = 0; pixel < pixels; pixel += kLanes) {
+    const int count = int(std::min<std::int64_t>(pixels - pixel, kLanes));
+    T values[3][kLanes] = {};
+    for (int c = 0; c < 3; ++c) std::copy_n(from + c * plane + pixel, count, values[c]);
+    AVSA_LANES
+    for (int l = 0; l < kLanes; ++l) {
+      const Colour<T> colour = jitter.apply({values[0][l], values[1][l], values[2][l]}, mean);
+      values[0][l] = colour.red;
+      values[1][l] = colour.green;
+      values[2][l] = colour.blue;
+    }
+    finish_any(task, normaliser, crop, frame, pixel, count, values);
+  }
+}
+
 // Sum over `count` pixels of the grey that contrast is about: after brightness.
 template <class T>
 AVSA_HD double bright_greys_any(const Jitter<T>& jitter, int count, const T (&values)[3][kLanes]) {
@@ -103,25 +125,27 @@ AVSA_HD double bright_greys_any(const Jitter<T>& jitter, int count, const T (&va
   return sum;
 }
 
-#define AVSA_COLOUR(T)                                                                                            \
-  AVSA_CLONES void finish(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser, T mean, \
-                          std::int64_t crop, std::int64_t frame, std::int64_t pixel, int count,                   \
-                          T(&values)[3][kLanes]) {                                                                \
-    finish_any(task, jitter, normaliser, mean, crop, frame, pixel, count, values);                                \
-  }                                                                                                               \
-  AVSA_CLONES double bright_greys(const Jitter<T>& jitter, int count, const T(&values)[3][kLanes]) {              \
-    return bright_greys_any(jitter, count, values);                                                               \
+#define AVSA_COLOUR(T)                                                                                      \
+  AVSA_CLONES void finish(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop,         \
+                          std::int64_t frame, std::int64_t pixel, int count, const T(&values)[3][kLanes]) { \
+    finish_any(task, normaliser, crop, frame, pixel, count, values);                                        \
+  }                                                                                                         \
+  AVSA_CLONES void colour_frame(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop,   \
+                                std::int64_t frame, const T* kept) {                                        \
+    colour_frame_any(task, normaliser, crop, frame, kept);                                                  \
+  }                                                                                                         \
+  AVSA_CLONES double bright_greys(const Jitter<T>& jitter, int count, const T(&values)[3][kLanes]) {        \
+    return bright_greys_any(jitter, count, values);                                                         \
   }
 AVSA_COLOUR(float)
 AVSA_COLOUR(double)
 #undef AVSA_COLOUR
 
-// One pass over all crops: with `measure` for the sums of grey, else for the output.
+// Samples all crops. Without `kept`, stores them; with it, [B, K, 3, F, h, w], keeps them there and sums their greys.
 template <class In, class T>
-void pass(const Gnomonic& task, bool measure) {
+void sample_crops(const Gnomonic& task, const Normaliser<T>& normaliser, T* kept) {
   const GnomonicView& view = task.view;
   const std::int64_t tiles = view.tiles(), pixels = view.h * view.w, bands = (tiles + kBandTiles - 1) / kBandTiles;
-  const Normaliser<T> normaliser(task);
 #pragma omp parallel for collapse(2) schedule(dynamic)
   for (std::int64_t crop = 0; crop < view.B * view.K; ++crop)
     for (std::int64_t band = 0; band < bands; ++band) {
@@ -133,10 +157,6 @@ void pass(const Gnomonic& task, bool measure) {
       Chunks<T> chunks;
       for (std::int64_t first = 0; first < view.F; first += kFrames) {
         const int frames = int(std::min<std::int64_t>(view.F - first, kFrames));
-        T mean[kFrames] = {};
-        if (task.jitter && !measure) {
-          for (int f = 0; f < frames; ++f) mean[f] = T(mean_grey(task, crop, first + f));
-        }
         for (std::int64_t tile = band * kBandTiles; tile < std::min(tiles, (band + 1) * kBandTiles); ++tile) {
           double greys[kFrames] = {};
           const std::int64_t end = std::min(pixels, (tile + 1) * kTile);
@@ -145,23 +165,34 @@ void pass(const Gnomonic& task, bool measure) {
             sample(static_cast<const In*>(nullptr), task, pose.rays, crop / view.K, first, frames, pixel, chunks,
                    block);
             for (int f = 0; f < frames; ++f) {
-              if (measure) {
-                greys[f] += bright_greys(jitter, count, block.values[f]);
+              if (kept == nullptr) {
+                finish(task, normaliser, crop, first + f, pixel, count, block.values[f]);
               } else {
-                finish(task, jitter, normaliser, mean[f], crop, first + f, pixel, count, block.values[f]);
+                greys[f] += bright_greys(jitter, count, block.values[f]);
+                keep(block.values[f], kept + (3 * crop * view.F + first + f) * pixels + pixel, view.F * pixels, count);
               }
             }
           }
-          if (measure) std::copy_n(greys, frames, task.partial_greys + (crop * tiles + tile) * view.F + first);
+          if (kept) std::copy_n(greys, frames, task.partial_greys + (crop * tiles + tile) * view.F + first);
         }
       }
     }
 }
 
+// Contrast needs a crop's mean before its first pixel can be stored: jittered crops are kept meanwhile.
 template <class In, class T>
 void run(const Gnomonic& task) {
-  if (task.jitter) pass<In, T>(task, true);
-  pass<In, T>(task, false);
+  const GnomonicView& view = task.view;
+  const Normaliser<T> normaliser(task);
+  if (task.jitter == nullptr) return sample_crops<In, T>(task, normaliser, nullptr);
+  const bool in_place = task.out_dtype == (sizeof(T) == sizeof(double) ? Dtype::float64 : Dtype::float32);
+  std::unique_ptr<T[]> aside;
+  if (!in_place) aside.reset(new T[3 * view.B * view.K * view.F * view.h * view.w]);
+  T* kept = in_place ? static_cast<T*>(task.out) : aside.get();
+  sample_crops<In, T>(task, normaliser, kept);
+#pragma omp parallel for collapse(2)
+  for (std::int64_t crop = 0; crop < view.B * view.K; ++crop)
+    for (std::int64_t frame = 0; frame < view.F; ++frame) colour_frame(task, normaliser, crop, frame, kept);
 }
 
 }  // namespace

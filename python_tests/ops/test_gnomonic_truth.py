@@ -1,5 +1,6 @@
 """Perspective crops against the conventions, antialiasing against 16 x 16 rays a pixel, rounding."""
 
+from collections.abc import Callable
 from math import pi, radians
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
-from avsa_fast import ops
+from avsa_fast import ops, reference
 from avsa_fast.reference.footprint import Geometry, project
 
 
@@ -152,6 +153,22 @@ def test_antialiasing_never_jumps() -> None:
     crops = ops.gnomonic(frames, direction.expand(1, 4000, 2), fovs[None], (1, 2), dtype=torch.float64)
     steps = crops.diff(dim=1).abs().amax()
     assert steps < 2e-2
+
+
+@pytest.mark.parametrize("operation", [ops.gnomonic, reference.gnomonic])
+def test_antialiasing_never_jumps_at_level(kernel_device: torch.device, operation: Callable[..., Tensor]) -> None:
+    """Where a pixel's edge lies along a row of the frame, it may as well rise or fall a little."""
+    frames = torch.rand(1, 1, 64, 128, 3, dtype=torch.float64)
+    directions = torch.tensor([[[0.4, 0.3], [0.4, 0.0], [2.0, -0.8], [1.0, 1.2]]], dtype=torch.float64)
+
+    def crops(roll: float) -> Tensor:
+        rolls = torch.full((1, 4), roll, dtype=torch.float64)
+        poses = {"directions": directions.to(kernel_device), "roll": rolls.to(kernel_device)}
+        return operation(frames.to(kernel_device), **poses, fov=radians(80), size=(9, 9), dtype=torch.float64)
+
+    level = crops(0.0)
+    for roll in (-1e-9, 1e-9):
+        assert (crops(roll) - level).abs().max() < 1e-7
 
 
 def test_magnified_is_all_but_bilinear(kernel_device: torch.device) -> None:
