@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import expm
 from torch import Tensor
 
-from avsa_fast.reference.harmonics import generators, mirror_signs, order_of
+from avsa_fast.reference.harmonics import generators, mirror_signs
 
 from . import _check
 from ._autograd import gradients
@@ -22,12 +22,12 @@ def weigh(gains: Tensor, signals: Tensor, equation: str) -> Tensor:
     return torch.ops.avsa_fast.weigh.default(gains, signals, equation)
 
 
-def turn(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None) -> Tensor:
+def turn(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
     """Scenes [..., C, T] turned so that each sample's direction [..., K, T, 2] comes to the front: [..., K, C, T].
 
     roll is None or [..., K, T], flip None or bool [..., K]. Raises ValueError on the CPU for what is not finite.
     """
-    return torch.ops.avsa_fast.turn.default(signals, directions, roll, flip)
+    return torch.ops.avsa_fast.turn.default(signals, directions, roll, flip, order)
 
 
 def _weigh(gains: Tensor, signals: Tensor, equation: str) -> Tensor:
@@ -51,19 +51,19 @@ def _weigh_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return *gradients(function, ctx.saved_tensors, ctx.needs_input_grad[:2], grad), None
 
 
-def _turn(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None) -> Tensor:
+def _turn(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
     _check.finite("signals", signals)
     _check.finite("directions", directions)
     if roll is not None:
         _check.finite("roll", roll)
-    out = _turn_shape(signals, directions, roll, flip)
+    out = _turn_shape(signals, directions, roll, flip, order)
     for piece in _pieces(out):
         part = None if roll is None else roll[..., piece]
-        out[..., piece] = _turned(signals[..., piece], directions[..., piece, :], part, flip)
+        out[..., piece] = _turned(signals[..., piece], directions[..., piece, :], part, flip, order)
     return out
 
 
-def _turn_shape(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None) -> Tensor:
+def _turn_shape(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
     return signals.new_empty(*directions.shape[:-2], *signals.shape[-2:])
 
 
@@ -73,12 +73,12 @@ def _pieces(out: Tensor) -> list[slice]:
     return [slice(start, min(start + size, T)) for start in range(0, max(T, 1), size)]
 
 
-def _turned(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None) -> Tensor:
+def _turned(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
     """mirror Rx(-roll) Ry(elevation) Rz(-azimuth), where turns about x and y are turns about z, seen from aside.
 
     So a sample needs no matrix of its own: a turn about z only mixes the channels of m and -m.
     """
-    order, kind = order_of(signals.shape[-2]), directions.dtype
+    kind = directions.dtype
     y_up, x_up = (directions.new_tensor(aside) for aside in _asides(order))
     azimuth, elevation = directions.unbind(-1)
     scene = _about_z(signals.to(kind).unsqueeze(-3), -azimuth, order)
@@ -108,8 +108,9 @@ def _asides(order: int) -> tuple[list[list[float]], list[list[float]]]:
     return expm(pi / 2 * x).tolist(), expm(-pi / 2 * y).tolist()
 
 
-def _turn_save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None, Tensor | None], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
+def _turn_save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None, Tensor | None, int], output: Tensor) -> None:
+    *tensors, ctx.order = inputs
+    ctx.save_for_backward(*tensors)
 
 
 def _turn_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -119,14 +120,14 @@ def _turn_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         with torch.enable_grad():  # so that a piece is known to be differentiated
             inputs = [signals[..., piece], directions[..., piece, :], None if roll is None else roll[..., piece]]
         needed = ctx.needs_input_grad[:3]
-        parts.append(gradients(lambda s, d, r: _turned(s, d, r, flip), inputs, needed, grad[..., piece]))
+        parts.append(gradients(lambda s, d, r: _turned(s, d, r, flip, ctx.order), inputs, needed, grad[..., piece]))
     whole = zip(*parts, strict=True)
     times = (-1, -2, -1)  # the dimension of time of each
-    return *(None if p[0] is None else torch.cat(p, dim) for p, dim in zip(whole, times, strict=True)), None
+    return *(None if p[0] is None else torch.cat(p, dim) for p, dim in zip(whole, times, strict=True)), None, None
 
 
 register("weigh(Tensor gains, Tensor signals, str equation) -> Tensor", _weigh, _weighed, _weigh_save, _weigh_backward)
 register(
-    "turn(Tensor signals, Tensor directions, Tensor? roll, Tensor? flip) -> Tensor",
+    "turn(Tensor signals, Tensor directions, Tensor? roll, Tensor? flip, int order) -> Tensor",
     _turn, _turn_shape, _turn_save, _turn_backward,
 )  # fmt: skip

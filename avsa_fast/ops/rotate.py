@@ -29,6 +29,6 @@ def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, f
     C, T = signals.shape[-2:]
     if moving:
         roll = None if roll is None else between(roll.unsqueeze(-1), T).squeeze(-1)
-        return turn(signals, along(directions, T), roll, flip)
+        return turn(signals, along(directions, T), roll, flip, order)
     matrix = turns(directions, roll, flip, order)
     return mix(signals, matrix.flatten(-3, -2), order=order).unflatten(-2, (directions.shape[-2], C))
