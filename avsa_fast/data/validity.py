@@ -13,6 +13,7 @@ CUTOFF = 4000.0  # Hz: microphone arrays alias above
 SILENCE = 1e-10  # mean square
 SILENT_CHANNEL = 1e-4  # peak, relative to the loudest channel's
 FRAME = 0.0232  # seconds of a spectrum in which directions of arrival are found, about
+GROUP = 64  # windows whose spectra are in memory at a time
 DOMINATES = 0.3  # the length of a window's mean intensity from which one direction dominates
 
 
@@ -47,20 +48,26 @@ def directions_of_arrival(scene: Tensor, rate: int, window: float = 0.1) -> tupl
     samples = max(1, round(window * rate))
     if scene.shape[1] < samples:
         return scene.new_empty((0, 2), dtype=torch.float64), scene.new_empty(0, dtype=torch.float64)
-    frame = min(samples, 2 ** round(log2(FRAME * rate)))
     windows = scene.unfold(1, samples, samples)  # [4, n, samples]
+    mean = torch.cat([_mean_intensity(part, rate) for part in windows.split(GROUP, dim=1)])
+    azimuth = torch.atan2(mean[:, 1], mean[:, 0])
+    elevation = torch.atan2(mean[:, 2], mean[:, :2].norm(dim=1))
+    return torch.stack([azimuth, elevation], dim=1), mean.norm(dim=1)
+
+
+def _mean_intensity(windows: Tensor, rate: int) -> Tensor:
+    """X, Y, Z [n, 3] float64 of windows [4, n, samples], as `directions_of_arrival` says."""
+    samples = windows.shape[2]
+    frame = min(samples, 2 ** round(log2(FRAME * rate)))
     spectra = torch.stft(
-        windows.flatten(0, 1), frame, frame // 2 or 1, window=torch.hann_window(frame), center=False,
+        windows.flatten(0, 1), frame, max(frame // 2, 1), window=torch.hann_window(frame), center=False,
         return_complex=True,
     )[:, : int(CUTOFF / rate * frame) + 1].to(torch.complex128)  # fmt: skip
     w, y, z, x = spectra.unflatten(0, (4, -1))  # [n, F, frames] each
     flow = torch.stack([(w.conj() * v).real.sum(-1) for v in (x, y, z)], dim=-1)  # [n, F, 3]
-    energy = sum(v.abs().square().sum(-1) for v in (w, y, z, x)).unsqueeze(-1) + 1e-12
+    energy = spectra.abs().square().sum(-1).unflatten(0, (4, -1)).sum(0).unsqueeze(-1) + 1e-12  # [n, F, 1]
     loudness = energy**0.25
-    mean = (loudness * 2 * flow / energy).sum(1) / loudness.sum(1)
-    azimuth = torch.atan2(mean[:, 1], mean[:, 0])
-    elevation = torch.atan2(mean[:, 2], mean[:, :2].norm(dim=1))
-    return torch.stack([azimuth, elevation], dim=1), mean.norm(dim=1)
+    return (loudness * 2 * flow / energy).sum(1) / loudness.sum(1)
 
 
 class Arrivals(NamedTuple):
