@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "ambisonics/mixing.h"
 #include "core/clones.h"
@@ -12,23 +13,35 @@ namespace {
 
 constexpr std::int64_t kSmallBatch = 64;  // directions that are not worth waking threads for
 
+// Of a direction: azimuth, elevation.
 template <class T>
-void harmonics(const Harmonics& task) {
-  const T* directions = static_cast<const T*>(task.directions);
-  T* out = static_cast<T*>(task.out);
-  const int C = (task.order + 1) * (task.order + 1);
-#pragma omp parallel for schedule(static) if (task.N > kSmallBatch)
-  for (std::int64_t i = 0; i < task.N; ++i)
-    spherical_harmonics(unit_vector(double(directions[2 * i]), double(directions[2 * i + 1])), task.order, out + i * C);
+bool is_finite(const T* direction) {
+  return std::isfinite(direction[0]) && std::isfinite(direction[1]);
 }
 
 template <class T>
-void turns(const Turns& task) {
+int harmonics(const Harmonics& task) {
+  const T* directions = static_cast<const T*>(task.directions);
+  T* out = static_cast<T*>(task.out);
+  const int C = (task.order + 1) * (task.order + 1);
+  int bad = 0;
+#pragma omp parallel for schedule(static) reduction(| : bad) if (task.N > kSmallBatch)
+  for (std::int64_t i = 0; i < task.N; ++i) {
+    bad |= !is_finite(directions + 2 * i);
+    spherical_harmonics(unit_vector(double(directions[2 * i]), double(directions[2 * i + 1])), task.order, out + i * C);
+  }
+  return bad;
+}
+
+template <class T>
+int turns(const Turns& task) {
   const T* directions = static_cast<const T*>(task.directions);
   const T* roll = static_cast<const T*>(task.roll);
   const int C = (task.order + 1) * (task.order + 1);
-#pragma omp parallel for schedule(static) if (task.N > kSmallBatch)
+  int bad = 0;
+#pragma omp parallel for schedule(static) reduction(| : bad) if (task.N > kSmallBatch)
   for (std::int64_t i = 0; i < task.N; ++i) {
+    bad |= !is_finite(directions + 2 * i) | (roll && !std::isfinite(roll[i])) << 1;
     Turn first, turn, lower;
     const double azimuth = directions[2 * i], elevation = directions[2 * i + 1];
     first_turn(transpose(turn_front_to(azimuth, elevation, roll ? double(roll[i]) : 0.0)), first);
@@ -46,6 +59,7 @@ void turns(const Turns& task) {
       lower = turn;
     }
   }
+  return bad;
 }
 
 // --- mixing ---
@@ -198,11 +212,11 @@ int mix(const Mix& task) {
 
 }  // namespace
 
-void harmonics_cpu(const Harmonics& task) {
-  task.dtype == Dtype::float64 ? harmonics<double>(task) : harmonics<float>(task);
+int harmonics_cpu(const Harmonics& task) {
+  return task.dtype == Dtype::float64 ? harmonics<double>(task) : harmonics<float>(task);
 }
 
-void turns_cpu(const Turns& task) { task.dtype == Dtype::float64 ? turns<double>(task) : turns<float>(task); }
+int turns_cpu(const Turns& task) { return task.dtype == Dtype::float64 ? turns<double>(task) : turns<float>(task); }
 
 int mix_cpu(const Mix& task) {
   return with_samples(task.dtype, [&](auto sample) { return mix<decltype(sample)>(task); });
