@@ -13,21 +13,29 @@ def main(path: Path, results: Path | None) -> None:
     """Groups benchmarks by case; a test named test_kernel… is ours, every other one of the group is a peer."""
     run = json.loads(path.read_text())
     groups: dict[str, dict[str, float]] = defaultdict(dict)
+    shares: dict[str, dict[str, float]] = {}  # of peers that a kernel's own rounds timed, each with a median beside
     for benchmark in run["benchmarks"]:
         name = benchmark["name"].split("[")[0].removeprefix("test_").removeprefix("features_")
         groups[benchmark["group"]][name] = benchmark["stats"]["median"]
+        for note, value in benchmark["extra_info"].items():
+            of = (
+                shares.setdefault(benchmark["group"], {})
+                if note.startswith("share of ")
+                else groups[benchmark["group"]]
+            )
+            of[note.removeprefix("share of ")] = value
     print(f"{'case':<52} {'peer':<14} {'peer ms':>9} {'kernel ms':>10} {'ratio':>7}")
     for group, medians in sorted(groups.items()):
         for peer, seconds in medians.items():
             if peer != "kernel":
-                ratio = seconds / medians["kernel"]
+                ratio = shares.get(group, {}).get(peer, seconds / medians["kernel"])
                 print(f"{group:<52} {peer:<14} {seconds * 1e3:9.2f} {medians['kernel'] * 1e3:10.2f} {ratio:6.2f}x")
     if results is not None:
         cpu = run["machine_info"]["cpu"]
         facts = {"cpu": cpu["brand_raw"], "cores": cpu["count"], "date": run["datetime"]}
         facts["commit"] = run["commit_info"]["id"]
         results.parent.mkdir(parents=True, exist_ok=True)
-        results.write_text(json.dumps({**facts, "median_seconds": groups}, indent=2) + "\n")
+        results.write_text(json.dumps({**facts, "median_seconds": groups, "shares": shares}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,11 @@ INDEX = _schema(
         "channels": pa.int32(),  # as decoded
         "channel_map": pa.list_(pa.int32()),  # decoded channels in ACN order; empty: no direction in the sound
         "spatial_validity": pa.float32(),  # E_xyz / E_w below 4 kHz; null for silence and for sound without direction
+        "silent_channels": pa.list_(pa.int32()),  # decoded channels without sound
+        "arrival_share": pa.float32(),  # of windows of .1 s in which sound from one direction dominates
+        "arrival_azimuth": pa.float32(),  # mean direction of arrival in those windows, radians; null: there are none
+        "arrival_elevation": pa.float32(),
+        "arrival_spread": pa.float32(),  # median angle of theirs from it
         "split": pa.string(),  # "train" or "test"
         "state": pa.string(),  # one of STATES
         "reason": pa.string(),
@@ -80,7 +85,8 @@ TRUTH = _schema(
 )
 
 # Columns that tables made elsewhere need not have; null there.
-OPTIONAL = {"offset", "projection", "yaw", "pitch", "roll", "reason", "track"}
+OPTIONAL = {"offset", "projection", "yaw", "pitch", "roll", "reason", "track", "silent_channels"}
+OPTIONAL |= {"arrival_share", "arrival_azimuth", "arrival_elevation", "arrival_spread"}
 GROUP = 100_000  # rows written at a time
 MAX_ROWS = 100_000_000
 

@@ -36,4 +36,8 @@ def like(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
 def finite(name: str, tensor: Tensor) -> None:
     """Raises ValueError for NaN or infinity in a CPU tensor; on CUDA the check would stall the stream."""
     if tensor.device.type == "cpu" and not torch.isfinite(tensor).all():
-        raise ValueError(f"{name} must be finite, but holds NaN or infinity")
+        raise not_finite(name)
+
+
+def not_finite(name: str) -> ValueError:
+    return ValueError(f"{name} must be finite, but holds NaN or infinity")

@@ -26,13 +26,14 @@ def turns(directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: i
 
 
 def _harmonics(directions: Tensor, order: int) -> Tensor:
-    _check.finite("directions", directions)
     directions = directions.contiguous()
     out = _harmonics_shape(directions, order)
-    run(
+    bad = run(
         "harmonics", directions.device, DTYPES[directions.dtype], directions.data_ptr(), out.data_ptr(),
         directions.numel() // 2, order,
     )  # fmt: skip
+    if bad:
+        raise _check.not_finite("directions")
     return out
 
 
@@ -60,18 +61,18 @@ def _product(grad: Tensor, generator: Tensor, values: Tensor) -> Tensor:
 
 
 def _turns(directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
-    _check.finite("directions", directions)
     if roll is not None:
-        _check.finite("roll", roll)
         roll = roll.contiguous()
     if flip is not None:
         flip = flip.contiguous()
     directions = directions.contiguous()
     out = _turns_shape(directions, roll, flip, order)
-    run(
+    bad = run(
         "turns", directions.device, DTYPES[directions.dtype], directions.data_ptr(), address(roll), address(flip),
         out.data_ptr(), directions.numel() // 2, order,
     )  # fmt: skip
+    if bad:
+        raise _check.not_finite("directions" if bad & 1 else "roll")
     return out
 
 

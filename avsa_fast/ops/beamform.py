@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from avsa_fast.reference.ambisonics import along, beam_weights
@@ -11,6 +10,7 @@ from avsa_fast.reference.harmonics import beam_gains
 from ._ambisonics import check_scene
 from ._harmonics import harmonics
 from ._mix import mix
+from ._moving import weigh
 
 
 def beamform(signals: Tensor, directions: Tensor, pattern: str | Sequence[float] = "cardioid") -> Tensor:
@@ -28,5 +28,5 @@ def beamform(signals: Tensor, directions: Tensor, pattern: str | Sequence[float]
     gains = beam_gains(pattern, order)
     if directions.ndim > signals.ndim:
         weights = beam_weights(harmonics(along(directions, signals.shape[-1]), order), gains)  # [..., K, T, C]
-        return torch.einsum("...ktc,...ct->...kt", weights, signals.to(weights.dtype)).to(signals.dtype)
+        return weigh(weights, signals, "...ktc,...ct->...kt")
     return mix(signals, beam_weights(harmonics(directions, order), gains))

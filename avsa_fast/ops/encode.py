@@ -1,6 +1,5 @@
 """Plane waves into ambisonics."""
 
-import torch
 from torch import Tensor
 
 from avsa_fast.reference.ambisonics import along
@@ -10,6 +9,7 @@ from . import _check
 from ._ambisonics import FLOATS, check_directions
 from ._harmonics import harmonics
 from ._mix import mix
+from ._moving import weigh
 
 
 def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
@@ -31,5 +31,5 @@ def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
     _check.shape("directions", directions, f"{[*signal.shape[:-1], 2]}", directions.shape[signal.ndim - 2] == S)
     if directions.ndim > signal.ndim:
         gains = harmonics(along(directions, signal.shape[-1]), order)  # [..., S, T, C]
-        return torch.einsum("...stc,...st->...ct", gains, signal.to(gains.dtype)).to(signal.dtype)
+        return weigh(gains, signal, "...stc,...st->...ct")
     return mix(signal, harmonics(directions, order).mT)

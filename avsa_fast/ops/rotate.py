@@ -1,6 +1,5 @@
 """Ambisonic scenes turned towards directions."""
 
-import torch
 from torch import Tensor
 
 from avsa_fast.reference.ambisonics import along, between
@@ -8,6 +7,7 @@ from avsa_fast.reference.ambisonics import along, between
 from ._ambisonics import check_pose, check_scene
 from ._harmonics import turns
 from ._mix import mix
+from ._moving import turn
 
 
 def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
@@ -15,11 +15,10 @@ def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, f
 
     signals: [..., C, T] float16, bfloat16, float32 or float64, C = (order + 1)² (ACN, SN3D: W, Y, Z, X, ...).
     directions: [..., K, 2], (azimuth, elevation) in radians, float64 for float64 signals, else float32;
-    [..., K, P, 2] move, along great circles between P equidistant times from the first sample to the last (each sample
-    then has a matrix of its own in memory). roll: None or [..., K] or [..., K, P], as directions, radians, clockwise as
-    seen from behind. flip: None or bool [..., K]: the turned scene mirrored left-right (channels odd in y negated).
-    Returns [..., K, C, T] like signals, where a plane wave from the direction comes from the front. Differentiable in
-    signals, directions and roll.
+    [..., K, P, 2] move, along great circles between P equidistant times from the first sample to the last. roll: None
+    or [..., K] or [..., K, P], as directions, radians, clockwise as seen from behind. flip: None or bool [..., K]: the
+    turned scene mirrored left-right (channels odd in y negated). Returns [..., K, C, T] like signals, where a plane
+    wave from the direction comes from the front. Differentiable in signals, directions and roll.
     Raises TypeError for another dtype; ValueError for shapes that do not fit or, on the CPU, a sample or angle that is
     not finite (on CUDA what depends on it is NaN).
     Method: Ivanic and Ruedenberg 1996, "Rotation Matrices for Real Spherical Harmonics", with the corrections of 1998.
@@ -30,8 +29,6 @@ def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, f
     C, T = signals.shape[-2:]
     if moving:
         roll = None if roll is None else between(roll.unsqueeze(-1), T).squeeze(-1)
-        flip = None if flip is None else flip.unsqueeze(-1).expand(*flip.shape, T)
-        matrix = turns(along(directions, T), roll, flip, order)  # [..., K, T, C, C]
-        return torch.einsum("...ktdc,...ct->...kdt", matrix, signals.to(matrix.dtype)).to(signals.dtype)
+        return turn(signals, along(directions, T), roll, flip, order)
     matrix = turns(directions, roll, flip, order)
     return mix(signals, matrix.flatten(-3, -2), order=order).unflatten(-2, (directions.shape[-2], C))

@@ -34,7 +34,7 @@ def check(data: Path, console: Console | None = None) -> None:
         console.print(_objects(found, len(usable)))
         console.print(_directions(found))
     reasons = [(row["name"], row["reason"]) for row in rows if row["state"] == "ambiguous"]
-    for name, reason in reasons:
+    for name, reason in reasons + [(row["name"], line) for row in usable if (line := _silent(row))]:
         console.print(f"{name}: {reason}", highlight=False, soft_wrap=True)
 
 
@@ -57,12 +57,27 @@ def _media(rows: list[dict[str, Any]]) -> Table:
     table.add_row(f"fully ambisonic (E_xyz / E_w within 1 ± {VALID:g})", _share(valid, len(rows)))
     if ratios:
         table.add_row("median E_xyz / E_w", f"{np.median(ratios):.2f}")
+    silent = sum(_silent(row) is not None for row in directed)
+    table.add_row("W, Y, Z or X silent", _share(silent, len(rows)))
+    dominated = [row for row in directed if row["arrival_spread"] is not None]
+    if dominated:
+        share, spread = (np.median([row[f"arrival_{name}"] for row in dominated]) for name in ("share", "spread"))
+        table.add_row("with dominant directions of arrival", _share(len(dominated), len(rows)))
+        table.add_row("median share of windows that have one", f"{share:.0%}")
+        table.add_row("median angle from their mean", f"{np.degrees(spread):.0f}°")
     for name, count in Counter(row["projection"] or "erp" for row in rows).most_common():
         table.add_row(f"projection {name}", _share(count, len(rows)))
     posed = sum(any(row[angle] for angle in ("yaw", "pitch", "roll")) for row in rows)
     if posed:
         table.add_row("with a pose in its metadata", _share(posed, len(rows)))
     return table
+
+
+def _silent(row: dict[str, Any]) -> str | None:
+    """Which of W, Y, Z, X has no sound, if any."""
+    silent = row["silent_channels"] or []
+    names = [f"{name} (channel {c})" for name, c in zip("WYZX", row["channel_map"], strict=False) if c in silent]
+    return f"no sound in {', '.join(names)}" if names else None
 
 
 def _share(part: int, whole: int) -> str:

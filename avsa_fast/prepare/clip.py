@@ -14,7 +14,7 @@ from avsa_fast.data.projection import Source, check_size, decide_source
 from avsa_fast.data.sound import SoundInfo, probe_sound, read_overview
 from avsa_fast.data.spherical import Picture, read_spherical
 from avsa_fast.data.tables import DETECTIONS, INDEX
-from avsa_fast.data.validity import spatial_validity
+from avsa_fast.data.validity import arrivals, silent_channels, spatial_validity
 from avsa_fast.data.video import VideoInfo, probe_video, read_key_frames, sample_frames
 from avsa_fast.detect.boxes import Box
 from avsa_fast.detect.sphere import SphereDetector
@@ -105,9 +105,16 @@ def _describe(job: Job, options: Options) -> dict[str, Any]:
         "rate": sound.rate,
         "channels": sound.channels,
         "channel_map": mapping,
-        "spatial_validity": spatial_validity(scene, sound.rate) if mapping else None,
+        "silent_channels": silent_channels(overview),
         "state": "ok",
+        **(_directed(scene, sound.rate) if mapping else {}),
     }
+
+
+def _directed(scene: torch.Tensor, rate: int) -> dict[str, float | None]:
+    """The columns that only sound with direction has."""
+    found = {f"arrival_{name}": value for name, value in arrivals(scene, rate)._asdict().items()}
+    return found | {"spatial_validity": spatial_validity(scene, rate)}
 
 
 def _seconds(job: Job, whole: float) -> float:

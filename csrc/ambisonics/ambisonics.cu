@@ -60,8 +60,7 @@ int turns(const Turns& task, void* stream) {
                 static_cast<T*>(task.out), task.order);
 }
 
-// --- mixing
-// -----------------------------------------------------------------------------------------------------------
+// --- mixing ---
 
 constexpr int kRows = 8;      // outputs that share each load of a channel
 constexpr int kColumns = 32;  // channels whose gains are in shared memory at a time

@@ -35,8 +35,8 @@ struct Mix {
   bool by_order;
 };
 
-void harmonics_cpu(const Harmonics& task);
-void turns_cpu(const Turns& task);
+int harmonics_cpu(const Harmonics& task);                 // returns 1 where a direction is not finite, else 0
+int turns_cpu(const Turns& task);                         // so, and 2 more where a roll is not
 int mix_cpu(const Mix& task);                             // returns 1 where a sample is not finite, else 0
 int harmonics_cuda(const Harmonics& task, void* stream);  // returns a cudaError_t, as all of these
 int turns_cuda(const Turns& task, void* stream);

@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <cmath>
 
 #include "ambisonics/mixing.h"
 #include "core/clones.h"
+#include "core/pages.h"
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -11,23 +13,35 @@ namespace {
 
 constexpr std::int64_t kSmallBatch = 64;  // directions that are not worth waking threads for
 
+// Of a direction: azimuth, elevation.
 template <class T>
-void harmonics(const Harmonics& task) {
-  const T* directions = static_cast<const T*>(task.directions);
-  T* out = static_cast<T*>(task.out);
-  const int C = (task.order + 1) * (task.order + 1);
-#pragma omp parallel for schedule(static) if (task.N > kSmallBatch)
-  for (std::int64_t i = 0; i < task.N; ++i)
-    spherical_harmonics(unit_vector(double(directions[2 * i]), double(directions[2 * i + 1])), task.order, out + i * C);
+bool is_finite(const T* direction) {
+  return std::isfinite(direction[0]) && std::isfinite(direction[1]);
 }
 
 template <class T>
-void turns(const Turns& task) {
+int harmonics(const Harmonics& task) {
+  const T* directions = static_cast<const T*>(task.directions);
+  T* out = static_cast<T*>(task.out);
+  const int C = (task.order + 1) * (task.order + 1);
+  int bad = 0;
+#pragma omp parallel for schedule(static) reduction(| : bad) if (task.N > kSmallBatch)
+  for (std::int64_t i = 0; i < task.N; ++i) {
+    bad |= !is_finite(directions + 2 * i);
+    spherical_harmonics(unit_vector(double(directions[2 * i]), double(directions[2 * i + 1])), task.order, out + i * C);
+  }
+  return bad;
+}
+
+template <class T>
+int turns(const Turns& task) {
   const T* directions = static_cast<const T*>(task.directions);
   const T* roll = static_cast<const T*>(task.roll);
   const int C = (task.order + 1) * (task.order + 1);
-#pragma omp parallel for schedule(static) if (task.N > kSmallBatch)
+  int bad = 0;
+#pragma omp parallel for schedule(static) reduction(| : bad) if (task.N > kSmallBatch)
   for (std::int64_t i = 0; i < task.N; ++i) {
+    bad |= !is_finite(directions + 2 * i) | (roll && !std::isfinite(roll[i])) << 1;
     Turn first, turn, lower;
     const double azimuth = directions[2 * i], elevation = directions[2 * i + 1];
     first_turn(transpose(turn_front_to(azimuth, elevation, roll ? double(roll[i]) : 0.0)), first);
@@ -45,10 +59,10 @@ void turns(const Turns& task) {
       lower = turn;
     }
   }
+  return bad;
 }
 
-// --- mixing
-// -----------------------------------------------------------------------------------------------------------
+// --- mixing ---
 
 constexpr std::int64_t kTile = 4096;       // samples of a channel that are read in one run
 constexpr std::int64_t kCached = 1 << 16;  // samples of all channels that stay in cache while all rows mix them
@@ -98,21 +112,21 @@ AVSA_HD void store(V v, S* to) {
   }
 }
 
-// One vector's width of R rows. `bad` becomes NaN where a sample is not finite.
+// One vector's width of R rows. `bad` becomes NaN where a sample is not finite, or a sum overflows.
 template <int R, bool streamed, class V, class S>
 AVSA_HD void mix_samples(const S* in, const Number<S>* matrix, std::int64_t columns, std::int64_t C,
                          std::int64_t samples, S* out, V& bad) {
   V sum[R] = {};
   for (std::int64_t c = 0; c < columns; ++c) {
     const V x = load<V>(in + c * samples);
-    bad += x - x;
-    // Not skipped where a gain is 0: a NaN in the sound must reach the output.
+    // Not skipped where a gain is 0: a sample that is not finite must reach every output.
     for (int r = 0; r < R; ++r) sum[r] += matrix[r * C + c] * x;
   }
+  bad += sum[0] * Number<S>(0);
   for (int r = 0; r < R; ++r) store<streamed>(sum[r], out + r * samples);
 }
 
-// Returns whether all inputs are finite.
+// Returns whether all sums are finite.
 template <int R, bool streamed, class S>
 AVSA_HD bool mix_rows(const S* in, const Number<S>* matrix, const Slice& slice, std::int64_t C, std::int64_t samples,
                       std::int64_t n, S* out) {
@@ -128,7 +142,7 @@ AVSA_HD bool mix_rows(const S* in, const Number<S>* matrix, const Slice& slice, 
   return all == 0;
 }
 
-// n samples of one scene, from `in` [C, samples] to `out` [R, samples]; false where an input is not finite.
+// n samples of one scene, from `in` [C, samples] to `out` [R, samples]; false where a sum is not finite.
 template <bool streamed, class S>
 AVSA_HD bool mix_tile_any(const S* in, const Number<S>* matrix, const Slices<kRows>& slices, std::int64_t samples,
                           std::int64_t n, S* out) {
@@ -168,6 +182,13 @@ AVSA_MIX_TILE(Bfloat16)
 #undef AVSA_MIX_TILE
 
 template <class S>
+bool all_finite(const S* samples, std::int64_t n) {
+  Number<S> bad = 0;
+  for (std::int64_t i = 0; i < n; ++i) bad += widen(samples[i]) * Number<S>(0);
+  return bad == 0;
+}
+
+template <class S>
 int mix(const Mix& task) {
   const Slices<kRows> slices(task);
   const S* signals = static_cast<const S*>(task.signals);
@@ -177,6 +198,7 @@ int mix(const Mix& task) {
   const std::int64_t tiles = (task.T + width - 1) / width, bytes = task.R * task.T * std::int64_t(sizeof(S));
   const bool streamed =
       task.B * bytes >= kStreamed && task.T * sizeof(S) % 16 == 0 && reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
+  if (streamed) ask_for_huge_pages(out, task.B * bytes);
   int bad = 0;
 #pragma omp parallel for collapse(2) schedule(static) reduction(| : bad)
   for (std::int64_t b = 0; b < task.B; ++b)
@@ -185,16 +207,16 @@ int mix(const Mix& task) {
       bad |= !mix_tile(signals + b * task.C * task.T + start, matrix + b * task.R * task.C, slices, task.T, n,
                        out + b * task.R * task.T + start, streamed);
     }
-  return bad;
+  return bad && !all_finite(signals, task.B * task.C * task.T);  // sums of finite samples overflow as they may
 }
 
 }  // namespace
 
-void harmonics_cpu(const Harmonics& task) {
-  task.dtype == Dtype::float64 ? harmonics<double>(task) : harmonics<float>(task);
+int harmonics_cpu(const Harmonics& task) {
+  return task.dtype == Dtype::float64 ? harmonics<double>(task) : harmonics<float>(task);
 }
 
-void turns_cpu(const Turns& task) { task.dtype == Dtype::float64 ? turns<double>(task) : turns<float>(task); }
+int turns_cpu(const Turns& task) { return task.dtype == Dtype::float64 ? turns<double>(task) : turns<float>(task); }
 
 int mix_cpu(const Mix& task) {
   return with_samples(task.dtype, [&](auto sample) { return mix<decltype(sample)>(task); });

@@ -4,24 +4,13 @@ from math import degrees
 from pathlib import Path
 
 import pytest
-import soundfile
 import torch
+from helpers.room import direct_direction, measured_room
 from torch import Tensor
 from torchaudio.functional import fftconvolve
 
 from avsa_fast import ops
-from avsa_fast.ambisonics import from_n3d
 from avsa_fast.reference.harmonics import unit_vectors
-
-
-def direct_direction(scene: Tensor, rate: int) -> Tensor:
-    """Of the intensity in the 2 ms from the direct peak of W: [1, 2]."""
-    loud = scene[0].abs()
-    peak = int((loud > 0.5 * loud.max()).nonzero()[0])  # the first strong one, and its top
-    peak += int(loud[peak : peak + rate // 1000].argmax())
-    w, y, z, x = scene[:, peak : peak + round(0.002 * rate)]
-    x, y, z = (w * x).sum(), (w * y).sum(), (w * z).sum()
-    return torch.stack([torch.atan2(y, x), torch.atan2(z, torch.hypot(x, y))])[None]
 
 
 def turned_from_front(scene: Tensor, direction: Tensor) -> Tensor:
@@ -34,8 +23,7 @@ def turned_from_front(scene: Tensor, direction: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("chosen", [(0.0, 0.0), (2.0, 0.5), (-2.9, -1.2)])
 def test_sound_in_the_room_comes_from_the_chosen_direction(assets: Path, chosen: tuple[float, float]) -> None:
-    samples, rate = soundfile.read(assets / "rir" / "gewandhaus_foa_acn_n3d.wav", dtype="float64", always_2d=True)
-    response = from_n3d(torch.from_numpy(samples.T.copy()))
+    response, rate = measured_room(assets)
     direction = torch.tensor([chosen], dtype=torch.float64)
     response = turned_from_front(ops.rotate(response, direct_direction(response, rate))[0], direction)
     click = torch.zeros(1, 100, dtype=torch.float64)

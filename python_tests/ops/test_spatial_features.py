@@ -2,7 +2,7 @@
 
 import importlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,12 +22,7 @@ SIZES = [(512, 64), (512, 128), (256, 40), (64, 6), (32, 1)]  # n_fft, n_mels
 SMALL: dict[str, Any] = {"n_fft": 32, "hop_length": 12, "n_mels": 3}
 
 
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    """Fresh memory holds NaN, so that an output never written shows."""
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def random_poses(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:

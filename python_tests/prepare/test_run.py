@@ -5,9 +5,12 @@ import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from io import StringIO
+from math import pi
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from rich.console import Console
 
 from avsa_fast.data.clips import read_index
@@ -99,6 +102,25 @@ def test_a_tree_of_everything(
     check(dst, Console(file=text, width=100))
     for line in ("8 clips", "ok ", "unreadable", "2 of 3 (67%)", "light", "+15°", "five: "):
         assert line in text.getvalue()
+
+
+def test_the_sound_is_checked(add_clip: Callable[..., Path]) -> None:
+    """A wave from the left, whose Z is silent; and noises that come from everywhere."""
+    data = add_clip("noises")
+    add_clip("left")
+    wave = np.random.default_rng(0).normal(0, 0.1, (48000, 1)) * np.array([1, 1, 0, 0])
+    soundfile.write(data / "audio" / "left.flac", wave, 24000)
+    prepare_folder(data, UNSEEN, progress=False)
+    left, noises = rows(data)["left"], rows(data)["noises"]
+    assert (left["silent_channels"], noises["silent_channels"]) == ([2, 3], [])
+    arrival = [left[f"arrival_{name}"] for name in ("share", "azimuth", "elevation", "spread")]
+    assert arrival == pytest.approx([1, pi / 2, 0, 0], abs=1e-3)
+    assert (noises["arrival_share"], noises["arrival_azimuth"]) == (0, None)
+    text = StringIO()
+    check(data, Console(file=text, width=100))
+    for line in ("Z or X silent", "1 of 2 (50%)", "left: no sound in Z (channel 2), X (channel 3)", "100%"):
+        assert line in text.getvalue()
+    assert "noises: no sound" not in text.getvalue()
 
 
 def test_both_tables_are_made_in_place_and_stay(

@@ -1,0 +1,43 @@
+"""Mixing channels by a matrix: large outputs, and samples that are not finite."""
+
+import math
+
+import pytest
+import torch
+from helpers.ambisonics import assert_close, random_directions
+
+from avsa_fast import ops, reference
+
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
+
+
+def test_large_outputs_are_streamed_past_the_caches_alike() -> None:
+    signals, directions = torch.randn(16, 4, 12000), random_directions(16, 4, dtype=torch.float32)
+    out = ops.rotate(signals, directions)  # 12 MB, of samples in whole vectors
+    assert_close(out, reference.rotate(signals.double(), directions.double()), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_signals_that_are_not_finite(kernel_device: torch.device, request: pytest.FixtureRequest, bad: float) -> None:
+    """ValueError on the CPU, NaN or infinity in what depends on the sample on CUDA."""
+    signals = torch.randn(4, 9, device=kernel_device)
+    signals[2, 5] = bad
+    directions = random_directions(3, dtype=torch.float32).to(kernel_device)
+    sources = random_directions(4, dtype=torch.float32).to(kernel_device)
+    calls = [lambda: ops.encode(signals, sources), lambda: ops.rotate(signals, directions)[:, 1:],
+             lambda: ops.beamform(signals, directions)]  # fmt: skip
+    touched = torch.arange(9) == 5
+    for call in calls:
+        if "[cpu" in request.node.name:
+            with pytest.raises(ValueError, match="signals must be finite, but hold NaN or infinity"):
+                call()
+            continue
+        out = call().cpu()
+        assert not out[..., touched].isfinite().any()
+        assert out[..., ~touched].isfinite().all()
+
+
+def test_sums_of_finite_samples_may_overflow() -> None:
+    signals = torch.full((1, 40), 3e38)
+    out = ops.encode(signals.repeat(2, 1), torch.zeros(2, 2))
+    assert out[0].isinf().all()

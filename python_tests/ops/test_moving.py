@@ -1,0 +1,102 @@
+"""Directions that move while the sound goes on."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from helpers.ambisonics import plane_wave, random_directions, uniform_directions
+from torch import Tensor
+
+from avsa_fast import ops, reference
+from avsa_fast.ops import _moving
+
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
+
+
+def test_moving_directions_follow_the_great_circle() -> None:
+    """From the front over the pole to the back at an even pace, and on to the left."""
+    path = torch.tensor([[0.0, 0.0], [0.0, math.pi / 2 - 1e-6], [math.pi / 2, 0.0]], dtype=torch.float64)
+    out = ops.encode(torch.ones(1, 9, dtype=torch.float64), path[None])
+    angle = torch.arange(5) * math.pi / 8
+    rise = torch.stack([torch.ones(5), torch.zeros(5), angle.sin(), angle.cos()]).double()
+    torch.testing.assert_close(out[:, :5], rise, rtol=0, atol=1e-5)
+    fall = torch.stack([torch.ones(5), angle.sin(), angle.cos(), torch.zeros(5)]).double()
+    torch.testing.assert_close(out[:, 4:], fall, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_a_followed_source_stays_in_front(order: int) -> None:
+    path = random_directions(2, 4)
+    scene = ops.encode(torch.ones(2, 700, dtype=torch.float64), path, order)
+    alone = ops.encode(torch.ones(2, 1, 700, dtype=torch.float64), path.unsqueeze(1), order)
+    for source in range(2):
+        front = plane_wave(0, 0, order).expand_as(scene)
+        torch.testing.assert_close(ops.rotate(alone[source], path[source : source + 1])[0], front, rtol=0, atol=1e-9)
+        beam = ops.beamform(alone[source], path[source : source + 1], "max_re")
+        torch.testing.assert_close(beam, torch.ones_like(beam), rtol=0, atol=1e-9)
+
+
+def test_directions_that_stay_are_directions_that_do_not_move() -> None:
+    signals, still = torch.randn(9, 300, dtype=torch.float64), uniform_directions(3)
+    moving = still.unsqueeze(1).expand(3, 4, 2)
+    for operation in (ops.rotate, ops.beamform):
+        torch.testing.assert_close(operation(signals, moving), operation(signals, still), rtol=0, atol=1e-9)
+
+
+def test_opposite_directions_are_jumped_between() -> None:
+    path = torch.tensor([[[0.0, 0.0], [math.pi, 0.0]]], dtype=torch.float64, requires_grad=True)
+    out = ops.encode(torch.ones(1, 10, dtype=torch.float64), path)
+    expected = torch.cat([plane_wave(0, 0).expand(4, 5), plane_wave(180, 0).expand(4, 5)], dim=1)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-3)
+    assert torch.autograd.grad(out.sum(), path)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("where", ["signals", "directions", "roll"])
+def test_what_is_not_finite_is_refused(where: str, bad: float) -> None:
+    sound = {"signals": torch.randn(4, 9), "directions": uniform_directions(8).view(4, 2, 2).float()}
+    sound["roll"] = torch.zeros(4, 2)
+    sound[where].view(-1)[5] = bad
+    signals, path, roll = sound.values()
+    calls = [lambda: ops.rotate(signals, path, roll=roll)]
+    if where != "roll":
+        calls += [lambda: ops.encode(signals, path), lambda: ops.beamform(signals, path)]
+    for call in calls:
+        with pytest.raises(ValueError, match=f"{where} must be finite, but hold"):
+            call()
+
+
+def rotated(rotate: Callable[..., Tensor]) -> list[Tensor]:
+    """A scene of order 2 that follows two paths, and the gradients of what leads to it."""
+    generator = torch.Generator().manual_seed(1)
+    signals, path, roll, weight = (
+        torch.randn(*shape, dtype=torch.float64, generator=generator)
+        for shape in [(9, 700), (2, 3, 2), (2, 3), (2, 9, 700)]
+    )
+    leaves = [leaf.requires_grad_() for leaf in (signals, path, roll)]
+    out = rotate(signals, path, roll=roll, flip=torch.tensor([True, False]))
+    return [out.detach(), *torch.autograd.grad(out, leaves, weight)]
+
+
+def test_pieces_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turned, and differentiated, 256 samples at a time."""
+    monkeypatch.setattr(_moving, "PIECE", 1)
+    torch.testing.assert_close(rotated(ops.rotate), rotated(reference.rotate), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("T", [0, 1])
+def test_gradients_of_hardly_any_samples(T: int) -> None:
+    signals = torch.randn(4, T, requires_grad=True)
+    path = torch.zeros(2, 3, 2, requires_grad=True)
+    gradients = torch.autograd.grad(ops.rotate(signals, path).sum(), [signals, path])
+    assert [g.shape for g in gradients] == [signals.shape, path.shape]
+
+
+def test_no_matrix_is_kept_for_a_sample() -> None:
+    """16 channels by 16, for each of them, would be 16 times the output."""
+    signals, path = torch.randn(16, 24000), uniform_directions(3)[None].float()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        out = ops.rotate(signals, path)
+    largest = max(event.self_cpu_memory_usage for event in profile.events())
+    assert 0 < largest <= 2 * out.numel() * out.element_size()
