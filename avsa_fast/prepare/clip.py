@@ -143,14 +143,14 @@ def _detect(
     job: Job, row: dict[str, Any], detector: SphereDetector, fps: float, alive: Callable[[], None]
 ) -> dict[str, list[Any]]:
     assert job.video is not None
-    rows = detector.height * (2 if row["projection"] == "erp_top" else 1)
+    layout: Source = "eac" if row["projection"] == "eac" else "erp"
     times: list[float] = []
     moments: list[list[Box]] = []
-    frames = ahead(sample_frames(job.video, fps, rows, job.begin, row["seconds"]), BATCH)
+    frames = ahead(sample_frames(job.video, fps, detector.most, job.begin, row["seconds"], row["projection"]), BATCH)
     shown: torch.Tensor | None = None
     while batch := list(islice(frames, BATCH)):
         new = [image for before, image in pairwise([shown, *(image for _, image in batch)]) if image is not before]
-        found = iter(detector.detect(torch.stack(new), row["projection"]) if new else [])  # type: ignore[arg-type]
+        found = iter(detector.detect(torch.stack(new), layout) if new else [])
         for time, image in batch:
             moments.append(moments[-1] if image is shown else next(found))  # a frame that stays is searched once
             times.append(time)

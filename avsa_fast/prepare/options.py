@@ -14,7 +14,7 @@ from avsa_fast.detect.weights import DEFAULT, find_weights
 from avsa_fast.detect.yolo import CONFIDENCE, YoloDetector
 from avsa_fast.errors import UserError
 
-VERSION = 1  # to be raised whenever the same clip and options give another result
+VERSION = 2  # to be raised whenever the same clip and options give another result
 MIN_HEIGHT, MAX_HEIGHT = 64, 4096  # of transcoded videos
 
 

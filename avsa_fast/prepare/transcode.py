@@ -13,7 +13,6 @@ import torch
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from avsa_fast.data.channels import is_fuma, to_ambisonic
-from avsa_fast.data.projection import view_of
 from avsa_fast.data.samples import SAMPLE_RATE
 from avsa_fast.data.sound import read_sound
 from avsa_fast.data.video import sample_frames
@@ -64,8 +63,7 @@ def _write_video(
 ) -> tuple[int, int, int]:
     """Returns width, height and number of the frames."""
     assert job.video is not None
-    source = row["projection"]
-    frames = sample_frames(job.video, FPS, height * (2 if source == "erp_top" else 1), job.begin, row["seconds"])
+    frames = sample_frames(job.video, FPS, (None, height), job.begin, row["seconds"], row["projection"])
     options = {"preset": "veryfast", "tune": "fastdecode", "crf": "20", "bf": "0", "threads": "1"}
     count = 0
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
@@ -76,7 +74,7 @@ def _write_video(
         context.color_primaries = context.color_trc = 1  # BT.709, in FFmpeg's numbers
         converter = VideoReformatter()
         for _, image in frames:
-            pixels = _even(view_of(image, source))
+            pixels = _even(image)
             if count == 0:
                 stream.height, stream.width = pixels.shape[:2]
             frame = converter.reformat(
