@@ -19,8 +19,8 @@ MAX_SECONDS = 24 * 3600
 TOLERANCE = 0.5
 
 
-# What ops.gnomonic needs of planes, whatever the frame holds: chroma of halves, of even width and height.
-ROWS, COLUMNS = 4, 8
+# Of what width and height are multiples where ops.gnomonic reads planes: chroma is of halves, even in width and height.
+PLANES = 8, 4
 
 # Of FFmpeg's numbers of colour spaces; 2 is one that the file does not name, which FFmpeg takes for BT.601.
 MATRICES = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
@@ -91,7 +91,7 @@ def read_planes(path: Path, centre: float, count: int = 8, fps: float = 16.0, ma
     """
     with open_stream(path, "video") as (container, stream):
         info = _info(path, container, stream)
-        width, height = _size((info.width, info.height), (None, max_height), ROWS, COLUMNS)
+        width, height = _size((info.width, info.height), (None, max_height), PLANES)
         converter, made, images = VideoReformatter(), None, []
         for _, frame in _frames(path, container, stream, _wanted(centre, count, fps)):
             if frame is not made:
@@ -129,17 +129,19 @@ def sample_frames(
     begin: float = 0.0,
     length: float | None = None,
     source: Source = "erp",
+    multiples: Size | None = None,
 ) -> Iterator[tuple[float, torch.Tensor]]:
     """The frames showing at 0, 1/fps, 2/fps … seconds from `begin` on, decoded in one pass: one eye's view of `source`.
 
     They end with the file, or `length` seconds after `begin`. A frame that stays is yielded as the same tensor.
-    Views above `most` (width, height) are scaled down, keeping the aspect.
+    Views above `most` (width, height) are scaled down, keeping the aspect, all to `multiples` of width and height.
     Yields (seconds from `begin`, uint8 [H, W, 3] RGB). Raises as `read_frames` does.
     """
     with open_stream(path, "video") as (container, stream):
         seconds = _info(path, container, stream).seconds - begin if length is None else length
         count = max(1, int(seconds * fps + 1e-6))
-        for time, image in _images(path, container, stream, [begin + i / fps for i in range(count)], most, source):
+        wanted = [begin + i / fps for i in range(count)]
+        for time, image in _images(path, container, stream, wanted, most, source, multiples):
             yield time - begin, image
 
 
@@ -177,16 +179,16 @@ def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
     return VideoInfo(seconds, float(rate), width, height, start)
 
 
-def _size(size: Size, most: Limits, rows: int, columns: int) -> Size:
-    """Width and height to read a picture at: scaled down to the limits, to multiples of columns and rows."""
+def _size(size: Size, most: Limits, multiples: Size) -> Size:
+    """Width and height to read a picture at: scaled down to the limits, to multiples of some numbers."""
     scale = _scale(size, most)
-    width, height = size[0] * scale, size[1] * scale
-    return max(columns, columns * round(width / columns)), max(rows, rows * round(height / rows))
+    width, height = (max(n, n * round(side * scale / n)) for side, n in zip(size, multiples, strict=True))
+    return width, height
 
 
 def _scaled(size: Size, most: Limits) -> Size:
     """Width and height to read a picture at in RGB: its own, unless it is too large."""
-    return _size(size, most, 1, 4) if _scale(size, most) < 1 else size
+    return _size(size, most, (4, 1)) if _scale(size, most) < 1 else size
 
 
 def _scale(size: Size, most: Limits) -> float:
@@ -194,12 +196,18 @@ def _scale(size: Size, most: Limits) -> float:
 
 
 def _images(
-    path: Path, container: Any, stream: Any, wanted: list[float], most: Limits, source: Source = "erp"
+    path: Path,
+    container: Any,
+    stream: Any,
+    wanted: list[float],
+    most: Limits,
+    source: Source = "erp",
+    multiples: Size | None = None,
 ) -> Iterator[tuple[float, torch.Tensor]]:
     """Seconds and RGB image [H, W, 3], of one eye's view, at each wanted time."""
     info = _info(path, container, stream)
     view = _Crop(info, source)
-    size = _scaled(view.size, most)
+    size = _size(view.size, most, multiples) if multiples else _scaled(view.size, most)
     converter, made, image = VideoReformatter(), None, torch.empty(0)
     for time, frame in _frames(path, container, stream, wanted):
         if frame is not made:
