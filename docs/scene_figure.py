@@ -15,7 +15,7 @@ from torchvision.transforms.functional import resize
 from torchvision.utils import draw_bounding_boxes, make_grid
 
 from avsa_fast import ops
-from avsa_fast.data.clips import read_index
+from avsa_fast.data.index import Index
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.data.video import read_frames
 from avsa_fast.scenes.build import build_scenes
@@ -29,7 +29,7 @@ def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "scenes"
         build_scenes(data, count=1, seconds=2.0, seed=11)
-        clip, _ = read_index(data)[0]
+        clip, _ = Index(data)[0]
         assert clip.video is not None
         frame = read_frames(clip.video, 1.0, count=1)  # [1, H, W, 3]
         rows = read_table(data / "detections.parquet", DETECTIONS)

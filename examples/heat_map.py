@@ -11,8 +11,8 @@ from torchvision.io import write_jpeg
 from torchvision.transforms.functional import resize
 
 from avsa_fast.data.channels import read_ambisonic
-from avsa_fast.data.clips import read_index
 from avsa_fast.data.directions import Detections
+from avsa_fast.data.index import Index
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.data.video import read_frames
 from avsa_fast.evaluate.maps import similarity_map
@@ -22,7 +22,7 @@ run_folder, dataset, name, seconds, out = sys.argv[1:]
 moment = float(seconds)
 
 # 1. The clip: its files, and which channels of the sound are W, Y, Z, X.
-clip, row = next((clip, row) for clip, row in read_index(Path(dataset)) if clip.name == name)
+clip, row = next((clip, row) for clip, row in Index(Path(dataset)) if clip.name == name)
 
 # 2. One moment: 8 frames, and a second of sound around the same time.
 run = load_run(Path(run_folder))

@@ -16,6 +16,7 @@ ACN = [0, 1, 2, 3]
 # W Y Z X as YouTube's encoder puts them into AAC's 5.1 (FL FR FC LFE BL BR); LFE and BR stay silent.
 YOUTUBE, YOUTUBE_SILENT = [2, 1, 4, 0], [3, 5]
 FUMA = [0, 2, 3, 1]  # W X Y Z, with W / sqrt 2
+FUMA_CHANNELS = (4, 6, 8, 9, 11, 16)  # of .amb files whose fourth channel is Z; those of 3, 5 and 7 have no height
 # Full ambisonics of orders 1 to 4; two more channels are head-locked stereo where the file is labelled ambisonic.
 AMBISONIC_CHANNELS = (4, 9, 16, 25)
 
@@ -25,24 +26,34 @@ def is_fuma(path: Path) -> bool:
     return path.suffix.lower() == ".amb"
 
 
-def channel_map(path: Path, info: SoundInfo, sound: torch.Tensor, stated: SpatialSound | None = None) -> list[int]:
+def channel_map(
+    path: Path, info: SoundInfo, sound: torch.Tensor, stated: SpatialSound | None = None, *, fuma: bool | None = None
+) -> list[int]:
     """Which decoded channels are W, Y, Z, X; empty where the sound has no direction (mono, stereo).
 
     `sound` [C, T] is enough of the recording to see which channels are silent (`read_overview`); `stated` is what the
-    file's spatial metadata says. Raises ClipError (ambiguous), naming --channels, where that does not settle it.
+    file's spatial metadata says; `fuma` whether the order is Furse-Malham's, where that is known besides `is_fuma`.
+    Raises ClipError (ambiguous), naming --channels, where that does not settle it.
     """
     if info.channels <= 2:
         return []
+    if stated and stated.normalisation != "SN3D":
+        raise ClipError(
+            "ambiguous",
+            f"{path}: its metadata names an order or gains of channels that are not AmbiX; say which are W, Y, Z and X "
+            "with --channels, and --gains if they are not SN3D",
+        )
     if stated and stated.order >= 1 and stated.normalisation == "SN3D" and len(stated.channels) == info.channels:
         return [stated.channels.index(number) for number in ACN]
-    if is_fuma(path) and info.channels in AMBISONIC_CHANNELS:
+    fuma = is_fuma(path) if fuma is None else fuma
+    if fuma and info.channels in FUMA_CHANNELS:
         return FUMA
-    if info.channels in AMBISONIC_CHANNELS:
+    if not fuma and info.channels in AMBISONIC_CHANNELS:
         return ACN
     if info.layout.startswith("ambisonic") and info.channels - 2 in AMBISONIC_CHANNELS:
         return ACN
     silent = silent_channels(sound)
-    if info.channels == 6:
+    if info.channels == 6 and not fuma:
         if info.codec == "aac" and info.layout.startswith("5.1") and set(YOUTUBE_SILENT) <= set(silent):
             return YOUTUBE
         if not silent:
@@ -65,17 +76,21 @@ def check_channels(path: Path, info: SoundInfo, channels: Sequence[int]) -> list
     return list(channels)
 
 
-def to_ambisonic(sound: torch.Tensor, channel_map: Sequence[int], *, fuma: bool = False) -> torch.Tensor:
+def to_ambisonic(
+    sound: torch.Tensor, channel_map: Sequence[int], *, fuma: bool = False, n3d: bool = False
+) -> torch.Tensor:
     """Decoded channels [C, T] to W, Y, Z, X [4, T] by a channel map.
 
     An empty map (sound without direction) puts the mean of the channels into W and zeros elsewhere.
-    `fuma` raises W by sqrt 2.
+    `fuma` raises W by sqrt 2, `n3d` lowers the others by sqrt 3.
     """
     if not channel_map:
         return torch.nn.functional.pad(sound.mean(dim=0, keepdim=True), (0, 0, 0, 3))
     scene = sound[list(channel_map)]
     if fuma:
         scene[0] *= sqrt(2)
+    if n3d:
+        scene[1:] /= sqrt(3)
     return scene
 
 

@@ -121,13 +121,17 @@ def decode_from(container: Any, stream: Any, times: Sequence[float]) -> Iterator
 
 
 def _decode(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any]:
-    """The stream's next frames; H.264 frames that show at none of the times and serve no other one stay undecoded."""
-    if stream.codec_context.name != "h264" or not stream.codec_context.has_b_frames:
+    """The stream's next frames; H.264 frames that show at none of the times and serve no other one stay undecoded.
+
+    H.264 ends with the frame that shows at the last of the times, which then lasts until the next one.
+    """
+    if stream.codec_context.name != "h264":
         yield from container.decode(stream)
         return
-    packets = container.demux(stream)
+    packets, tick = container.demux(stream), float(stream.time_base)
     window: deque[Any] = deque()
     known: list[int] = []  # stamps, sorted, of the packets read so far
+    first = True
     while True:
         for packet in islice(packets, AHEAD - len(window)):
             window.append(packet)
@@ -135,9 +139,43 @@ def _decode(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any
                 insort(known, packet.pts)
         if not window:
             return
-        packet, wanted = window.popleft(), True
+        if not first:
+            for _ in range(_idle(window, times, tick, stream.codec_context.extradata or b"")):
+                window.popleft()
+        packet, wanted, first = window.popleft(), True, False
         if packet.pts is not None and (after := bisect_right(known, packet.pts)) < len(known):
-            place = bisect_left(times, float(packet.pts * stream.time_base))
-            wanted = place < len(times) and times[place] < float(known[after] * stream.time_base)
+            place = bisect_left(times, packet.pts * tick)
+            wanted = place < len(times) and times[place] < known[after] * tick
         stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
-        yield from packet.decode()
+        for frame in packet.decode():
+            after = bisect_right(known, frame.pts) if frame.pts is not None else len(known)
+            is_last = after < len(known) and known[after] * tick > times[-1]
+            if is_last:
+                frame.duration = known[after] - frame.pts
+            yield frame
+            if is_last:
+                return
+
+
+def _idle(window: Sequence[Any], times: Sequence[float], tick: float, extradata: bytes) -> int:
+    """How many packets come before the next IDR picture, if none of them shows at any of the times which go on."""
+    key = next((i for i, packet in enumerate(window) if i and packet.is_keyframe), 0)
+    stamps = [packet.pts for packet in islice(window, key + 1)]
+    if not key or None in stamps:
+        return 0
+    place = bisect_left(times, min(stamps) * tick)
+    free = place < len(times) and times[place] >= stamps[-1] * tick
+    return key if free and _is_idr(bytes(window[key]), extradata) else 0
+
+
+def _is_idr(packet: bytes, extradata: bytes) -> bool:
+    """Whether a packet as in MP4 and Matroska starts anew: other key frames may need those before them to be whole."""
+    if len(extradata) < 5 or extradata[0] != 1:
+        return False
+    size, at = (extradata[4] & 3) + 1, 0
+    while at + size < len(packet):
+        kind = packet[at + size] & 31
+        if kind in (1, 5):
+            return kind == 5
+        at += size + int.from_bytes(packet[at : at + size])
+    return False

@@ -4,10 +4,11 @@ A sample depends only on the seed and its number, not on workers or on what was 
 reads what the uninterrupted one would have.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 from torch import Tensor
@@ -16,8 +17,9 @@ from torch.utils.data import Dataset
 from avsa_fast.errors import UserError
 
 from .channels import read_ambisonic, require_ambisonic
-from .clips import Clip, read_index
 from .directions import Detections, avc_direction, avsa_directions
+from .index import Index
+from .projection import SOURCES
 from .projection import Source as Layout
 from .tables import DETECTIONS, read_table
 from .video import Planes, read_frames, read_planes
@@ -96,29 +98,45 @@ class Collection:
     """
 
     def __init__(self, data: Path, crops: CropChoice, *, spatial: bool = True) -> None:
-        rows = read_index(data)
-        directed = [(clip, row) for clip, row in rows if row["channel_map"]]
-        self.without_direction = len(rows) - len(directed)
-        if spatial:
-            if not directed:
-                require_ambisonic(rows[0][1])
-            rows = directed
-        if len(rows) == 1:
-            (clip, row), cut = rows[0], rows[0][1]["seconds"] * (1 - HELD_OUT_TIME)
-            self.train, self.held_out = [_source(clip, row, end=cut)], [_source(clip, row, begin=cut)]
-        else:
-            self.train = [_source(clip, row) for clip, row in rows if row["split"] == "train"]
-            self.held_out = [_source(clip, row) for clip, row in rows if row["split"] != "train"]
+        index = Index(data)
+        directed = index.directed()
+        self.without_direction = int((~directed).sum())
+        if spatial and not directed.any():
+            require_ambisonic(index[0][1])
+        usable = directed if spatial else np.ones(len(index), bool)
+        trained_on = index.trained_on()
+        self.train: Sequence[Source] = Sources(index, np.flatnonzero(usable & trained_on))
+        self.held_out: Sequence[Source] = Sources(index, np.flatnonzero(usable & ~trained_on))
+        if usable.sum() == 1:
+            (only,) = [*self.train, *self.held_out]
+            cut = only.end * (1 - HELD_OUT_TIME)
+            self.train, self.held_out = [replace(only, end=cut)], [replace(only, begin=cut)]
         if not self.train:
             raise UserError(f"{data}: every usable clip is held out; train.txt must name some of them")
         self.detections = Detections(read_table(data / "detections.parquet", DETECTIONS) if crops == "yolo" else [])
 
 
-def _source(clip: Clip, row: dict[str, Any], begin: float = 0.0, end: float | None = None) -> Source:
-    assert clip.video is not None
-    assert clip.sound is not None
-    seconds = row["seconds"] if end is None else end
-    return Source(clip.name, clip.video, clip.sound, row["channel_map"], begin, seconds, row["projection"] or "erp")
+class Sources(Sequence[Source]):
+    """The sources of some of an index's clips, each made when it is asked for."""
+
+    def __init__(self, index: Index, numbers: np.ndarray) -> None:
+        self._index, self._numbers = index, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, number: int) -> Source: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Source]: ...
+    def __getitem__(self, number: int | slice) -> Source | list[Source]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(len(self))[number]]
+        clip, row = self._index[int(self._numbers[number])]
+        assert clip.video is not None
+        assert clip.sound is not None
+        end, projection = row["seconds"], row["projection"] or SOURCES[0]
+        return Source(clip.name, clip.video, clip.sound, row["channel_map"], 0.0, end, projection)
 
 
 class Samples(Dataset[Sample | Unreadable]):

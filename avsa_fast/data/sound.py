@@ -16,6 +16,7 @@ MAX_CHANNELS = 64
 MIN_RATE, MAX_RATE = 4000, 384000
 # A decoder of overlapping blocks (AAC, Opus) is right again this long after a seek, in seconds.
 PREROLL = 0.2
+LOSSLESS = ("flac", "pcm_", "alac")  # what codecs begin with whose blocks stand alone
 # A file that ends this much sooner than it says, in seconds, is truncated.
 TOLERANCE = 0.5
 # Half the resampler's filter, in periods of the lower of the two rates.
@@ -100,7 +101,8 @@ def _decode(path: Path, container: Any, stream: Any, info: SoundInfo, begin: int
     start = start_of(container)
     tick = ceil(stream.time_base * info.rate)  # stamps may be coarser than samples
     position: int | None = None
-    for frame in decode_from(container, stream, [start + begin / info.rate - PREROLL]):
+    preroll = 0.0 if info.codec.startswith(LOSSLESS) else PREROLL
+    for frame in decode_from(container, stream, [start + begin / info.rate - preroll]):
         stamp = round((frame.time - start) * info.rate)
         at = stamp if position is None or abs(stamp - position) > tick else position
         position = at + frame.samples

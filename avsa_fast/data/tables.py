@@ -117,7 +117,14 @@ def write_table(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -
 
 
 def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
-    """Rows of a Parquet file that has at least the schema's columns that are not OPTIONAL.
+    """Rows of a Parquet file; raises as `read_columns` does."""
+    columns = read_columns(path, schema).to_pydict()
+    with collector_paused():
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def read_columns(path: Path, schema: pa.Schema) -> pa.Table:
+    """The schema's columns of a Parquet file that has at least those that are not OPTIONAL.
 
     Raises UserError where the file is unreadable, lacks a column or holds one of another type, naming it.
     """
@@ -132,8 +139,6 @@ def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
         table = file.read(columns=[name for name in schema.names if name in there])
         for name in missing:
             table = table.append_column(name, pa.nulls(table.num_rows, schema.field(name).type))
-        columns = table.select(schema.names).cast(schema).to_pydict()
+        return table.select(schema.names).cast(schema)
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path}: not a readable table: {error}") from error
-    with collector_paused():
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from avsa_fast.data.container import MAX_HEIGHT, MAX_WIDTH, decode_from, open_stream, seconds_of, start_of
+from avsa_fast.data.projection import Source
 from avsa_fast.errors import ClipError, UserError
 
 MAX_SECONDS = 24 * 3600
@@ -17,11 +19,15 @@ MAX_SECONDS = 24 * 3600
 TOLERANCE = 0.5
 
 
-# What ops.gnomonic needs of planes, whatever the frame holds: chroma of halves, of even width and height.
-ROWS, COLUMNS = 4, 8
+# Of what width and height are multiples where ops.gnomonic reads planes: chroma is of halves, even in width and height.
+PLANES = 8, 4
 
 # Of FFmpeg's numbers of colour spaces; 2 is one that the file does not name, which FFmpeg takes for BT.601.
 MATRICES = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
+
+
+Size = tuple[int, int]  # width and height, pixels
+Limits = tuple[int | None, int | None]  # of them
 
 
 class Planes(NamedTuple):
@@ -73,7 +79,7 @@ def read_frames(
     """
     with open_stream(path, "video") as (container, stream):
         wanted = _wanted(centre, count, fps)
-        frames = [image for _, image in _images(path, container, stream, wanted, max_height)]
+        frames = [image for _, image in _images(path, container, stream, wanted, (None, max_height))]
     return torch.stack(frames)
 
 
@@ -85,7 +91,7 @@ def read_planes(path: Path, centre: float, count: int = 8, fps: float = 16.0, ma
     """
     with open_stream(path, "video") as (container, stream):
         info = _info(path, container, stream)
-        width, height = _size(info, max_height, ROWS, COLUMNS)
+        width, height = _size((info.width, info.height), (None, max_height), PLANES)
         converter, made, images = VideoReformatter(), None, []
         for _, frame in _frames(path, container, stream, _wanted(centre, count, fps)):
             if frame is not made:
@@ -110,23 +116,32 @@ def read_key_frames(path: Path, count: int, max_height: int) -> torch.Tensor:
                 stream.codec_context.skip_frame = "DEFAULT"  # it stays open for others
             if frame is None or (frame.width, frame.height) != (info.width, info.height):
                 raise UserError(f"{path}: no frame can be decoded at {wanted:.2f} s; is the file truncated?")
-            rgb = VideoReformatter().reformat(frame, *_scaled(info, max_height), "rgb24", interpolation="AREA")
+            size = _scaled((info.width, info.height), (None, max_height))
+            rgb = VideoReformatter().reformat(frame, *size, "rgb24", interpolation="AREA")
             frames.append(torch.from_numpy(rgb.to_ndarray()))
     return torch.stack(frames)
 
 
 def sample_frames(
-    path: Path, fps: float, max_height: int | None = None, begin: float = 0.0, length: float | None = None
+    path: Path,
+    fps: float,
+    most: Limits = (None, None),
+    begin: float = 0.0,
+    length: float | None = None,
+    source: Source = "erp",
+    multiples: Size | None = None,
 ) -> Iterator[tuple[float, torch.Tensor]]:
-    """The frames showing at 0, 1/fps, 2/fps … seconds from `begin` on, decoded in one pass.
+    """The frames showing at 0, 1/fps, 2/fps … seconds from `begin` on, decoded in one pass: one eye's view of `source`.
 
     They end with the file, or `length` seconds after `begin`. A frame that stays is yielded as the same tensor.
-    Yields (seconds from `begin`, uint8 [H, W, 3] RGB). Scales and raises as `read_frames` does.
+    Views above `most` (width, height) are scaled down, keeping the aspect, all to `multiples` of width and height.
+    Yields (seconds from `begin`, uint8 [H, W, 3] RGB). Raises as `read_frames` does.
     """
     with open_stream(path, "video") as (container, stream):
         seconds = _info(path, container, stream).seconds - begin if length is None else length
         count = max(1, int(seconds * fps + 1e-6))
-        for time, image in _images(path, container, stream, [begin + i / fps for i in range(count)], max_height):
+        wanted = [begin + i / fps for i in range(count)]
+        for time, image in _images(path, container, stream, wanted, most, source, multiples):
             yield time - begin, image
 
 
@@ -143,7 +158,7 @@ def read_windows(
     """
     wanted = [centre + (i - (count - 1) / 2) / fps for centre in centres for i in range(count)]
     with open_stream(path, "video") as (container, stream):
-        frames = (image for _, image in _images(path, container, stream, wanted, max_height))
+        frames = (image for _, image in _images(path, container, stream, wanted, (None, max_height)))
         while window := list(islice(frames, count)):
             yield torch.stack(window)
 
@@ -164,32 +179,64 @@ def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
     return VideoInfo(seconds, float(rate), width, height, start)
 
 
-def _size(info: VideoInfo, max_height: int | None, rows: int, columns: int) -> tuple[int, int]:
-    """Width and height to read a video at: scaled down to the height, to multiples of columns and rows."""
-    width, height = float(info.width), info.height
-    if max_height is not None and max_height < height:
-        width, height = width * max_height / height, max_height
-    return max(columns, columns * round(width / columns)), max(rows, rows * round(height / rows))
+def _size(size: Size, most: Limits, multiples: Size) -> Size:
+    """Width and height to read a picture at: scaled down to the limits, to multiples of some numbers."""
+    scale = _scale(size, most)
+    width, height = (max(n, n * round(side * scale / n)) for side, n in zip(size, multiples, strict=True))
+    return width, height
 
 
-def _scaled(info: VideoInfo, max_height: int | None) -> tuple[int, int]:
-    """Width and height to read a video at in RGB: its own, unless it is too high."""
-    if max_height is None or info.height <= max_height:
-        return info.width, info.height
-    return _size(info, max_height, 1, 4)
+def _scaled(size: Size, most: Limits) -> Size:
+    """Width and height to read a picture at in RGB: its own, unless it is too large."""
+    return _size(size, most, (4, 1)) if _scale(size, most) < 1 else size
+
+
+def _scale(size: Size, most: Limits) -> float:
+    return min([1.0] + [limit / side for side, limit in zip(size, most, strict=True) if limit is not None])
 
 
 def _images(
-    path: Path, container: Any, stream: Any, wanted: list[float], max_height: int | None
+    path: Path,
+    container: Any,
+    stream: Any,
+    wanted: list[float],
+    most: Limits,
+    source: Source = "erp",
+    multiples: Size | None = None,
 ) -> Iterator[tuple[float, torch.Tensor]]:
-    """Seconds and RGB image [H, W, 3] at each wanted time."""
-    width, height = _scaled(_info(path, container, stream), max_height)
+    """Seconds and RGB image [H, W, 3], of one eye's view, at each wanted time."""
+    info = _info(path, container, stream)
+    view = _Crop(info, source)
+    size = _size(view.size, most, multiples) if multiples else _scaled(view.size, most)
     converter, made, image = VideoReformatter(), None, torch.empty(0)
     for time, frame in _frames(path, container, stream, wanted):
         if frame is not made:
-            rgb = converter.reformat(frame, width, height, "rgb24", interpolation="AREA")
+            rgb = converter.reformat(view(frame), *size, "rgb24", interpolation="AREA")
             made, image = frame, torch.from_numpy(rgb.to_ndarray())
         yield time, image
+
+
+class _Crop:
+    """Takes the left eye's view out of stereoscopic frames, without a copy."""
+
+    def __init__(self, info: VideoInfo, source: Source) -> None:
+        across, down = {"erp_left": (2, 1), "erp_top": (1, 2)}.get(source, (1, 1))
+        self.size = info.width // across, info.height // down
+        self._whole = across == down == 1
+        self._graph: Graph | None = None
+
+    def __call__(self, frame: Any) -> Any:
+        if self._whole:
+            return frame
+        if self._graph is None:
+            self._graph = graph = Graph()
+            begin = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+            )
+            crop = graph.add("crop", "{}:{}:0:0:exact=1".format(*self.size))
+            graph.link_nodes(begin, crop, graph.add("buffersink")).configure()
+        self._graph.push(frame)
+        return self._graph.pull()
 
 
 def _planes(frame: Any, converter: VideoReformatter, width: int, height: int) -> Planes:

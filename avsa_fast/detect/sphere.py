@@ -30,7 +30,7 @@ MARGIN = 3.0  # pixels from a view's border within which a rectangle is taken to
 class SphereDetector(Protocol):
     """Finds objects in 360° frames."""
 
-    height: int  # rows of a view of the sphere beyond which frames hold nothing more for the detector
+    most: tuple[int, int]  # width and height of a view beyond which it holds nothing more for the detector
 
     def detect(self, frames: Tensor, source: Source) -> list[list[Box]]:
         """Objects in each frame of uint8 RGB [N, H, W, 3], laid out as ops.gnomonic's `source` says."""
@@ -45,13 +45,13 @@ def on_sphere(detector: Detector, views: Views) -> SphereDetector:
 class ErpDetector:
     """Detects on the whole equirectangular frame, as the paper does. Cubemaps are turned into such frames first."""
 
-    height = 640  # pixels; YOLO's input is at most 1280 wide
+    most = 1280, 640  # pixels: YOLO's input is at most 1280 wide
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
     def detect(self, frames: Tensor, source: Source) -> list[list[Box]]:
-        erp = _to_erp(frames) if source == "eac" else torch.stack([view_of(frame, source) for frame in frames])
+        erp = _to_erp(frames) if source == "eac" else view_of(frames, source)
         size = erp.shape[2], erp.shape[1]
         return [[erp_box(found, size) for found in each] for each in self._detector.detect(erp)]
 
@@ -63,7 +63,7 @@ class TileDetector:
     to the equirectangular frame, which is searched too. Boxes of all views are merged on the sphere.
     """
 
-    height = 1024
+    most = 4096, 1024
 
     def __init__(self, detector: Detector) -> None:
         self._detector, self._whole = detector, ErpDetector(detector)

@@ -11,7 +11,7 @@ from avsa_fast.detect.weights import DEFAULT
 from avsa_fast.detect.yolo import CONFIDENCE
 from avsa_fast.errors import UserError, run_command
 from avsa_fast.prepare.check import check as check_set
-from avsa_fast.prepare.options import Options
+from avsa_fast.prepare.options import Gains, Options
 from avsa_fast.prepare.run import Engine, prepare
 
 
@@ -25,7 +25,13 @@ def main(
         tuple[int, int, int, int] | None,
         arg(metavar="W Y Z X", help="Which decoded channels, from 0, are W, Y, Z, X, where a file does not tell."),
     ] = None,
+    gains: Annotated[
+        Gains | None, arg(help="Of ambisonic sounds, where files do not tell; fuma is the order W X Y Z, too.")
+    ] = None,
     projection: Annotated[Source | None, arg(help="Of all pictures, whatever they look like.")] = None,
+    ignore_pose: Annotated[
+        bool, arg(help="Take picture and sound to have the same axes, whatever pose a file states.")
+    ] = False,
     detector: Annotated[
         str, arg(metavar="NAME", help='YOLO weights (a name or path), MODULE:FACTORY of your own, or "none".')
     ] = DEFAULT,
@@ -63,7 +69,9 @@ def main(
         raise UserError(f"--workers {workers} must be at least 1")
     options = Options(
         channels=channels,
+        gains=gains,
         projection=projection,
+        ignore_pose=ignore_pose,
         detector=None if detector == "none" else detector,
         views=detector_views,
         detect_fps=detect_fps,

@@ -1,7 +1,8 @@
 """The preparation of one clip: what it is, and what is seen in it. A function of the clip's files and the options."""
 
 from collections.abc import Callable, Iterator
-from itertools import islice, pairwise
+from itertools import islice
+from math import degrees
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from avsa_fast.data.channels import channel_map, check_channels, is_fuma, to_ambisonic
+from avsa_fast.data.channels import channel_map, check_channels, to_ambisonic
 from avsa_fast.data.projection import Source, check_size, decide_source
 from avsa_fast.data.sound import SoundInfo, probe_sound, read_overview
 from avsa_fast.data.spherical import Picture, read_spherical
@@ -30,6 +31,7 @@ LOOKS = 3  # key frames that tell a picture's projection
 LOOK_HEIGHT = 512
 # Picture and sound whose lengths, or starts, differ by more do not belong together: seconds, and share of the longer.
 MISMATCH, MISMATCH_SHARE = 2.0, 0.1
+POSE = 0.5  # degrees that a picture may be turned by and still has the axes of its sound
 
 T = TypeVar("T")
 
@@ -57,7 +59,7 @@ def prepare_clip(
         row = _describe(job, options)
         detections = _detect(job, row, detector, options.detect_fps, alive) if detector else _columns([], [])
         if options.transcode:
-            row |= transcode(job, row, options.height, target, alive)
+            row |= transcode(job, row, options, target, alive)
         return Result(row, detections)
     except UserError as error:
         return failed(job, getattr(error, "state", "unreadable"), str(error))
@@ -85,11 +87,15 @@ def _describe(job: Job, options: Options) -> dict[str, Any]:
     except ClipError as error:
         raise ClipError(error.state, f"{job.video}: {error}") from error
     overview = read_overview(job.sound)
+    gains = options.gains_of(job.sound)
     if options.channels is not None and sound.channels > 2:
         mapping = check_channels(job.sound, sound, options.channels)
     else:
-        mapping = channel_map(job.sound, sound, overview, metadata.sound if job.sound == job.video else None)
-    scene = to_ambisonic(overview, mapping, fuma=is_fuma(job.sound))
+        stated = metadata.sound if job.sound == job.video else None
+        mapping = channel_map(job.sound, sound, overview, stated, fuma=gains == "fuma")
+    if mapping and not options.ignore_pose:
+        _check_pose(job.video, metadata.picture)
+    scene = to_ambisonic(overview, mapping, fuma=gains == "fuma", n3d=gains == "n3d")
     posed = metadata.picture.projection is not None
     return dict.fromkeys(INDEX.names) | {
         "name": job.name,
@@ -126,6 +132,16 @@ def _seconds(job: Job, whole: float) -> float:
     return seconds
 
 
+def _check_pose(video: Path, picture: Picture) -> None:
+    pose = [degrees(angle) for angle in (picture.yaw, picture.pitch, picture.roll)]
+    if max(map(abs, pose)) > POSE:
+        raise ClipError(
+            "ambiguous",
+            f"{video}: states a pose (yaw {pose[0]:g}°, pitch {pose[1]:g}°, roll {pose[2]:g}°), and whether its sound "
+            "is turned with its picture no standard says; --ignore-pose takes the two to have the same axes",
+        )
+
+
 def _check_match(job: Job, video: VideoInfo, sound: SoundInfo) -> None:
     most = max(MISMATCH, MISMATCH_SHARE * max(video.seconds, sound.seconds))
     if abs(video.seconds - sound.seconds) > most:
@@ -150,14 +166,15 @@ def _detect(
     job: Job, row: dict[str, Any], detector: SphereDetector, fps: float, alive: Callable[[], None]
 ) -> dict[str, list[Any]]:
     assert job.video is not None
-    rows = detector.height * (2 if row["projection"] == "erp_top" else 1)
+    layout: Source = "eac" if row["projection"] == "eac" else "erp"
     times: list[float] = []
     moments: list[list[Box]] = []
-    frames = ahead(sample_frames(job.video, fps, rows, job.begin, row["seconds"]), BATCH)
+    frames = ahead(sample_frames(job.video, fps, detector.most, job.begin, row["seconds"], row["projection"]), BATCH)
     shown: torch.Tensor | None = None
     while batch := list(islice(frames, BATCH)):
-        new = [image for before, image in pairwise([shown, *(image for _, image in batch)]) if image is not before]
-        found = iter(detector.detect(torch.stack(new), row["projection"]) if new else [])  # type: ignore[arg-type]
+        images = [image for _, image in batch]
+        new = [image for before, image in zip([shown, *images], images, strict=False) if image is not before]
+        found = iter(detector.detect(torch.stack(new), layout) if new else [])
         for time, image in batch:
             moments.append(moments[-1] if image is shown else next(found))  # a frame that stays is searched once
             times.append(time)

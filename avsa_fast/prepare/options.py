@@ -5,8 +5,9 @@ import importlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
+from avsa_fast.data.channels import is_fuma
 from avsa_fast.data.projection import Source
 from avsa_fast.detect.boxes import Detector
 from avsa_fast.detect.sphere import SphereDetector, Views, on_sphere
@@ -14,7 +15,8 @@ from avsa_fast.detect.weights import DEFAULT, find_weights
 from avsa_fast.detect.yolo import CONFIDENCE, YoloDetector
 from avsa_fast.errors import UserError
 
-VERSION = 1  # to be raised whenever the same clip and options give another result
+VERSION = 2  # to be raised whenever the same clip and options give another result
+Gains = Literal["sn3d", "n3d", "fuma"]
 MIN_HEIGHT, MAX_HEIGHT = 64, 4096  # of transcoded videos
 
 
@@ -23,7 +25,9 @@ class Options:
     """How clips are prepared. Raises UserError where a choice is out of range."""
 
     channels: tuple[int, ...] | None = None  # decoded channels that are W, Y, Z, X; None: as the file tells
+    gains: Gains | None = None  # of ambisonic sounds, and FuMa's order; None: as the file tells
     projection: Source | None = None  # of every picture; None: as the file tells
+    ignore_pose: bool = False  # whether picture and sound have the same axes, whatever pose the file states
     detector: str | None = DEFAULT  # YOLO weights, or module:factory; None: nothing is detected
     views: Views = "erp"
     detect_fps: float = 2.0
@@ -40,6 +44,12 @@ class Options:
             raise UserError(f"--confidence {self.confidence:g} must be within (0, 1)")
         if not MIN_HEIGHT <= self.height <= MAX_HEIGHT or self.height % 2:
             raise UserError(f"--height {self.height} must be even, {MIN_HEIGHT} to {MAX_HEIGHT}")
+        if self.gains and not self.transcode:
+            raise UserError(f"--gains {self.gains}: the sound has to be converted, which takes --transcode")
+
+    def gains_of(self, sound: Path) -> Gains:
+        """The gains of a file's ambisonic channels."""
+        return self.gains or ("fuma" if is_fuma(sound) else "sn3d")
 
     def digest(self) -> str:
         """A hash of the choices, and of the detector's weights: the same for the same results."""

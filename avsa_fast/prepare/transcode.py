@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import soundfile
-import torch
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from avsa_fast.data.channels import is_fuma, to_ambisonic
-from avsa_fast.data.projection import view_of
+from avsa_fast.data.channels import to_ambisonic
 from avsa_fast.data.samples import SAMPLE_RATE
 from avsa_fast.data.sound import read_sound
-from avsa_fast.data.video import sample_frames
+from avsa_fast.data.video import PLANES, sample_frames
 
 from .find import Job
+from .options import Gains, Options
 
 FPS = 16
 GOP = 8  # frames: half a second, a sample's length
@@ -26,20 +24,20 @@ CHUNK = 30.0  # seconds of sound in memory at a time
 
 
 def transcode(
-    job: Job, row: dict[str, Any], height: int, target: Path, alive: Callable[[], None] = lambda: None
+    job: Job, row: dict[str, Any], options: Options, target: Path, alive: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
     """Writes a clip's part of its files to video/NAME.mp4 and audio/NAME.flac in `target`, the same bytes every time.
 
-    The picture is one eye's, of at most `height` rows; the sound W, Y, Z, X, or what it was where it has no direction.
+    The picture is one eye's, of at most `options.height` rows; the sound W, Y, Z, X, or as it was without direction.
     Returns what changes in the clip's row of the index. Raises UserError where a file is unreadable, OSError where one
     cannot be written.
     """
     assert job.video is not None
     assert job.sound is not None
     with _part(target / "video" / f"{job.name}.mp4") as path:
-        width, rows, frames = _write_video(path, job, row, height, alive)
+        width, rows, frames = _write_video(path, job, row, options.height, alive)
     with _part(target / "audio" / f"{job.name}.flac") as path:
-        channels = _write_sound(path, job, row, alive)
+        channels = _write_sound(path, job, row, options.gains_of(job.sound), alive)
     changes: dict[str, Any] = {
         "seconds": min(frames / FPS, row["seconds"]), "offset": 0.0, "fps": float(FPS), "width": width, "height": rows,
         "projection": "eac" if row["projection"] == "eac" else "erp", "rate": SAMPLE_RATE, "channels": channels,
@@ -64,9 +62,8 @@ def _write_video(
 ) -> tuple[int, int, int]:
     """Returns width, height and number of the frames."""
     assert job.video is not None
-    source = row["projection"]
-    frames = sample_frames(job.video, FPS, height * (2 if source == "erp_top" else 1), job.begin, row["seconds"])
-    options = {"preset": "veryfast", "tune": "fastdecode", "crf": "20", "bf": "0", "threads": "1"}
+    frames = sample_frames(job.video, FPS, (None, height), job.begin, row["seconds"], row["projection"], PLANES)
+    options = {"preset": "veryfast", "tune": "fastdecode", "crf": "23", "bf": "0", "threads": "1"}
     count = 0
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=FPS, options=options)
@@ -76,11 +73,10 @@ def _write_video(
         context.color_primaries = context.color_trc = 1  # BT.709, in FFmpeg's numbers
         converter = VideoReformatter()
         for _, image in frames:
-            pixels = _even(view_of(image, source))
             if count == 0:
-                stream.height, stream.width = pixels.shape[:2]
+                stream.height, stream.width = image.shape[:2]
             frame = converter.reformat(
-                av.VideoFrame.from_ndarray(pixels, "rgb24"), format="yuv420p",
+                av.VideoFrame.from_ndarray(image.numpy(), "rgb24"), format="yuv420p",
                 dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG,
             )  # fmt: skip
             frame.pts = count
@@ -92,24 +88,18 @@ def _write_video(
         return stream.width, stream.height, count
 
 
-def _even(image: torch.Tensor) -> np.ndarray[Any, Any]:
-    """An image of an even number of rows: an odd one repeats its last row, half a row's error at most."""
-    pixels = image.numpy()
-    return np.ascontiguousarray(np.concatenate([pixels, pixels[-1:]]) if len(pixels) % 2 else pixels)
-
-
-def _write_sound(path: Path, job: Job, row: dict[str, Any], alive: Callable[[], None]) -> int:
+def _write_sound(path: Path, job: Job, row: dict[str, Any], gains: Gains, alive: Callable[[], None]) -> int:
     """Returns the number of channels."""
     assert job.sound is not None
     total, mapping, done = round(row["seconds"] * SAMPLE_RATE), row["channel_map"], 0
     channels = 4 if mapping else row["channels"]
-    with soundfile.SoundFile(path, "w", SAMPLE_RATE, channels, "PCM_24", format="FLAC", compression_level=1.0) as file:
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, channels, "PCM_24", format="FLAC", compression_level=0.0) as file:
         while done < total:
             count = min(round(CHUNK * SAMPLE_RATE), total - done)
             centre = job.begin + (done + count / 2) / SAMPLE_RATE
             sound = read_sound(job.sound, centre, count / SAMPLE_RATE, SAMPLE_RATE)
             if mapping:
-                sound = to_ambisonic(sound, mapping, fuma=is_fuma(job.sound))
+                sound = to_ambisonic(sound, mapping, fuma=gains == "fuma", n3d=gains == "n3d")
             file.write(sound.T.numpy())
             done += count
             alive()

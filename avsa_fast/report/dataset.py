@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from avsa_fast.data.channels import read_ambisonic
-from avsa_fast.data.clips import read_index
 from avsa_fast.data.directions import MIN_SCORE
+from avsa_fast.data.index import Index
 from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
 from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, TRUTH, read_table
 from avsa_fast.errors import UserError
@@ -43,7 +43,7 @@ def dataset_page(folder: Path, *, clips: int) -> str:
     truth = read_table(folder / "truth.parquet", TRUTH) if _has(folder, "truth") else []
     rows = by_clip(detections or truth)
     usable = [Source(c.name, c.video, c.sound, row["channel_map"], 0.0, row["seconds"], row["projection"] or "erp")
-              for c, row in read_index(folder) if c.video and c.sound]  # fmt: skip
+              for c, row in Index(folder) if c.video and c.sound]  # fmt: skip
     shown: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
     with show_progress("drawing clips") as progress:

@@ -53,6 +53,7 @@ def write_video(tmp_path: Path) -> Callable[..., Path]:
         options: dict[str, str] | None = None,
         tick: Fraction = Fraction(1, 90000),
         codec: str = "libx264",
+        params: str | None = None,
     ) -> Path:
         images = images if images is not None else [numbered_frame(i) for i in range(len(times))]
         with av.open(str(tmp_path / name), "w", options=options or {}) as container:
@@ -63,6 +64,7 @@ def write_video(tmp_path: Path) -> Callable[..., Path]:
             stream.codec_context.time_base = tick
             if codec == "libx264":
                 stream.options = {"preset": "ultrafast", "bf": "2", "b-adapt": "0", "sc_threshold": "0"}
+                stream.options = {"preset": "fast", "x264-params": params} if params else stream.options
             for time, image in zip(times, images, strict=True):
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 frame.pts, frame.time_base = round(time / tick), tick

@@ -8,6 +8,7 @@ import torch
 
 from avsa_fast.data.channels import channel_map, check_channels, read_ambisonic, require_ambisonic, to_ambisonic
 from avsa_fast.data.sound import SoundInfo, probe_sound, read_overview, read_sound
+from avsa_fast.data.spherical import SpatialSound
 from avsa_fast.errors import UserError
 
 
@@ -33,6 +34,8 @@ def noise(channels: int, silent: tuple[int, ...] = ()) -> torch.Tensor:
         ("a.m4a", 6, "aac", "5.1", (), [0, 1, 2, 3]),
         ("a.wav", 6, "pcm_s16le", "6 channels", (), [0, 1, 2, 3]),
         ("a.amb", 4, "pcm_s16le", "4 channels", (), [0, 2, 3, 1]),
+        ("a.amb", 6, "pcm_s16le", "6 channels", (), [0, 2, 3, 1]),
+        ("a.amb", 16, "pcm_s16le", "16 channels", (), [0, 2, 3, 1]),
         ("a.wav", 1, "pcm_s16le", "mono", (), []),
         ("a.wav", 2, "pcm_s16le", "stereo", (), []),
     ],
@@ -60,6 +63,28 @@ def test_ambiguous_layouts_are_refused(channels: int, codec: str, layout: str, s
     with pytest.raises(UserError, match=rf"^a\.flac: {channels} channels .* --channels") as refusal:
         channel_map(Path("a.flac"), info, noise(channels, silent))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("channels", [3, 5, 7, 25])
+def test_fuma_without_height_is_ambiguous(channels: int) -> None:
+    info = SoundInfo(1.0, 48000, channels, "pcm_s16le", "unknown")
+    with pytest.raises(UserError, match=rf"^a\.amb: {channels} channels .* --channels"):
+        channel_map(Path("a.amb"), info, noise(channels))
+    with pytest.raises(UserError, match=rf"^a\.wav: {channels} channels .* --channels"):
+        channel_map(Path("a.wav"), info, noise(channels), fuma=True)
+
+
+def test_metadata_of_other_gains_is_ambiguous() -> None:
+    info = SoundInfo(1.0, 48000, 4, "aac", "4.0")
+    stated = SpatialSound(1, [0, 1, 2, 3], "unknown", head_locked=False)
+    with pytest.raises(UserError, match=r"^a\.mp4: .* not AmbiX; .* --channels, and --gains"):
+        channel_map(Path("a.mp4"), info, noise(4), stated)
+
+
+def test_n3d_gains_are_lowered() -> None:
+    sound = noise(4)
+    n3d = sound * torch.tensor([1, sqrt(3), sqrt(3), sqrt(3)])[:, None]
+    torch.testing.assert_close(to_ambisonic(n3d, [0, 1, 2, 3], n3d=True), sound)
 
 
 def test_coding_noise_is_silence_and_quiet_sound_is_not() -> None:

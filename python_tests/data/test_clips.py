@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from avsa_fast.data.clips import find_clips, read_index
+from avsa_fast.data.clips import find_clips
+from avsa_fast.data.index import Index
 from avsa_fast.data.tables import INDEX, write_table
 from avsa_fast.errors import UserError
 
@@ -110,8 +111,8 @@ def test_the_index_joins_its_rows_with_media_that_are_there(data: Path) -> None:
 
     rows = [row("id1-30"), row("id2-30", state="broken"), row("../../etc/id3-30"), row("gone-1")]
     write_table(data / "index.parquet", rows, INDEX)
-    ((clip, found),) = read_index(data)
+    ((clip, found),) = Index(data)
     assert (clip.name, clip.video, found["split"]) == ("id1-30", data / "video" / "id1-30.mp4", "test")
     write_table(data / "index.parquet", rows[1:], INDEX)
     with pytest.raises(UserError, match="lists no usable clip"):
-        read_index(data)
+        Index(data)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from avsa_fast.data.batches import batch_of
@@ -110,6 +111,32 @@ def test_a_single_clip_is_held_out_by_time(data: Path, tmp_path: Path) -> None:
     collection = Collection(tmp_path / "one", "yolo")
     assert (collection.train[0].begin, collection.train[0].end) == (0.0, pytest.approx(1.6))
     assert (collection.held_out[0].begin, collection.held_out[0].end) == (pytest.approx(1.6), pytest.approx(2.0))
+
+
+def test_mono_clips_serve_avc_alone(data: Path, tmp_path: Path) -> None:
+    """A clip of mono sound is a sample of AVC, all of it in W; for AVSA it is left out, or refused if it is alone."""
+    folder = tmp_path / "mixed"
+    shutil.copytree(data, folder)
+    table = read_table(folder / "index.parquet", INDEX)
+    mono = next(row["name"] for row in table if row["split"] == "train")
+    (path,) = (folder / "audio").glob(f"{mono}.*")
+    sound, rate = soundfile.read(path)
+    soundfile.write(path, sound[:, 0], rate)
+    rows = [row | ({"channels": 1, "channel_map": []} if row["name"] == mono else {}) for row in table]
+    write_table(folder / "index.parquet", rows, INDEX)
+
+    both, directed = Collection(folder, "yolo", spatial=False), Collection(folder, "yolo", spatial=True)
+    assert both.without_direction == directed.without_direction == 1
+    assert {source.name for source in both.train} - {source.name for source in directed.train} == {mono}
+    both.train = [source for source in both.train if source.name == mono]
+    sample = Samples(both, SampleConfig(), seed=0, count=1, spatial=False, augment=True)[0]
+    assert sample.name == mono
+    assert sample.sound[0].abs().max() > 0
+    assert not sample.sound[1:].any()
+
+    write_table(folder / "index.parquet", [row for row in rows if row["name"] == mono], INDEX)
+    with pytest.raises(UserError, match=f"^{mono}: 1-channel sound has no direction in it, which AVSA needs"):
+        Collection(folder, "yolo", spatial=True)
 
 
 def test_a_dataset_that_is_not_prepared_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from avsa_fast.data import container, video
+from avsa_fast.data.projection import Source
 from avsa_fast.data.video import probe_video, read_frames, read_windows, sample_frames
 from avsa_fast.errors import UserError
 
@@ -104,6 +105,50 @@ def test_sample_frames_passes_through_the_file(write_video: WriteVideo, read_num
     sampled = list(sample_frames(path, 2.0))
     assert [time for time, _ in sampled] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
     assert read_numbers(torch.stack([frame for _, frame in sampled]).numpy()) == [0, 15, 30, 45, 60, 75]
+
+
+@pytest.mark.parametrize("name", ["video.mp4", "video.mkv"])
+@pytest.mark.parametrize(
+    ("params", "least"),
+    [
+        ("keyint=8:scenecut=0", 60),
+        ("keyint=12:scenecut=0:bframes=3:b-pyramid=normal:open-gop=1", 0),
+        ("keyint=15:scenecut=0:bframes=3:b-pyramid=normal:ref=4", 60),
+        ("keyint=20:scenecut=0:intra-refresh=1", 0),  # key frames that are whole only with the frames before them
+    ],
+)
+def test_sparse_frames_leap_between_key_frames(
+    write_video: WriteVideo, read_numbers: ReadNumbers, name: str, params: str, least: int
+) -> None:
+    """The frames are those of decoding everything, and packets of at least so many of 240 frames are left out."""
+    path = write_video(steady(30, 8), name=name, params=params)
+    left_out = 0
+    idle = container._idle
+
+    def counting(*args: Any) -> int:
+        nonlocal left_out
+        found = idle(*args)
+        left_out += found
+        return found
+
+    for fps in (0.7, 2.0, 7.0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(container, "_idle", counting)
+            sampled = list(sample_frames(path, fps))
+        numbers = [int(Fraction(i / fps + 1e-6) * 30) for i in range(int(8 * fps))]
+        assert read_numbers(torch.stack([frame for _, frame in sampled]).numpy()) == numbers
+        assert left_out >= (least if fps < 3 else 0)
+        left_out = 0
+
+
+@pytest.mark.parametrize(("source", "rows", "columns"), [("erp_top", 32, 128), ("erp_left", 64, 64)])
+def test_sample_frames_of_one_eye(write_video: WriteVideo, source: Source, rows: int, columns: int) -> None:
+    path = write_video(steady(4, 2), images=list(np.random.default_rng(0).integers(0, 256, (8, 64, 128, 3), np.uint8)))
+    whole, eye = (torch.stack([x for _, x in sample_frames(path, 4, source=s)]) for s in ("erp", source))
+    assert torch.equal(eye, whole[:, :rows, :columns])
+    (_, small), *_ = sample_frames(path, 4, (columns // 2, rows), source=source)
+    assert small.shape == (rows // 2, columns // 2, 3)
+    assert (small.float().mean((0, 1)) - eye[0].float().mean((0, 1))).abs().max() < 3
 
 
 def test_probe(write_video: WriteVideo) -> None:

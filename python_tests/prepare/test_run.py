@@ -3,9 +3,10 @@
 import fcntl
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from io import StringIO
-from math import pi
+from math import pi, radians
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,16 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from avsa_fast.data.clips import read_index
+from avsa_fast.data.index import Index
 from avsa_fast.data.sound import probe_sound
+from avsa_fast.data.spherical import Picture, Spherical
 from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, read_table
 from avsa_fast.data.video import probe_video, read_frames
 from avsa_fast.errors import UserError, run_command
-from avsa_fast.prepare import Options, prepare, prepare_folder, worker
+from avsa_fast.prepare import Options, clip, prepare, prepare_folder, worker
 from avsa_fast.prepare.__main__ import main
 from avsa_fast.prepare.check import check
+from avsa_fast.prepare.find import Job
 from avsa_fast.prepare.options import MIN_HEIGHT
 
 BRIGHT = Options(detector="helpers.detectors:Brightness")
@@ -77,7 +80,7 @@ def test_a_tree_of_everything(
         "video/embedded.mp4", "video/mono.mp4", "video/sub__beside.mkv",
     ]  # fmt: skip
     assert (dst / "test.txt").read_text() == "mono\n"
-    assert {clip.name for clip, _ in read_index(dst)} == {"embedded", "mono", "sub__beside"}
+    assert {clip.name for clip, _ in Index(dst)} == {"embedded", "mono", "sub__beside"}
     seen = [row for row in read_table(dst / "detections.parquet", DETECTIONS) if row["name"] == "embedded"]
     assert [row["time"] for row in seen] == [0.5, 1.0, 1.5]
     assert [row["track"] for row in seen] == [0, 1, 2]  # leaps of 45° are no motion
@@ -279,6 +282,55 @@ def test_channels_of_the_user(add_clip: Callable[..., Path]) -> None:
     ):
         prepare(data, data, Options(detector=None, channels=(0, 1, 2, 9)), progress=False)
     assert rows(data)["five"]["state"] == "ambiguous"
+
+
+@pytest.mark.parametrize("channels", [9, 16])
+def test_higher_orders_give_their_first_four_channels(tmp_path: Path, add_video: AddClip, channels: int) -> None:
+    """AmbiX as it is; the same scene in N3D and FuMa, said by --gains, gives the same transcoded sound."""
+    order = [1, 3, 2, 0] if channels == 9 else [0, 1, 2, 3]
+    scene = np.random.default_rng(0).uniform(-0.2, 0.2, (48000, channels))
+    gains = np.sqrt(2 * np.floor(np.sqrt(np.arange(channels))) + 1)
+    fuma = scene.copy()
+    fuma[:, :4] = scene[:, [0, 3, 1, 2]] * [1 / np.sqrt(2), 1, 1, 1]
+    read = {}
+    for name, sound in (("sn3d", scene), ("n3d", scene * gains), ("fuma", fuma)):
+        add_video(tmp_path / name / "a.mp4")
+        soundfile.write(tmp_path / name / "a.wav", sound, 24000, subtype="FLOAT")
+        options = Options(detector=None, transcode=True, height=MIN_HEIGHT, gains=None if name == "sn3d" else name)
+        prepare(tmp_path / name, tmp_path / "dst" / name, options, progress=False)
+        row = rows(tmp_path / "dst" / name)["a"]
+        assert (row["state"], row["channels"], row["channel_map"]) == ("ok", 4, [0, 1, 2, 3])
+        assert row["spatial_validity"] == pytest.approx(3, abs=0.3)  # of independent noises, in SN3D
+        read[name] = soundfile.read(tmp_path / "dst" / name / "audio" / "a.flac")[0]
+    for sound in read.values():
+        assert np.abs(sound - scene[:, :4]).max() < 1e-6
+    prepare(tmp_path / "sn3d", tmp_path / "linked", Options(detector=None, channels=tuple(order)), progress=False)
+    row = rows(tmp_path / "linked")["a"]
+    assert (row["state"], row["channels"], row["channel_map"]) == ("ok", channels, order)
+    with pytest.raises(UserError, match="--gains n3d: the sound has to be converted, which takes --transcode"):
+        Options(gains="n3d")
+
+
+def test_a_pose_is_ambiguous_where_the_sound_has_a_direction(
+    tmp_path: Path, add_video: AddClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, sound in (("foa", "4.0"), ("mono", "mono")):
+        add_video(tmp_path / f"{name}.mp4", sound)
+    picture = Picture("equirectangular", "mono", yaw=radians(90), roll=radians(-5))
+    monkeypatch.setattr(clip, "read_spherical", lambda path: Spherical(picture, None))
+
+    def prepared(name: str, options: Options) -> dict:
+        path = tmp_path / f"{name}.mp4"
+        return clip.prepare_clip(Job(name, path, path), options, None, tmp_path).row
+
+    refused = prepared("foa", UNSEEN)
+    assert refused["state"] == "ambiguous"
+    assert "states a pose (yaw 90°, pitch 0°, roll -5°)" in refused["reason"]
+    assert "--ignore-pose" in refused["reason"]
+    for row in (prepared("mono", UNSEEN), prepared("foa", Options(detector=None, ignore_pose=True))):
+        assert (row["state"], row["yaw"], row["roll"]) == ("ok", pytest.approx(radians(90)), pytest.approx(radians(-5)))
+    picture = replace(picture, yaw=radians(0.1), roll=0.0)
+    assert prepared("foa", UNSEEN)["state"] == "ok"
 
 
 def test_the_real_clips(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,97 @@
+"""How many objects at known places on the sphere are found, on the equirectangular frame and on views, by elevation.
+
+python benchmarks/bench_detection.py ASSETS [--seed 1000] [--objects 96]
+
+ASSETS holds objects/NAME.png and yolo/yolo26n.pt. Each object, 20° to 40° wide, stands on a panorama at a random place
+within a band of elevations, up or down. It is found by a box whose centre is within 5° of its own; precision is the
+share of boxes that find an object.
+"""
+
+import argparse
+from math import radians
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import torch
+
+from avsa_fast.detect.boxes import Box
+from avsa_fast.detect.merge import angle_between
+from avsa_fast.detect.sphere import Views, on_sphere
+from avsa_fast.detect.yolo import YoloDetector
+from avsa_fast.scenes.collection import read_picture
+from avsa_fast.scenes.looks import panorama
+from avsa_fast.scenes.render import make_sprite, place
+
+OBJECTS = (
+    "elephant", "bear", "cow", "sheep", "dog", "horse", "goat", "firetruck", "toilet", "bison", "duck", "rooster",
+)  # fmt: skip
+# Degrees of elevation, up or down, and objects a frame: no two of them within APART.
+BANDS = (0, 20, 4), (20, 45, 4), (45, 70, 4), (70, 88, 2)
+APART, NEAR = radians(45), radians(5)
+HEIGHT = 1024
+
+
+def draw_frame(assets: Path, rng: np.random.Generator, band: tuple[int, int, int]) -> tuple[np.ndarray, list[Box]]:
+    """An ERP frame [H, 2H, 3] with objects in a band of elevations, and where they are."""
+    low, high, count = band
+    frame = panorama(rng, HEIGHT, 2 * HEIGHT)[None]
+    truth: list[Box] = []
+    for name in rng.choice(OBJECTS, count, replace=False):
+        while True:
+            elevation = rng.choice((-1, 1)) * radians(rng.uniform(low, high))
+            box = Box(rng.uniform(-np.pi, np.pi), float(elevation), 0.0, 0.0, str(name), 1.0)
+            if all(angle_between(box, other) > APART for other in truth):
+                break
+        picture = read_picture(assets / "objects" / f"{name}.png", "RGBA")
+        place(
+            frame,
+            make_sprite(picture, radians(rng.uniform(20, 40)), HEIGHT),
+            np.array([[box.azimuth, box.elevation]]),
+        )
+        truth.append(box)
+    return frame[0], truth
+
+
+def score(found: list[list[Box]], truths: list[list[Box]]) -> tuple[float, float]:
+    """Recall and precision: one box an object, the nearest within 5°."""
+    hits = boxes = 0
+    for each, truth in zip(found, truths, strict=True):
+        boxes += len(each)
+        free = list(each)
+        for box in truth:
+            near = min(free, key=lambda other: angle_between(box, other), default=None)
+            if near is not None and angle_between(box, near) < NEAR:
+                free.remove(near)
+                hits += 1
+    return hits / sum(map(len, truths)), hits / max(boxes, 1)
+
+
+def measure(assets: Path, band: tuple[int, int, int], objects: int, seed: int) -> dict[Views, tuple[float, float]]:
+    """Recall and precision on the frame ("erp") and on views ("tiles") of at least so many objects in a band."""
+    yolo = YoloDetector(assets / "yolo" / "yolo26n.pt")
+    rng = np.random.default_rng(seed)
+    frames, truths = zip(*(draw_frame(assets, rng, band) for _ in range(-(objects // -band[2]))), strict=True)
+    figures = {}
+    for views in get_args(Views):
+        detector = on_sphere(yolo, views)
+        found = [detector.detect(torch.from_numpy(frame)[None], "erp")[0] for frame in frames]
+        figures[views] = score(found, list(truths))
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("assets", type=Path)
+    parser.add_argument("--seed", type=int, default=1000)
+    parser.add_argument("--objects", type=int, default=96)
+    options = parser.parse_args()
+    print("| elevation | recall erp | tiles | precision erp | tiles |\n|---|---|---|---|---|")
+    for number, band in enumerate(BANDS):
+        figures = measure(options.assets, band, options.objects, options.seed + number)
+        cells = [f"{figures[views][measure]:.0%}" for measure in (0, 1) for views in ("erp", "tiles")]
+        print(f"| {band[0]}° to {band[1]}° | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
