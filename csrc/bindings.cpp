@@ -67,19 +67,27 @@ using RowsNumbers = std::array<Size, 4>;
 Rows rows(const RowsNumbers& n) { return {at<const void>(Address(n[0])), at<const double>(Address(n[1])), n[2], n[3]}; }
 
 InfoNceBlock info_nce_block(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D, Size K,
-                            Address scale, bool symmetric) {
-  return {Dtype(dtype), Precision(precision), rows(query), rows(key), D, K, at<const double>(scale), symmetric};
+                            Address scale, bool symmetric, Address workspace) {
+  return {Dtype(dtype), Precision(precision), rows(query), rows(key), D, K, at<const double>(scale),
+          symmetric,    at(workspace)};
+}
+
+InfoNceWorkspace info_nce_workspace(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D,
+                                    Size K, Address scale, bool symmetric, Address bytes) {
+  return {info_nce_block(dtype, precision, query, key, D, K, scale, symmetric, 0), at<Size>(bytes)};
 }
 
 InfoNceScan info_nce_scan(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D, Size K,
-                          Address scale, bool symmetric, Address query_sums, Address key_sums) {
-  return {info_nce_block(dtype, precision, query, key, D, K, scale, symmetric), at<double>(query_sums),
+                          Address scale, bool symmetric, Address workspace, Address query_sums, Address key_sums) {
+  return {info_nce_block(dtype, precision, query, key, D, K, scale, symmetric, workspace), at<double>(query_sums),
           at<double>(key_sums)};
 }
 
 InfoNceGather info_nce_gather(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D,
-                              Size K, Address scale, bool symmetric, Address query_grad, Address key_grad) {
-  return {info_nce_block(dtype, precision, query, key, D, K, scale, symmetric), at(query_grad), at(key_grad)};
+                              Size K, Address scale, bool symmetric, Address workspace, Address query_grad,
+                              Address key_grad) {
+  return {info_nce_block(dtype, precision, query, key, D, K, scale, symmetric, workspace), at(query_grad),
+          at(key_grad)};
 }
 
 InfoNceProject info_nce_project(int dtype, const RowsNumbers& own, const RowsNumbers& partner, Size D, Address factor,
@@ -186,7 +194,7 @@ py::dict build() {
   facts["cuda_archs"] = "";
   facts["cuda_runtime"] = py::none();
 #endif
-  facts["cpu_isa"] = cpu_isa();
+  facts["cpu_isa"] = kIsaNames[int(isa())];
 #ifdef _OPENMP
   facts["openmp"] = true;
 #else
@@ -205,6 +213,7 @@ AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   define(m, "turns", turns, turns_cpu, AVSA_DEVICE(turns_cuda));
   define(m, "mix", mix, mix_cpu, AVSA_DEVICE(mix_cuda));
   define(m, "info_nce_prepare", info_nce_prepare, info_nce_prepare_cpu, AVSA_DEVICE(info_nce_prepare_cuda));
+  define(m, "info_nce_workspace", info_nce_workspace, info_nce_workspace_cpu, AVSA_DEVICE(info_nce_workspace_cuda));
   define(m, "info_nce_scan", info_nce_scan, info_nce_scan_cpu, AVSA_DEVICE(info_nce_scan_cuda));
   define(m, "info_nce_gather", info_nce_gather, info_nce_gather_cpu, AVSA_DEVICE(info_nce_gather_cuda));
   define(m, "info_nce_project", info_nce_project, info_nce_project_cpu, AVSA_DEVICE(info_nce_project_cuda));

@@ -60,12 +60,16 @@ def no_sums(count: int, scale: Tensor) -> Tensor:
 
 def scan(query: Rows, key: Rows, options: Options, query_sums: Tensor, key_sums: Tensor) -> None:
     """Adds to the sums [n, 2] of either side what the rows of a block find in each other; to key_sums if symmetric."""
-    run("info_nce_scan", query.data.device, *_block(query, key, options), query_sums.data_ptr(), key_sums.data_ptr())
+    block, workspace = _block(query, key, options)
+    pointers = workspace.data_ptr(), query_sums.data_ptr(), key_sums.data_ptr()
+    run("info_nce_scan", workspace.device, *block, *pointers)
 
 
 def gather(query: Rows, key: Rows, options: Options, query_grad: Tensor, key_grad: Tensor) -> None:
     """Adds to the gradients [n, D] of either side what a block gives, before `project`."""
-    run("info_nce_gather", query.data.device, *_block(query, key, options), query_grad.data_ptr(), key_grad.data_ptr())
+    block, workspace = _block(query, key, options)
+    pointers = workspace.data_ptr(), query_grad.data_ptr(), key_grad.data_ptr()
+    run("info_nce_gather", workspace.device, *block, *pointers)
 
 
 def lose(statistics: Tensor, query_sums: Tensor, key_sums: Tensor, options: Options) -> Tensor:
@@ -98,11 +102,15 @@ def share(rows: int, symmetric: bool) -> float:
     return 1 / (max(rows, 1) * (2 if symmetric else 1))
 
 
-def _block(query: Rows, key: Rows, options: Options) -> tuple[Any, ...]:
-    return (
+def _block(query: Rows, key: Rows, options: Options) -> tuple[tuple[Any, ...], Tensor]:
+    """The numbers of a block, and memory [bytes] that its kernels want for themselves: none on a CPU."""
+    block = (
         DTYPES[query.data.dtype], PRECISIONS[options.precision], query.numbers(), key.numbers(), query.data.shape[1],
         options.crops, options.scale.data_ptr(), options.symmetric,
     )  # fmt: skip
+    size = torch.zeros((), dtype=torch.int64)
+    run("info_nce_workspace", query.data.device, *block, size.data_ptr())
+    return block, query.data.new_empty(int(size), dtype=torch.uint8)
 
 
 def _forward(

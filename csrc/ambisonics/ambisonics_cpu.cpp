@@ -169,11 +169,13 @@ AVSA_HD bool mix_tile_any(const S* in, const Number<S>* matrix, const Slices<kRo
   return finite;
 }
 
-#define AVSA_MIX_TILE(S)                                                                                             \
-  AVSA_CLONES bool mix_tile(const S* in, const Number<S>* matrix, const Slices<kRows>& slices, std::int64_t samples, \
-                            std::int64_t n, S* out, bool streamed) {                                                 \
-    return streamed ? mix_tile_any<true>(in, matrix, slices, samples, n, out)                                        \
-                    : mix_tile_any<false>(in, matrix, slices, samples, n, out);                                      \
+#define AVSA_MIX_TILE(S)                                                                                 \
+  bool mix_tile(const S* in, const Number<S>* matrix, const Slices<kRows>& slices, std::int64_t samples, \
+                std::int64_t n, S* out, bool streamed) {                                                 \
+    return for_isa([&]() AVSA_INLINED {                                                                  \
+      return streamed ? mix_tile_any<true>(in, matrix, slices, samples, n, out)                          \
+                      : mix_tile_any<false>(in, matrix, slices, samples, n, out);                        \
+    });                                                                                                  \
   }
 AVSA_MIX_TILE(float)
 AVSA_MIX_TILE(double)

@@ -55,6 +55,7 @@ struct Block {
   const void* scheduler_bottom = nullptr;
   std::size_t scheduler_size = 0;
   std::size_t running = 0;
+  long events = 0;  // what threads wait for beside barriers
   std::function<void()> body;
 };
 
@@ -107,6 +108,12 @@ inline void barrier(int Fiber::* phase, std::size_t first, std::size_t last) {
   }
 }
 
+// Waits until ready() holds, which an event makes true.
+template <class F>
+void wait_until(const F& ready) {
+  while (!ready()) to_scheduler(false);
+}
+
 inline std::size_t warp_first() { return current->running / 32 * 32; }
 inline std::size_t warp_last() { return std::min(warp_first() + 32, current->fibers.size()); }
 inline unsigned lane() { return unsigned(current->running % 32); }
@@ -140,7 +147,7 @@ inline unsigned ballot(bool vote) {
 
 // What a barrier would wait for for ever: a warning at once is better than a test that hangs.
 inline long progress(const Block& b) {
-  long sum = 0;
+  long sum = b.events;
   for (const Fiber& f : b.fibers) sum += f.done + f.block_phase + f.warp_phase;
   return sum;
 }

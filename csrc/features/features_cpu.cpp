@@ -178,13 +178,11 @@ AVSA_HD bool tile_any(const SpatialFeatures& a, std::int64_t b, std::int64_t F, 
   });
 }
 
-AVSA_CLONES bool tile_float(const SpatialFeatures& a, std::int64_t b, std::int64_t F, std::int64_t frame,
-                            Scratch& scratch) {
-  return tile_any<float>(a, b, F, frame, scratch);
+bool tile_float(const SpatialFeatures& a, std::int64_t b, std::int64_t F, std::int64_t frame, Scratch& scratch) {
+  return for_isa([&]() AVSA_INLINED { return tile_any<float>(a, b, F, frame, scratch); });
 }
-AVSA_CLONES bool tile_double(const SpatialFeatures& a, std::int64_t b, std::int64_t F, std::int64_t frame,
-                             Scratch& scratch) {
-  return tile_any<double>(a, b, F, frame, scratch);
+bool tile_double(const SpatialFeatures& a, std::int64_t b, std::int64_t F, std::int64_t frame, Scratch& scratch) {
+  return for_isa([&]() AVSA_INLINED { return tile_any<double>(a, b, F, frame, scratch); });
 }
 
 }  // namespace

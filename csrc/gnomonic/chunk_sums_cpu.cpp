@@ -72,9 +72,8 @@ using Sums = void (*)(const std::uint8_t*, std::int64_t, const std::int32_t*, co
 template <int frames>
 Sums best() {
 #ifdef AVSA_HAS_CLONES
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) return sum_v4<frames>;
-  if (__builtin_cpu_supports("x86-64-v3")) return sum_v3<frames>;
+  if (isa() >= Isa::avx512) return sum_v4<frames>;
+  if (isa() == Isa::avx2) return sum_v3<frames>;
 #endif
   return sum_any<frames>;
 }

@@ -43,11 +43,10 @@ AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int
   }
 }
 
-#define AVSA_SAMPLE(In, T)                                                                              \
-  AVSA_CLONES void sample(const In*, const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, \
-                          std::int64_t first_frame, int frames, std::int64_t pixel, Chunks<T>& chunks,  \
-                          Block<T>& block) {                                                            \
-    sample_any<In>(task, rays, clip, first_frame, frames, pixel, chunks, block);                        \
+#define AVSA_SAMPLE(In, T)                                                                                            \
+  void sample(const In*, const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame, \
+              int frames, std::int64_t pixel, Chunks<T>& chunks, Block<T>& block) {                                   \
+    for_isa([&]() AVSA_INLINED { sample_any<In>(task, rays, clip, first_frame, frames, pixel, chunks, block); });     \
   }
 AVSA_SAMPLE(std::uint8_t, float)
 AVSA_SAMPLE(float, float)
@@ -125,17 +124,17 @@ AVSA_HD double bright_greys_any(const Jitter<T>& jitter, int count, const T (&va
   return sum;
 }
 
-#define AVSA_COLOUR(T)                                                                                      \
-  AVSA_CLONES void finish(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop,         \
-                          std::int64_t frame, std::int64_t pixel, int count, const T(&values)[3][kLanes]) { \
-    finish_any(task, normaliser, crop, frame, pixel, count, values);                                        \
-  }                                                                                                         \
-  AVSA_CLONES void colour_frame(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop,   \
-                                std::int64_t frame, const T* kept) {                                        \
-    colour_frame_any(task, normaliser, crop, frame, kept);                                                  \
-  }                                                                                                         \
-  AVSA_CLONES double bright_greys(const Jitter<T>& jitter, int count, const T(&values)[3][kLanes]) {        \
-    return bright_greys_any(jitter, count, values);                                                         \
+#define AVSA_COLOUR(T)                                                                                            \
+  void finish(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t frame,       \
+              std::int64_t pixel, int count, const T(&values)[3][kLanes]) {                                       \
+    for_isa([&]() AVSA_INLINED { finish_any(task, normaliser, crop, frame, pixel, count, values); });             \
+  }                                                                                                               \
+  void colour_frame(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t frame, \
+                    const T* kept) {                                                                              \
+    for_isa([&]() AVSA_INLINED { colour_frame_any(task, normaliser, crop, frame, kept); });                       \
+  }                                                                                                               \
+  double bright_greys(const Jitter<T>& jitter, int count, const T(&values)[3][kLanes]) {                          \
+    return for_isa([&]() AVSA_INLINED { return bright_greys_any(jitter, count, values); });                       \
   }
 AVSA_COLOUR(float)
 AVSA_COLOUR(double)

@@ -226,6 +226,11 @@ int info_nce_prepare_cuda(const InfoNcePrepare& task, void* stream) {
   return launch(kernel, warps_for(task.N), dim3(kThreads), 0, stream, task);
 }
 
+int info_nce_workspace_cuda(const InfoNceWorkspace& task, void*) {
+  *task.bytes = fits_matrix_units(task.block) ? matrix_units_workspace(task.block) : 0;
+  return 0;
+}
+
 int info_nce_scan_cuda(const InfoNceScan& task, void* stream) {
   if (fits_matrix_units(task.block)) return info_nce_scan_mma(task, stream);
   return task.block.dtype == Dtype::float64 ? scan<double>(task, stream) : scan<float>(task, stream);

@@ -35,6 +35,12 @@ struct InfoNceBlock {
   std::int64_t D, K;    // row r is crop r mod K of clip r div K; K = 1: every row competes
   const double* scale;  // [] 1 / temperature
   bool symmetric;       // keys choose among queries too
+  void* workspace;      // what kernels of a device want for themselves
+};
+
+struct InfoNceWorkspace {
+  InfoNceBlock block;
+  std::int64_t* bytes;  // [] out: of the block's workspace; memory of the host
 };
 
 struct InfoNcePrepare {
@@ -72,10 +78,12 @@ struct InfoNceProject {
 };
 
 void info_nce_prepare_cpu(const InfoNcePrepare& task);
+void info_nce_workspace_cpu(const InfoNceWorkspace& task);
 void info_nce_scan_cpu(const InfoNceScan& task);
 void info_nce_gather_cpu(const InfoNceGather& task);
 void info_nce_project_cpu(const InfoNceProject& task);
 int info_nce_prepare_cuda(const InfoNcePrepare& task, void* stream);  // returns a cudaError_t, as the next
+int info_nce_workspace_cuda(const InfoNceWorkspace& task, void* stream);
 int info_nce_scan_cuda(const InfoNceScan& task, void* stream);
 int info_nce_gather_cuda(const InfoNceGather& task, void* stream);
 int info_nce_project_cuda(const InfoNceProject& task, void* stream);

@@ -4,15 +4,6 @@
 #include "core/clones.h"
 #include "info_nce/tiles.h"
 
-// A function for each instruction set, picked once: how tiles lie depends on the registers.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(AVSA_NO_CLONES)
-#define AVSA_SETS 1
-#define AVSA_TARGET(options) __attribute__((target(options)))
-#else
-#define AVSA_SETS 0
-#define AVSA_TARGET(options)
-#endif
-
 namespace avsa {
 namespace {
 
@@ -21,6 +12,7 @@ void run_tile(const InfoNceScan&, const Tile&, const Scratch<A>&);
 template <class A>
 void run_tile(const InfoNceGather&, const Tile&, const Scratch<A>&);
 
+// A function for each instruction set: how tiles lie depends on the registers.
 #define AVSA_TILES(A, options)                                                            \
   template <>                                                                             \
   AVSA_TARGET(options)                                                                    \
@@ -47,7 +39,7 @@ using LargeRounded = Rounded<64, 8>;
 AVSA_TILES(Small<float>, "arch=x86-64")
 AVSA_TILES(Small<double>, "arch=x86-64")
 AVSA_TILES(SmallRounded, "arch=x86-64")
-#if AVSA_SETS
+#ifdef AVSA_HAS_CLONES
 AVSA_TILES(Middle<float>, "arch=x86-64-v3")
 AVSA_TILES(Middle<double>, "arch=x86-64-v3")
 AVSA_TILES(MiddleRounded, "arch=x86-64-v3")
@@ -89,9 +81,8 @@ void for_tiles(const Task& task) {
 template <class Task>
 void for_set(const Task& task) {
   const bool bf16 = task.block.precision == Precision::bf16;
-#if AVSA_SETS
-  static const bool v4 = __builtin_cpu_supports("x86-64-v4"), v3 = __builtin_cpu_supports("x86-64-v3");
-  static const bool dots = v4 && __builtin_cpu_supports("avx512bf16");
+#ifdef AVSA_HAS_CLONES
+  const bool v4 = isa() >= Isa::avx512, v3 = isa() == Isa::avx2, dots = isa() == Isa::avx512_bf16;
   if (task.block.dtype == Dtype::float64)
     return v4 ? for_tiles<Large<double>>(task) : v3 ? for_tiles<Middle<double>>(task) : for_tiles<Small<double>>(task);
   if (bf16)
@@ -145,11 +136,15 @@ AVSA_HD void project_any(const InfoNceProject& task, std::int64_t i) {
   task.slopes[i] = slope;
 }
 
-AVSA_CLONES void prepare(const InfoNcePrepare& task, std::int64_t i) {
-  task.dtype == Dtype::float64 ? prepare_any<double>(task, i) : prepare_any<float>(task, i);
+void prepare(const InfoNcePrepare& task, std::int64_t i) {
+  for_isa([&]() AVSA_INLINED {
+    task.dtype == Dtype::float64 ? prepare_any<double>(task, i) : prepare_any<float>(task, i);
+  });
 }
-AVSA_CLONES void project(const InfoNceProject& task, std::int64_t i) {
-  task.dtype == Dtype::float64 ? project_any<double>(task, i) : project_any<float>(task, i);
+void project(const InfoNceProject& task, std::int64_t i) {
+  for_isa([&]() AVSA_INLINED {
+    task.dtype == Dtype::float64 ? project_any<double>(task, i) : project_any<float>(task, i);
+  });
 }
 
 }  // namespace
@@ -158,6 +153,8 @@ void info_nce_prepare_cpu(const InfoNcePrepare& task) {
 #pragma omp parallel for schedule(static) if (task.N > kTile)
   for (std::int64_t i = 0; i < task.N; ++i) prepare(task, i);
 }
+
+void info_nce_workspace_cpu(const InfoNceWorkspace& task) { *task.bytes = 0; }
 
 void info_nce_scan_cpu(const InfoNceScan& task) { for_set(task); }
 

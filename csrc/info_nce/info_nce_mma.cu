@@ -1,331 +1,334 @@
-// Products on matrix units. A warp has 16 own rows and meets tiles of other rows, their cosines in its registers: as D
-// holds them, A takes them, so that weights go back into a product without leaving them.
-#include "info_nce/mma.h"
-#include "info_nce/passes.h"
+// Products by mma.sync (sm_80 on). A warp has 16 or 32 own rows and meets tiles of other rows, their cosines in its
+// registers: as D holds them, A takes them, so that weights go back into a product without leaving them. Copies of a
+// tile run while the one before is computed, and exponentials of a tile while the products of the next are.
+#include "info_nce/fragments.h"
 
 namespace avsa {
 namespace {
 
-constexpr int kWarp = 32, kWarps = 4, kThreads = kWarps * kWarp;
-constexpr int kOwn = 16 * kWarps;     // rows of a block of threads
-constexpr int kOther = 32;            // rows of a tile
-constexpr int kColumns = kOther / 8;  // products of 8 columns across a tile
-constexpr int kGradient = 128;        // dimensions of the gradient that a block of threads gathers
+constexpr int kWarps = 4, kThreads = kWarps * kWarp;
+constexpr int kGradient = 128;  // dimensions of the gradient that a block of threads gathers
 
-constexpr int kPairStride = kGradient + 8;
+// How much a block of threads takes on: kRows fragments of 16 own rows a warp, kColumns * 8 rows a tile. Rows of more
+// bytes get less: shared memory holds a block's own rows and two tiles.
+template <int kRows_, int kColumns_>
+struct Shape {
+  static constexpr int kRows = kRows_, kColumns = kColumns_;
+  static constexpr int kOwn = 16 * kRows * kWarps, kOther = 8 * kColumns;
+  static std::size_t bytes(int panels) { return std::size_t(kOwn + 2 * kOther) * panels * kPanel; }
+};
+constexpr int kWidePanels = 4, kMostPanels = 8;
+using Narrow = Shape<1, 4>;
+// Registers hold the gradient too, or both parts of numbers.
+template <class A, bool gathers>
+using Wide = Shape<2, gathers || A::kExact ? 4 : 8>;
 
-// An arithmetic: kWord numbers a word, how rows become words, and products of words. Rows lie in shared memory as
-// [count, row_stride] words, the stride such that lanes that read together read from different banks.
-struct Bf16 {
-  static constexpr int kWord = 2;
-  static constexpr std::int64_t kMost = 512;  // dimensions that fit into shared memory
+// Shared memory of a block of threads, each part [panels, rows, kPanel].
+template <class S>
+struct Shared {
+  unsigned char* own;
+  int panels;
 
-  __device__ static std::uint32_t word(const float* x) { return bfloat16_pair(x[0], x[1]); }
-  __device__ static void multiply_add(const RegistersA& a, const RegistersB& b, float (&d)[4]) {
-    multiply_add_bf16(a, b, d);
+  __device__ explicit Shared(int panels) : own(dynamic_shared<unsigned char>()), panels(panels) {}
+  __device__ unsigned char* tile(std::int64_t n) const {
+    return own + (S::kOwn + int(n % 2) * S::kOther) * panels * kPanel;
   }
 };
 
-struct Tf32 {
-  static constexpr int kWord = 1;
-  static constexpr std::int64_t kMost = 256;
-
-  __device__ static std::uint32_t word(const float* x) { return tf32(*x); }
-  __device__ static void multiply_add(const RegistersA& a, const RegistersB& b, float (&d)[4]) {
-    multiply_add_tf32(a, b, d);
-  }
-};
-
-// Each number as the sum of two of TF32, and all products but that of the small parts: 21 bits.
-struct Tf32x3 : Tf32 {
-  __device__ static std::uint32_t word(const float* x) { return bits_of(*x); }
-  __device__ static void multiply_add(const RegistersA& a, const RegistersB& b, float (&d)[4]) {
-    RegistersA a_large, a_small;
-    RegistersB b_large, b_small;
-    for (int n = 0; n < 4; ++n) split(a[n], a_large[n], a_small[n]);
-    for (int n = 0; n < 2; ++n) split(b[n], b_large[n], b_small[n]);
-    multiply_add_tf32(a_small, b_large, d);
-    multiply_add_tf32(a_large, b_small, d);
-    multiply_add_tf32(a_large, b_large, d);
-  }
-  __device__ static void split(std::uint32_t x, std::uint32_t& large, std::uint32_t& small) {
-    large = tf32(float_of(x));
-    small = tf32(float_of(x) - float_of(large));
-  }
-};
-
-template <class A>
-AVSA_HD int words(std::int64_t D) {
-  return int(round_up(ceil_div(D, A::kWord), 8));
-}
-template <class A>
-AVSA_HD int row_stride(std::int64_t D) {
-  return words<A>(D) + 4;
-}
-
-// Normalised rows; zeros beyond the last row or dimension.
-template <class A>
-__device__ void load_rows(const Rows& rows, std::int64_t first, int count, std::int64_t D, std::uint32_t* to) {
-  const float* data = static_cast<const float*>(rows.data);
-  const int width = words<A>(D);
-  for (int e = threadIdx.x; e < count * width; e += kThreads) {
-    const std::int64_t row = first + e / width, d = e % width * A::kWord;
-    float x[A::kWord] = {};
-    if (row < rows.count) {
-      const double inverse = rows.statistics[row * kStatistics + kInverse];
-      for (int n = 0; n < A::kWord; ++n) x[n] = d + n < D ? float(data[row * D + d + n] * inverse) : 0;
-    }
-    to[e / width * row_stride<A>(D) + e % width] = A::word(x);
+template <int kRows>
+__device__ void copy_rows(const unsigned char* words, std::int64_t first, int panels, unsigned char* to) {
+  const unsigned char* from = PackedPass::rows(words, first, panels);
+  AVSA_KEEP_LOOP
+  for (int e = threadIdx.x; e < panels * kRows * kChunks; e += kThreads) {
+    const int panel = e / (kRows * kChunks), chunk = e % (kRows * kChunks);
+    copy_16_bytes(to + e * kChunk, from + panel * kPackedRows * kPanel + chunk * kChunk);
   }
 }
 
-// Of bfloat16, dimensions [begin, begin + kGradient) of a tile's rows as pairs of neighbouring rows: [kOther / 2,
-// kPairStride].
-__device__ void turn_rows(const std::uint32_t* rows, int begin, std::int64_t D, std::uint32_t* to) {
-  const int stride = row_stride<Bf16>(D);
-  for (int e = threadIdx.x; e < kOther / 2 * kGradient / 2; e += kThreads) {
-    const int pair = e / (kGradient / 2), word = e % (kGradient / 2), from = begin / 2 + word;
-    const bool inside = from < words<Bf16>(D);
-    const std::uint32_t x = inside ? rows[2 * pair * stride + from] : 0;
-    const std::uint32_t y = inside ? rows[(2 * pair + 1) * stride + from] : 0;
-    to[pair * kPairStride + 2 * word] = (x & 0xffffu) | y << 16;
-    to[pair * kPairStride + 2 * word + 1] = x >> 16 | (y & 0xffff0000u);
-  }
-}
+template <class S>
+using Cosines = float[S::kRows][S::kColumns][4];
 
-using Weights = float[kColumns][4];        // of a warp for a tile, as D holds them
-using Gradient = float[kGradient / 8][4];  // of a warp's rows, as D holds it
-
-// sum += weights times dimensions from `begin` on of the tile's rows. turned: as turn_rows leaves them.
-__device__ void multiply_back(Bf16, const Weights& w, const std::uint32_t*, const std::uint32_t* turned, int,
-                              std::int64_t, Gradient& sum) {
-  const int lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
+// x = a warp's cosines with a tile.
+template <class A, class S>
+__device__ void multiply(SharedPlace own, SharedPlace tile, int panels, Cosines<S>& x) {
+  const int lane = threadIdx.x % kWarp, matrix = lane / 8, row = lane % 8, warp = threadIdx.x / kWarp;
   AVSA_UNROLL
-  for (int k = 0; k < kColumns; k += 2) {  // 16 other rows
-    const RegistersA a = {bfloat16_pair(w[k][0], w[k][1]), bfloat16_pair(w[k][2], w[k][3]),
-                          bfloat16_pair(w[k + 1][0], w[k + 1][1]), bfloat16_pair(w[k + 1][2], w[k + 1][3])};
+  for (int e = 0; e < S::kRows * S::kColumns * 4; ++e) x[e / 4 / S::kColumns][e / 4 % S::kColumns][e % 4] = 0;
+  own += (warp * S::kRows * 16 + matrix % 2 * 8 + row) * kPanel;
+  tile += (matrix / 2 * 8 + row) * kPanel;
+  AVSA_KEEP_LOOP
+  for (int panel = 0; panel < panels; ++panel, own += S::kOwn * kPanel, tile += S::kOther * kPanel) {
     AVSA_UNROLL
-    for (int c = 0; c < kGradient / 8; ++c) {
-      const std::uint32_t* column = turned + (k * 4 + t) * kPairStride + c * 8 + g;
-      const RegistersB b = {column[0], column[4 * kPairStride]};
-      Bf16::multiply_add(a, b, sum[c]);
+    for (int k = 0; k < kChunks; k += 2) {
+      RegistersA a[S::kRows];
+      AVSA_UNROLL
+      for (int r = 0; r < S::kRows; ++r) load_matrices(own + r * 16 * kPanel + (k ^ matrix / 2 ^ row) * kChunk, a[r]);
+      AVSA_UNROLL
+      for (int c = 0; c < S::kColumns; c += 2) {
+        std::uint32_t b[4];
+        load_matrices(tile + c * 8 * kPanel + (k ^ matrix % 2 ^ row) * kChunk, b);
+        AVSA_UNROLL
+        for (int r = 0; r < S::kRows; ++r) {
+          A::multiply_add(a[r], {b[0], b[1]}, x[r][c]);
+          A::multiply_add(a[r], {b[2], b[3]}, x[r][c + 1]);
+        }
+      }
+    }
+  }
+}
+
+template <class S>
+using Gradient = float[S::kRows][kGradient / 8][4];  // of a warp's rows, as D holds it
+
+// sum += weights times the dimensions of the tile's first `panels` panels. Of bfloat16, 16 other rows at a time.
+template <class S>
+__device__ void multiply_back_halves(const Cosines<S>& w, SharedPlace tile, int panels, Gradient<S>& sum) {
+  const int lane = threadIdx.x % kWarp, matrix = lane / 8, row = lane % 8;
+  tile += (matrix % 2 * 8 + row) * kPanel;
+  AVSA_UNROLL
+  for (int k = 0; k < S::kColumns; k += 2) {
+    RegistersA a[S::kRows];
+    AVSA_UNROLL
+    for (int r = 0; r < S::kRows; ++r)
+      for (int n = 0; n < 4; ++n) a[r][n] = bfloat16_pair(w[r][k + n / 2][n % 2 * 2], w[r][k + n / 2][n % 2 * 2 + 1]);
+    AVSA_UNROLL
+    for (int c = 0; c < kGradient / 8; c += 2) {
+      if (c / kChunks >= panels) break;
+      std::uint32_t b[4];
+      load_matrices_turned(
+          tile + (c / kChunks * S::kOther + k * 8) * kPanel + (c % kChunks ^ matrix / 2 ^ row) * kChunk, b);
+      AVSA_UNROLL
+      for (int r = 0; r < S::kRows; ++r) {
+        Bf16::multiply_add(a[r], {b[0], b[1]}, sum[r][c]);
+        Bf16::multiply_add(a[r], {b[2], b[3]}, sum[r][c + 1]);
+      }
     }
   }
 }
 
 // Of TF32, other rows 2t and 2t + 1 of eight stand at depths t and t + 4: the order of a sum is free.
-template <class A>
-__device__ void multiply_back(A, const Weights& w, const std::uint32_t* other, const std::uint32_t*, int begin,
-                              std::int64_t D, Gradient& sum) {
-  const int lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4, stride = row_stride<A>(D);
+template <class A, class S>
+__device__ void multiply_back_words(const Cosines<S>& w, SharedPlace tile, int panels, Gradient<S>& sum) {
+  const int lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
+  tile += 2 * t * kPanel + g % 4 * 4;
   AVSA_UNROLL
-  for (int k = 0; k < kColumns; ++k) {
-    const RegistersA a = {A::word(&w[k][0]), A::word(&w[k][2]), A::word(&w[k][1]), A::word(&w[k][3])};
+  for (int k = 0; k < S::kColumns; ++k) {
+    RegistersA a[S::kRows];
+    AVSA_UNROLL
+    for (int r = 0; r < S::kRows; ++r)
+      for (int n = 0; n < 4; ++n) a[r][n] = A::word(&w[r][k][n % 2 * 2 + n / 2]);
     AVSA_UNROLL
     for (int c = 0; c < kGradient / 8; ++c) {
-      const std::uint32_t* column = other + (k * 8 + 2 * t) * stride + begin + c * 8 + g;
-      const bool inside = begin + c * 8 < words<A>(D);
-      const RegistersB b = {inside ? column[0] : 0, inside ? column[stride] : 0};
-      A::multiply_add(a, b, sum[c]);
+      if (c / 4 >= panels) break;
+      RegistersB b;
+      for (int n = 0; n < 2; ++n)
+        b[n] = load_word(tile + (c / 4 * S::kOther + k * 8 + n) * kPanel + (c % 4 * 2 ^ g / 4 ^ 2 * t ^ n) * kChunk);
+      AVSA_UNROLL
+      for (int r = 0; r < S::kRows; ++r) A::multiply_add(a[r], b, sum[r][c]);
     }
   }
 }
 
-// A tile's other rows, beside what a kernel keeps of them.
-struct Others {
-  Label label[kOther];
-  float below[kOther], factor[kOther];  // of their weights
-};
+// Sums of columns of a tile by each warp, then by the block of threads, which adds to what its earlier own rows gave.
+template <class S>
+struct Columns {
+  float sums[2][kWarps][S::kOther];
 
-// x = a warp's cosines with a tile, times the scale; -infinity where rows do not compete.
-template <class A>
-__device__ void cosines(const Pass& pass, const Label (&own)[2], std::int64_t tile, const Others& others,
-                        const std::uint32_t* own_words, const std::uint32_t* other_words, Weights& x) {
-  const int lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4, stride = row_stride<A>(pass.D);
-  const std::uint32_t* rows = own_words + (threadIdx.x / kWarp * 16 + g) * stride + t;
-  for (int c = 0; c < kColumns; ++c)
-    for (int n = 0; n < 4; ++n) x[c][n] = 0;
-  for (int k = 0; k < words<A>(pass.D); k += 8) {
-    const RegistersA a = {rows[k], rows[k + 8 * stride], rows[k + 4], rows[k + 8 * stride + 4]};
+  __device__ void write(const Cosines<S>& x, int stage) {
+    float column[2 * S::kColumns];
     AVSA_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
-      const std::uint32_t* column = other_words + (c * 8 + g) * stride + t + k;
-      const RegistersB b = {column[0], column[4]};
-      A::multiply_add(a, b, x[c]);
+    for (int i = 0; i < 2 * S::kColumns; ++i) {
+      column[i] = 0;
+      for (int r = 0; r < S::kRows; ++r) column[i] += x[r][i / 2][i % 2] + x[r][i / 2][i % 2 + 2];
     }
+    sum_columns<S::kColumns>(column, sums[stage][threadIdx.x / kWarp]);
   }
-  const float scale = float(*pass.scale);
-  AVSA_UNROLL
-  for (int e = 0; e < 4 * kColumns; ++e) {
-    const int c = e / 4, n = e % 4, j = c * 8 + t * 2 + n % 2;
-    const bool competes = tile + j < pass.other.count && compete(own[n / 2], others.label[j]);
-    x[c][n] = competes ? scale * x[c][n] : -kInfinity<float>;
-  }
-}
-
-// Shared memory of a block of threads: own rows, a tile's rows, and their pairs.
-template <class A>
-struct Shared {
-  std::uint32_t *own, *other, *turned;
-
-  __device__ Shared(std::uint32_t* memory, std::int64_t D)
-      : own(memory), other(own + kOwn * row_stride<A>(D)), turned(other + kOther * row_stride<A>(D)) {}
-  static std::size_t bytes(std::int64_t D, bool gathers) {
-    const int turned = gathers && A::kWord == 2 ? kOther / 2 * kPairStride : 0;
-    return std::size_t((kOwn + kOther) * row_stride<A>(D) + turned) * sizeof(std::uint32_t);
+  __device__ void flush(const PackedPass& pass, std::int64_t tile, int stage, bool first) const {
+    if (threadIdx.x >= S::kOther) return;
+    float* to = pass.columns + blockIdx.x * round_up(pass.other.count, kPackedRows) + tile + threadIdx.x;
+    float sum = first ? 0 : *to;
+    for (int warp = 0; warp < kWarps; ++warp) sum += sums[stage][warp][threadIdx.x];
+    *to = sum;
   }
 };
 
-// The row of a block's first that a lane has two of: this one, and 8 later.
-__device__ int lane_row() { return int(threadIdx.x / kWarp * 16 + threadIdx.x % kWarp / 4); }
-
-template <class A>
-__global__ void __launch_bounds__(kThreads) scan_kernel(Pass pass, double* sums) {
-  __shared__ Others others;
-  const Shared<A> shared(dynamic_shared<std::uint32_t>(), pass.D);
-  const std::int64_t block = std::int64_t(blockIdx.x) * kOwn, row = block + lane_row();
-  const Label own[2] = {Label(pass.own.first + row, pass.K), Label(pass.own.first + row + 8, pass.K)};
-  load_rows<A>(pass.own, block, kOwn, pass.D, shared.own);
-  float top[2] = {kLowest<float>, kLowest<float>};
-  double sum[2] = {};  // of exp(x - top)
-  Weights x;
-  for (std::int64_t tile = 0; tile < pass.other.count; tile += kOther) {
-    __syncthreads();
-    load_rows<A>(pass.other, tile, kOther, pass.D, shared.other);
-    if (threadIdx.x < kOther) others.label[threadIdx.x] = Label(pass.other.first + tile + threadIdx.x, pass.K);
-    __syncthreads();
-    cosines<A>(pass, own, tile, others, shared.own, shared.other, x);
+// With an exponential for both sides, the pass of the queries sums columns too where keys choose, and that of the keys
+// has nothing left to do.
+template <class A, class S>
+__global__ void __launch_bounds__(kThreads, 1) scan_kernel(PackedPass pass, bool keys, double* sums) {
+  __shared__ Others<S::kOther> others[2];
+  __shared__ Columns<S> columns;
+  const bool shared = shares_exponential(*pass.scale), sums_columns = shared && pass.other_chooses;
+  const std::int64_t tiles = ceil_div(pass.other.count, S::kOther);
+  if ((keys && shared) || tiles == 0) return;
+  const Shared<S> memory(pass.panels);
+  const float slope = float(*pass.scale * Exponential<A>::kUnit);
+  for (std::int64_t block = std::int64_t(blockIdx.x) * S::kOwn; block < pass.own.count;
+       block += std::int64_t(gridDim.x) * S::kOwn) {
+    const bool first = block == std::int64_t(blockIdx.x) * S::kOwn;
+    const std::int64_t lane_row = block + threadIdx.x / kWarp * S::kRows * 16 + threadIdx.x % kWarp / 4;
+    RowSums rows[S::kRows];
     AVSA_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      float highest = top[half], part = 0;
+    for (RowSums& row : rows) row.top[0] = row.top[1] = shared ? slope : kLowest<float>;
+    const auto fetch = [&](std::int64_t tile) {
+      if (tile < tiles) copy_rows<S::kOther>(pass.other_words, tile * S::kOther, pass.panels, memory.tile(tile));
+      commit_copies();
+    };
+    const auto label = [&](std::int64_t tile) {
+      if (tile < tiles && threadIdx.x < S::kOther) others[tile % 2].set(pass, tile * S::kOther, int(threadIdx.x));
+    };
+    __syncthreads();
+    copy_rows<S::kOwn>(pass.own_words, block, pass.panels, memory.own);
+    fetch(0);
+    label(0);
+    wait_for_copies<0>();
+    __syncthreads();
+    fetch(1);
+    Cosines<S> even, odd;
+    multiply<A, S>(shared_place(memory.own), shared_place(memory.tile(0)), pass.panels, even);
+    const auto step = [&](std::int64_t tile, Cosines<S>& now, Cosines<S>& next) {
+      wait_for_copies<0>();
+      __syncthreads();  // the next tile is there, and nobody reads this one any more
+      fetch(tile + 2);
+      label(tile + 1);
+      if (sums_columns && tile > 0) columns.flush(pass, (tile - 1) * S::kOther, int((tile - 1) % 2), first);
+      if (tile + 1 < tiles)
+        multiply<A, S>(shared_place(memory.own), shared_place(memory.tile(tile + 1)), pass.panels, next);
+      const bool whole = all_compete(pass, block, S::kOwn, tile * S::kOther, S::kOther);
       AVSA_UNROLL
-      for (int c = 0; c < kColumns; ++c)
-        for (int n = 2 * half; n < 2 * half + 2; ++n) highest = x[c][n] > highest ? x[c][n] : highest;
-      AVSA_UNROLL
-      for (int c = 0; c < kColumns; ++c)
-        for (int n = 2 * half; n < 2 * half + 2; ++n) part += std::exp(x[c][n] - highest);
-      sum[half] = sum[half] * std::exp(top[half] - highest) + part;
-      top[half] = highest;
+      for (int r = 0; r < S::kRows; ++r) {
+        if (!whole) mask(pass, OwnRows(pass, lane_row + 16 * r), tile * S::kOther, others[tile % 2], now[r]);
+        rows[r].template add<A>(now[r], slope, shared);
+      }
+      if (sums_columns) columns.write(now, int(tile % 2));
+    };
+    for (std::int64_t tile = 0; tile < tiles; tile += 2) {
+      step(tile, even, odd);
+      if (tile + 1 < tiles) step(tile + 1, odd, even);
     }
-  }
-  for (int half = 0; half < 2; ++half) {
-    for (int lanes = 1; lanes < 4; lanes *= 2) {  // the four lanes of a row
-      const float other_top = __shfl_xor_sync(~0u, top[half], lanes);
-      const double other_sum = __shfl_xor_sync(~0u, sum[half], lanes);
-      const float highest = other_top > top[half] ? other_top : top[half];
-      // The lower lane's first: both get the same bits.
-      const bool lower = (threadIdx.x & unsigned(lanes)) == 0;
-      const double mine = sum[half] * std::exp(top[half] - highest), theirs = other_sum * std::exp(other_top - highest);
-      sum[half] = lower ? mine + theirs : theirs + mine;
-      top[half] = highest;
-    }
-    if (threadIdx.x % 4 != 0 || row + 8 * half >= pass.own.count) continue;
-    double* of_row = sums + 2 * (row + 8 * half);
-    const double highest = top[half] > of_row[0] ? top[half] : of_row[0];
-    of_row[1] = of_row[1] * std::exp(of_row[0] - highest) + sum[half] * std::exp(top[half] - highest);
-    of_row[0] = highest;
+    __syncthreads();
+    if (sums_columns) columns.flush(pass, (tiles - 1) * S::kOther, int((tiles - 1) % 2), first);
+    AVSA_UNROLL
+    for (int r = 0; r < S::kRows; ++r) rows[r].template finish<A>(pass, lane_row + 16 * r, sums);
   }
 }
 
 // blockIdx.y: which kGradient dimensions.
-template <class A>
-__global__ void __launch_bounds__(kThreads) gather_kernel(Pass pass, float* grad) {
-  __shared__ Others others;
-  const Shared<A> shared(dynamic_shared<std::uint32_t>(), pass.D);
-  const std::int64_t block = std::int64_t(blockIdx.x) * kOwn, row = block + lane_row();
-  const int begin = int(blockIdx.y) * kGradient, t = int(threadIdx.x % 4);
-  const Label own[2] = {Label(pass.own.first + row, pass.K), Label(pass.own.first + row + 8, pass.K)};
-  const float scale = float(*pass.scale);
-  float below[2] = {scale, scale}, factor[2] = {};
-  for (int half = 0; half < 2; ++half) {
-    if (!pass.own_chooses || row + 8 * half >= pass.own.count) continue;
-    const Weight<float> weight(pass.own, row + 8 * half, *pass.scale);
-    below[half] = weight.below;
-    factor[half] = weight.factor;
-  }
-  load_rows<A>(pass.own, block, kOwn, pass.D, shared.own);
-  Gradient sum = {};
-  Weights x;
-  for (std::int64_t tile = 0; tile < pass.other.count; tile += kOther) {
-    __syncthreads();
-    load_rows<A>(pass.other, tile, kOther, pass.D, shared.other);
-    if (threadIdx.x < kOther) {
-      const std::int64_t other = tile + threadIdx.x;
-      others.label[threadIdx.x] = Label(pass.other.first + other, pass.K);
-      others.below[threadIdx.x] = scale;
-      others.factor[threadIdx.x] = 0;
-      if (pass.other_chooses && other < pass.other.count) {
-        const Weight<float> weight(pass.other, other, *pass.scale);
-        others.below[threadIdx.x] = weight.below;
-        others.factor[threadIdx.x] = weight.factor;
-      }
+template <class A, class S>
+__global__ void __launch_bounds__(kThreads, 1) gather_kernel(PackedPass pass, float* grad) {
+  __shared__ Others<S::kOther> others[2];
+  const Shared<S> memory(pass.panels);
+  const bool shared = shares_exponential(*pass.scale);
+  const float slope = float(*pass.scale * Exponential<A>::kUnit);
+  const std::int64_t block = std::int64_t(blockIdx.x) * S::kOwn, tiles = ceil_div(pass.other.count, S::kOther);
+  const std::int64_t lane_row = block + threadIdx.x / kWarp * S::kRows * 16 + threadIdx.x % kWarp / 4;
+  const int begin = int(blockIdx.y) * kGradient * A::kWord / kPanel;
+  copy_rows<S::kOwn>(pass.own_words, block, pass.panels, memory.own);
+  Gradient<S> sum = {};
+  for (std::int64_t tile = -1; tile < tiles; ++tile) {
+    wait_for_copies<0>();
+    __syncthreads();  // this tile is there, and nobody reads the one before any more
+    if (tile + 1 < tiles) {
+      copy_rows<S::kOther>(pass.other_words, (tile + 1) * S::kOther, pass.panels, memory.tile(tile + 1));
+      if (threadIdx.x < S::kOther) others[(tile + 1) % 2].set(pass, (tile + 1) * S::kOther, int(threadIdx.x));
     }
-    __syncthreads();
-    if constexpr (A::kWord == 2) turn_rows(shared.other, begin, pass.D, shared.turned);
-    cosines<A>(pass, own, tile, others, shared.own, shared.other, x);
+    commit_copies();
+    if (tile < 0) continue;
+    const SharedPlace place = shared_place(memory.tile(tile)), back = place + begin * S::kOther * kPanel;
+    Cosines<S> x;
+    multiply<A, S>(shared_place(memory.own), place, pass.panels, x);
+    const bool whole = all_compete(pass, block, S::kOwn, tile * S::kOther, S::kOther);
     AVSA_UNROLL
-    for (int e = 0; e < 4 * kColumns; ++e) {
-      const int c = e / 4, n = e % 4, j = c * 8 + t * 2 + n % 2;
-      x[c][n] =
-          std::exp(x[c][n] - below[n / 2]) * factor[n / 2] + std::exp(x[c][n] - others.below[j]) * others.factor[j];
+    for (int r = 0; r < S::kRows; ++r) {
+      const std::int64_t row = lane_row + 16 * r;
+      if (!whole) mask(pass, OwnRows(pass, row), tile * S::kOther, others[tile % 2], x[r]);
+      const RowWeight own[2] = {pass.own_weights[row], pass.own_weights[row + 8]};
+      weigh<A>(own, others[tile % 2].weight, slope, shared, x[r]);
     }
-    __syncthreads();
-    multiply_back(A(), x, shared.other, shared.turned, begin, pass.D, sum);
+    if constexpr (A::kWord == 2)
+      multiply_back_halves<S>(x, back, pass.panels - begin, sum);
+    else
+      multiply_back_words<A, S>(x, back, pass.panels - begin, sum);
   }
   AVSA_UNROLL
-  for (int e = 0; e < kGradient / 2; ++e) {
-    const int c = e / 4, n = e % 4;
-    const std::int64_t to = row + n / 2 * 8, d = begin + c * 8 + t * 2 + n % 2;
-    if (to < pass.own.count && d < pass.D) grad[to * pass.D + d] += sum[c][n];
-  }
+  for (int r = 0; r < S::kRows; ++r) add_rows(sum[r], lane_row + 16 * r, int(blockIdx.y) * kGradient, pass, grad);
 }
 
-unsigned blocks_for(const Pass& pass) { return unsigned(ceil_div(pass.own.count, kOwn)); }
-
-template <class A>
+template <class A, class S>
 int scan(const InfoNceScan& task, void* stream) {
-  const std::size_t shared = Shared<A>::bytes(task.block.D, false);
+  if (int error = pack<A>(task.block, stream)) return error;
   for (const bool keys : {false, true}) {
     if (keys && !task.block.symmetric) break;
-    const Pass pass(task.block, keys);
+    const PackedPass pass(task.block, keys, A::kWord);
+    const unsigned groups = unsigned(std::min<std::int64_t>(ceil_div(pass.own.count, S::kOwn), kGroups));
     double* sums = keys ? task.key_sums : task.query_sums;
-    if (int error = launch(scan_kernel<A>, dim3(blocks_for(pass)), dim3(kThreads), shared, stream, pass, sums))
+    const std::size_t shared = S::bytes(pass.panels);
+    if (int error = launch(scan_kernel<A, S>, dim3(groups), dim3(kThreads), shared, stream, pass, keys, sums))
+      return error;
+    if (keys || !task.block.symmetric) continue;
+    if (int error = add_columns<A>(pass, int(groups), task.key_sums, stream)) return error;
+  }
+  return 0;
+}
+
+template <class A, class S>
+int gather(const InfoNceGather& task, void* stream) {
+  if (int error = pack<A>(task.block, stream)) return error;
+  for (const bool keys : {false, true}) {
+    const PackedPass pass(task.block, keys, A::kWord);
+    const dim3 grid(unsigned(ceil_div(pass.own.count, S::kOwn)), unsigned(ceil_div(pass.D, kGradient)));
+    float* grad = static_cast<float*>(keys ? task.key_grad : task.query_grad);
+    if (int error = launch(gather_kernel<A, S>, grid, dim3(kThreads), S::bytes(pass.panels), stream, pass, grad))
       return error;
   }
   return 0;
 }
 
-template <class A>
-int gather(const InfoNceGather& task, void* stream) {
-  const std::size_t shared = Shared<A>::bytes(task.block.D, true);
-  for (const bool keys : {false, true}) {
-    const Pass pass(task.block, keys);
-    const dim3 grid(blocks_for(pass), unsigned(ceil_div(task.block.D, kGradient)));
-    float* grad = static_cast<float*>(keys ? task.key_grad : task.query_grad);
-    if (int error = launch(gather_kernel<A>, grid, dim3(kThreads), shared, stream, pass, grad)) return error;
-  }
-  return 0;
+// Calls what(A(), S()) for a block's arithmetic and shape.
+template <bool gathers, class F>
+int with_shape(const InfoNceBlock& block, const F& what) {
+  const auto of = [&](auto arithmetic) {
+    using A = decltype(arithmetic);
+    return panels_of(block.D, A::kWord) <= kWidePanels ? what(arithmetic, Wide<A, gathers>())
+                                                       : what(arithmetic, Narrow());
+  };
+  return block.precision == Precision::bf16   ? of(Bf16())
+         : block.precision == Precision::tf32 ? of(Tf32())
+                                              : of(Tf32x3());
+}
+
+// Whether the device at hand gives a block of threads so much shared memory.
+bool has_shared(std::size_t bytes) {
+#ifndef AVSA_EMULATE
+  constexpr std::size_t kDeclared = 4 << 10;  // what kernels declare beside it, at most
+  int device, most;
+  if (cudaGetDevice(&device) || cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device))
+    return true;  // the launch says what is wrong
+  return bytes + kDeclared <= std::size_t(most);
+#else
+  return bytes > 0;
+#endif
 }
 
 }  // namespace
 
 bool fits_matrix_units(const InfoNceBlock& block) {
-  const std::int64_t most = block.precision == Precision::bf16 ? Bf16::kMost : Tf32::kMost;
-  return block.precision != Precision::fp32 && block.dtype == Dtype::float32 && block.D <= most;
+  if (block.precision == Precision::fp32 || block.dtype != Dtype::float32 || block.D == 0) return false;
+  const int panels = panels_of(block.D, block.precision == Precision::bf16 ? Bf16::kWord : Tf32::kWord);
+  return panels <= kMostPanels &&
+         has_shared(panels <= kWidePanels ? Wide<Bf16, false>::bytes(panels) : Narrow::bytes(panels));
 }
 
+std::int64_t matrix_units_workspace(const InfoNceBlock& block) { return Workspace(block).bytes(); }
+
 int info_nce_scan_mma(const InfoNceScan& task, void* stream) {
-  const Precision precision = task.block.precision;
-  return precision == Precision::bf16   ? scan<Bf16>(task, stream)
-         : precision == Precision::tf32 ? scan<Tf32>(task, stream)
-                                        : scan<Tf32x3>(task, stream);
+  if (uses_wgmma(task.block)) return info_nce_scan_wgmma(task, stream);
+  return with_shape<false>(task.block, [&](auto a, auto s) { return scan<decltype(a), decltype(s)>(task, stream); });
 }
 
 int info_nce_gather_mma(const InfoNceGather& task, void* stream) {
-  const Precision precision = task.block.precision;
-  return precision == Precision::bf16   ? gather<Bf16>(task, stream)
-         : precision == Precision::tf32 ? gather<Tf32>(task, stream)
-                                        : gather<Tf32x3>(task, stream);
+  if (uses_wgmma(task.block)) return info_nce_gather_wgmma(task, stream);
+  return with_shape<true>(task.block, [&](auto a, auto s) { return gather<decltype(a), decltype(s)>(task, stream); });
 }
 
 }  // namespace avsa

@@ -3,10 +3,11 @@
 //
 // Lane l holds, with g = l / 4 and t = l % 4: of A rows g, g + 8 at depth t (registers 0, 1) and t + 4 (2, 3), counted
 // in registers; of B column g at depth t (0) and t + 4 (1); of D rows g (0, 1) and g + 8 (2, 3) at columns 2t, 2t + 1.
+// load_matrices fills registers of A or B from rows of 16 bytes in shared memory.
 #pragma once
 #include <cstdint>
 
-#include "core/launch.h"
+#include "core/copies.h"
 #include "core/narrow.h"
 
 namespace avsa {
@@ -39,6 +40,29 @@ __device__ inline void multiply_add_tf32(const RegistersA& a, const RegistersB& 
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+
+// Four matrices of 8 rows of 16 bytes: lane l gives the address of row l % 8 of matrix l / 8, and gets of each matrix
+// bytes 4t to 4t + 3 of row g.
+__device__ inline void load_matrices(SharedPlace row, std::uint32_t (&to)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(row)
+               : "memory");
+}
+
+// The same of matrices of 16-bit numbers, turned: a lane gets of each the numbers g of rows 2t and 2t + 1.
+__device__ inline void load_matrices_turned(SharedPlace row, std::uint32_t (&to)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(row)
+               : "memory");
+}
+
+__device__ inline std::uint32_t load_word(SharedPlace place) {
+  std::uint32_t word;
+  asm volatile("ld.shared.u32 %0, [%1];" : "=r"(word) : "r"(place) : "memory");
+  return word;
+}
 #else
 // The same on the host: every lane shows its registers to the others of its warp. product: of two registers.
 template <class Product>
@@ -68,6 +92,37 @@ inline void multiply_add_bf16(const RegistersA& a, const RegistersB& b, float (&
 inline void multiply_add_tf32(const RegistersA& a, const RegistersB& b, float (&d)[4]) {
   multiply_add_shown(
       a, b, d, [](std::uint32_t x, std::uint32_t y) { return float_of(x & 0xffffe000u) * float_of(y & 0xffffe000u); });
+}
+
+// matrix: of the registers to fill, from the rows that lanes show.
+template <class Matrix>
+void load_shown(SharedPlace row, Matrix matrix) {
+  static thread_local const unsigned char* lanes[32][32];
+  const unsigned char*(&rows)[32] = lanes[threadIdx.x / 32];
+  rows[threadIdx.x % 32] = row;
+  __syncwarp();
+  for (int m = 0; m < 4; ++m) matrix(m, rows + 8 * m);
+  __syncwarp();
+}
+
+inline std::uint32_t load_word(SharedPlace place) {
+  std::uint32_t word;
+  std::memcpy(&word, place, sizeof word);
+  return word;
+}
+
+inline void load_matrices(SharedPlace row, std::uint32_t (&to)[4]) {
+  load_shown(row, [&](int m, const unsigned char** rows) {
+    std::memcpy(&to[m], rows[threadIdx.x % 32 / 4] + threadIdx.x % 4 * 4, 4);
+  });
+}
+
+inline void load_matrices_turned(SharedPlace row, std::uint32_t (&to)[4]) {
+  load_shown(row, [&](int m, const unsigned char** rows) {
+    std::uint16_t numbers[2];
+    for (int n = 0; n < 2; ++n) std::memcpy(&numbers[n], rows[threadIdx.x % 4 * 2 + n] + threadIdx.x % 32 / 4 * 2, 2);
+    to[m] = numbers[0] | std::uint32_t(numbers[1]) << 16;
+  });
 }
 #endif
 

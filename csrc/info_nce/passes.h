@@ -24,7 +24,13 @@ struct Pass {
 
 // On matrix units, in a precision other than fp32: both sides of a block.
 bool fits_matrix_units(const InfoNceBlock& block);
+std::int64_t matrix_units_workspace(const InfoNceBlock& block);  // bytes
 int info_nce_scan_mma(const InfoNceScan& task, void* stream);
 int info_nce_gather_mma(const InfoNceGather& task, void* stream);
+
+// The same by wgmma, where that was asked for (AVSA_WGMMA=1: no device has shown yet that it works), and can be done.
+bool uses_wgmma(const InfoNceBlock& block);
+int info_nce_scan_wgmma(const InfoNceScan& task, void* stream);
+int info_nce_gather_wgmma(const InfoNceGather& task, void* stream);
 
 }  // namespace avsa

@@ -102,6 +102,49 @@ def test_reduced_precisions(kernel_device, precision, tolerance):
         assert all(torch.equal(x, y) for x, y in zip(got, again, strict=True))
 
 
+# Of each kernel's shapes: one and several tiles, whole and not; as many dimensions as fit, and as a panel of 128 bytes has.
+@pytest.mark.parametrize(
+    ("precision", "N", "D", "scale", "tolerance"),
+    [
+        ("bf16", 300, 128, 14.3, 0.02), ("bf16", 140, 128, 60, 0.02), ("bf16", 130, 300, 14.3, 0.02),
+        ("bf16", 33, 512, 60, 0.02), ("bf16", 64, 64, 14.3, 0.02),
+        ("tf32", 150, 96, 14.3, 2e-3), ("tf32", 70, 256, 60, 2e-3),
+        ("3xtf32", 150, 32, 60, 2e-5), ("3xtf32", 70, 200, 14.3, 1e-5),
+    ],
+)  # fmt: skip
+def test_matrix_units(kernel_device, precision, N, D, scale, tolerance):
+    query, key = rows(N, D, kernel_device)
+    assert_like_exact(query, key, scale, tolerance, precision=precision)
+
+
+@pytest.mark.parametrize(
+    ("N", "D", "scale"),
+    [(520, 128, 14.3), (300, 128, 60), (1, 100, 14.3), (129, 70, 60), (260, 256, 14.3), (128, 200, 60)],
+)
+def test_wgmma(kernel_device, monkeypatch, N, D, scale):
+    query, key = rows(N, D, kernel_device)
+    plain = gradients(ops.info_nce, query, key, 1 / scale, symmetric=True, precision="bf16")
+    monkeypatch.setenv("AVSA_WGMMA", "1")
+    got = assert_like_exact(query, key, scale, 0.02, precision="bf16")
+    # The same rounded numbers in another order: as near to each other as float sums are.
+    for x, y in zip(got, plain, strict=True):
+        assert (x - y).norm() <= 1e-4 * y.norm() + 1e-6
+
+
+def assert_like_exact(query: Tensor, key: Tensor, scale: float, tolerance: float, precision: str) -> list[Tensor]:
+    """Loss and gradients of a reduced precision, symmetric, which are close to the reference's and twice the same."""
+    options = {"symmetric": True, "precision": precision}
+    got = gradients(ops.info_nce, query, key, 1 / scale, **options)
+    want = gradients(reference.info_nce, query.cpu().double(), key.cpu().double(), 1 / scale, symmetric=True)
+    for x, y in zip(got[:3], want[:3], strict=True):
+        assert (x - y).norm() <= tolerance * y.norm()
+    # A difference of cosines times s²: 6 sigma of what rounded rows leave of it.
+    assert (got[3] - want[3]).abs() <= tolerance * max(want[3].abs(), 0.025 * scale**2)
+    again = gradients(ops.info_nce, query, key, 1 / scale, **options)
+    assert all(torch.equal(x, y) for x, y in zip(got, again, strict=True))
+    return got
+
+
 def test_many_dimensions(kernel_device):
     assert_like_reference(*rows(17, 2048, kernel_device), 40, symmetric=True)
 
