@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,8 @@ def prepare_folder(data: Path, options: Options, *, progress: bool = True) -> No
     """
     wanted = [name for name in TABLES if options.detector or name == "index.parquet"]
     missing = [name for name in wanted if not (data / name).exists()]
+    if "detections.parquet" not in missing:
+        options = replace(options, detector=None)  # what is found would not be kept
     if missing:
         prepare(data, data, options, tables=missing, progress=progress)
 
