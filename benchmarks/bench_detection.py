@@ -26,13 +26,14 @@ from avsa_fast.scenes.render import make_sprite, place
 OBJECTS = (
     "elephant", "bear", "cow", "sheep", "dog", "horse", "goat", "firetruck", "toilet", "bison", "duck", "rooster",
 )  # fmt: skip
+Band = tuple[int, int, int]
 # Degrees of elevation, up or down, and objects a frame: no two of them within APART.
-BANDS = (0, 20, 4), (20, 45, 4), (45, 70, 4), (70, 88, 2)
+BANDS: tuple[Band, ...] = (0, 20, 4), (20, 45, 4), (45, 70, 4), (70, 88, 2)
 APART, NEAR = radians(45), radians(5)
 HEIGHT = 1024
 
 
-def draw_frame(assets: Path, rng: np.random.Generator, band: tuple[int, int, int]) -> tuple[np.ndarray, list[Box]]:
+def draw_frame(assets: Path, rng: np.random.Generator, band: Band) -> tuple[np.ndarray, list[Box]]:
     """An ERP frame [H, 2H, 3] with objects in a band of elevations, and where they are."""
     low, high, count = band
     frame = panorama(rng, HEIGHT, 2 * HEIGHT)[None]
@@ -67,7 +68,7 @@ def score(found: list[list[Box]], truths: list[list[Box]]) -> tuple[float, float
     return hits / sum(map(len, truths)), hits / max(boxes, 1)
 
 
-def measure(assets: Path, band: tuple[int, int, int], objects: int, seed: int) -> dict[Views, tuple[float, float]]:
+def measure(assets: Path, band: Band, objects: int, seed: int) -> dict[Views, tuple[float, float]]:
     """Recall and precision on the frame ("erp") and on views ("tiles") of at least so many objects in a band."""
     yolo = YoloDetector(assets / "yolo" / "yolo26n.pt")
     rng = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ def _schema(columns: dict[str, pa.DataType]) -> pa.Schema:
 # Why a clip can or cannot be used, in a word; the column `reason` says it in a line.
 STATES = {
     "ok": "usable; for spatial training if its channel map is not empty",
-    "ambiguous": "sound whose channels could be in more than one order; --channels settles it",
+    "ambiguous": "sound whose channels could be in more than one order, or a pose; the reason says how to settle it",
     "refused": "readable, but not what can be used: no 360° picture, fisheye, picture and sound that do not match",
     "incomplete": "a video without sound, or a sound without video",
     "unreadable": "no media, empty, truncated or damaged",

@@ -113,6 +113,14 @@ def test_the_index_joins_its_rows_with_media_that_are_there(data: Path) -> None:
     write_table(data / "index.parquet", rows, INDEX)
     ((clip, found),) = Index(data)
     assert (clip.name, clip.video, found["split"]) == ("id1-30", data / "video" / "id1-30.mp4", "test")
+    write_table(data / "index.parquet", [*rows, row("id3-30", split="train", channel_map=[0, 1, 2, 3])], INDEX)
+    index = Index(data)
+    assert len(index) == 2
+    assert index[-1] == index[0:2][1] == list(index)[1]
+    assert index[1][1]["channel_map"] == [0, 1, 2, 3]
+    assert (index.directed().tolist(), index.trained_on().tolist()) == ([False, True], [False, True])
+    with pytest.raises(IndexError):
+        index[2]
     write_table(data / "index.parquet", rows[1:], INDEX)
     with pytest.raises(UserError, match="lists no usable clip"):
         Index(data)

@@ -1,0 +1,149 @@
+"""How fast prepare finds objects, how much cheaper its transcoded clips are to read, and how fast its index opens.
+
+python benchmarks/bench_prepare.py FOLDER [--part detect|access|index]
+
+FOLDER holds videos, each with its sound inside or beside it. "detect": one clip on all cores, from its files to its
+detections, and the share of that time inside YOLO. "access": 8 frames at 16 fps (RGB, and planes as training on a GPU
+reads them) and 1 s of sound at random moments, of the originals and of transcoded clips, on one core. "index": a
+dataset folder of 100,000 clips.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avsa_fast.data.channels import read_ambisonic
+from avsa_fast.data.clips import Clip
+from avsa_fast.data.index import Index
+from avsa_fast.data.tables import INDEX, write_table
+from avsa_fast.data.video import read_frames, read_planes
+from avsa_fast.detect.boxes import Rectangle
+from avsa_fast.detect.sphere import on_sphere
+from avsa_fast.detect.yolo import YoloDetector
+from avsa_fast.prepare import Options, prepare
+from avsa_fast.prepare.clip import prepare_clip
+from avsa_fast.prepare.find import find_jobs
+
+CLIPS = 100_000
+MOMENTS = 40
+HEIGHT = 512  # rows of a sphere that training reads
+
+
+class Timed:
+    """A detector that counts its time, and the processor's time that its own thread took."""
+
+    def __init__(self, detector: YoloDetector) -> None:
+        self._detector = detector
+        self.wall = self.processor = 0.0
+        self.pictures = 0
+
+    def detect(self, images: torch.Tensor) -> list[list[Rectangle]]:
+        wall, processor = time.perf_counter(), time.thread_time()
+        found = self._detector.detect(images)
+        self.wall += time.perf_counter() - wall
+        self.processor += time.thread_time() - processor
+        self.pictures += len(images)
+        return found
+
+
+def bench_detect(folder: Path, threads: int) -> None:
+    """From files to detections, at 2 searched frames a second."""
+    torch.set_num_threads(threads)
+    yolo = YoloDetector()
+    yolo.detect(torch.zeros(4, 360, 640, 3, dtype=torch.uint8))
+    print(f"{threads} threads: clip, searched frames a second, share of the time inside YOLO (of all processors' time)")
+    for job in find_jobs(folder, folder / "none", transcode=False):
+        timed = Timed(yolo)
+        detector = on_sphere(timed, "erp")
+        prepare_clip(job, Options(), detector, folder)
+        timed.wall = timed.processor = timed.pictures = 0
+        wall, processor = time.perf_counter(), time.process_time()
+        result = prepare_clip(job, Options(), detector, folder)
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        size = f"{result.row['width']}×{result.row['height']}"
+        # YOLO's own threads count to the others' time, so that the processor's share is known of one thread only.
+        share = f" ({timed.processor / processor:.0%})" if threads == 1 else ""
+        print(f"{job.name} {size}: {timed.pictures / wall:.1f}/s, {timed.wall / wall:.0%}{share}")
+
+
+def bench_access(folder: Path) -> None:
+    """Milliseconds of a random access to the originals and to transcoded clips."""
+    torch.set_num_threads(1)
+    print("clip: RGB, planes, sound of the original -> of the transcoded clip, ms; times faster in all (with planes)")
+    with tempfile.TemporaryDirectory() as scratch:
+        found = []
+        for name, transcode in (("original", False), ("transcoded", True)):
+            data = Path(scratch) / name
+            prepare(folder, data, Options(detector=None, transcode=transcode), progress=False)
+            found.append(Index(data))
+        for one, other in zip(*found, strict=True):
+            before, after = _access(*one), _access(*other)
+            ratios = [(before[i] + before[2]) / (after[i] + after[2]) for i in (0, 1)]
+            cells = [", ".join(f"{value:.1f}" for value in values) for values in (before, after)]
+            size = " -> ".join(f"{row['width']}×{row['height']}" for _, row in (one, other))
+            print(f"{one[0].name} {size}: {cells[0]} -> {cells[1]}; {ratios[0]:.1f}× ({ratios[1]:.1f}×)")
+
+
+def _access(clip: Clip, row: dict[str, Any]) -> tuple[float, ...]:
+    video, sound = clip.video, clip.sound
+    assert video is not None
+    assert sound is not None
+    moments = np.random.default_rng(0).uniform(0.5, row["seconds"] - 0.5, MOMENTS)
+    rows = HEIGHT * (2 if row["projection"] == "erp_top" else 1)
+    reads: list[Callable[[float], Any]] = [
+        lambda moment: read_frames(video, moment, max_height=rows),
+        lambda moment: read_planes(video, moment, max_height=rows),
+        lambda moment: read_ambisonic(sound, row["channel_map"], moment),
+    ]
+    return tuple(1e3 * _mean_seconds(read, moments) for read in reads)
+
+
+def _mean_seconds(read: Callable[[float], Any], moments: np.ndarray) -> float:
+    read(moments[0])
+    began = time.perf_counter()
+    for moment in moments:
+        read(moment)
+    return (time.perf_counter() - began) / len(moments)
+
+
+def bench_index() -> None:
+    """Seconds to open a folder of CLIPS clips, with the listing of its media."""
+    with tempfile.TemporaryDirectory() as scratch:
+        data = Path(scratch)
+        names = [f"recording{number // 4:06d}-{number % 4 * 10}" for number in range(CLIPS)]
+        for kind, suffix in (("video", "mp4"), ("audio", "flac")):
+            (data / kind).mkdir()
+            for name in names:
+                (data / kind / f"{name}.{suffix}").touch()
+        held = {"seconds": 10.0, "channels": 4, "channel_map": [0, 1, 2, 3], "split": "train", "state": "ok"}
+        write_table(data / "index.parquet", (dict.fromkeys(INDEX.names) | held | {"name": n} for n in names), INDEX)
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            Index(data)
+            times.append(time.perf_counter() - began)
+    print(f"{CLIPS} clips: {np.median(times):.2f} s (of 5: {min(times):.2f} to {max(times):.2f})")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--part", choices=("detect", "access", "index"))
+    options = parser.parse_args()
+    if options.part in ("detect", None):
+        for threads in (2, 1):
+            bench_detect(options.folder, threads)
+    if options.part in ("access", None):
+        bench_access(options.folder)
+    if options.part in ("index", None):
+        bench_index()
+
+
+if __name__ == "__main__":
+    main()
