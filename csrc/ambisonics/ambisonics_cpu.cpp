@@ -41,7 +41,8 @@ int turns(const Turns& task) {
   int bad = 0;
 #pragma omp parallel for schedule(static) reduction(| : bad) if (task.N > kSmallBatch)
   for (std::int64_t i = 0; i < task.N; ++i) {
-    bad |= !is_finite(directions + 2 * i) | (roll && !std::isfinite(roll[i])) << 1;
+    if (!is_finite(directions + 2 * i)) bad |= 1;
+    if (roll && !std::isfinite(roll[i])) bad |= 2;
     Turn first, turn, lower;
     const double azimuth = directions[2 * i], elevation = directions[2 * i + 1];
     first_turn(transpose(turn_front_to(azimuth, elevation, roll ? double(roll[i]) : 0.0)), first);

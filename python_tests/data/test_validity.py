@@ -88,7 +88,7 @@ def angles(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 # Recording, windows of .1 s in a row that one direction dominates, and the median angle between them in degrees.
 RECORDINGS = {
-    # Instruments in front, of which one at 40° to the left is heard alone now and then: steps of up to 50° are real.
+    # Sound from the front and, now and then, from 35° to 50° on the left: the largest steps are from one to the other.
     "jsamb_BF_rec2_acn_sn3d_44k_10s.flac": (80, 11.0),
     # Steady tones with 77 % of the energy within one octave, in a room: less than half of the windows are dominated.
     # By energy, where one partial speaks for a window, its median was 25°.

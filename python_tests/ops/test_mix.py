@@ -1,6 +1,8 @@
 """Mixing channels by a matrix: large outputs, and samples that are not finite."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -41,3 +43,16 @@ def test_sums_of_finite_samples_may_overflow() -> None:
     signals = torch.full((1, 40), 3e38)
     out = ops.encode(signals.repeat(2, 1), torch.zeros(2, 2))
     assert out[0].isinf().all()
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage/enabled").exists(), reason="no huge pages here")
+def test_large_outputs_are_to_be_in_huge_pages() -> None:
+    """The system's own word: "hg" among the flags of the mapping that holds the output's middle."""
+    out = ops.rotate(torch.randn(16, 4, 12000), torch.zeros(16, 4, 2))
+    middle, inside, flags = out.data_ptr() + out.numel() * out.element_size() // 2, False, []
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if head := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            inside = int(head[1], 16) <= middle < int(head[2], 16)
+        elif inside and line.startswith("VmFlags:"):
+            flags = line.split()[1:]
+    assert "hg" in flags
