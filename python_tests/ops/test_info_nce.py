@@ -102,7 +102,7 @@ def test_reduced_precisions(kernel_device, precision, tolerance):
         assert all(torch.equal(x, y) for x, y in zip(got, again, strict=True))
 
 
-# Of each kernel's shapes: one and several tiles, whole and not; as many dimensions as fit, and as a panel of 128 bytes has.
+# Of each kernel's shapes: one and several tiles, whole and not; as many dimensions as fit, and as fill 128 bytes.
 @pytest.mark.parametrize(
     ("precision", "N", "D", "scale", "tolerance"),
     [
