@@ -98,6 +98,7 @@ __global__ void __launch_bounds__(kThreads, 1) gather_kernel(PackedPass pass, fl
   const bool shared = shares_exponential(*pass.scale);
   const float slope = float(*pass.scale * Exponential<A>::kUnit);
   const std::int64_t block = std::int64_t(blockIdx.x) * S::kOwn, tiles = ceil_div(pass.other.count, S::kOther);
+  if (tiles == 0) return;
   const std::int64_t lane_row = block + threadIdx.x / kWarp * S::kRows * 16 + threadIdx.x % kWarp / 4;
   const int begin = int(blockIdx.y) * kGradient * A::kWord / kPanel;
   copy_rows<S::kOwn>(pass.own_words, block, pass.panels, memory.own);

@@ -1,7 +1,7 @@
 """InfoNCE: the host kernels and the emulated CUDA kernels against the reference, closed forms and cross-entropy."""
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from avsa_fast import ops, reference
+from avsa_fast.ops._info_nce_kernels import Options, Rows, gather, lose, no_sums, prepare, scan
 
 SCALES = (1, 14.3, 40, 41, 100)
 
@@ -121,7 +122,11 @@ def test_matrix_units(kernel_device, precision, N, D, scale, tolerance):
     ("N", "D", "scale"),
     [(520, 128, 14.3), (300, 128, 60), (1, 100, 14.3), (129, 70, 60), (260, 256, 14.3), (128, 200, 60)],
 )
-def test_wgmma(kernel_device, monkeypatch, N, D, scale):
+def test_wgmma(kernel_device, monkeypatch, request, N, D, scale):
+    if request.node.callspec.params["kernel_device"] == "cpu":
+        pytest.skip("of GPUs")
+    if kernel_device.type == "cuda" and torch.cuda.get_device_capability()[0] != 9:
+        pytest.skip("no Hopper GPU")
     query, key = rows(N, D, kernel_device)
     plain = gradients(ops.info_nce, query, key, 1 / scale, symmetric=True, precision="bf16")
     monkeypatch.setenv("AVSA_WGMMA", "1")
@@ -129,6 +134,8 @@ def test_wgmma(kernel_device, monkeypatch, N, D, scale):
     # The same rounded numbers in another order: as near to each other as float sums are.
     for x, y in zip(got, plain, strict=True):
         assert (x - y).norm() <= 1e-4 * y.norm() + 1e-6
+    if N > 1:
+        assert not all(torch.equal(x, y) for x, y in zip(got, plain, strict=True)), "wgmma was not used"
 
 
 def assert_like_exact(query: Tensor, key: Tensor, scale: float, tolerance: float, precision: str) -> list[Tensor]:
@@ -143,6 +150,32 @@ def assert_like_exact(query: Tensor, key: Tensor, scale: float, tolerance: float
     again = gradients(ops.info_nce, query, key, 1 / scale, **options)
     assert all(torch.equal(x, y) for x, y in zip(got, again, strict=True))
     return got
+
+
+@pytest.mark.parametrize(("precision", "wgmma"), [("fp32", 0), ("3xtf32", 0), ("bf16", 0), ("bf16", 1)])
+def test_blocks_add_up(kernel_device, monkeypatch, precision, wgmma):
+    """Rows met block by block, as ranks meet them, of any number a block: what all of them give at once."""
+    monkeypatch.setenv("AVSA_WGMMA", str(wgmma))
+    N, D, cuts = 150, 70, (0, 20, 20, 150)
+    query, key = rows(N, D, kernel_device)
+    options = Options(torch.tensor(14.25, dtype=torch.float64, device=kernel_device), True, 1, precision)
+    statistics = prepare(query, key)
+    whole = Rows(query, statistics[0]), Rows(key, statistics[1])
+    sums = [no_sums(N, options.scale) for _ in range(2)]
+    scan(*whole, options, *sums)
+    lose(statistics, *sums, options)
+    grads = [torch.zeros_like(query) for _ in range(2)]
+    gather(*whole, options, *grads)
+    parts, part_grads = [no_sums(N, options.scale) for _ in range(2)], [torch.zeros_like(query) for _ in range(2)]
+    for i, j in product(pairwise(cuts), pairwise(cuts)):
+        block = (
+            Rows(query[slice(*i)], statistics[0, slice(*i)], i[0]),
+            Rows(key[slice(*j)], statistics[1, slice(*j)], j[0]),
+        )
+        scan(*block, options, parts[0][slice(*i)], parts[1][slice(*j)])
+        gather(*block, options, part_grads[0][slice(*i)], part_grads[1][slice(*j)])
+    for got, want in zip((*parts, *part_grads), (*sums, *grads), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6 * want.abs().max().item())
 
 
 def test_many_dimensions(kernel_device):
