@@ -1,6 +1,7 @@
 // Products by mma.sync (sm_80 on). A warp has 16 or 32 own rows and meets tiles of other rows, their cosines in its
 // registers: as D holds them, A takes them, so that weights go back into a product without leaving them. Copies of a
-// tile run while the one before is computed, and exponentials of a tile while the products of the next are.
+// tile run while the one before is computed; between two barriers a warp takes the exponentials of one tile and the
+// products of the next, one of which runs beside the other of another warp.
 #include "info_nce/mma_tiles.h"
 
 namespace avsa {
