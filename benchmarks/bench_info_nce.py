@@ -1,8 +1,9 @@
 """InfoNCE forward and backward, symmetric, D = 128: the kernel in float32 and bfloat16, the reference and its peers.
 
-Peers: dense torch, the same under torch.compile, open_clip's ClipLoss (which is given normalised rows). A peer that is
-not installed is left out. `sgemm` is a float32 matrix product of 8 N² D operations at the rate of 2048³: what the
-kernel's products alone would take, the recomputation of the backward pass included.
+Peers: dense torch, the same under torch.compile, open_clip's ClipLoss (which is given normalised rows); on a GPU also
+Inf-CL, and siglip-kernel for its rate (a sigmoid loss of as many products): pip install inf-cl siglip-kernel. A peer
+that is not installed is left out. `sgemm` is a float32 matrix product of 8 N² D operations at the rate of 2048³:
+what the kernel's products alone would take, the recomputation of the backward pass included.
 """
 
 from collections.abc import Callable
@@ -13,55 +14,60 @@ import torch
 from torch import Tensor
 
 from avsa_fast import ops, reference
+from cases import dense, inf_cl_loss, open_clip_loss, siglip_loss
 
 D = 128
 TEMPERATURE = 0.07
-CASES = [
-    pytest.param(rows, marks=pytest.mark.benchmark(group=f"info_nce: {rows} rows"), id=str(rows))
-    for rows in (64, 1024, 4096, 8192)
-]
-each_size = pytest.mark.parametrize("rows", CASES)
+Loss = Callable[..., Tensor]
 
 
-def kernel(query: Tensor, key: Tensor) -> Tensor:
-    return ops.info_nce(query, key, temperature=TEMPERATURE, symmetric=True)
+def case(rows: int, device: str = "cpu") -> Any:
+    where = "" if device == "cpu" else f" on {device}"
+    group = pytest.mark.benchmark(group=f"info_nce: {rows} rows{where}")
+    missing = pytest.mark.skipif(device == "cuda" and not torch.cuda.is_available(), reason="no CUDA device")
+    return pytest.param(rows, device, marks=[group, missing], id=f"{rows}{where}")
 
 
-def kernel_bf16(query: Tensor, key: Tensor) -> Tensor:
-    return ops.info_nce(query, key, temperature=TEMPERATURE, symmetric=True, precision="bf16")
+ON_CPU = [case(rows) for rows in (64, 1024, 4096, 8192)]
+ON_GPU = [case(32768, "cuda")]
+on_cpu = pytest.mark.parametrize(("rows", "device"), ON_CPU)
+on_gpu = pytest.mark.parametrize(("rows", "device"), ON_GPU)
+anywhere = pytest.mark.parametrize(("rows", "device"), [*ON_CPU, *ON_GPU])
 
 
-def dense(query: Tensor, key: Tensor) -> Tensor:
-    """What most code does: the matrix of logits, and torch's cross-entropy over it."""
-    logits = torch.nn.functional.normalize(query) @ torch.nn.functional.normalize(key).T / TEMPERATURE
-    target = torch.arange(len(query))
-    cross_entropy = torch.nn.functional.cross_entropy
-    return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
-
-
-def measure(benchmark: Any, loss: Callable[[Tensor, Tensor], Tensor], rows: int) -> None:
+def measure(
+    benchmark: Any, loss: Loss, rows: int, device: str, dtype: torch.dtype = torch.float32, **options: Any
+) -> None:
     torch.manual_seed(0)
-    query, key = (torch.randn(rows, D, requires_grad=True) for _ in range(2))
+    query, key = (torch.randn(rows, D, device=device, dtype=dtype, requires_grad=True) for _ in range(2))
 
     def step() -> None:
         query.grad = key.grad = None
-        loss(query, key).backward()
+        loss(query, key, temperature=TEMPERATURE, symmetric=True, **options).backward()
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     benchmark.pedantic(step, rounds=50 if rows < 1000 else 5, warmup_rounds=1)
 
 
-@each_size
-def test_kernel(benchmark, rows):
-    measure(benchmark, kernel, rows)
+@anywhere
+def test_kernel(benchmark, rows, device):
+    measure(benchmark, ops.info_nce, rows, device)
 
 
-@each_size
-def test_kernel_bf16(benchmark, rows):
-    measure(benchmark, kernel_bf16, rows)
+@anywhere
+def test_kernel_bf16(benchmark, rows, device):
+    measure(benchmark, ops.info_nce, rows, device, precision="bf16")
 
 
-@each_size
-def test_sgemm(benchmark, rows):
+@on_gpu
+def test_kernel_wgmma(benchmark, rows, device, monkeypatch):
+    monkeypatch.setenv("AVSA_WGMMA", "1")
+    measure(benchmark, ops.info_nce, rows, device, precision="bf16")
+
+
+@on_cpu
+def test_sgemm(benchmark, rows, device):
     size, products = 2048, 4 * rows**2 * D / 2048**3  # of 2 * 2048³ operations
     a, b = torch.randn(size, size), torch.randn(size, size)
     whole, rest = divmod(products, 1)
@@ -76,29 +82,36 @@ def test_sgemm(benchmark, rows):
     benchmark.pedantic(multiply, rounds=5, warmup_rounds=1)
 
 
-@each_size
-def test_dense_torch(benchmark, rows):
-    measure(benchmark, dense, rows)
+@anywhere
+def test_dense_torch(benchmark, rows, device):
+    measure(benchmark, dense, rows, device)
 
 
-@each_size
-def test_torch_compile(benchmark, rows):
-    measure(benchmark, torch.compile(dense), rows)
+@anywhere
+def test_torch_compile(benchmark, rows, device):
+    measure(benchmark, torch.compile(dense), rows, device)
 
 
-@each_size
-def test_open_clip(benchmark, rows):
-    loss = pytest.importorskip("open_clip.loss").ClipLoss()
-
-    def clip(query: Tensor, key: Tensor) -> Tensor:
-        normalize = torch.nn.functional.normalize
-        return loss(normalize(query), normalize(key), logit_scale=1 / TEMPERATURE)
-
-    measure(benchmark, clip, rows)
+@anywhere
+def test_open_clip(benchmark, rows, device):
+    pytest.importorskip("open_clip.loss")
+    measure(benchmark, open_clip_loss, rows, device)
 
 
-@each_size
-def test_reference(benchmark, rows):
+@on_gpu
+def test_inf_cl(benchmark, rows, device):
+    pytest.importorskip("inf_cl")
+    measure(benchmark, inf_cl_loss, rows, device, torch.bfloat16)
+
+
+@on_gpu
+def test_siglip_kernel(benchmark, rows, device):
+    pytest.importorskip("siglip_kernel")
+    measure(benchmark, siglip_loss, rows, device, torch.bfloat16)
+
+
+@on_cpu
+def test_reference(benchmark, rows, device):
     if rows > 4096:
         pytest.skip("takes seconds")
-    measure(benchmark, lambda q, k: reference.info_nce(q, k, temperature=TEMPERATURE, symmetric=True), rows)
+    measure(benchmark, reference.info_nce, rows, device)

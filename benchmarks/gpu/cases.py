@@ -4,6 +4,7 @@ Sizes are those of the paper's training or of DESIGN's targets; small=True gives
 compute-sanitizer and for a profiler. Arguments are fresh random numbers.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,6 +40,8 @@ def cases(device: torch.device, small: bool) -> Iterator[tuple[str, Callable[[],
         yield f"spatial_features {name}", partial(features, options, device, small)
     for precision in filter(offered, ("fp32", "tf32", "3xtf32", "bf16")):
         yield f"info_nce {precision}", partial(info_nce, precision, device, small)
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9:
+        yield "info_nce bf16, wgmma", partial(info_nce, "bf16", device, small, wgmma=True)
 
 
 def offered(precision: str) -> bool:
@@ -178,24 +181,27 @@ def rotate_first(signals: Tensor, looks: Tensor, **options: Any) -> Tensor:
 # --- InfoNCE ----------------------------------------------------------------------------------------------------------
 
 
-def info_nce(precision: str, device: torch.device, small: bool) -> Case:
+def info_nce(precision: str, device: torch.device, small: bool, wgmma: bool = False) -> Case:
     """Forward and backward, symmetric: 8 N² D operations, the recomputed cosines among them."""
-    N, D = (96, 32) if small else (32_768, 128)
+    N, D = (96, 128 if wgmma else 32) if small else (32_768, 128)
     half = precision == "bf16"
     dtype = torch.bfloat16 if half else torch.float32
     query, key = (torch.randn(N, D, device=device, dtype=dtype, requires_grad=True) for _ in range(2))
 
     def step(loss: Callable[..., Tensor], **options: Any) -> None:
         query.grad = key.grad = None
+        os.environ["AVSA_WGMMA"] = str(int(wgmma))
         loss(query, key, temperature=0.07, symmetric=True, **options).backward()
 
     peers: dict[str, Callable[[], Any]] = {}
-    if precision in ("fp32", "bf16"):
+    if precision in ("fp32", "bf16") and not wgmma:
         peers = {"eager": partial(step, dense), "compiled": partial(step, torch.compile(dense))}
         if find_spec("open_clip") is not None:
             peers["open_clip"] = partial(step, open_clip_loss)
         if find_spec("inf_cl") is not None and device.type == "cuda":
             peers["inf_cl"] = partial(step, inf_cl_loss)
+        if find_spec("siglip_kernel") is not None and device.type == "cuda":
+            peers["siglip_kernel"] = partial(step, siglip_loss)  # another loss, of as many products
     return Case(
         partial(step, ops.info_nce, precision=precision), lambda: 4 * N * D * dtype.itemsize, 8 * N * N * D, peers,
     )  # fmt: skip
@@ -221,3 +227,15 @@ def inf_cl_loss(query: Tensor, key: Tensor, *, temperature: float, symmetric: bo
     units = torch.nn.functional.normalize(query), torch.nn.functional.normalize(key)
     sides = (cal_flash_loss(a, b, scale=1 / temperature, head_dim=128) for a, b in (units, units[::-1]))
     return torch.stack([side.mean() for side in sides]).mean()
+
+
+def siglip_loss(query: Tensor, key: Tensor, *, temperature: float, symmetric: bool) -> Tensor:
+    """The sigmoid loss, whose kernel's rate is what can be compared; by dtype it takes cuBLAS or Triton products."""
+    from siglip_kernel import fused_siglip_loss
+
+    units = torch.nn.functional.normalize(query), torch.nn.functional.normalize(key)
+    log_scale, bias = (
+        query.new_tensor(1 / temperature, dtype=torch.float32).log(),
+        query.new_zeros((), dtype=torch.float32),
+    )
+    return fused_siglip_loss(*units, log_scale, bias)

@@ -29,23 +29,33 @@ __device__ inline std::uint64_t along_rows(SharedPlace place) { return descripto
 __device__ inline std::uint64_t across_rows(SharedPlace place, int leading) { return descriptor(place, leading); }
 
 #ifndef AVSA_EMULATE
-#define AVSA_SUMS(d, c) "+f"(d[c][0]), "+f"(d[c][1]), "+f"(d[c][2]), "+f"(d[c][3])
-#define AVSA_ALL_SUMS(d)                                                                                      \
-  AVSA_SUMS(d, 0), AVSA_SUMS(d, 1), AVSA_SUMS(d, 2), AVSA_SUMS(d, 3), AVSA_SUMS(d, 4), AVSA_SUMS(d, 5),       \
-      AVSA_SUMS(d, 6), AVSA_SUMS(d, 7), AVSA_SUMS(d, 8), AVSA_SUMS(d, 9), AVSA_SUMS(d, 10), AVSA_SUMS(d, 11), \
-      AVSA_SUMS(d, 12), AVSA_SUMS(d, 13), AVSA_SUMS(d, 14), AVSA_SUMS(d, 15)
+// The 64 registers of sums as operands; how: "=f" written, "+f" read too.
+#define AVSA_SUMS(how, d, c) how(d[c][0]), how(d[c][1]), how(d[c][2]), how(d[c][3])
+#define AVSA_ALL_SUMS(how, d)                                                                                       \
+  AVSA_SUMS(how, d, 0), AVSA_SUMS(how, d, 1), AVSA_SUMS(how, d, 2), AVSA_SUMS(how, d, 3), AVSA_SUMS(how, d, 4),     \
+      AVSA_SUMS(how, d, 5), AVSA_SUMS(how, d, 6), AVSA_SUMS(how, d, 7), AVSA_SUMS(how, d, 8), AVSA_SUMS(how, d, 9), \
+      AVSA_SUMS(how, d, 10), AVSA_SUMS(how, d, 11), AVSA_SUMS(how, d, 12), AVSA_SUMS(how, d, 13),                   \
+      AVSA_SUMS(how, d, 14), AVSA_SUMS(how, d, 15)
 #define AVSA_64_REGISTERS                                                                                          \
   "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, "     \
   "%23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, " \
   "%45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}"
 
-// Begins d = A B, plus d where `add`; A and B by descriptors, both with depth along rows.
-__device__ inline void begin_multiply(WarpgroupSums& d, std::uint64_t a, std::uint64_t b, bool add) {
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " AVSA_64_REGISTERS ", %64, %65, p, 1, 1, 0, 0;\n}"
-      : AVSA_ALL_SUMS(d)
-      : "l"(a), "l"(b), "r"(int(add)));
+// Begins d = A B, or d += A B where `add`; A and B by descriptors, both with depth along rows.
+template <bool add>
+__device__ void begin_multiply(WarpgroupSums& d, std::uint64_t a, std::uint64_t b) {
+  if constexpr (add)
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.eq.b32 p, 0, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " AVSA_64_REGISTERS ", %64, %65, p, 1, 1, 0, 0;\n}"
+        : AVSA_ALL_SUMS("+f", d)
+        : "l"(a), "l"(b));
+  else
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.b32 p, 0, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " AVSA_64_REGISTERS ", %64, %65, p, 1, 1, 0, 0;\n}"
+        : AVSA_ALL_SUMS("=f", d)
+        : "l"(a), "l"(b));
 }
 
 // Begins d += A B; B by a descriptor with depth across rows.
@@ -54,7 +64,7 @@ __device__ inline void begin_multiply(WarpgroupSums& d, const RegistersA& a, std
       "{\n.reg .pred p;\nsetp.eq.b32 p, 0, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " AVSA_64_REGISTERS
       ", {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n}"
-      : AVSA_ALL_SUMS(d)
+      : AVSA_ALL_SUMS("+f", d)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 }
 
@@ -66,7 +76,7 @@ __device__ inline void commit_products() { asm volatile("wgmma.commit_group.sync
 // Until all but the last n groups are done, d among them.
 template <int n>
 __device__ void wait_for_products(WarpgroupSums& d) {
-  asm volatile("wgmma.wait_group.sync.aligned %64;" : AVSA_ALL_SUMS(d) : "n"(n) : "memory");
+  asm volatile("wgmma.wait_group.sync.aligned %64;" : AVSA_ALL_SUMS("+f", d) : "n"(n) : "memory");
 }
 #else
 // On the host a product is computed as late as the wait for it allows: sums that are read too early, and memory that is
@@ -122,7 +132,8 @@ inline void compute(const LateProducts::Product& product) {
   }
 }
 
-inline void begin_multiply(WarpgroupSums& d, std::uint64_t a, std::uint64_t b, bool add) {
+template <bool add>
+void begin_multiply(WarpgroupSums& d, std::uint64_t a, std::uint64_t b) {
   LateProducts::of_thread().open.push_back({&d, false, add, a, b, {}});
 }
 inline void begin_multiply(WarpgroupSums& d, const RegistersA& a, std::uint64_t b) {

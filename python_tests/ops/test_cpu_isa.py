@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SETS = ("baseline", "avx2", "avx512", "avx512_bf16")  # each with those before it
 TESTS = (
     "test_info_nce.py::test_kernel_matches_reference",
-    "test_info_nce.py::test_reduced_precisions",
+    "test_info_nce_precisions.py::test_reduced_precisions",
     "test_info_nce.py::test_tiles_of_odd_sizes",
     "test_info_nce.py::test_float64_matches_reference_closely",
     "test_gnomonic.py::test_kernel_agrees_with_reference",

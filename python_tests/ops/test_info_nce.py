@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 import torch
+from helpers.info_nce import assert_like_reference, gradients, rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -20,35 +21,6 @@ def _poisoned_memory() -> Iterator[None]:
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
-
-
-def rows(N: int, D: int, device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Pairs that are alike to different degrees, of lengths from 0.05 to 20."""
-    query = torch.randn(N, D, dtype=torch.float64)
-    key = query * torch.rand(N, 1) + torch.randn(N, D)
-    lengths = torch.exp(6 * torch.rand(2, N, 1) - 3)
-    return (query * lengths[0]).to(device, dtype), (key * lengths[1]).to(device, dtype)
-
-
-def gradients(function, query: Tensor, key: Tensor, temperature: float, **options) -> list[Tensor]:
-    """Loss, and 1.5 times its gradients by query, key and temperature, in float64 on the CPU."""
-    leaves = [x.detach().clone().requires_grad_() for x in (query, key, query.new_tensor(temperature))]
-    loss = function(leaves[0], leaves[1], temperature=leaves[2], **options)
-    (1.5 * loss).backward()
-    return [loss.detach().double().cpu(), *(leaf.grad.double().cpu() for leaf in leaves)]
-
-
-def assert_like_reference(query: Tensor, key: Tensor, scale: float, **options) -> None:
-    got = gradients(ops.info_nce, query, key, 1 / scale, **options)
-    # The temperature as float32 rounds it.
-    temperature = query.new_tensor(1 / scale).item()
-    want = gradients(reference.info_nce, query.cpu().double(), key.cpu().double(), temperature, **options)
-    torch.testing.assert_close(got[0], want[0], rtol=1e-5, atol=1e-6)
-    # Where all cosines are alike, rounded weights leave a little of scale² in the temperature's gradient.
-    for name, x, y, floor in zip(
-        ("query", "key", "temperature"), got[1:], want[1:], (1e-10 * scale, 1e-10 * scale, 6e-8 * scale**2), strict=True
-    ):
-        assert (x - y).norm() <= 1e-4 * y.norm() + floor, f"gradient of {name}"
 
 
 @pytest.mark.parametrize(("N", "D", "scale"), [(1, 5, 40), (2, 1, 1), (16, 64, 100), (65, 33, 14.3), (130, 17, 41)])
@@ -79,70 +51,6 @@ def test_special_rows_match_reference(kernel_device, kind, scale):
     else:
         query, key = 5 + query / query.norm(dim=1, keepdim=True), 5 + key / key.norm(dim=1, keepdim=True)
     assert_like_reference(query, key, scale, symmetric=True)
-
-
-@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.02), ("tf32", 2e-3), ("3xtf32", 1e-5)])
-def test_reduced_precisions(kernel_device, precision, tolerance):
-    for N, D, options in (
-        (65, 33, {"symmetric": True}),
-        (1, 3, {}),
-        (5, 150, {}),
-        (60, 7, {"negatives": "joint", "crops": 5, "symmetric": True}),
-    ):
-        query, key = rows(N, D, kernel_device)
-        got = gradients(ops.info_nce, query, key, 0.07, precision=precision, **options)
-        want = gradients(ops.info_nce, query, key, 0.07, **options)
-        *rows_got, slope_got = got
-        *rows_want, slope_want = want
-        for x, y in zip(rows_got, rows_want, strict=True):
-            assert (x - y).norm() <= tolerance * y.norm()
-        # The temperature's gradient is a difference of cosines times s^2: 6 sigma of what rounded rows leave of it.
-        assert (slope_got - slope_want).abs() <= tolerance * max(slope_want.abs(), 0.025 / 0.07**2)
-        again = gradients(ops.info_nce, query, key, 0.07, precision=precision, **options)
-        assert all(torch.equal(x, y) for x, y in zip(got, again, strict=True))
-
-
-# Of each kernel's shapes: one and several tiles, whole and not; as many dimensions as fit, or as 128 bytes hold.
-@pytest.mark.parametrize(
-    ("precision", "N", "D", "scale", "tolerance"),
-    [
-        ("bf16", 300, 128, 14.3, 0.02), ("bf16", 140, 128, 60, 0.02), ("bf16", 130, 300, 14.3, 0.02),
-        ("bf16", 33, 512, 60, 0.02), ("bf16", 64, 64, 14.3, 0.02),
-        ("tf32", 150, 96, 14.3, 2e-3), ("tf32", 70, 256, 60, 2e-3),
-        ("3xtf32", 150, 32, 60, 2e-5), ("3xtf32", 70, 200, 14.3, 1e-5),
-    ],
-)  # fmt: skip
-def test_matrix_units(kernel_device, precision, N, D, scale, tolerance):
-    query, key = rows(N, D, kernel_device)
-    assert_like_exact(query, key, scale, tolerance, precision=precision)
-
-
-@pytest.mark.parametrize(
-    ("N", "D", "scale"),
-    [(520, 128, 14.3), (300, 128, 60), (1, 100, 14.3), (129, 70, 60), (260, 256, 14.3), (128, 200, 60)],
-)
-def test_wgmma(kernel_device, monkeypatch, N, D, scale):
-    query, key = rows(N, D, kernel_device)
-    plain = gradients(ops.info_nce, query, key, 1 / scale, symmetric=True, precision="bf16")
-    monkeypatch.setenv("AVSA_WGMMA", "1")
-    got = assert_like_exact(query, key, scale, 0.02, precision="bf16")
-    # The same rounded numbers in another order: as near to each other as float sums are.
-    for x, y in zip(got, plain, strict=True):
-        assert (x - y).norm() <= 1e-4 * y.norm() + 1e-6
-
-
-def assert_like_exact(query: Tensor, key: Tensor, scale: float, tolerance: float, precision: str) -> list[Tensor]:
-    """Loss and gradients of a reduced precision, symmetric, which are close to the reference's and twice the same."""
-    options = {"symmetric": True, "precision": precision}
-    got = gradients(ops.info_nce, query, key, 1 / scale, **options)
-    want = gradients(reference.info_nce, query.cpu().double(), key.cpu().double(), 1 / scale, symmetric=True)
-    for x, y in zip(got[:3], want[:3], strict=True):
-        assert (x - y).norm() <= tolerance * y.norm()
-    # A difference of cosines times s²: 6 sigma of what rounded rows leave of it.
-    assert (got[3] - want[3]).abs() <= tolerance * max(want[3].abs(), 0.025 * scale**2)
-    again = gradients(ops.info_nce, query, key, 1 / scale, **options)
-    assert all(torch.equal(x, y) for x, y in zip(got, again, strict=True))
-    return got
 
 
 def test_many_dimensions(kernel_device):

@@ -1,0 +1,116 @@
+"""InfoNCE on matrix units and in bfloat16: against the reference, the plain kernels and one another."""
+
+from collections.abc import Iterator
+from itertools import pairwise, product
+
+import pytest
+import torch
+from helpers.info_nce import gradients, rows
+from torch import Tensor
+
+from avsa_fast import ops, reference
+from avsa_fast.ops._info_nce_kernels import Options, Rows, gather, lose, no_sums, prepare, scan
+
+
+@pytest.fixture(autouse=True)
+def _poisoned_memory() -> Iterator[None]:
+    """Fresh tensors hold NaN: what a kernel forgets to write shows."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.02), ("tf32", 2e-3), ("3xtf32", 1e-5)])
+def test_reduced_precisions(kernel_device, precision, tolerance):
+    for N, D, options in (
+        (65, 33, {"symmetric": True}),
+        (1, 3, {}),
+        (5, 150, {}),
+        (60, 7, {"negatives": "joint", "crops": 5, "symmetric": True}),
+    ):
+        query, key = rows(N, D, kernel_device)
+        got = gradients(ops.info_nce, query, key, 0.07, precision=precision, **options)
+        want = gradients(ops.info_nce, query, key, 0.07, **options)
+        *rows_got, slope_got = got
+        *rows_want, slope_want = want
+        for x, y in zip(rows_got, rows_want, strict=True):
+            assert (x - y).norm() <= tolerance * y.norm()
+        # The temperature's gradient is a difference of cosines times s^2: 6 sigma of what rounded rows leave of it.
+        assert (slope_got - slope_want).abs() <= tolerance * max(slope_want.abs(), 0.025 / 0.07**2)
+        again = gradients(ops.info_nce, query, key, 0.07, precision=precision, **options)
+        assert all(torch.equal(x, y) for x, y in zip(got, again, strict=True))
+
+
+# Of each kernel's shapes: one and several tiles, whole and not; as many dimensions as fit, and as fill 128 bytes.
+@pytest.mark.parametrize(
+    ("precision", "N", "D", "scale", "tolerance"),
+    [
+        ("bf16", 300, 128, 14.3, 0.02), ("bf16", 140, 128, 60, 0.02), ("bf16", 130, 300, 14.3, 0.02),
+        ("bf16", 33, 512, 60, 0.02), ("bf16", 64, 64, 14.3, 0.02),
+        ("tf32", 150, 96, 14.3, 2e-3), ("tf32", 70, 256, 60, 2e-3),
+        ("3xtf32", 150, 32, 60, 2e-5), ("3xtf32", 70, 200, 14.3, 1e-5),
+    ],
+)  # fmt: skip
+def test_matrix_units(kernel_device, precision, N, D, scale, tolerance):
+    query, key = rows(N, D, kernel_device)
+    assert_like_exact(query, key, scale, tolerance, precision=precision)
+
+
+@pytest.mark.parametrize(
+    ("N", "D", "scale"),
+    [(520, 128, 14.3), (300, 128, 60), (1, 100, 14.3), (129, 70, 60), (260, 256, 14.3), (128, 200, 60)],
+)
+def test_wgmma(kernel_device, monkeypatch, request, N, D, scale):
+    if request.node.callspec.params["kernel_device"] == "cpu":
+        pytest.skip("of GPUs")
+    if kernel_device.type == "cuda" and torch.cuda.get_device_capability()[0] != 9:
+        pytest.skip("no Hopper GPU")
+    query, key = rows(N, D, kernel_device)
+    plain = gradients(ops.info_nce, query, key, 1 / scale, symmetric=True, precision="bf16")
+    monkeypatch.setenv("AVSA_WGMMA", "1")
+    got = assert_like_exact(query, key, scale, 0.02, precision="bf16")
+    # The same rounded numbers in another order: as near to each other as float sums are.
+    for x, y in zip(got, plain, strict=True):
+        assert (x - y).norm() <= 1e-4 * y.norm() + 1e-6
+    if N > 1:
+        assert not all(torch.equal(x, y) for x, y in zip(got, plain, strict=True)), "wgmma was not used"
+
+
+def assert_like_exact(query: Tensor, key: Tensor, scale: float, tolerance: float, precision: str) -> list[Tensor]:
+    """Loss and gradients of a reduced precision, symmetric, which are close to the reference's and twice the same."""
+    options = {"symmetric": True, "precision": precision}
+    got = gradients(ops.info_nce, query, key, 1 / scale, **options)
+    want = gradients(reference.info_nce, query.cpu().double(), key.cpu().double(), 1 / scale, symmetric=True)
+    for x, y in zip(got[:3], want[:3], strict=True):
+        assert (x - y).norm() <= tolerance * y.norm()
+    # A difference of cosines times s²: 6 sigma of what rounded rows leave of it.
+    assert (got[3] - want[3]).abs() <= tolerance * max(want[3].abs(), 0.025 * scale**2)
+    again = gradients(ops.info_nce, query, key, 1 / scale, **options)
+    assert all(torch.equal(x, y) for x, y in zip(got, again, strict=True))
+    return got
+
+
+@pytest.mark.parametrize(("precision", "wgmma"), [("fp32", 0), ("3xtf32", 0), ("bf16", 0), ("bf16", 1)])
+def test_blocks_add_up(kernel_device, monkeypatch, precision, wgmma):
+    """Rows met block by block, as ranks meet them, of any number a block: what all of them give at once."""
+    monkeypatch.setenv("AVSA_WGMMA", str(wgmma))
+    N, D, cuts = 150, 70, (0, 20, 20, 150)
+    query, key = rows(N, D, kernel_device)
+    options = Options(torch.tensor(14.25, dtype=torch.float64, device=kernel_device), True, 1, precision)
+    statistics = prepare(query, key)
+    whole = Rows(query, statistics[0]), Rows(key, statistics[1])
+    sums = [no_sums(N, options.scale) for _ in range(2)]
+    scan(*whole, options, *sums)
+    lose(statistics, *sums, options)
+    grads = [torch.zeros_like(query) for _ in range(2)]
+    gather(*whole, options, *grads)
+    parts, part_grads = [no_sums(N, options.scale) for _ in range(2)], [torch.zeros_like(query) for _ in range(2)]
+    for i, j in product(pairwise(cuts), pairwise(cuts)):
+        block = (
+            Rows(query[slice(*i)], statistics[0, slice(*i)], i[0]),
+            Rows(key[slice(*j)], statistics[1, slice(*j)], j[0]),
+        )
+        scan(*block, options, parts[0][slice(*i)], parts[1][slice(*j)])
+        gather(*block, options, part_grads[0][slice(*i)], part_grads[1][slice(*j)])
+    for got, want in zip((*parts, *part_grads), (*sums, *grads), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6 * want.abs().max().item())
