@@ -80,9 +80,9 @@ def _keep(key: tuple[Any, ...], container: Any, stream: Any) -> None:
     pixels = [s.codec_context.width * s.codec_context.height for _, s in _kept.values() if s.type == "video"]
     while len(_kept) > MOST_OPEN or sum(pixels) > MOST_OPEN_PIXELS:
         container, stream = _kept.popitem(last=False)[1]
-        container.close()
-        if stream.type == "video":
+        if stream.type == "video":  # a closed container's streams must not be touched
             pixels.pop(0)
+        container.close()
 
 
 def start_of(container: Any) -> float:
