@@ -2,6 +2,7 @@
 #pragma once
 #include "core/clones.h"
 #include "core/lanes.h"
+#include "gnomonic/erp.h"
 #include "gnomonic/pose.h"
 
 namespace avsa {

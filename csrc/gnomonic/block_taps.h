@@ -1,8 +1,7 @@
 // On the host: plain bilinear interpolation of a block of pixels.
 #pragma once
-#include <cstring>
-
 #include "gnomonic/block.h"
+#include "gnomonic/byte_sums.h"
 #include "gnomonic/taps.h"
 
 namespace avsa {
@@ -22,11 +21,7 @@ class BlockTaps {
         p.u.store(u + l);
         p.v.store(v + l);
       }
-      for (int l = 0; l < kLanes; ++l) {
-        Taps<T> taps;
-        taps.set_erp(plane, Point<T>{u[l], v[l]});
-        put(l, taps, share[l]);
-      }
+      set_erp(plane, u, v, share);
     } else {
       for (int l = 0; l < kLanes; ++l) {
         Taps<T> taps;
@@ -34,12 +29,14 @@ class BlockTaps {
         put(l, taps, share[l]);
       }
     }
-    const std::int64_t last = (plane.H - 1) * plane.row_step + C * plane.W - std::int64_t(sizeof(std::uint64_t));
-    paired_ = sizeof(In) == 1;
+    // Where bytes come in pairs of texels, 8 at a time.
+    const std::int32_t last = std::int32_t((plane.H - 1) * plane.row_step + C * plane.W) - 8;
+    int others = sizeof(In) == 1 ? 0 : 1;
     for (int l = 0; l < kLanes; ++l) {
-      for (int tap = 0; tap < 4; tap += 2)
-        paired_ = paired_ && texel_[tap + 1][l] == texel_[tap][l] + C && texel_[tap][l] <= last;
+      others |= (texel_[1][l] - texel_[0][l] - C) | (texel_[3][l] - texel_[2][l] - C) | (texel_[0][l] > last) |
+                (texel_[2][l] > last);
     }
+    paired_ = others == 0;
   }
 
   // Asks the memory for a frame's texels.
@@ -50,27 +47,22 @@ class BlockTaps {
     }
   }
 
-  AVSA_HD void add(const In* frame, T (*values)[kLanes]) const {
+  // Adds the values in `frames` frames, from the first, to channels `channel`, ... of `values`.
+  AVSA_HD void add(const In* first, std::int64_t frame_step, int frames, int channel, T (*values)[3][kLanes]) const {
     if constexpr (sizeof(In) == 1) {
-      if (paired_) {
-        for (int l = 0; l < kLanes; l += kPixels) add_pairs(frame, l, values);
+      if (paired_ && byte_taps<C>(first, frame_step, frames, texel_[0], texel_[2], weight_[0], values[0][channel]))
         return;
-      }
     }
-    for (int tap = 0; tap < 4; ++tap)
-      for (int c = 0; c < C; ++c)
-        for (int l = 0; l < kLanes; ++l) values[c][l] += weight_[tap][l] * T(frame[texel_[tap][l] + c]);
+    for (int f = 0; f < frames; ++f, first += frame_step)
+      for (int tap = 0; tap < 4; ++tap)
+        for (int c = 0; c < C; ++c)
+          for (int l = 0; l < kLanes; ++l) values[f][channel + c][l] += weight_[tap][l] * T(first[texel_[tap][l] + c]);
   }
 
  private:
-  static constexpr int kPixels = 8;
-  typedef std::uint64_t Pairs __attribute__((vector_size(32)));
-  typedef std::int32_t Words __attribute__((vector_size(32)));
-  typedef T Numbers __attribute__((vector_size(kPixels * sizeof(T))));
-
   std::int32_t texel_[4][kLanes];
   T weight_[4][kLanes];
-  bool paired_;  // each pair of texels comes in one load
+  bool paired_;
 
   AVSA_HD void put(int l, const Taps<T>& taps, T share) {
     for (int tap = 0; tap < 4; ++tap) {
@@ -79,38 +71,31 @@ class BlockTaps {
     }
   }
 
-  // kPixels pixels whose texels lie side by side in twos.
-  AVSA_HD void add_pairs(const std::uint8_t* frame, int l, T (*values)[kLanes]) const {
-    Numbers sum[C];
-    for (int c = 0; c < C; ++c) std::memcpy(&sum[c], values[c] + l, sizeof(Numbers));
-    for (int tap = 0; tap < 4; tap += 2) {
-      const std::int32_t* at = texel_[tap] + l;
-      const Pairs some{pair(frame + at[0]), pair(frame + at[1]), pair(frame + at[2]), pair(frame + at[3])};
-      const Pairs more{pair(frame + at[4]), pair(frame + at[5]), pair(frame + at[6]), pair(frame + at[7])};
-      const Words low = __builtin_shuffle(Words(some), Words(more), Words{0, 2, 4, 6, 8, 10, 12, 14});
-      const Words high = __builtin_shuffle(Words(some), Words(more), Words{1, 3, 5, 7, 9, 11, 13, 15});
-      Numbers left, right;
-      std::memcpy(&left, weight_[tap] + l, sizeof left);
-      std::memcpy(&right, weight_[tap + 1] + l, sizeof right);
-      for (int c = 0; c < C; ++c) {
-        Numbers here, beside;
-        bytes(low, high, c, here);
-        bytes(low, high, C + c, beside);
-        sum[c] += left * here + right * beside;
-      }
+  AVSA_HD void set_erp(const Plane& plane, const T* u, const T* v, const T* share) {
+    const int W = int(plane.W), H = int(plane.H), step = int(plane.row_step);
+    int at_edge = 0;
+    AVSA_LANES
+    for (int l = 0; l < kLanes; ++l) {
+      const T left = std::floor(u[l]), top = std::floor(v[l]);
+      const T right = u[l] - left, down = v[l] - top;
+      const int i = int(left), j = int(top);
+      at_edge |= int(i < 0) | int(i >= W - 1) | int(j < 0) | int(j >= H - 1);
+      const std::int32_t begin = j * step + C * i;
+      texel_[0][l] = begin;
+      texel_[1][l] = begin + C;
+      texel_[2][l] = begin + step;
+      texel_[3][l] = begin + step + C;
+      weight_[0][l] = share[l] * ((1 - down) * (1 - right));
+      weight_[1][l] = share[l] * ((1 - down) * right);
+      weight_[2][l] = share[l] * (down * (1 - right));
+      weight_[3][l] = share[l] * (down * right);
     }
-    for (int c = 0; c < C; ++c) std::memcpy(values[c] + l, &sum[c], sizeof(Numbers));
-  }
-
-  // The bytes at a place of each pair.
-  AVSA_HD static void bytes(const Words& low, const Words& high, int place, Numbers& to) {
-    to = __builtin_convertvector((place < 4 ? low : high) >> 8 * (place % 4) & 255, Numbers);
-  }
-
-  AVSA_HD static std::uint64_t pair(const std::uint8_t* from) {
-    std::uint64_t pair;
-    std::memcpy(&pair, from, sizeof pair);
-    return pair;
+    if (!at_edge) return;
+    for (int l = 0; l < kLanes; ++l) {
+      Taps<T> taps;
+      taps.set_erp(plane, Point<T>{u[l], v[l]});
+      put(l, taps, share[l]);
+    }
   }
 };
 

@@ -15,30 +15,29 @@ constexpr double kSkew = 1e-3;   // and the share of that by which the other doe
 constexpr int kPieces =
     3;  // of an interval between rows: the footprint's corners cut it, so that its edges are straight
 
+// Integral of the tent 1 - |c| from left to right.
+template <class S>
+AVSA_HD S overlap(const S& left, const S& right) {
+  using std::fabs;
+  const S from = clamp(left, S(-1), S(1)), to = clamp(right, S(-1), S(1));
+  return (to - from) - S(0.5) * (to * fabs(to) - from * fabs(from));
+}
+
 // Part of a row's weights, from a piece of the footprint: a chord of it, its ends softened by the tent of interpolation
 // and by the slope of the edges.
 template <class S>
 struct Chord {
   S left, right;  // columns, from the footprint's centre
-  S sharp;        // 1 / half width of the tent that softens the ends
+  S soft, sharp;  // half width of the tent that softens the ends; 1 / that
   S mass;         // what its weights add up to, a texel of its length
 
   // Makes an interval of columns, from the footprint's centre, hold those that it weights.
   AVSA_HD void widen(S& begin, S& end) const {
-    const S soft = S(1) / sharp;
     begin = choose(mass > S(0), smaller(left - soft, begin), begin);
     end = choose(mass > S(0), larger(right + soft, end), end);
   }
 
-  AVSA_HD S weight(const S& x) const { return mass * (end((right - x) * sharp) - end((left - x) * sharp)); }
-
- private:
-  // Integral of the tent 1 - |c| from 0.
-  AVSA_HD static S end(const S& c) {
-    using std::fabs;
-    const S inside = clamp(c, S(-1), S(1));
-    return inside * (S(1) - S(0.5) * fabs(inside));
-  }
+  AVSA_HD S weight(const S& x) const { return mass * overlap((left - x) * sharp, (right - x) * sharp); }
 };
 
 // The parallelogram of two edges around a centre.
@@ -75,6 +74,9 @@ struct Footprint {
   // What all weights add up to, but for the steps of the texels.
   AVSA_HD S area() const { return S(2) * ((rising + falling) * reach + S(2 * kSoft) * half_height); }
 
+  // The most that a texel weighs.
+  AVSA_HD S most() const { return smaller(rising + falling + S(2 * kSoft), S(1)) * smaller(S(2) * half_height, S(1)); }
+
   // The parts of a row's weights that come from the interval above (side -1) or below it (side 1).
   // row: its distance from the centre, downwards.
   AVSA_HD void chords(const S& row, double side, Chord<S> (&out)[kPieces]) const {
@@ -100,10 +102,11 @@ struct Footprint {
     using std::sqrt;
     // Interpolation gives it the row's weight 1 - distance: its mean, and its centre of mass, where the chord is taken.
     const S thick = far - near, close = S(1) - S(0.5) * (near + far), least = larger(close, S(1e-6));
-    const S part = S(0.5) - thick / (S(12) * least);
     const S left = at_far.left - at_near.left, right = at_far.right - at_near.right;
-    return {at_near.left + part * left, at_near.right + part * right,
-            S(1) / sqrt(S(1) + (left * left + right * right) * S(1.0 / 6)), thick * close};
+    const S soft = sqrt(S(1) + (left * left + right * right) * S(1.0 / 6));
+    const S inverse = S(1) / (soft * least);  // one division for two
+    const S part = S(0.5) - S(1.0 / 12) * (thick * (inverse * soft));
+    return {at_near.left + part * left, at_near.right + part * right, soft, inverse * least, thick * close};
   }
 
   AVSA_HD Ends ends(const S& at) const {

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 #include <memory>
 
 #include "core/clones.h"
@@ -12,45 +11,20 @@ namespace {
 
 constexpr std::int64_t kBandTiles = 8;  // tiles of a crop that a thread takes at a time
 
-// Values within [0, 1] of a block's pixels in `frames` frames.
-template <class In, class T>
-AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame,
-                        int frames, std::int64_t pixel, Chunks<T>& chunks, Block<T>& block) {
-  std::memset(&block, 0, sizeof block);
-  BlockRays lanes;
-  lanes.set(task.view, rays, pixel);
-  for (int p = 0, channel = 0; p < task.planes; channel += int(task.plane[p].channels), ++p) {
-    const Plane& plane = task.plane[p];
-    const In* first = static_cast<const In*>(plane.data) + clip * plane.clip_step + first_frame * plane.frame_step;
-    if (plane.channels == 3) {
-      add_plane<3>(task.view, plane, lanes, rays, first, frames, channel, chunks, block);
-    } else if constexpr (sizeof(In) == 1) {  // YUV planes hold bytes
-      plane.channels == 2 ? add_plane<2>(task.view, plane, lanes, rays, first, frames, channel, chunks, block)
-                          : add_plane<1>(task.view, plane, lanes, rays, first, frames, channel, chunks, block);
-    }
-  }
-  const T scale = sizeof(In) == 1 ? T(1.0 / 255) : T(1);
-  for (int f = 0; f < frames; ++f) {
-    AVSA_LANES
-    for (int l = 0; l < kLanes; ++l) {
-      T(&v)[3][kLanes] = block.values[f];
-      Colour<T> colour{scale * v[0][l], scale * v[1][l], scale * v[2][l]};
-      if (task.planes > 1) colour = from_yuv(task.yuv, colour);
-      v[0][l] = colour.red;
-      v[1][l] = colour.green;
-      v[2][l] = colour.blue;
-    }
-  }
+inline void sample(const std::uint8_t*, const Gnomonic& task, const Rays<double>& rays, std::int64_t clip,
+                   std::int64_t first_frame, int frames, std::int64_t pixel, int blocks, ByteGroups& weights,
+                   Block<float>* out) {
+  sample_bytes(task, rays, clip, first_frame, frames, pixel, blocks, weights, out);
 }
 
-#define AVSA_SAMPLE(In, T)                                                                                            \
-  void sample(const In*, const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame, \
-              int frames, std::int64_t pixel, Chunks<T>& chunks, Block<T>& block) {                                   \
-    for_isa([&]() AVSA_INLINED { sample_any<In>(task, rays, clip, first_frame, frames, pixel, chunks, block); });     \
+#define AVSA_SAMPLE(T)                                                                                                \
+  void sample(const T*, const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame,  \
+              int frames, std::int64_t pixel, int blocks, Chunks<T>& weights, Block<T>* out) {                        \
+    for_isa([&]()                                                                                                     \
+                AVSA_INLINED { sample_any<T>(task, rays, clip, first_frame, frames, pixel, blocks, weights, out); }); \
   }
-AVSA_SAMPLE(std::uint8_t, float)
-AVSA_SAMPLE(float, float)
-AVSA_SAMPLE(double, double)
+AVSA_SAMPLE(float)
+AVSA_SAMPLE(double)
 #undef AVSA_SAMPLE
 
 template <class Out, class T>
@@ -124,17 +98,36 @@ AVSA_HD double bright_greys_any(const Jitter<T>& jitter, int count, const T (&va
   return sum;
 }
 
+// Stores or keeps a tile's pixels of a crop's frame. With jitter, returns the sum of the grey that contrast is about.
+template <class T>
+AVSA_HD double finish_tile_any(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser,
+                               std::int64_t crop, std::int64_t frame, std::int64_t pixel, int f, const Block<T>* blocks,
+                               T* kept) {
+  const std::int64_t pixels = task.view.h * task.view.w, end = std::min(pixels, pixel + kTile);
+  double greys = 0;
+  for (; pixel < end; pixel += kLanes, ++blocks) {
+    const int count = int(std::min<std::int64_t>(end - pixel, kLanes));
+    if (kept == nullptr) {
+      finish_any(task, normaliser, crop, frame, pixel, count, blocks->values[f]);
+      continue;
+    }
+    greys += bright_greys_any(jitter, count, blocks->values[f]);
+    keep(blocks->values[f], kept + (3 * crop * task.view.F + frame) * pixels + pixel, task.view.F * pixels, count);
+  }
+  return greys;
+}
+
 #define AVSA_COLOUR(T)                                                                                            \
-  void finish(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t frame,       \
-              std::int64_t pixel, int count, const T(&values)[3][kLanes]) {                                       \
-    for_isa([&]() AVSA_INLINED { finish_any(task, normaliser, crop, frame, pixel, count, values); });             \
+  double finish_tile(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser,              \
+                     std::int64_t crop, std::int64_t frame, std::int64_t pixel, int f, const Block<T>* blocks,    \
+                     T* kept) {                                                                                   \
+    return for_isa([&]() AVSA_INLINED {                                                                           \
+      return finish_tile_any(task, jitter, normaliser, crop, frame, pixel, f, blocks, kept);                      \
+    });                                                                                                           \
   }                                                                                                               \
   void colour_frame(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t frame, \
                     const T* kept) {                                                                              \
     for_isa([&]() AVSA_INLINED { colour_frame_any(task, normaliser, crop, frame, kept); });                       \
-  }                                                                                                               \
-  double bright_greys(const Jitter<T>& jitter, int count, const T(&values)[3][kLanes]) {                          \
-    return for_isa([&]() AVSA_INLINED { return bright_greys_any(jitter, count, values); });                       \
   }
 AVSA_COLOUR(float)
 AVSA_COLOUR(double)
@@ -145,37 +138,31 @@ template <class In, class T>
 void sample_crops(const Gnomonic& task, const Normaliser<T>& normaliser, T* kept) {
   const GnomonicView& view = task.view;
   const std::int64_t tiles = view.tiles(), pixels = view.h * view.w, bands = (tiles + kBandTiles - 1) / kBandTiles;
-#pragma omp parallel for collapse(2) schedule(dynamic)
-  for (std::int64_t crop = 0; crop < view.B * view.K; ++crop)
-    for (std::int64_t band = 0; band < bands; ++band) {
-      Pose pose;
-      pose.set(view, crop);
-      Jitter<T> jitter;
-      jitter.set(task, crop);
-      Block<T> block;
-      Chunks<T> chunks;
-      for (std::int64_t first = 0; first < view.F; first += kFrames) {
-        const int frames = int(std::min<std::int64_t>(view.F - first, kFrames));
-        for (std::int64_t tile = band * kBandTiles; tile < std::min(tiles, (band + 1) * kBandTiles); ++tile) {
-          double greys[kFrames] = {};
-          const std::int64_t end = std::min(pixels, (tile + 1) * kTile);
-          for (std::int64_t pixel = tile * kTile; pixel < end; pixel += kLanes) {
-            const int count = int(std::min<std::int64_t>(end - pixel, kLanes));
-            sample(static_cast<const In*>(nullptr), task, pose.rays, crop / view.K, first, frames, pixel, chunks,
-                   block);
+#pragma omp parallel
+  {
+    Block<T> blocks[kBlocks];
+    Weights<In, T> weights;
+#pragma omp for collapse(2) schedule(dynamic)
+    for (std::int64_t crop = 0; crop < view.B * view.K; ++crop)
+      for (std::int64_t band = 0; band < bands; ++band) {
+        Pose pose;
+        pose.set(view, crop);
+        Jitter<T> jitter;
+        jitter.set(task, crop);
+        for (std::int64_t first = 0; first < view.F; first += kFrames) {
+          const int frames = int(std::min<std::int64_t>(view.F - first, kFrames));
+          for (std::int64_t tile = band * kBandTiles; tile < std::min(tiles, (band + 1) * kBandTiles); ++tile) {
+            const std::int64_t pixel = tile * kTile, count = std::min(pixels - pixel, kTile);
+            sample(static_cast<const In*>(nullptr), task, pose.rays, crop / view.K, first, frames, pixel,
+                   int((count + kLanes - 1) / kLanes), weights, blocks);
             for (int f = 0; f < frames; ++f) {
-              if (kept == nullptr) {
-                finish(task, normaliser, crop, first + f, pixel, count, block.values[f]);
-              } else {
-                greys[f] += bright_greys(jitter, count, block.values[f]);
-                keep(block.values[f], kept + (3 * crop * view.F + first + f) * pixels + pixel, view.F * pixels, count);
-              }
+              const double greys = finish_tile(task, jitter, normaliser, crop, first + f, pixel, f, blocks, kept);
+              if (kept) task.partial_greys[(crop * tiles + tile) * view.F + first + f] = greys;
             }
           }
-          if (kept) std::copy_n(greys, frames, task.partial_greys + (crop * tiles + tile) * view.F + first);
         }
       }
-    }
+  }
 }
 
 // Contrast needs a crop's mean before its first pixel can be stored: jittered crops are kept meanwhile.

@@ -1,75 +1,64 @@
-// On the host: values of a block of pixels in some frames of a plane, by the weights of chunks or of taps.
+// On the host: values of a tile of pixels in some frames of a plane, by the weights of footprints or of taps.
 #pragma once
 #include "gnomonic/block_taps.h"
-#include "gnomonic/chunk_sums.h"
+#include "gnomonic/byte_groups.h"
 #include "gnomonic/chunks.h"
+#include "gnomonic/colour.h"
 
 namespace avsa {
 
-constexpr int kAhead = 8;   // pixels whose texels the memory is asked for before they are read
-constexpr int kFrames = 8;  // frames that share the weights of a block
+constexpr int kFrames = kMostFrames;  // frames that share the weights of a block
+constexpr int kBlocks = int(kTile) / kLanes;
 
 template <class T>
 struct Block {
   T values[kFrames][3][kLanes];
 };
 
-// Weighted sums of a lane's chunks in `count` frames from `first` on. size: elements from a frame's first to its end.
-template <int count, class In, class T>
-AVSA_HD void sum_chunks(const In* first, std::int64_t frame_step, std::int64_t size, const Chunks<T>& chunks, int l,
-                        T (&sums)[count][kWide]) {
-  const int begin = chunks.first[l], end = chunks.first[l + 1];
-  if constexpr (sizeof(In) == 1) {
-    if (!chunks.past_end[l]) {
-      const T* weights = chunks.weights.data() + std::size_t(begin) * kWide;
-      chunk_sums<count>(first, frame_step, chunks.begin.data() + begin, weights, end - begin, chunks.ahead(l, kAhead),
-                        sums[0]);
-      return;
-    }
-  }
-  std::fill_n(sums[0], count * kWide, T(0));
-  for (int n = begin; n < end; ++n) {
-    const T* weights = chunks.weights.data() + std::size_t(n) * kWide;
-    for (int f = 0; f < count; ++f) {
-      const In* from = first + f * frame_step + chunks.begin[n];
-      In last[kWide] = {};
-      if (chunks.past_end[l]) {
-        std::copy_n(from, std::min<std::int64_t>(kWide, size - chunks.begin[n]), last);
-        from = last;
-      }
-      AVSA_LANES
-      for (int i = 0; i < kWide; ++i) {
-        // What is beside a pixel's texels need not be finite.
-        sums[f][i] += weights[i] != 0 ? weights[i] * T(from[i]) : T(0);
-      }
-    }
-  }
+// Adds a block's weighted sums in `frames` frames to channels `channel`, ... C: channels of the plane. size: elements
+// from a frame's first to its end.
+template <int C>
+AVSA_HD void add_footprints(const ByteGroups& groups, const Plane& plane, const std::uint8_t* first, int frames,
+                            int channel, Block<float>& out) {
+  byte_sums<C>(first, plane.frame_step, frames, groups.groups.data(), groups.first, groups.step,
+               out.values[0][channel]);
 }
 
-// Adds a lane's means in `count` frames to channels of `values`. C: channels of the plane.
-template <int C, int count, class In, class T>
-AVSA_HD void add_chunks(const In* first, std::int64_t frame_step, std::int64_t size, const Chunks<T>& chunks, int l,
-                        int channel, T (*values)[3][kLanes]) {
-  T sums[count][kWide];
-  sum_chunks(first, frame_step, size, chunks, l, sums);
-  for (int f = 0; f < count; ++f)
-    for (int c = 0; c < C; ++c) {
-      T sum = 0;
-      for (int i = c; i < C * kChunkTexels<C>; i += C) sum += sums[f][i];
-      values[f][channel + c][l] += sum;
+template <int C, class T>
+AVSA_HD void add_footprints(const Chunks<T>& chunks, const Plane& plane, const T* first, int frames, int channel,
+                            Block<T>& out) {
+  const std::int64_t size = (plane.H - 1) * plane.row_step + C * plane.W;
+  for (int l = 0; l < kLanes; ++l)
+    for (int f = 0; f < frames; ++f) {
+      const T* frame = first + f * plane.frame_step;
+      T sums[kWide] = {};
+      for (int n = chunks.first[l]; n < chunks.first[l + 1]; ++n) {
+        const T* weights = chunks.weights.data() + std::size_t(n) * kWide;
+        const T* from = frame + chunks.begin[n];
+        T last[kWide] = {};
+        if (size - chunks.begin[n] < kWide) from = std::copy_n(from, size - chunks.begin[n], last), from = last;
+        AVSA_LANES
+        for (int i = 0; i < kWide; ++i) {
+          // What is beside a pixel's texels need not be finite.
+          sums[i] += weights[i] != 0 ? weights[i] * from[i] : T(0);
+        }
+      }
+      for (int c = 0; c < C; ++c)
+        for (int i = c; i < C * kChunkTexels<C>; i += C) out.values[f][channel + c][l] += sums[i];
     }
 }
 
-// The parts that a block's pixels are sampled in: on_chunks(), or on_taps(right, down, share), arrays [kLanes].
-template <int C, class T, class OnChunks, class OnTaps>
+// The parts that a block's pixels are sampled in: on_footprints(), or on_taps(right, down, share), arrays [kLanes].
+template <int C, class Weights, class OnFootprints, class OnTaps>
 AVSA_HD void each_part(const GnomonicView& view, const Plane& plane, const BlockRays& block, const Rays<double>& rays,
-                       Chunks<T>& chunks, const OnChunks& on_chunks, const OnTaps& on_taps) {
+                       Weights& weights, const OnFootprints& on_footprints, const OnTaps& on_taps) {
+  using T = typename Weights::Real;
   if (view.source == Source::erp && view.antialias) {
-    const int aside = chunks.begin_block(block, rays);
+    const int aside = weights.begin_block(block, rays);
     for (int row = -aside; row <= aside; ++row)
       for (int column = -aside; column <= aside; ++column) {
-        chunks.template set<C>(block, rays, plane, column, row);
-        on_chunks();
+        weights.template set<C>(block, rays, plane, column, row);
+        on_footprints();
       }
     return;
   }
@@ -94,37 +83,91 @@ AVSA_HD void each_part(const GnomonicView& view, const Plane& plane, const Block
     }
 }
 
-// Adds a block's values in `frames` frames of a plane, from the first, to the channels from `channel` on.
+// Interpolates, without antialiasing. The memory is asked for a block's texels while the block before is read.
 template <int C, class In, class T>
-AVSA_HD void add_plane(const GnomonicView& view, const Plane& plane, const BlockRays& block, const Rays<double>& rays,
-                       const In* first, int frames, int channel, Chunks<T>& chunks, Block<T>& out) {
-  const std::int64_t size = (plane.H - 1) * plane.row_step + C * plane.W;
-  bool chunked = false;
-  each_part<C>(
-      view, plane, block, rays, chunks,
-      [&]() __attribute__((always_inline)) {
-        chunked = true;
-        for (int l = 0; l < kLanes; ++l) {
-          int f = 0;
-          for (; f + kTogether <= frames; f += kTogether)
-            add_chunks<C, kTogether>(first + f * plane.frame_step, plane.frame_step, size, chunks, l, channel,
-                                     out.values + f);
-          for (; f < frames; ++f)
-            add_chunks<C, 1>(first + f * plane.frame_step, plane.frame_step, size, chunks, l, channel, out.values + f);
-        }
-      },
-      [&](const T* right, const T* down, const T* share) __attribute__((always_inline)) {
-        BlockTaps<C, In, T> taps;
-        taps.set(view.source, plane, block, rays, right, down, share);
-        for (int f = 0; f < frames; ++f) taps.fetch(first + f * plane.frame_step);
-        for (int f = 0; f < frames; ++f) taps.add(first + f * plane.frame_step, out.values[f] + channel);
-      });
-  if (!chunked) return;
-  for (int f = 0; f < frames; ++f)
-    for (int c = channel; c < channel + C; ++c) {
+AVSA_HD void add_plain(const GnomonicView& view, const Plane& plane, const Rays<double>& rays, const In* first,
+                       int frames, std::int64_t pixel, int blocks, int channel, Block<T>* out) {
+  T none[kLanes] = {}, all[kLanes];
+  std::fill_n(all, kLanes, T(1));
+  BlockTaps<C, In, T> taps[2];
+  for (int n = 0; n <= blocks; ++n) {
+    if (n < blocks) {
+      BlockRays block;
+      block.set(view, rays, pixel + n * kLanes);
+      taps[n % 2].set(view.source, plane, block, rays, none, none, all);
+      for (int f = 0; f < frames; ++f) taps[n % 2].fetch(first + f * plane.frame_step);
+    }
+    if (n > 0) taps[(n - 1) % 2].add(first, plane.frame_step, frames, channel, out[n - 1].values);
+  }
+}
+
+// Adds the values of `blocks` blocks from `pixel` on in `frames` frames of a plane, from the first, to channels
+// `channel`, ... C: channels of the plane.
+template <int C, class In, class Weights, class T>
+AVSA_HD void add_plane(const GnomonicView& view, const Plane& plane, const Rays<double>& rays, const In* first,
+                       int frames, std::int64_t pixel, int blocks, int channel, Weights& weights, Block<T>* out) {
+  if (!view.antialias) return add_plain<C>(view, plane, rays, first, frames, pixel, blocks, channel, out);
+  for (int n = 0; n < blocks; ++n, pixel += kLanes, ++out) {
+    BlockRays block;
+    block.set(view, rays, pixel);
+    each_part<C>(
+        view, plane, block, rays, weights,
+        [&]() __attribute__((always_inline)) { add_footprints<C>(weights, plane, first, frames, channel, *out); },
+        [&](const T* right, const T* down, const T* share) __attribute__((always_inline)) {
+          BlockTaps<C, In, T> taps;
+          taps.set(view.source, plane, block, rays, right, down, share);
+          taps.add(first, plane.frame_step, frames, channel, out->values);
+        });
+    if (view.source != Source::erp) continue;
+    T inverse[kLanes];
+    for (int l = 0; l < kLanes; ++l) inverse[l] = 1 / weights.total[l];
+    for (int f = 0; f < frames; ++f)
+      for (int c = channel; c < channel + C; ++c) {
+        AVSA_LANES
+        for (int l = 0; l < kLanes; ++l) out->values[f][c][l] *= inverse[l];
+      }
+  }
+}
+
+template <class In, class T>
+using Weights = std::conditional_t<sizeof(In) == 1, ByteGroups, Chunks<T>>;
+
+// Values within [0, 1] of some blocks of pixels in `frames` frames.
+template <class In, class T>
+AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame,
+                        int frames, std::int64_t pixel, int blocks, Weights<In, T>& weights, Block<T>* out) {
+  std::memset(out, 0, blocks * sizeof *out);
+  for (int p = 0, channel = 0; p < task.planes; channel += int(task.plane[p].channels), ++p) {
+    const Plane& plane = task.plane[p];
+    const In* first = static_cast<const In*>(plane.data) + clip * plane.clip_step + first_frame * plane.frame_step;
+    if (plane.channels == 3) {
+      add_plane<3>(task.view, plane, rays, first, frames, pixel, blocks, channel, weights, out);
+    } else if constexpr (sizeof(In) == 1) {  // YUV planes hold bytes
+      plane.channels == 2 ? add_plane<2>(task.view, plane, rays, first, frames, pixel, blocks, channel, weights, out)
+                          : add_plane<1>(task.view, plane, rays, first, frames, pixel, blocks, channel, weights, out);
+    }
+  }
+  const T scale = sizeof(In) == 1 ? T(1.0 / 255) : T(1);
+  for (int n = 0; n < blocks; ++n)
+    for (int f = 0; f < frames; ++f) {
+      T(&v)[3][kLanes] = out[n].values[f];
+      for (int c = 0; c < 3; ++c) {
+        AVSA_LANES
+        for (int l = 0; l < kLanes; ++l) v[c][l] *= scale;
+      }
+      if (task.planes == 1) continue;
       AVSA_LANES
-      for (int l = 0; l < kLanes; ++l) out.values[f][c][l] /= chunks.total[l];
+      for (int l = 0; l < kLanes; ++l) {
+        const Colour<T> colour = from_yuv(task.yuv, Colour<T>{v[0][l], v[1][l], v[2][l]});
+        v[0][l] = colour.red;
+        v[1][l] = colour.green;
+        v[2][l] = colour.blue;
+      }
     }
 }
+
+// The same of bytes.
+void sample_bytes(const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame,
+                  int frames, std::int64_t pixel, int blocks, ByteGroups& weights, Block<float>* out);
 
 }  // namespace avsa

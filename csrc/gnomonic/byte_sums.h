@@ -1,0 +1,29 @@
+// On the host: the inner loops over frames of bytes, weighted sums by whole numbers.
+#pragma once
+#include <cstdint>
+
+namespace avsa {
+
+constexpr int kAhead = 32;          // groups whose texels the memory is asked for before they are read
+constexpr int kMostFrames = 8;      // in a call
+constexpr int kMostWeight = 32639;  // 256 · 127 + 127
+
+// Texels side by side and their weights 256 · high + low, 0 past the last.
+struct Group {
+  std::int8_t high[16], low[16];
+  std::int32_t begin, texels;  // elements from the frame's first; 1 to 16
+};
+
+// Adds step[l] · the sums over groups first[l] ... first[l + 1] of 16 lanes, in frames that lie frame_step apart, to
+// values [frames, 3, 16], frames at most kMostFrames. C: channels of the plane.
+template <int C>
+void byte_sums(const std::uint8_t* frame, std::int64_t frame_step, int frames, const Group* groups, const int* first,
+               const float* step, float* values);
+
+// Adds the sums over 2 x 2 texels of 16 lanes: weights [4, 16], texels at top[l], top[l] + C, bottom[l], bottom[l] + C.
+// Reads 8 bytes from each. Returns false, and does nothing, where the processor has no instructions for it.
+template <int C>
+bool byte_taps(const std::uint8_t* frame, std::int64_t frame_step, int frames, const std::int32_t* top,
+               const std::int32_t* bottom, const float* weights, float* values);
+
+}  // namespace avsa

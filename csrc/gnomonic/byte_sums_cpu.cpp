@@ -1,0 +1,277 @@
+// By hand: compilers do not find the instructions that multiply bytes and add them up.
+#include "gnomonic/byte_sums.h"
+
+#include <algorithm>
+
+#include "core/clones.h"
+
+#ifdef AVSA_HAS_CLONES
+#include <immintrin.h>
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // the undefined operands of GCC's own intrinsics
+#endif
+
+namespace avsa {
+namespace {
+
+constexpr int kLanes = 16;
+constexpr int kPlane = 3 * kLanes;  // values of a frame
+
+template <int C>
+inline __attribute__((always_inline)) void sum_any(const std::uint8_t* frame, std::int64_t frame_step, int frames,
+                                                   const Group* groups, const int* first, const float* step,
+                                                   float* values) {
+  for (int l = 0; l < kLanes; ++l) {
+    float sums[kMostFrames][16 * C] = {};
+    for (const Group* group = groups + first[l]; group < groups + first[l + 1]; ++group) {
+      float weights[16 * C];
+      for (int i = 0; i < 16; ++i)
+        for (int c = 0; c < C; ++c) weights[C * i + c] = float(256 * group->high[i] + group->low[i]);
+      const std::uint8_t* from = frame + group->begin;
+      for (int f = 0; f < frames; ++f, from += frame_step)
+        for (int i = 0; i < C * group->texels; ++i) sums[f][i] += weights[i] * float(from[i]);
+    }
+    for (int f = 0; f < frames; ++f)
+      for (int i = 0; i < 16 * C; ++i) values[f * kPlane + i % C * kLanes + l] += step[l] * sums[f][i];
+  }
+}
+
+#define AVSA_SUM_ANY(C)                                                                                  \
+  void sum_any_##C(const std::uint8_t* frame, std::int64_t frame_step, int frames, const Group* groups,  \
+                   const int* first, const float* step, float* values) {                                 \
+    for_isa([&]() AVSA_INLINED { sum_any<C>(frame, frame_step, frames, groups, first, step, values); }); \
+  }
+AVSA_SUM_ANY(1)
+AVSA_SUM_ANY(2)
+AVSA_SUM_ANY(3)
+#undef AVSA_SUM_ANY
+
+#ifdef AVSA_HAS_CLONES
+#define AVSA_VNNI __attribute__((target("arch=x86-64-v4,avx512vbmi,avx512vnni")))
+#define AVSA_VNNI_INLINE inline __attribute__((always_inline, target("arch=x86-64-v4,avx512vbmi,avx512vnni")))
+
+// maskz: GCC warns of the undefined operand of the plain forms.
+AVSA_VNNI_INLINE __m512 low_pairs(__m512 a, __m512 b) { return _mm512_maskz_unpacklo_ps(0xffff, a, b); }
+AVSA_VNNI_INLINE __m512 high_pairs(__m512 a, __m512 b) { return _mm512_maskz_unpackhi_ps(0xffff, a, b); }
+AVSA_VNNI_INLINE __m512 low_halves(__m512 a, __m512 b) {
+  return _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, _mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
+AVSA_VNNI_INLINE __m512 high_halves(__m512 a, __m512 b) {
+  return _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, _mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
+AVSA_VNNI_INLINE __m512 to_float(__m512i a) { return _mm512_maskz_cvtepi32_ps(0xffff, a); }
+
+// The sum of each quarter of four vectors, four side by side.
+AVSA_VNNI_INLINE __m512 quarter_sums(const __m512* a) {
+  const __m512 first = low_pairs(a[0], a[1]) + high_pairs(a[0], a[1]);
+  const __m512 second = low_pairs(a[2], a[3]) + high_pairs(a[2], a[3]);
+  return low_halves(first, second) + high_halves(first, second);
+}
+
+// Adds four lanes' sums, each [channels, 4 frames], to values [4 frames, 3, 16].
+template <int C>
+AVSA_VNNI_INLINE void add_lanes(const __m512* lanes, const float* step, float* values) {
+  const __m512 a = low_pairs(lanes[0], lanes[1]), b = high_pairs(lanes[0], lanes[1]);
+  const __m512 c = low_pairs(lanes[2], lanes[3]), d = high_pairs(lanes[2], lanes[3]);
+  const __m512 frames[4] = {low_halves(a, c), high_halves(a, c), low_halves(b, d), high_halves(b, d)};
+  const __m128 unit = _mm_loadu_ps(step);
+  const auto add = [&](float* to, __m128 sums) __attribute__((always_inline, target("arch=x86-64-v4"))) {
+    _mm_storeu_ps(to, _mm_fmadd_ps(unit, sums, _mm_loadu_ps(to)));
+  };
+  for (int f = 0; f < 4; ++f) {
+    add(values + f * kPlane, _mm512_castps512_ps128(frames[f]));
+    if constexpr (C > 1) add(values + f * kPlane + kLanes, _mm512_maskz_extractf32x4_ps(0xf, frames[f], 1));
+    if constexpr (C > 2) add(values + f * kPlane + 2 * kLanes, _mm512_maskz_extractf32x4_ps(0xf, frames[f], 2));
+  }
+}
+
+// A lane's sums in `count` frames: a channel's in each quarter of a vector.
+template <int C, int count>
+AVSA_VNNI_INLINE void sum_lane(const std::uint8_t* frame, std::int64_t frame_step, const Group* group, int n,
+                               __m512i order, __m512 (&sums)[count]) {
+  constexpr int kMostGroups = 16000;  // whose sums fit into 31 bits
+  for (__m512& sum : sums) sum = _mm512_setzero_ps();
+  while (n > 0) {
+    __m512i high[count], low[count];
+    for (int f = 0; f < count; ++f) high[f] = low[f] = _mm512_setzero_si512();
+    for (int some = std::min(n, kMostGroups); some > 0; --some, --n, ++group) {
+      const __m512i w1 = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)group->high));
+      const __m512i w0 = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)group->low));
+      const __mmask64 inside = (std::uint64_t(1) << C * group->texels) - 1;
+      const std::uint8_t* from = frame + group->begin;
+      const std::int64_t ahead = group[kAhead].begin - group->begin, end = ahead + C * group[kAhead].texels - 1;
+      for (int f = 0; f < count; ++f, from += frame_step) {
+        __builtin_prefetch(from + end);
+        const __m512i bytes =
+            _mm512_maskz_permutexvar_epi8(~__mmask64(0), order, _mm512_maskz_loadu_epi8(inside, from));
+        high[f] = _mm512_dpbusd_epi32(high[f], bytes, w1);
+        low[f] = _mm512_dpbusd_epi32(low[f], bytes, w0);
+      }
+    }
+    for (int f = 0; f < count; ++f)
+      sums[f] += _mm512_fmadd_ps(to_float(high[f]), _mm512_set1_ps(256.0f), to_float(low[f]));
+  }
+}
+
+template <int C>
+AVSA_VNNI_INLINE __m512i texels_by_channel() {
+  alignas(64) std::uint8_t order[64] = {};
+  for (int c = 0; c < C; ++c)
+    for (int i = 0; i < 16; ++i) order[16 * c + i] = std::uint8_t(C * i + c);
+  return _mm512_load_si512(order);
+}
+
+template <int C, int count>
+AVSA_VNNI_INLINE void sum_frames(const std::uint8_t* frame, std::int64_t frame_step, const Group* groups,
+                                 const int* first, const float* step, float* values) {
+  const __m512i order = texels_by_channel<C>();
+  for (int l = 0; l < kLanes; l += 4) {
+    __m512 lanes[count / 4][4];
+    for (int i = 0; i < 4; ++i) {
+      __m512 sums[count];
+      sum_lane<C>(frame, frame_step, groups + first[l + i], first[l + i + 1] - first[l + i], order, sums);
+      for (int f = 0; f < count; f += 4) lanes[f / 4][i] = quarter_sums(sums + f);
+    }
+    for (int f = 0; f < count; f += 4) add_lanes<C>(lanes[f / 4], step + l, values + f * kPlane + l);
+  }
+}
+
+template <int C>
+AVSA_VNNI void sum_vnni(const std::uint8_t* frame, std::int64_t frame_step, int frames, const Group* groups,
+                        const int* first, const float* step, float* values) {
+  int f = 0;
+  for (; f + 8 <= frames; f += 8)
+    sum_frames<C, 8>(frame + f * frame_step, frame_step, groups, first, step, values + f * kPlane);
+  for (; f + 4 <= frames; f += 4)
+    sum_frames<C, 4>(frame + f * frame_step, frame_step, groups, first, step, values + f * kPlane);
+  for (; f < frames; ++f)
+    for (int l = 0; l < kLanes; ++l) {
+      __m512 sums[4] = {};
+      __m512(&sum)[1] = reinterpret_cast<__m512(&)[1]>(sums);
+      sum_lane<C>(frame + f * frame_step, frame_step, groups + first[l], first[l + 1] - first[l],
+                  texels_by_channel<C>(), sum);
+      float quarters[16];
+      _mm512_storeu_ps(quarters, quarter_sums(sums));
+      for (int c = 0; c < C; ++c) values[f * kPlane + c * kLanes + l] += step[l] * quarters[4 * c];
+    }
+}
+
+// Eight lanes' bytes: 8 from each place.
+AVSA_VNNI_INLINE __m512i eights(const std::uint8_t* frame, const std::int32_t* at) {
+  long long from[8];
+  for (int i = 0; i < 8; ++i) __builtin_memcpy(from + i, frame + at[i], 8);
+  return _mm512_set_epi64(from[7], from[6], from[5], from[4], from[3], from[2], from[1], from[0]);
+}
+
+template <int C>
+AVSA_VNNI bool taps_vnni(const std::uint8_t* frame, std::int64_t frame_step, int frames, const std::int32_t* top,
+                         const std::int32_t* bottom, const float* weights, float* values) {
+  const __m512 w[4] = {_mm512_loadu_ps(weights), _mm512_loadu_ps(weights + 16), _mm512_loadu_ps(weights + 32),
+                       _mm512_loadu_ps(weights + 48)};
+  // Where a cubemap's face is continued past its edge, weights can be negative, and others above 1.
+  const __m512 sum = (w[0] + w[1]) + (w[2] + w[3]);
+  const __m512 size = (_mm512_abs_ps(w[0]) + _mm512_abs_ps(w[1])) + (_mm512_abs_ps(w[2]) + _mm512_abs_ps(w[3]));
+  const __mmask16 some = _mm512_cmp_ps_mask(size, _mm512_setzero_ps(), _CMP_GT_OQ);  // a share can be 0
+  const __m512 units = _mm512_maskz_div_ps(some, _mm512_set1_ps(float(kMostWeight - 2)), size);
+  __m512i high = _mm512_setzero_si512(), low = high, total = high;  // a byte a tap
+  for (int tap = 0; tap < 4; ++tap) {
+    const __m512i whole = _mm512_maskz_cvtps_epi32(0xffff, w[tap] * units);
+    const __m512i h = _mm512_maskz_srai_epi32(0xffff, _mm512_add_epi32(whole, _mm512_set1_epi32(128)), 8);
+    const __m512i byte = _mm512_set1_epi32(255);
+    high = _mm512_or_si512(high, _mm512_maskz_slli_epi32(0xffff, _mm512_and_si512(h, byte), 8 * tap));
+    low = _mm512_or_si512(low, _mm512_maskz_slli_epi32(0xffff, _mm512_and_si512(whole, byte), 8 * tap));
+    total = _mm512_add_epi32(total, whole);
+  }
+  const __m512 step = _mm512_maskz_div_ps(some, sum, to_float(total));
+  // Of eight lanes, for two channels at once: bytes c, c + C of the top row and of the bottom one.
+  alignas(64) std::uint8_t places[2][64];
+  for (int n = 0; n < 2; ++n)
+    for (int half = 0; half < 2; ++half)
+      for (int i = 0; i < 8; ++i)
+        for (int tap = 0; tap < 4; ++tap) {
+          const int c = std::min(2 * n + half, C - 1);
+          places[n][32 * half + 4 * i + tap] = std::uint8_t(64 * (tap / 2) + 8 * i + c + C * (tap % 2));
+        }
+  const __m512i order[2] = {_mm512_load_si512(places[0]), _mm512_load_si512(places[1])};
+  for (int l = 0; l < kLanes; l += 8) {
+    const auto twice = [&](__m512i a) __attribute__((always_inline, target("arch=x86-64-v4"))) {
+      return l == 0 ? _mm512_maskz_shuffle_i64x2(0xff, a, a, 0x44) : _mm512_maskz_shuffle_i64x2(0xff, a, a, 0xee);
+    };
+    const __m512i h = twice(high), w0 = twice(low);
+    const __m512 unit = _mm512_castsi512_ps(twice(_mm512_castps_si512(step)));
+    const std::uint8_t* from = frame;
+    float* to = values + l;
+    for (int f = 0; f < frames; ++f, from += frame_step, to += kPlane) {
+      const __m512i above = eights(from, top + l), below = eights(from, bottom + l);
+      for (int n = 0; n < (C + 1) / 2; ++n) {
+        const __m512i bytes = _mm512_permutex2var_epi8(above, order[n], below);
+        const __m512i more = _mm512_dpbusd_epi32(_mm512_setzero_si512(), bytes, h);
+        const __m512i both = _mm512_dpbusd_epi32(_mm512_maskz_slli_epi32(0xffff, more, 8), bytes, w0);
+        const __m512 result = to_float(both) * unit;
+        float* channel = to + 2 * n * kLanes;
+        _mm256_storeu_ps(channel, _mm256_loadu_ps(channel) + _mm512_castps512_ps256(result));
+        if (2 * n + 1 < C) {
+          channel += kLanes;
+          _mm256_storeu_ps(channel, _mm256_loadu_ps(channel) + _mm512_maskz_extractf32x8_ps(0xff, result, 1));
+        }
+      }
+    }
+  }
+  return true;
+}
+
+bool has_vnni() {
+  return isa() >= Isa::avx512 && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+using Sums = void (*)(const std::uint8_t*, std::int64_t, int, const Group*, const int*, const float*, float*);
+using Taps = bool (*)(const std::uint8_t*, std::int64_t, int, const std::int32_t*, const std::int32_t*, const float*,
+                      float*);
+
+template <int C>
+bool taps_none(const std::uint8_t*, std::int64_t, int, const std::int32_t*, const std::int32_t*, const float*, float*) {
+  return false;
+}
+
+template <int C>
+Sums best_sums() {
+#ifdef AVSA_HAS_CLONES
+  if (has_vnni()) return sum_vnni<C>;
+#endif
+  return C == 1 ? sum_any_1 : C == 2 ? sum_any_2 : sum_any_3;
+}
+
+template <int C>
+Taps best_taps() {
+#ifdef AVSA_HAS_CLONES
+  if (has_vnni()) return taps_vnni<C>;
+#endif
+  return taps_none<C>;
+}
+
+}  // namespace
+
+template <int C>
+void byte_sums(const std::uint8_t* frame, std::int64_t frame_step, int frames, const Group* groups, const int* first,
+               const float* step, float* values) {
+  static const Sums chosen = best_sums<C>();
+  chosen(frame, frame_step, frames, groups, first, step, values);
+}
+
+template <int C>
+bool byte_taps(const std::uint8_t* frame, std::int64_t frame_step, int frames, const std::int32_t* top,
+               const std::int32_t* bottom, const float* weights, float* values) {
+  static const Taps chosen = best_taps<C>();
+  return chosen(frame, frame_step, frames, top, bottom, weights, values);
+}
+
+#define AVSA_CHANNELS(C)                                                                                              \
+  template void byte_sums<C>(const std::uint8_t*, std::int64_t, int, const Group*, const int*, const float*, float*); \
+  template bool byte_taps<C>(const std::uint8_t*, std::int64_t, int, const std::int32_t*, const std::int32_t*,        \
+                             const float*, float*);
+AVSA_CHANNELS(1)
+AVSA_CHANNELS(2)
+AVSA_CHANNELS(3)
+#undef AVSA_CHANNELS
+
+}  // namespace avsa
