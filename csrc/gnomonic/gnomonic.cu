@@ -105,7 +105,7 @@ __device__ double block_sum(double value) {
 
 // Before a crop's contrast can change: the sum over a tile of each frame's grey after brightness.
 template <int planes, class In, class T>
-__global__ void __launch_bounds__(kThreads) grey_kernel(Gnomonic task) {
+__global__ void __launch_bounds__(kThreads, 2) grey_kernel(Gnomonic task) {
   __shared__ Pose pose;
   const GnomonicView& view = task.view;
   const std::int64_t crop = blockIdx.x / view.tiles(), pixel = blockIdx.x % view.tiles() * kThreads + threadIdx.x;
@@ -144,7 +144,7 @@ __device__ void store(const Gnomonic& task, std::int64_t at, T value) {
 }
 
 template <int planes, class In, class T>
-__global__ void __launch_bounds__(kThreads) gnomonic_kernel(Gnomonic task) {
+__global__ void __launch_bounds__(kThreads, 2) gnomonic_kernel(Gnomonic task) {
   __shared__ Pose pose;
   __shared__ T mean[kFrames];
   const GnomonicView& view = task.view;
