@@ -28,9 +28,10 @@ import torch
 from avsa_fast.data.batches import collate
 from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.samples import SAMPLE_RATE, Sample
-from avsa_fast.data.video import probe_video, read_frames, read_planes, sample_frames
+from avsa_fast.data.video import probe_video, read_frames, read_planes
 from avsa_fast.data.views import MEAN, STD, ViewConfig, make_crops, make_features
-from avsa_fast.scenes.write import write_sound, write_video
+from avsa_fast.prepare import Options, prepare
+from avsa_fast.train.feed import CHUNK
 
 VIEWS, FRAMES, FPS, SIZE = 4, 8, 16.0, 112
 SECONDS = 1.0
@@ -67,10 +68,10 @@ def ours(
     video: Path, sound: Path, channels: list[int], draws: list[dict[str, Any]], clock: Clock, device: torch.device,
     *, jitter: bool = True,
 ) -> None:  # fmt: skip
-    """All samples, in batches of 8, by the functions that training calls; without jitter, what the other one does."""
-    for first in range(0, len(draws), 8):
+    """All samples, by the functions and in the parts of batches that training has."""
+    for first in range(0, len(draws), CHUNK):
         samples = []
-        for chosen in draws[first : first + 8]:
+        for chosen in draws[first : first + CHUNK]:
             moment = chosen["moment"]
             with clock.time("video decode"):
                 frames = (read_planes if device.type == "cuda" else read_frames)(video, moment, FRAMES, FPS, 512)
@@ -189,12 +190,12 @@ def mel_and_intensity(signal: np.ndarray) -> np.ndarray:
 
 def transcoded(video: Path, sound: Path, channels: list[int], folder: Path) -> tuple[Path, Path]:
     """The clip as `prepare --transcode` leaves it: 16 frames a second in short GOPs, 24 kHz FLAC of W Y Z X."""
-    info = probe_video(video)
-    frames = (frame.numpy()[None] for _, frame in sample_frames(video, FPS))
-    write_video(folder / "clip.mp4", frames, info.height, info.width)
-    heard = read_ambisonic(sound, channels, info.seconds / 2, info.seconds, SAMPLE_RATE)
-    write_sound(folder / "clip.flac", heard.numpy().clip(-1, 1))
-    return folder / "clip.mp4", folder / "clip.flac"
+    source, target = folder / "source", folder / "target"
+    for kind, file in (("video", video), ("audio", sound)):
+        (source / kind).mkdir(parents=True)
+        (source / kind / f"clip{file.suffix}").symlink_to(file.resolve())
+    prepare(source, target, Options(detector=None, transcode=True, channels=tuple(channels)), progress=False)
+    return target / "video" / "clip.mp4", target / "audio" / "clip.flac"
 
 
 def measure(

@@ -16,7 +16,7 @@ from avsa_fast.data.samples import Samples, Unreadable
 from avsa_fast.data.views import ViewConfig, make_views
 
 # Samples that are handed over at a time: several workers share in a batch, and shared memory holds parts of batches.
-CHUNK = 8
+CHUNK = 4
 STEPS_AHEAD = 2  # decoded
 
 
