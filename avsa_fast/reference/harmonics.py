@@ -86,16 +86,41 @@ def mirror_signs(order: int) -> list[int]:
     return [-1 if m < 0 else 1 for n in range(order + 1) for m in range(-n, n + 1)]
 
 
+@cache
+def _frequencies(order: int) -> NDArray[np.float64]:
+    """A and B of exp(a G) = sum over m of cos(m a) A_m + sin(m a) B_m, for G about x, y, z: [3, 2, order + 1, C, C].
+
+    The eigenvalues of G are i m. (torch.linalg.matrix_exp is right to 1e-11 only where a is some hundredths.)
+    """
+    C = (order + 1) ** 2
+    parts = np.zeros((3, 2, order + 1, C, C))
+    for axis, generator in enumerate(generators(order)):
+        values, vectors = np.linalg.eigh(1j * generator)
+        for m, vector in zip(np.rint(values).astype(int), vectors.T, strict=True):
+            projection = np.outer(vector, vector.conj())
+            parts[axis, 0, abs(m)] += projection.real
+            parts[axis, 1, abs(m)] += np.sign(m) * projection.imag
+    return parts
+
+
+def _turn(axis: int, angle: Tensor, order: int) -> Tensor:
+    """The turn by angles [...] about an axis: [..., C, C]."""
+    cosines, sines = angle.new_tensor(_frequencies(order)[axis].tolist())
+    multiples = angle.unsqueeze(-1) * torch.arange(order + 1, device=angle.device)
+    return torch.einsum("...m,mij->...ij", multiples.cos(), cosines) + torch.einsum(
+        "...m,mij->...ij", multiples.sin(), sines
+    )
+
+
 def turns(directions: Tensor, roll: Tensor | None = None, flip: Tensor | None = None, order: int = 1) -> Tensor:
     """Matrices that bring each direction to the front: [..., 2] -> [..., (order + 1)², (order + 1)²].
 
     Those of Rx(-roll) Ry(elevation) Rz(-azimuth), by the exponentials of their generators; flip then mirrors.
     """
-    x, y, z = directions.new_tensor(generators(order).tolist())
-    azimuth, elevation = (angle[..., None, None] for angle in directions.unbind(-1))
-    out = torch.linalg.matrix_exp(elevation * y) @ torch.linalg.matrix_exp(-azimuth * z)
+    azimuth, elevation = directions.unbind(-1)
+    out = _turn(1, elevation, order) @ _turn(2, -azimuth, order)
     if roll is not None:
-        out = torch.linalg.matrix_exp(-roll[..., None, None] * x) @ out
+        out = _turn(0, -roll, order) @ out
     if flip is not None:
         signs = directions.new_tensor(mirror_signs(order)).unsqueeze(-1)
         out = torch.where(flip[..., None, None], signs * out, out)

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from avsa_fast import ops, reference
-from avsa_fast.reference.harmonics import unit_vectors
+from avsa_fast.reference.harmonics import spherical_harmonics, turns, unit_vectors
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
@@ -168,3 +168,13 @@ def test_energy_is_kept() -> None:
     torch.testing.assert_close(
         out[:, :, 1:].square().sum(-2), signals[:, None, 1:].square().sum(-2).expand(3, 8, 500), rtol=1e-5, atol=1e-6
     )
+
+
+def test_the_reference_turns_as_exactly_by_small_angles_as_by_large_ones() -> None:
+    """A turn about z brings the harmonics of azimuth a to those of 0, at every order."""
+    azimuth = 10.0 ** (torch.rand(200, dtype=torch.float64) * 6 - 5.5)
+    elevation = (torch.rand(200, dtype=torch.float64) - 0.5) * math.pi
+    turned = turns(torch.stack([azimuth, torch.zeros_like(azimuth)], dim=-1), order=7)
+    there = spherical_harmonics(torch.stack([azimuth, elevation], dim=-1), 7)
+    front = spherical_harmonics(torch.stack([torch.zeros_like(azimuth), elevation], dim=-1), 7)
+    torch.testing.assert_close(turned @ there.unsqueeze(-1), front.unsqueeze(-1), rtol=0, atol=1e-13)
