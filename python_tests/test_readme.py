@@ -11,12 +11,12 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def commands(prefix: str) -> list[str]:
-    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+def commands(prefix: str, text: str) -> list[str]:
+    lines = [line.split("#")[0].strip() for block in blocks("sh", text) for line in block.splitlines()]
     return [line for line in lines if line.startswith(prefix)]
 
 
@@ -37,7 +37,8 @@ def test_commands_on_ones_own_videos_run(assets: Path, tmp_path: Path) -> None:
     for suffix in (".mp4", ".m4a"):
         clip = assets / "video" / f"kqAZkf5Odyw-80{suffix}"
         (tmp_path / "my_videos" / clip.name).symlink_to(clip)
-    lines = [line for line in commands("python -m avsa_fast.") if "my_clips" in line or "runs/mine" in line]
+    section = README.partition("## Your own videos")[2].partition("\n## ")[0]
+    lines = commands("python -m avsa_fast.", section)
     assert len(lines) == 6
     for line, more in zip(lines, ([], [], ["--steps", "4", "--batch", "8"], [], [], []), strict=True):
         done = subprocess.run(
