@@ -43,7 +43,7 @@ def channel_map(
             f"{path}: its metadata names an order or gains of channels that are not AmbiX; say which are W, Y, Z and X "
             "with --channels, and --gains if they are not SN3D",
         )
-    if stated and stated.order >= 1 and stated.normalisation == "SN3D" and len(stated.channels) == info.channels:
+    if stated and stated.order >= 1 and len(stated.channels) == info.channels:
         return [stated.channels.index(number) for number in ACN]
     fuma = is_fuma(path) if fuma is None else fuma
     if fuma and info.channels in FUMA_CHANNELS:

@@ -105,7 +105,7 @@ def _frequencies(order: int) -> NDArray[np.float64]:
 
 def _turn(axis: int, angle: Tensor, order: int) -> Tensor:
     """The turn by angles [...] about an axis: [..., C, C]."""
-    cosines, sines = angle.new_tensor(_frequencies(order)[axis].tolist())
+    cosines, sines = torch.as_tensor(_frequencies(order)[axis], dtype=angle.dtype, device=angle.device)
     multiples = angle.unsqueeze(-1) * torch.arange(order + 1, device=angle.device)
     return torch.einsum("...m,mij->...ij", multiples.cos(), cosines) + torch.einsum(
         "...m,mij->...ij", multiples.sin(), sines
