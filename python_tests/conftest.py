@@ -16,6 +16,12 @@ ROOT = Path(__file__).parent.parent
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
 
 
+@pytest.fixture(autouse=True)
+def fresh_random_numbers() -> None:
+    """Others in every run; the line is shown where a test fails."""
+    print(f"torch.manual_seed({torch.seed()})")
+
+
 @pytest.fixture(scope="session")
 def assets() -> Path:
     """The folder of real media, where there is one."""
@@ -55,10 +61,9 @@ def kernel_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def cuda_device() -> Iterator[torch.device]:
-    """The GPU, where there is one: other random numbers in every run, and NaN in fresh memory."""
+    """The GPU, where there is one, with NaN in fresh memory."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    print(f"torch.manual_seed({torch.seed()})")  # shown where the test fails
     torch.use_deterministic_algorithms(True, warn_only=True)
     yield torch.device("cuda")
     torch.use_deterministic_algorithms(False)

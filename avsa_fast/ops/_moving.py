@@ -8,6 +8,7 @@ import torch
 from scipy.linalg import expm
 from torch import Tensor
 
+from avsa_fast.reference.ambisonics import along
 from avsa_fast.reference.harmonics import generators, mirror_signs
 
 from . import _check
@@ -15,6 +16,14 @@ from ._autograd import gradients
 from ._library import register
 
 PIECE = 1 << 18  # numbers of the output that are turned at a time: they, and what leads to them, stay in cache
+
+
+def path(directions: Tensor, samples: int) -> Tensor:
+    """Directions [..., P, 2] as `along` at each sample [..., T, 2], found in float64.
+
+    Great circles between nearly opposite directions multiply what their ends are rounded by.
+    """
+    return along(directions.double(), samples).to(directions.dtype)
 
 
 def weigh(gains: Tensor, signals: Tensor, equation: str) -> Tensor:

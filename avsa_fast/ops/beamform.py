@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from avsa_fast.reference.ambisonics import along, beam_weights
+from avsa_fast.reference.ambisonics import beam_weights
 from avsa_fast.reference.harmonics import beam_gains
 
 from ._ambisonics import check_scene
 from ._harmonics import harmonics
 from ._mix import mix
-from ._moving import weigh
+from ._moving import path, weigh
 
 
 def beamform(signals: Tensor, directions: Tensor, pattern: str | Sequence[float] = "cardioid") -> Tensor:
@@ -27,6 +27,6 @@ def beamform(signals: Tensor, directions: Tensor, pattern: str | Sequence[float]
     order = check_scene(signals, directions)
     gains = beam_gains(pattern, order)
     if directions.ndim > signals.ndim:
-        weights = beam_weights(harmonics(along(directions, signals.shape[-1]), order), gains)  # [..., K, T, C]
+        weights = beam_weights(harmonics(path(directions, signals.shape[-1]), order), gains)  # [..., K, T, C]
         return weigh(weights, signals, "...ktc,...ct->...kt")
     return mix(signals, beam_weights(harmonics(directions, order), gains))

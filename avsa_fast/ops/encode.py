@@ -9,7 +9,7 @@ from . import _check
 from ._ambisonics import FLOATS, check_directions
 from ._harmonics import harmonics
 from ._mix import mix
-from ._moving import weigh
+from ._moving import path, weigh
 
 
 def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
@@ -30,6 +30,6 @@ def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
     S = signal.shape[-2]
     _check.shape("directions", directions, f"{[*signal.shape[:-1], 2]}", directions.shape[signal.ndim - 2] == S)
     if directions.ndim > signal.ndim:
-        gains = harmonics(along(directions, signal.shape[-1]), order)  # [..., S, T, C]
+        gains = harmonics(path(directions, signal.shape[-1]), order)  # [..., S, T, C]
         return weigh(gains, signal, "...stc,...st->...ct")
     return mix(signal, harmonics(directions, order).mT)

@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
-from avsa_fast.reference.ambisonics import along, between
+from avsa_fast.reference.ambisonics import between
 
 from ._ambisonics import check_pose, check_scene
 from ._harmonics import turns
 from ._mix import mix
-from ._moving import turn
+from ._moving import path, turn
 
 
 def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
@@ -29,6 +29,6 @@ def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, f
     C, T = signals.shape[-2:]
     if moving:
         roll = None if roll is None else between(roll.unsqueeze(-1), T).squeeze(-1)
-        return turn(signals, along(directions, T), roll, flip, order)
+        return turn(signals, path(directions, T), roll, flip, order)
     matrix = turns(directions, roll, flip, order)
     return mix(signals, matrix.flatten(-3, -2), order=order).unflatten(-2, (directions.shape[-2], C))

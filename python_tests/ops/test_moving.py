@@ -52,6 +52,19 @@ def test_opposite_directions_are_jumped_between() -> None:
     assert torch.autograd.grad(out.sum(), path)[0].isfinite().all()
 
 
+def test_float32_follows_the_path_between_nearly_opposite_directions() -> None:
+    start = random_directions(500, dtype=torch.float32).unsqueeze(1)  # [500, 1, 2]
+    opposite = start * torch.tensor([1, -1]) + torch.tensor([math.pi, 0]) + 1e-3 * torch.randn(500, 1, 2)
+    ends, signals = torch.cat([start, opposite], dim=1), torch.randn(4, 50)
+    operations = [
+        (ops.rotate(signals, ends), reference.rotate(signals.double(), ends.double())),
+        (ops.beamform(signals, ends), reference.beamform(signals.double(), ends.double())),
+        (ops.encode(signals, ends[:4]), reference.encode(signals.double(), ends[:4].double())),
+    ]
+    for out, expected in operations:
+        torch.testing.assert_close(out.double(), expected, rtol=0, atol=2e-5)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("where", ["signals", "directions", "roll"])
 def test_what_is_not_finite_is_refused(where: str, bad: float) -> None:
