@@ -65,6 +65,7 @@ def main(
     kinds: int = 54,
     scenes: int = 400,
     seconds: float = 4.0,
+    distance: float = 0.25,
     steps: int = 2000,
     seed: int = 0,
     moments: int = 4,
@@ -81,6 +82,7 @@ def main(
         kinds: Objects of the first table, at most; the first of every n by name.
         scenes: To train on; a third as many are for testing.
         seconds: Of each scene.
+        distance: Of objects, as a share of the one at which the room response was measured.
         steps: Of each run.
         seed: Of scenes, runs and classifiers.
         moments: Of each clip, that are scored; objects are localised at one.
@@ -90,7 +92,7 @@ def main(
     for table in tables:
         data = embedded_default() if table == "procedural" else out / table / "data"
         if not data.is_dir():
-            _build(out / table, assets, table, kinds, scenes, seconds, seed, detect)
+            _build(out / table, assets, table, kinds, scenes, seconds, distance, seed, detect)
         for name, options in ROWS.items():
             run, began = out / table / _folder(name), time.monotonic()
             if not (run / "weights.safetensors").exists():
@@ -116,8 +118,9 @@ def _score(run: Path, moments: int, seed: int, workers: int, *, untrained: bool)
 
 
 def _build(
-    folder: Path, assets: Path, table: Table, kinds: int, scenes: int, seconds: float, seed: int, detect: str
-) -> None:
+    folder: Path, assets: Path, table: Table, kinds: int, scenes: int, seconds: float, distance: float, seed: int,
+    detect: str,
+) -> None:  # fmt: skip
     """A dataset of training and test scenes of disjoint material; it appears when all of it is there."""
     make = _seen_and_unseen if table == "panoramas" else _instances
     material = make(folder / "material", assets, kinds)
@@ -133,7 +136,7 @@ def _build(
         with show_progress(f"rendering the {split} scenes") as progress:
             build_scenes(
                 folder / split, count=count, seconds=seconds, seed=2 * seed + number, objects=source.objects,
-                panoramas=source.panoramas, rir=rir, progress=progress,
+                panoramas=source.panoramas, rir=rir, distance=distance, progress=progress,
             )  # fmt: skip
         for file in [*(folder / split / "video").iterdir(), *(folder / split / "audio").iterdir()]:
             file.rename(part / file.parent.name / f"{split}{file.name}")

@@ -2,7 +2,6 @@
 
 from torch import Tensor
 
-from avsa_fast.reference.ambisonics import along
 from avsa_fast.reference.harmonics import MAX_ORDER
 
 from . import _check

@@ -25,6 +25,9 @@ def main(
     rir: Annotated[
         Path | None, arg(metavar="FILE", help="First-order room impulse response: 4 channels, ACN order, N3D.")
     ] = None,
+    distance: Annotated[
+        float, arg(metavar="R", help="Of objects, as a share of the distance that --rir was measured at.")
+    ] = 1.0,
 ) -> None:
     """Builds 360° scenes of known truth: moving objects and their sounds, as H.264 video and first-order ambisonics.
 
@@ -40,6 +43,7 @@ def main(
             objects=objects,
             panoramas=panoramas,
             rir=rir,
+            distance=distance,
             progress=progress,
         )
     print(f"{count} scenes of {seconds:g} s in {out}")

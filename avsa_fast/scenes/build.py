@@ -20,6 +20,7 @@ from avsa_fast.scenes.sound import read_room
 from avsa_fast.scenes.write import FPS, RATE, write_sound, write_video
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 600.0
+MIN_DISTANCE = 0.01
 HELD_OUT = 0.2  # share of scenes
 
 Row = dict[str, Any]
@@ -35,6 +36,7 @@ def build_scenes(
     objects: Path | None = None,
     panoramas: Path | None = None,
     rir: Path | None = None,
+    distance: float = 1.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Writes a dataset folder of `count` scenes: media, lists, truth.parquet, the last fifth of the scenes held out.
@@ -50,10 +52,12 @@ def build_scenes(
         raise UserError(f"--seconds {seconds}: between {MIN_SECONDS:g} and {MAX_SECONDS:g}")
     if seed < 0:
         raise UserError(f"--seed {seed}: not negative")
+    if not MIN_DISTANCE <= distance <= 1:
+        raise UserError(f"--distance {distance}: between {MIN_DISTANCE:g} and 1, the response's own")
     material = Material(
         Objects(objects) if objects else None,
         Panoramas(panoramas) if panoramas else None,
-        read_room(rir) if rir else None,
+        read_room(rir, distance) if rir else None,
     )
     with _new_folder(out) as folder:
         for name in ("video", "audio"):

@@ -79,9 +79,11 @@ class Room:
         return turn_from_front(wet, directions)
 
 
-def read_room(path: Path) -> Room:
+def read_room(path: Path, distance: float = 1.0) -> Room:
     """A Room from a first-order impulse response, ACN/N3D, of any sample rate.
 
+    distance: of a source, as a share of the one at which the response was measured. Nearer, only the direct sound
+    grows: a diffuse field is as loud everywhere.
     Raises UserError where the file is unreadable, has not 4 channels or holds no direct sound with a direction.
     """
     signal, rate = read_sound(path, MAX_RESPONSE)
@@ -92,14 +94,15 @@ def read_room(path: Path) -> Room:
 
     loudness = np.abs(foa[0])
     first = int(np.argmax(loudness > 0.5 * loudness.max())) if loudness.max() > 0 else 0
-    start = max(0, first - DIRECT_SOUND)
-    direct = foa[:, start : first + DIRECT_SOUND + 1]
+    start, end = max(0, first - DIRECT_SOUND), first + DIRECT_SOUND + 1
+    direct = foa[:, start:end]
     energy = float(np.square(direct[0]).sum())
     flow = float(np.linalg.norm((direct[0] * direct[1:]).sum(axis=1)))
     if flow <= 0.1 * energy:
         raise UserError(f"--rir {path}: its direct sound has no direction; expected a response in ACN, N3D")
 
     foa = turn_to_front(foa[:, start:], direction_of_arrival(direct)) / np.float32(energy**0.5)
+    foa[:, end - start :] *= np.float32(distance)
     return Room(np.ascontiguousarray(foa[:, : _decayed(foa[0])]))
 
 

@@ -171,6 +171,8 @@ def test_real_material(tmp_path, assets):
         ({"seconds": 0.5}, "--seconds 0.5: between 1 and 600"),
         ({"seconds": float("nan")}, "--seconds nan"),
         ({"seed": -1}, "--seed -1: not negative"),
+        ({"distance": 0.0}, "--distance 0.0: between 0.01 and 1"),
+        ({"distance": float("nan")}, "--distance nan"),
         ({"objects": Path("nowhere")}, "--objects nowhere: not a readable folder"),
         ({"panoramas": Path("nowhere")}, "--panoramas nowhere: not a readable folder"),
         ({"rir": Path("nowhere.wav")}, "nowhere.wav: not a readable sound"),

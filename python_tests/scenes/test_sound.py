@@ -93,6 +93,15 @@ def test_the_measured_room(assets):
     assert 1 < room.response.shape[1] / RATE < 4
 
 
+def test_a_nearer_source_has_less_of_the_room(tmp_path):
+    write_response(tmp_path / "room.wav", (0.7, -0.4))
+    far, near = (sound.read_room(tmp_path / "room.wav", distance).response for distance in (1.0, 0.25))
+    direct = 2 * sound.DIRECT_SOUND + 1
+    np.testing.assert_array_equal(near[:, :direct], far[:, :direct])
+    length = min(near.shape[1], far.shape[1])  # less of it is left above -60 dB
+    np.testing.assert_array_equal(near[:, direct:length], 0.25 * far[:, direct:length])
+
+
 def test_a_moving_source_in_the_measured_room_arrives_from_where_it_is(assets):
     room = sound.read_room(assets / "rir" / "gewandhaus_foa_acn_n3d.wav")
     times = np.arange(RATE) / RATE
