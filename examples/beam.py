@@ -8,6 +8,8 @@ import torch
 
 from avsa_fast import ops
 
+if len(sys.argv) != 5:
+    sys.exit(__doc__)
 recording, azimuth, elevation, out = sys.argv[1:]
 samples, rate = soundfile.read(recording, dtype="float32")  # [T, 4]
 scene = torch.from_numpy(samples).T  # [4, T]: W, Y, Z, X

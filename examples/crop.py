@@ -8,6 +8,8 @@ from torchvision.io import read_image, write_jpeg
 
 from avsa_fast import ops
 
+if len(sys.argv) != 5:
+    sys.exit(__doc__)
 panorama, azimuth, elevation, out = sys.argv[1:]
 frame = read_image(panorama)[:3].permute(1, 2, 0)  # [H, W, 3] uint8, twice as wide as high
 direction = torch.tensor([[[radians(float(azimuth)), radians(float(elevation))]]])  # [B, K, 2]

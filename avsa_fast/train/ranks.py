@@ -1,6 +1,7 @@
 """The processes that train together, as torchrun starts them; one alone needs none of it."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
+    # torch 2.14 calls them by new names, which torch 2.11 does not have.
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+_tensor` is deprecated", FutureWarning)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size(), dist.group.WORLD, restarts), device

@@ -13,7 +13,10 @@ struct Dual {
 
   Dual() = default;
   AVSA_HD Dual(double value) : v(value) {}
-  AVSA_HD Dual(double value, int parameter) : v(value) { d[parameter] = 1; }
+  // The parameter itself, where it is one of the N.
+  AVSA_HD Dual(double value, int parameter) : v(value) {
+    for (int n = 0; n < N; ++n) d[n] = n == parameter;
+  }
 
   AVSA_HD explicit operator double() const { return v; }
   AVSA_HD explicit operator int() const { return int(v); }

@@ -5,9 +5,11 @@
 #ifdef __CUDACC__
 #define AVSA_HD __host__ __device__ __forceinline__
 #define AVSA_UNROLL _Pragma("unroll")
+#define AVSA_KEEP_LOOP _Pragma("unroll 1")  // of a loop that would take registers if it were unrolled
 #else
 #define AVSA_HD inline __attribute__((always_inline))
 #define AVSA_UNROLL
+#define AVSA_KEEP_LOOP
 #endif
 
 namespace avsa {

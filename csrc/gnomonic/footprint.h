@@ -78,8 +78,8 @@ struct Footprint {
   AVSA_HD S most() const { return smaller(rising + falling + S(2 * kSoft), S(1)) * smaller(S(2) * half_height, S(1)); }
 
   // The parts of a row's weights that come from the interval above (side -1) or below it (side 1).
-  // row: its distance from the centre, downwards.
-  AVSA_HD void chords(const S& row, double side, Chord<S> (&out)[kPieces]) const {
+  // row: its distance from the centre, downwards. out: [kPieces].
+  AVSA_HD void chords(const S& row, double side, Chord<S>* out) const {
     // Distances from the row at which the pieces meet; those outside the interval or the footprint have no length.
     const S along = S(side) * row;
     const S near = clamp(-half_height - along, S(0), S(1));

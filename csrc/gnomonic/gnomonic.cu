@@ -208,9 +208,10 @@ __global__ void __launch_bounds__(kThreads) gnomonic_backward_kernel(GnomonicBac
   });
 }
 
+// Blocks along y: one for each parameter, since numbers with four derivatives do not fit into registers.
 template <class In, class G>
-__global__ void __launch_bounds__(kThreads) gnomonic_pose_backward_kernel(GnomonicPoseBackward task) {
-  __shared__ Rays<PoseDual> rays;
+__global__ void __launch_bounds__(kThreads, 1) gnomonic_pose_backward_kernel(GnomonicPoseBackward task) {
+  __shared__ Rays<Dual<1>> rays;
   __shared__ bool valid;
   const GnomonicView& view = task.view;
   const std::int64_t crop = blockIdx.x / view.tiles(), pixel = blockIdx.x % view.tiles() * kThreads + threadIdx.x;
@@ -218,15 +219,13 @@ __global__ void __launch_bounds__(kThreads) gnomonic_pose_backward_kernel(Gnomon
     PoseNumbers pose;
     pose.set(view, crop);
     valid = pose.valid;
-    rays = pose_rays(view, pose);
+    rays = pose_rays<1>(view, pose, int(blockIdx.y));
   }
   __syncthreads();
-  PoseDual gradient;
+  Dual<1> gradient;
   if (valid && pixel < view.h * view.w) gradient = pose_gradient<In, G>(task, rays, crop, pixel);
-  for (int n = 0; n < kPoseParameters; ++n) {
-    const double sum = block_sum(gradient.d[n]);
-    if (threadIdx.x == 0) task.sums[std::int64_t(blockIdx.x) * kPoseParameters + n] = sum;
-  }
+  const double sum = block_sum(gradient.d[0]);
+  if (threadIdx.x == 0) task.sums[std::int64_t(blockIdx.x) * kPoseParameters + blockIdx.y] = sum;
 }
 
 dim3 grid(const GnomonicView& view) { return dim3(unsigned(view.B * view.K * view.tiles())); }
@@ -261,7 +260,7 @@ int gnomonic_pose_backward_cuda(const GnomonicPoseBackward& task, void* stream) 
   auto kernel = gnomonic_pose_backward_kernel<std::uint8_t, float>;
   if (task.frames_dtype == Dtype::float64) kernel = gnomonic_pose_backward_kernel<double, double>;
   if (task.frames_dtype == Dtype::float32) kernel = gnomonic_pose_backward_kernel<float, float>;
-  return launch(kernel, grid(task.view), dim3(kThreads), 0, stream, task);
+  return launch(kernel, dim3(grid(task.view).x, kPoseParameters), dim3(kThreads), 0, stream, task);
 }
 
 }  // namespace avsa

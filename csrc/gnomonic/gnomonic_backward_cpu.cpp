@@ -91,8 +91,8 @@ void run(const GnomonicPoseBackward& task) {
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       PoseNumbers pose;
       pose.set(view, crop);
-      const Rays<PoseDual> rays = pose_rays(view, pose);
-      PoseDual sum;
+      const auto rays = pose_rays<kPoseParameters>(view, pose, 0);
+      Dual<kPoseParameters> sum;
       for (std::int64_t pixel = tile * kTile; pixel < std::min(pixels, (tile + 1) * kTile); ++pixel)
         sum += pose_gradient<In, G>(task, rays, crop, pixel);
       std::copy_n(sum.d, kPoseParameters, task.sums + (crop * tiles + tile) * kPoseParameters);

@@ -16,21 +16,15 @@ struct Run {
   S weight[N];
 };
 
-// Calls visit(Run) for the texels of a row of a footprint; returns the sum of their weights.
-template <class S, class Visit>
-AVSA_HD S each_texel_of_row(const Plane& plane, const Footprint<S>& footprint, const Point<S>& centre, int row,
-                            const S& scale, const Visit& visit) {
+// Calls visit(Run) for the texels of a row that chords weight; returns the sum of their weights.
+template <class S, int N, class Visit>
+AVSA_HD S each_texel_of_chords(const Plane& plane, const Chord<S> (&chords)[N], const Point<S>& centre, int row,
+                               const S& scale, const Visit& visit) {
   using std::floor, std::ceil;
   const int H = int(plane.H), W = int(plane.W), channels = int(plane.channels);
-  Chord<S> above[kPieces], below[kPieces];
-  footprint.chords(S(double(row)) - centre.v, -1, above);
-  footprint.chords(S(double(row)) - centre.v, 1, below);
   S begin = S(double(W)), end = S(-double(W));
   AVSA_UNROLL
-  for (int piece = 0; piece < kPieces; ++piece) {
-    above[piece].widen(begin, end);
-    below[piece].widen(begin, end);
-  }
+  for (const Chord<S>& chord : chords) chord.widen(begin, end);
   if (!(begin < end)) return S(0);
   int column = int(floor(plain(centre.u + begin))) + 1;
   const int stop = int(ceil(plain(centre.u + end)));
@@ -38,7 +32,7 @@ AVSA_HD S each_texel_of_row(const Plane& plane, const Footprint<S>& footprint, c
     const S x = S(double(at)) - centre.u;
     S sum(0);
     AVSA_UNROLL
-    for (int piece = 0; piece < kPieces; ++piece) sum += above[piece].weight(x) + below[piece].weight(x);
+    for (const Chord<S>& chord : chords) sum += chord.weight(x);
     return scale * sum;
   };
   S sum(0);
@@ -63,6 +57,28 @@ AVSA_HD S each_texel_of_row(const Plane& plane, const Footprint<S>& footprint, c
     }
   }
   return sum;
+}
+
+// Calls visit(Run) for the texels of a row of a footprint; returns the sum of their weights.
+template <class S, class Visit>
+AVSA_HD S each_texel_of_row(const Plane& plane, const Footprint<S>& footprint, const Point<S>& centre, int row,
+                            const S& scale, const Visit& visit) {
+  const S place = S(double(row)) - centre.v;
+  if constexpr (sizeof(S) <= sizeof(double)) {
+    Chord<S> chords[2 * kPieces];
+    footprint.chords(place, -1, chords);
+    footprint.chords(place, 1, chords + kPieces);
+    return each_texel_of_chords(plane, chords, centre, row, scale, visit);
+  } else {  // Numbers with derivatives: registers hold the chords of one side.
+    S sum(0);
+    AVSA_KEEP_LOOP
+    for (int side = -1; side <= 1; side += 2) {
+      Chord<S> chords[kPieces];
+      footprint.chords(place, side, chords);
+      sum += each_texel_of_chords(plane, chords, centre, row, scale, visit);
+    }
+    return sum;
+  }
 }
 
 // Calls visit(Run) for all texels of pixel (column, row) of a crop; returns the sum of their weights.

@@ -1,16 +1,10 @@
 // What lanes do with cosines in registers, as a matrix product leaves them: 16 rows of a warp by 8 kColumns columns, of
 // which lane l, with g = l / 4 and t = l % 4, has rows g (0, 1) and g + 8 (2, 3) at columns 8c + 2t and 8c + 2t + 1.
 #pragma once
+#include "core/vector.h"
 #include "info_nce/packed.h"
 
 namespace avsa {
-
-// Before a loop that would take registers if it were unrolled.
-#ifdef __CUDACC__
-#define AVSA_KEEP_LOOP _Pragma("unroll 1")
-#else
-#define AVSA_KEEP_LOOP
-#endif
 
 constexpr int kWarp = 32;
 

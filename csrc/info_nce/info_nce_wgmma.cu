@@ -196,9 +196,8 @@ int gather_launched(const InfoNceGather& task, void* stream) {
 
 bool uses_wgmma(const InfoNceBlock& block) {
   const char* asked = std::getenv("AVSA_WGMMA");
-  const int panels = panels_of(block.D, Bf16::kWord);
-  if (asked == nullptr || std::strcmp(asked, "1") != 0 || block.precision != Precision::bf16 || block.K != 1 ||
-      (panels != 2 && panels != 4))
+  if (asked == nullptr || std::strcmp(asked, "1") != 0 || block.precision != Precision::bf16 || block.D == 0 ||
+      panels_of(block.D, Bf16::kWord) > kMostPanels)
     return false;
 #ifndef AVSA_EMULATE
   int device, major;
@@ -210,12 +209,12 @@ bool uses_wgmma(const InfoNceBlock& block) {
 }
 
 int info_nce_scan_wgmma(const InfoNceScan& task, void* stream) {
-  return panels_of(task.block.D, Bf16::kWord) == 2 ? scan_launched<2>(task, stream) : scan_launched<4>(task, stream);
+  return packed_panels(task.block, Bf16::kWord) == 2 ? scan_launched<2>(task, stream) : scan_launched<4>(task, stream);
 }
 
 int info_nce_gather_wgmma(const InfoNceGather& task, void* stream) {
-  return panels_of(task.block.D, Bf16::kWord) == 2 ? gather_launched<2>(task, stream)
-                                                   : gather_launched<4>(task, stream);
+  return packed_panels(task.block, Bf16::kWord) == 2 ? gather_launched<2>(task, stream)
+                                                     : gather_launched<4>(task, stream);
 }
 
 }  // namespace avsa

@@ -69,6 +69,11 @@ struct Tf32x3 : Tf32 {
 };
 
 AVSA_HD int panels_of(std::int64_t D, int word) { return int(ceil_div(D * word, kPanel)); }
+// As a block's rows are packed: wgmma takes two panels at a time.
+inline int packed_panels(const InfoNceBlock& block, int word) {
+  const int panels = panels_of(block.D, word);
+  return uses_wgmma(block) ? int(round_up(panels, 2)) : panels;
+}
 
 // Where a chunk lies, counted in bytes from the first of a panel's rows.
 AVSA_HD int chunk_at(int row, int chunk) { return row * kPanel + (chunk ^ row % 8) * kChunk; }
@@ -100,7 +105,7 @@ struct Workspace {
   std::int64_t words[2], weights[2], columns;  // bytes
 
   explicit Workspace(const InfoNceBlock& block) {
-    const std::int64_t row = panels_of(block.D, block.precision == Precision::bf16 ? 2 : 4) * kPanel;
+    const std::int64_t row = packed_panels(block, block.precision == Precision::bf16 ? 2 : 4) * kPanel;
     const std::int64_t rows[2] = {round_up(block.query.count, kPackedRows), round_up(block.key.count, kPackedRows)};
     for (int side = 0; side < 2; ++side) {
       words[side] = rows[side] * row;
@@ -119,7 +124,7 @@ struct PackedPass : Pass {
   float* columns;                          // [groups, other rows to whole kPackedRows]
   int panels;
 
-  PackedPass(const InfoNceBlock& block, bool keys, int word) : Pass(block, keys), panels(panels_of(block.D, word)) {
+  PackedPass(const InfoNceBlock& block, bool keys, int word) : Pass(block, keys), panels(packed_panels(block, word)) {
     const Workspace sizes(block);
     auto* place = static_cast<unsigned char*>(block.workspace);
     const auto take = [&](std::int64_t bytes) { return std::exchange(place, place + bytes); };

@@ -10,6 +10,7 @@ constexpr int kConsumers = 2, kThreads = (1 + kConsumers) * kWarpgroup, kConsume
 constexpr int kOwn = 64 * kConsumers, kOther = 128;  // rows of a block of threads, rows of a tile
 constexpr int kGradient = 128;                       // dimensions of the gradient that a block of threads gathers
 constexpr int kDepth = 16;                           // of a product
+constexpr int kMostPanels = 4;                       // of a row: memory holds own rows and two tiles
 static_assert(kOther == kPackedRows && kOwn == kPackedRows);
 
 // kPanels: of a row.
@@ -94,20 +95,25 @@ struct WarpgroupShared {
   }
 };
 
-// -infinity for a row with itself, and beyond the last row.
+// -infinity where rows do not compete, or are beyond the last.
 __device__ inline void mask(const PackedPass& pass, std::int64_t row, std::int64_t tile, WarpgroupSums& x) {
   if (all_compete(pass, row - threadIdx.x % kWarp / 4, 16, tile, kOther)) return;  // alike for all of a warp
-  const int first = int(threadIdx.x % 4) * 2;
+  const OwnRows own(pass, row);
+  const int first = int(threadIdx.x % 4) * 2, K = int(pass.K), clips = 8 / K, crops = 8 % K;
   AVSA_UNROLL
-  for (int half = 0; half < 2; ++half) {
-    const std::int64_t own = row + 8 * half, self = pass.own.first + own - pass.other.first - tile;
-    const std::int64_t left = own < pass.own.count ? pass.other.count - tile : 0;
-    const int count = int(left < kOther ? left : kOther) - first;
-    const int itself = self >= 0 && self < kOther ? int(self) - first : -1;  // -1: the column of no lane's
+  for (int n = 0; n < 2; ++n) {
+    Label other(pass.other.first + tile + first + n, pass.K);
     AVSA_UNROLL
-    for (int e = 0; e < 32; ++e) {
-      const int column = e / 2 * 8 + e % 2;
-      if (column >= count || column == itself) x[e / 2][2 * half + e % 2] = -kInfinity<float>;
+    for (int c = 0; c < kOther / 8; ++c) {
+      AVSA_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        const bool inside = row + 8 * half < pass.own.count && tile + first + n + 8 * c < pass.other.count;
+        if (!inside || !compete(own.label[half], other)) x[c][2 * half + n] = -kInfinity<float>;
+      }
+      // 8 columns further, without a division.
+      other.clip += clips;
+      other.crop += crops;
+      if (other.crop >= K) other.crop -= K, ++other.clip;
     }
   }
 }

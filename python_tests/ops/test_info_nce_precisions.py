@@ -57,18 +57,23 @@ def test_matrix_units(kernel_device, precision, N, D, scale, tolerance):
 
 
 @pytest.mark.parametrize(
-    ("N", "D", "scale"),
-    [(520, 128, 14.3), (300, 128, 60), (1, 100, 14.3), (129, 70, 60), (260, 256, 14.3), (128, 200, 60)],
-)
-def test_wgmma(kernel_device, monkeypatch, request, N, D, scale):
+    ("N", "D", "scale", "crops"),
+    [
+        (520, 128, 14.3, 1), (300, 128, 60, 1), (1, 100, 14.3, 1), (129, 70, 60, 1), (260, 256, 14.3, 1),
+        (128, 200, 60, 1), (140, 33, 14.3, 1), (130, 64, 60, 1), (130, 150, 14.3, 1),
+        (300, 128, 14.3, 4), (135, 100, 60, 5), (260, 40, 14.3, 130), (132, 160, 60, 11),
+    ],
+)  # fmt: skip
+def test_wgmma(kernel_device, monkeypatch, request, N, D, scale, crops):
     if request.node.callspec.params["kernel_device"] == "cpu":
         pytest.skip("of GPUs")
     if kernel_device.type == "cuda" and torch.cuda.get_device_capability()[0] != 9:
         pytest.skip("no Hopper GPU")
     query, key = rows(N, D, kernel_device)
-    plain = gradients(ops.info_nce, query, key, 1 / scale, symmetric=True, precision="bf16")
+    options = {"negatives": "joint" if crops > 1 else "all", "crops": crops}
+    plain = gradients(ops.info_nce, query, key, 1 / scale, symmetric=True, precision="bf16", **options)
     monkeypatch.setenv("AVSA_WGMMA", "1")
-    got = assert_like_exact(query, key, scale, 0.02, precision="bf16")
+    got = assert_like_exact(query, key, scale, 0.02, precision="bf16", **options)
     # The same rounded numbers in another order: as near to each other as float sums are.
     for x, y in zip(got, plain, strict=True):
         assert (x - y).norm() <= 1e-4 * y.norm() + 1e-6
@@ -76,11 +81,14 @@ def test_wgmma(kernel_device, monkeypatch, request, N, D, scale):
         assert not all(torch.equal(x, y) for x, y in zip(got, plain, strict=True)), "wgmma was not used"
 
 
-def assert_like_exact(query: Tensor, key: Tensor, scale: float, tolerance: float, precision: str) -> list[Tensor]:
+def assert_like_exact(
+    query: Tensor, key: Tensor, scale: float, tolerance: float, precision: str, **competitors: str | int
+) -> list[Tensor]:
     """Loss and gradients of a reduced precision, symmetric, which are close to the reference's and twice the same."""
-    options = {"symmetric": True, "precision": precision}
+    options = {"symmetric": True, "precision": precision} | competitors
     got = gradients(ops.info_nce, query, key, 1 / scale, **options)
-    want = gradients(reference.info_nce, query.cpu().double(), key.cpu().double(), 1 / scale, symmetric=True)
+    exact = query.cpu().double(), key.cpu().double()
+    want = gradients(reference.info_nce, *exact, 1 / scale, symmetric=True, **competitors)
     for x, y in zip(got[:3], want[:3], strict=True):
         assert (x - y).norm() <= tolerance * y.norm()
     # A difference of cosines times s²: 6 sigma of what rounded rows leave of it.
