@@ -15,10 +15,11 @@ struct Group {
 };
 
 // Adds step[l] · the sums over groups first[l] ... first[l + 1] of 16 lanes, in frames that lie frame_step apart, to
-// values [frames, 3, 16], frames at most kMostFrames. C: channels of the plane.
+// values [frames, 3, 16], frames at most kMostFrames. C: channels of the plane. size: elements from a frame's first to
+// its end.
 template <int C>
-void byte_sums(const std::uint8_t* frame, std::int64_t frame_step, int frames, const Group* groups, const int* first,
-               const float* step, float* values);
+void byte_sums(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size, int frames, const Group* groups,
+               const int* first, const float* step, float* values);
 
 // Adds the sums over 2 x 2 texels of 16 lanes: weights [4, 16], texels at top[l], top[l] + C, bottom[l], bottom[l] + C.
 // Reads 8 bytes from each. Returns false, and does nothing, where the processor has no instructions for it.

@@ -7,6 +7,8 @@
 
 #ifdef AVSA_HAS_CLONES
 #include <immintrin.h>
+
+#include "gnomonic/byte_sums_avx2.h"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // the undefined operands of GCC's own intrinsics
 #endif
 
@@ -17,9 +19,8 @@ constexpr int kLanes = 16;
 constexpr int kPlane = 3 * kLanes;  // values of a frame
 
 template <int C>
-inline __attribute__((always_inline)) void sum_any(const std::uint8_t* frame, std::int64_t frame_step, int frames,
-                                                   const Group* groups, const int* first, const float* step,
-                                                   float* values) {
+void sum_any(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t, int frames, const Group* groups,
+             const int* first, const float* step, float* values) {
   for (int l = 0; l < kLanes; ++l) {
     float sums[kMostFrames][16 * C] = {};
     for (const Group* group = groups + first[l]; group < groups + first[l + 1]; ++group) {
@@ -34,16 +35,6 @@ inline __attribute__((always_inline)) void sum_any(const std::uint8_t* frame, st
       for (int i = 0; i < 16 * C; ++i) values[f * kPlane + i % C * kLanes + l] += step[l] * sums[f][i];
   }
 }
-
-#define AVSA_SUM_ANY(C)                                                                                  \
-  void sum_any_##C(const std::uint8_t* frame, std::int64_t frame_step, int frames, const Group* groups,  \
-                   const int* first, const float* step, float* values) {                                 \
-    for_isa([&]() AVSA_INLINED { sum_any<C>(frame, frame_step, frames, groups, first, step, values); }); \
-  }
-AVSA_SUM_ANY(1)
-AVSA_SUM_ANY(2)
-AVSA_SUM_ANY(3)
-#undef AVSA_SUM_ANY
 
 #ifdef AVSA_HAS_CLONES
 #define AVSA_VNNI __attribute__((target("arch=x86-64-v4,avx512vbmi,avx512vnni")))
@@ -136,8 +127,8 @@ AVSA_VNNI_INLINE void sum_frames(const std::uint8_t* frame, std::int64_t frame_s
 }
 
 template <int C>
-AVSA_VNNI void sum_vnni(const std::uint8_t* frame, std::int64_t frame_step, int frames, const Group* groups,
-                        const int* first, const float* step, float* values) {
+AVSA_VNNI void sum_vnni(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t, int frames,
+                        const Group* groups, const int* first, const float* step, float* values) {
   int f = 0;
   for (; f + 8 <= frames; f += 8)
     sum_frames<C, 8>(frame + f * frame_step, frame_step, groups, first, step, values + f * kPlane);
@@ -224,7 +215,8 @@ bool has_vnni() {
 }
 #endif
 
-using Sums = void (*)(const std::uint8_t*, std::int64_t, int, const Group*, const int*, const float*, float*);
+using Sums = void (*)(const std::uint8_t*, std::int64_t, std::int64_t, int, const Group*, const int*, const float*,
+                      float*);
 using Taps = bool (*)(const std::uint8_t*, std::int64_t, int, const std::int32_t*, const std::int32_t*, const float*,
                       float*);
 
@@ -237,8 +229,9 @@ template <int C>
 Sums best_sums() {
 #ifdef AVSA_HAS_CLONES
   if (has_vnni()) return sum_vnni<C>;
+  if (isa() >= Isa::avx2) return sum_avx2<C>;
 #endif
-  return C == 1 ? sum_any_1 : C == 2 ? sum_any_2 : sum_any_3;
+  return sum_any<C>;
 }
 
 template <int C>
@@ -252,10 +245,10 @@ Taps best_taps() {
 }  // namespace
 
 template <int C>
-void byte_sums(const std::uint8_t* frame, std::int64_t frame_step, int frames, const Group* groups, const int* first,
-               const float* step, float* values) {
+void byte_sums(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size, int frames, const Group* groups,
+               const int* first, const float* step, float* values) {
   static const Sums chosen = best_sums<C>();
-  chosen(frame, frame_step, frames, groups, first, step, values);
+  chosen(frame, frame_step, size, frames, groups, first, step, values);
 }
 
 template <int C>
@@ -265,9 +258,10 @@ bool byte_taps(const std::uint8_t* frame, std::int64_t frame_step, int frames, c
   return chosen(frame, frame_step, frames, top, bottom, weights, values);
 }
 
-#define AVSA_CHANNELS(C)                                                                                              \
-  template void byte_sums<C>(const std::uint8_t*, std::int64_t, int, const Group*, const int*, const float*, float*); \
-  template bool byte_taps<C>(const std::uint8_t*, std::int64_t, int, const std::int32_t*, const std::int32_t*,        \
+#define AVSA_CHANNELS(C)                                                                                       \
+  template void byte_sums<C>(const std::uint8_t*, std::int64_t, std::int64_t, int, const Group*, const int*,   \
+                             const float*, float*);                                                            \
+  template bool byte_taps<C>(const std::uint8_t*, std::int64_t, int, const std::int32_t*, const std::int32_t*, \
                              const float*, float*);
 AVSA_CHANNELS(1)
 AVSA_CHANNELS(2)

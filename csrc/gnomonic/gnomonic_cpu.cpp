@@ -14,7 +14,14 @@ constexpr std::int64_t kBandTiles = 8;  // tiles of a crop that a thread takes a
 inline void sample(const std::uint8_t*, const Gnomonic& task, const Rays<double>& rays, std::int64_t clip,
                    std::int64_t first_frame, int frames, std::int64_t pixel, int blocks, ByteGroups& weights,
                    Block<float>* out) {
-  sample_bytes(task, rays, clip, first_frame, frames, pixel, blocks, weights, out);
+  const auto run = [&](auto sample_isa) {
+    sample_isa(task, rays, clip, first_frame, frames, pixel, blocks, weights, out);
+  };
+#ifdef AVSA_HAS_CLONES
+  if (isa() >= Isa::avx512) return run(sample_bytes<Isa::avx512>);
+  if (isa() == Isa::avx2) return run(sample_bytes<Isa::avx2>);
+#endif
+  run(sample_bytes<Isa::baseline>);
 }
 
 #define AVSA_SAMPLE(T)                                                                                                \

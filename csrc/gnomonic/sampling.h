@@ -15,13 +15,12 @@ struct Block {
   T values[kFrames][3][kLanes];
 };
 
-// Adds a block's weighted sums in `frames` frames to channels `channel`, ... C: channels of the plane. size: elements
-// from a frame's first to its end.
+// Adds a block's weighted sums in `frames` frames to channels `channel`, ... C: channels of the plane.
 template <int C>
 AVSA_HD void add_footprints(const ByteGroups& groups, const Plane& plane, const std::uint8_t* first, int frames,
                             int channel, Block<float>& out) {
-  byte_sums<C>(first, plane.frame_step, frames, groups.groups.data(), groups.first, groups.step,
-               out.values[0][channel]);
+  byte_sums<C>(first, plane.frame_step, (plane.H - 1) * plane.row_step + C * plane.W, frames, groups.groups.data(),
+               groups.first, groups.step, out.values[0][channel]);
 }
 
 template <int C, class T>
@@ -166,7 +165,8 @@ AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int
     }
 }
 
-// The same of bytes.
+// The same of bytes, compiled for an instruction set: baseline and, with AVSA_HAS_CLONES, avx2 and avx512.
+template <Isa isa>
 void sample_bytes(const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame,
                   int frames, std::int64_t pixel, int blocks, ByteGroups& weights, Block<float>* out);
 
