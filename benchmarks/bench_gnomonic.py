@@ -4,7 +4,6 @@ Peers: OpenCV (maps built, remap of each frame, normalised), torch's grid_sample
 installed is left out. `copy` is a plain copy of as many bytes as the crops touch and write.
 """
 
-import resource
 from collections.abc import Callable
 from math import cos, pi, radians, sin, tan
 from typing import Any
@@ -120,14 +119,7 @@ def crops(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_kernel(benchmark: Any, crops: dict[str, Any]) -> None:
-    before = page_faults()
     benchmark.pedantic(lambda: ops.gnomonic(**crops), rounds=15, warmup_rounds=2)
-    benchmark.extra_info["page_faults_a_call"] = (page_faults() - before) / 17
-
-
-def page_faults() -> int:
-    """Of this process so far: of a crop, those of fresh pages of output."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def test_copy(benchmark: Any, crops: dict[str, Any]) -> None:

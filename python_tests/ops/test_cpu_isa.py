@@ -17,6 +17,7 @@ TESTS = (
     "test_info_nce.py::test_tiles_of_odd_sizes",
     "test_info_nce.py::test_float64_matches_reference_closely",
     "test_gnomonic.py::test_kernel_agrees_with_reference",
+    "test_gnomonic_sources.py::test_planes_agree_with_reference",
     "test_rotate.py::test_rotate_matches_reference",
     "test_spatial_features.py::test_matches_reference",
 )
