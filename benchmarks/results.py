@@ -1,7 +1,7 @@
 """The tables of docs/results.md, from real objects, panoramas and a room response to figures with intervals.
 
-    python benchmarks/results.py OUT --assets DIR              # both tables at full size: hours on two cores
-    python benchmarks/results.py OUT --assets DIR --kinds 16 --scenes 120 --steps 240 --tables panoramas
+    python benchmarks/results.py OUT --assets DIR                       # both tables: an hour each on two cores
+    python benchmarks/results.py OUT --assets DIR --tables panoramas --kinds 54 --scenes 400 --steps 4000
 
 Stops and goes on: scenes, runs and figures that OUT holds already are not made again. Objects' directions are taken
 from the scenes' truth, so that no figure depends on a detector; --detect yolo has them found.
@@ -62,13 +62,13 @@ def main(
     out: Positional[Path],
     assets: Path,
     tables: tuple[Table, ...] = ("panoramas", "instances"),
-    kinds: int = 54,
-    scenes: int = 400,
+    kinds: int = 16,
+    scenes: int = 200,
     seconds: float = 4.0,
     distance: float = 0.25,
-    steps: int = 2000,
+    steps: int = 1000,
     seed: int = 0,
-    moments: int = 4,
+    moments: int = 2,
     workers: int = 2,
     detect: Literal["truth", "yolo"] = "truth",
 ) -> None:
