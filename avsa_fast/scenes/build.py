@@ -54,6 +54,8 @@ def build_scenes(
         raise UserError(f"--seed {seed}: not negative")
     if not MIN_DISTANCE <= distance <= 1:
         raise UserError(f"--distance {distance}: between {MIN_DISTANCE:g} and 1, the response's own")
+    if distance != 1 and rir is None:
+        raise UserError(f"--distance {distance}: a free field sounds alike from everywhere; it takes --rir")
     material = Material(
         Objects(objects) if objects else None,
         Panoramas(panoramas) if panoramas else None,

@@ -172,6 +172,7 @@ def test_real_material(tmp_path, assets):
         ({"seconds": float("nan")}, "--seconds nan"),
         ({"seed": -1}, "--seed -1: not negative"),
         ({"distance": 0.0}, "--distance 0.0: between 0.01 and 1"),
+        ({"distance": 0.5}, "--distance 0.5: .* takes --rir"),
         ({"distance": float("nan")}, "--distance nan"),
         ({"objects": Path("nowhere")}, "--objects nowhere: not a readable folder"),
         ({"panoramas": Path("nowhere")}, "--panoramas nowhere: not a readable folder"),
