@@ -60,9 +60,7 @@ def main() -> None:
     if disassembler is None:
         print("no nvdisasm at hand: nothing is known of the instructions (Triton carries one)")
     if arguments.record:
-        folders = {source.resolve().parent.name for source in sources}
-        others = {name: kernel for name, kernel in recorded.items() if folder(name) not in folders}
-        write_record({**others, **kernels})
+        write_record(unmade(recorded, sources) | kernels)
         return
     faults = [fault for name, kernel in kernels.items() for fault in faults_of(name, kernel, recorded.get(name))]
     for name in kernels.keys() - recorded.keys():
@@ -98,10 +96,7 @@ def inspect(nvcc: Path, disassembler: Path | None, source: Path, arch: str) -> K
         report = run(command).stderr
         listing = "" if disassembler is None else run([disassembler, "-c", cubin]).stdout
     found = parse(report, listing if disassembler else None)
-    place = source.resolve().parent.name
-    if source.stem != place:
-        place += f"/{source.stem}"
-    return {f"{arch} {place}/{name}": kernel for name, kernel in found.items()}
+    return {f"{arch} {place(source)}/{name}": kernel for name, kernel in found.items()}
 
 
 def run(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
@@ -158,8 +153,16 @@ def plain(name: str) -> str:
     return name[:cut] if (cut := name.rfind("(")) > 0 else name
 
 
-def folder(name: str) -> str:
-    return name.split()[1].split("/")[0]
+def place(source: Path) -> str:
+    """A file as its kernels' names give it: its folder, and its own name where that is another."""
+    folder = source.resolve().parent.name
+    return folder if source.stem == folder else f"{folder}/{source.stem}"
+
+
+def unmade(recorded: Kernels, sources: Iterable[Path]) -> Kernels:
+    """The kernels that none of the files makes."""
+    places = {place(source) for source in sources}
+    return {name: kernel for name, kernel in recorded.items() if name.split()[1].rpartition("/")[0] not in places}
 
 
 def faults_of(name: str, kernel: Kernel, recorded: Kernel | None) -> Iterable[str]:

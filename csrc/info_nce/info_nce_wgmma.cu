@@ -17,7 +17,7 @@ __device__ void scan(const PackedPass& pass, bool keys, double* sums) {
   const std::int64_t step = std::int64_t(gridDim.x) * kOwn;
   const std::int64_t first = std::int64_t(blockIdx.x) * kOwn;
   if ((keys && shared) || tiles == 0) return;
-  const WarpgroupShared<kPanels> memory;
+  const WarpgroupShared<kPanels> memory(0);
   memory.begin();
   if (threadIdx.x < kWarpgroup) {
     fewer_registers<24>();
@@ -51,25 +51,20 @@ __device__ void scan(const PackedPass& pass, bool keys, double* sums) {
         for (const auto& part : parts) sum += part[column];
         *to = sum;
       };
-      const auto meet = [&](unsigned tile, WarpgroupSums& now, WarpgroupSums& next) {
-        memory.wait(met);
-        memory.begin_cosines(met, next);
-        use(tile, now);
-        wait_for_products<0>(next);
-        memory.release(met++);
+      const auto meet = [&](WarpgroupSums& x, const auto& meanwhile) {
+        memory.template begin_cosines<1>(met, x, meanwhile);
+        wait_for_products<0>(x);
+        memory.template release<1>(met++);
       };
-      WarpgroupSums even, odd;
-      memory.wait(met);
-      memory.begin_cosines(met, even);
-      wait_for_products<0>(even);
-      memory.release(met++);
+      WarpgroupSums even = {}, odd = {};
+      meet(even, [] {});
       unsigned tile = 0;
       for (; tile + 2 < tiles; tile += 2) {
-        meet(tile, even, odd);
-        meet(tile + 1, odd, even);
+        meet(odd, [&] { use(tile, even); });
+        meet(even, [&] { use(tile + 1, odd); });
       }
       if (tile + 1 < tiles) {
-        meet(tile, even, odd);
+        meet(odd, [&] { use(tile, even); });
         memory.release(memory.head->own_empty);
         use(tile + 1, odd);
       } else {
@@ -88,7 +83,8 @@ __device__ void gather(const PackedPass& pass, float* grad) {
   const auto tiles = unsigned(ceil_div(pass.other.count, kOther));
   const std::int64_t block = std::int64_t(blockIdx.x) * kOwn;
   if (tiles == 0) return;
-  const WarpgroupShared<kPanels> memory;
+  using Memory = WarpgroupShared<kPanels>;
+  const Memory memory(int(blockIdx.y));
   memory.begin();
   if (threadIdx.x < kWarpgroup) {
     fewer_registers<24>();
@@ -99,12 +95,11 @@ __device__ void gather(const PackedPass& pass, float* grad) {
     const float slope = float(*pass.scale * Exponential<Bf16>::kUnit);
     const std::int64_t row = lane_row(block);
     const RowWeight own[2] = {pass.own_weights[row], pass.own_weights[row + 8]};
-    const int begin = int(blockIdx.y) * 2 * kPackedRows * kPanel;
-    WarpgroupSums x, sum = {};
+    WarpgroupSums x = {}, sum = {};
     RegistersA weights[kOther / kDepth];
     const auto weigh_tile = [&](unsigned tile) {
       mask(pass, row, std::int64_t(tile) * kOther, x);
-      weigh<Bf16>(own, memory.head->weights[tile % WarpgroupShared<kPanels>::kStages], slope, shared, x);
+      weigh<Bf16>(own, memory.weights(tile), slope, shared, x);
     };
     const auto round_weights = [&] {
       AVSA_UNROLL
@@ -114,27 +109,36 @@ __device__ void gather(const PackedPass& pass, float* grad) {
       }
     };
     const auto begin_gradient = [&](unsigned tile) {
+      const SharedPlace panels[2] = {memory.gradient_panel(tile, 0), memory.gradient_panel(tile, 1)};
       fence_products();
       AVSA_UNROLL
-      for (int k = 0; k < kOther / kDepth; ++k)
-        begin_multiply(sum, weights[k],
-                       across_rows(memory.tile(tile) + begin + k * kDepth * kPanel, kPackedRows * kPanel));
+      for (int k = 0; k < kOther / kDepth; ++k) {
+        begin_multiply_half<0>(sum, weights[k], descriptor(panels[0] + k * kDepth * kPanel));
+        begin_multiply_half<1>(sum, weights[k], descriptor(panels[1] + k * kDepth * kPanel));
+      }
       commit_products();
     };
     memory.head->own_full.wait(0);
-    memory.wait(0);
-    memory.begin_cosines(0, x);
+    memory.template begin_cosines<Memory::kKept>(0, x, [] {});
     wait_for_products<0>(x);
     weigh_tile(0);
     for (unsigned tile = 0; tile + 1 < tiles; ++tile) {
       round_weights();
-      memory.wait(tile + 1);
-      memory.begin_cosines(tile + 1, x);
-      begin_gradient(tile);
-      wait_for_products<1>(x);
-      weigh_tile(tile + 1);
-      wait_for_products<0>(sum);
-      memory.release(tile);
+      if constexpr (Memory::kParts == 1) {
+        memory.template begin_cosines<Memory::kKept>(tile + 1, x, [] {});
+        begin_gradient(tile);
+        wait_for_products<1>(x);
+        weigh_tile(tile + 1);
+        wait_for_products<0>(sum);
+        memory.template release<Memory::kKept>(tile);
+      } else {  // parts come in turn: the next tile's wait for this one's
+        begin_gradient(tile);
+        wait_for_products<0>(sum);
+        memory.template release<Memory::kKept>(tile);
+        memory.template begin_cosines<Memory::kKept>(tile + 1, x, [] {});
+        wait_for_products<0>(x);
+        weigh_tile(tile + 1);
+      }
     }
     round_weights();
     begin_gradient(tiles - 1);
@@ -209,12 +213,29 @@ bool uses_wgmma(const InfoNceBlock& block) {
 }
 
 int info_nce_scan_wgmma(const InfoNceScan& task, void* stream) {
-  return packed_panels(task.block, Bf16::kWord) == 2 ? scan_launched<2>(task, stream) : scan_launched<4>(task, stream);
+  switch (packed_panels(task.block, Bf16::kWord)) {
+    case 2:
+      return scan_launched<2>(task, stream);
+    case 4:
+      return scan_launched<4>(task, stream);
+    case 6:
+      return scan_launched<6>(task, stream);
+    default:
+      return scan_launched<8>(task, stream);
+  }
 }
 
 int info_nce_gather_wgmma(const InfoNceGather& task, void* stream) {
-  return packed_panels(task.block, Bf16::kWord) == 2 ? gather_launched<2>(task, stream)
-                                                     : gather_launched<4>(task, stream);
+  switch (packed_panels(task.block, Bf16::kWord)) {
+    case 2:
+      return gather_launched<2>(task, stream);
+    case 4:
+      return gather_launched<4>(task, stream);
+    case 6:
+      return gather_launched<6>(task, stream);
+    default:
+      return gather_launched<8>(task, stream);
+  }
 }
 
 }  // namespace avsa

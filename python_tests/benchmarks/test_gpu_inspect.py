@@ -67,6 +67,13 @@ def test_record_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert resources.read_record() == kernels
 
 
+def test_one_file_recorded_keeps_the_others() -> None:
+    names = ["sm_80 loss/scan<A, B>", "sm_90a loss/fast/scan<A, B>", "sm_80 sound/mix<A>", "sm_80 loss/fast/x"]
+    recorded = dict.fromkeys(names, SOUND)
+    assert list(resources.unmade(recorded, [Path("csrc/loss/fast.cu")])) == [names[0], names[2]]
+    assert list(resources.unmade(recorded, [Path("csrc/loss/loss.cu")])) == names[1:]
+
+
 @pytest.mark.slow
 def test_no_kernel_is_worse_than_recorded() -> None:
     """Compiles every kernel for two architectures. `benchmarks/gpu/inspect.sh --record` takes the present values."""
