@@ -1,0 +1,102 @@
+"""What prepare finds out of one clip's sound and pose."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+from math import pi, radians
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from helpers.prepared import rows
+from rich.console import Console
+
+from avsa_fast.data.spherical import Picture, Spherical
+from avsa_fast.errors import UserError
+from avsa_fast.prepare import Options, clip, prepare, prepare_folder
+from avsa_fast.prepare.check import check
+from avsa_fast.prepare.find import Job
+from avsa_fast.prepare.options import MIN_HEIGHT
+
+UNSEEN = Options(detector=None)
+AddClip = Callable[..., None]
+
+
+def test_the_sound_is_checked(add_clip: Callable[..., Path]) -> None:
+    """A wave from the left, whose Z is silent; and noises that come from everywhere."""
+    data = add_clip("noises")
+    add_clip("left")
+    wave = np.random.default_rng(0).normal(0, 0.1, (48000, 1)) * np.array([1, 1, 0, 0])
+    soundfile.write(data / "audio" / "left.flac", wave, 24000)
+    prepare_folder(data, UNSEEN, progress=False)
+    left, noises = rows(data)["left"], rows(data)["noises"]
+    assert (left["silent_channels"], noises["silent_channels"]) == ([2, 3], [])
+    arrival = [left[f"arrival_{name}"] for name in ("share", "azimuth", "elevation", "spread")]
+    assert arrival == pytest.approx([1, pi / 2, 0, 0], abs=1e-3)
+    assert (noises["arrival_share"], noises["arrival_azimuth"]) == (0, None)
+    text = StringIO()
+    check(data, Console(file=text, width=100))
+    for line in ("Z or X silent", "1 of 2 (50%)", "left: no sound in Z (channel 2), X (channel 3)", "100%"):
+        assert line in text.getvalue()
+    assert "noises: no sound" not in text.getvalue()
+
+
+def test_channels_of_the_user(add_clip: Callable[..., Path]) -> None:
+    data = add_clip("five", channels=5)
+    prepare(data, data, Options(detector=None, channels=(4, 1, 2, 3)), progress=False)
+    assert rows(data)["five"]["channel_map"] == [4, 1, 2, 3]
+    with pytest.raises(
+        UserError, match=r"none of its 1 clips is usable; the first: .*--channels 0 1 2 9 does not name"
+    ):
+        prepare(data, data, Options(detector=None, channels=(0, 1, 2, 9)), progress=False)
+    assert rows(data)["five"]["state"] == "ambiguous"
+
+
+@pytest.mark.parametrize("channels", [9, 16])
+def test_higher_orders_give_their_first_four_channels(tmp_path: Path, add_video: AddClip, channels: int) -> None:
+    """AmbiX as it is; the same scene in N3D and FuMa, said by --gains, gives the same transcoded sound."""
+    order = [1, 3, 2, 0] if channels == 9 else [0, 1, 2, 3]
+    scene = np.random.default_rng(0).uniform(-0.2, 0.2, (48000, channels))
+    gains = np.sqrt(2 * np.floor(np.sqrt(np.arange(channels))) + 1)
+    fuma = scene.copy()
+    fuma[:, :4] = scene[:, [0, 3, 1, 2]] * [1 / np.sqrt(2), 1, 1, 1]
+    read = {}
+    for name, sound in (("sn3d", scene), ("n3d", scene * gains), ("fuma", fuma)):
+        add_video(tmp_path / name / "a.mp4")
+        soundfile.write(tmp_path / name / "a.wav", sound, 24000, subtype="FLOAT")
+        options = Options(detector=None, transcode=True, height=MIN_HEIGHT, gains=None if name == "sn3d" else name)
+        prepare(tmp_path / name, tmp_path / "dst" / name, options, progress=False)
+        row = rows(tmp_path / "dst" / name)["a"]
+        assert (row["state"], row["channels"], row["channel_map"]) == ("ok", 4, [0, 1, 2, 3])
+        assert row["spatial_validity"] == pytest.approx(3, abs=0.3)  # of independent noises, in SN3D
+        read[name] = soundfile.read(tmp_path / "dst" / name / "audio" / "a.flac")[0]
+    for sound in read.values():
+        assert np.abs(sound - scene[:, :4]).max() < 1e-6
+    prepare(tmp_path / "sn3d", tmp_path / "linked", Options(detector=None, channels=tuple(order)), progress=False)
+    row = rows(tmp_path / "linked")["a"]
+    assert (row["state"], row["channels"], row["channel_map"]) == ("ok", channels, order)
+    with pytest.raises(UserError, match="--gains n3d: the sound has to be converted, which takes --transcode"):
+        Options(gains="n3d")
+
+
+def test_a_pose_is_ambiguous_where_the_sound_has_a_direction(
+    tmp_path: Path, add_video: AddClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, sound in (("foa", "4.0"), ("mono", "mono")):
+        add_video(tmp_path / f"{name}.mp4", sound)
+    picture = Picture("equirectangular", "mono", yaw=radians(90), roll=radians(-5))
+    monkeypatch.setattr(clip, "read_spherical", lambda path: Spherical(picture, None))
+
+    def prepared(name: str, options: Options) -> dict:
+        path = tmp_path / f"{name}.mp4"
+        return clip.prepare_clip(Job(name, path, path), options, None, tmp_path).row
+
+    refused = prepared("foa", UNSEEN)
+    assert refused["state"] == "ambiguous"
+    assert "states a pose (yaw 90°, pitch 0°, roll -5°)" in refused["reason"]
+    assert "--ignore-pose" in refused["reason"]
+    for row in (prepared("mono", UNSEEN), prepared("foa", Options(detector=None, ignore_pose=True))):
+        assert (row["state"], row["yaw"], row["roll"]) == ("ok", pytest.approx(radians(90)), pytest.approx(radians(-5)))
+    picture = replace(picture, yaw=radians(0.1), roll=0.0)
+    assert prepared("foa", UNSEEN)["state"] == "ok"
