@@ -33,7 +33,8 @@ struct Dual {
   AVSA_HD friend Dual operator-(const Dual& a, const Dual& b) { return join(a, 1, b, -1, a.v - b.v); }
   AVSA_HD friend Dual operator*(const Dual& a, const Dual& b) { return join(a, b.v, b, a.v, a.v * b.v); }
   AVSA_HD friend Dual operator/(const Dual& a, const Dual& b) {
-    return join(a, 1 / b.v, b, -a.v / (b.v * b.v), a.v / b.v);
+    const double value = a.v / b.v, inverse = 1 / b.v;
+    return join(a, inverse, b, -value * inverse, value);
   }
   AVSA_HD Dual& operator+=(const Dual& b) { return *this = *this + b; }
 
@@ -42,8 +43,8 @@ struct Dual {
 
   AVSA_HD friend Dual sqrt(const Dual& a) { return a.chain(std::sqrt(a.v), a.v > 0 ? 0.5 / std::sqrt(a.v) : 0); }
   AVSA_HD friend Dual fabs(const Dual& a) { return a.chain(std::fabs(a.v), a.v < 0 ? -1 : 1); }
-  AVSA_HD friend Dual sin(const Dual& a) { return a.chain(std::sin(a.v), std::cos(a.v)); }
-  AVSA_HD friend Dual cos(const Dual& a) { return a.chain(std::cos(a.v), -std::sin(a.v)); }
+  AVSA_HD friend Dual sin(const Dual& a) { return a.chain(sine(a.v), cosine(a.v)); }
+  AVSA_HD friend Dual cos(const Dual& a) { return a.chain(cosine(a.v), -sine(a.v)); }
   AVSA_HD friend Dual atan2(const Dual& y, const Dual& x) {
     const double square = x.v * x.v + y.v * y.v, inverse = square > 0 ? 1 / square : 0;
     return join(y, x.v * inverse, x, -y.v * inverse, std::atan2(y.v, x.v));

@@ -5,11 +5,13 @@
 #ifdef __CUDACC__
 #define AVSA_HD __host__ __device__ __forceinline__
 #define AVSA_UNROLL _Pragma("unroll")
-#define AVSA_KEEP_LOOP _Pragma("unroll 1")  // of a loop that would take registers if it were unrolled
+#define AVSA_KEEP_LOOP _Pragma("unroll 1")         // of a loop that would take registers if it were unrolled
+#define AVSA_REREAD asm volatile("" ::: "memory")  // registers need not hold what was read from shared memory
 #else
 #define AVSA_HD inline __attribute__((always_inline))
 #define AVSA_UNROLL
 #define AVSA_KEEP_LOOP
+#define AVSA_REREAD
 #endif
 
 namespace avsa {

@@ -85,11 +85,11 @@ struct Footprint {
     const S near = clamp(-half_height - along, S(0), S(1));
     const S last = clamp(half_height - along, S(0), S(1));
     const S first = clamp(-corner - along, near, last), second = clamp(corner - along, near, last);
-    const Ends at_near = ends(row + S(side) * near), at_first = ends(row + S(side) * first);
-    const Ends at_second = ends(row + S(side) * second), at_last = ends(row + S(side) * last);
-    out[0] = between(at_near, at_first, near, first);
+    const Ends at_first = ends(row + S(side) * first);
+    out[0] = between(ends(row + S(side) * near), at_first, near, first);
+    const Ends at_second = ends(row + S(side) * second);
     out[1] = between(at_first, at_second, first, second);
-    out[2] = between(at_second, at_last, second, last);
+    out[2] = between(at_second, ends(row + S(side) * last), second, last);
   }
 
  private:

@@ -185,7 +185,8 @@ __device__ unsigned long long to_units(double value, double unit) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) gnomonic_backward_kernel(GnomonicBackward task, Plane frames) {
+__global__ void __launch_bounds__(kThreads, sizeof(T) < sizeof(double) ? 3 : 2)
+    gnomonic_backward_kernel(GnomonicBackward task, Plane frames) {
   __shared__ Pose pose;
   const GnomonicView& view = task.view;
   const std::int64_t crop = blockIdx.x / view.tiles(), pixel = blockIdx.x % view.tiles() * kThreads + threadIdx.x;
@@ -199,6 +200,7 @@ __global__ void __launch_bounds__(kThreads) gnomonic_backward_kernel(GnomonicBac
   const T scale = 1 / each_texel<T>(view, frames, pose.rays, column, row, [](const auto&) {});
   each_texel<T>(view, frames, pose.rays, column, row, [&](const auto& run) {
     std::int64_t element = run.begin;
+    AVSA_UNROLL
     for (const T& weight : run.weight)
       for (int c = 0; c < 3; ++c, ++element)
         for (std::int64_t f = 0; f < view.F; ++f) {

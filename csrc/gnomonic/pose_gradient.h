@@ -28,9 +28,11 @@ AVSA_HD Dual<N> pose_gradient(const GnomonicPoseBackward& task, const Rays<Dual<
     int element = run.begin;
     for (const Dual<N>& weight : run.weight) {
       double value = 0;
-      for (int c = 0; c < 3; ++c, ++element)
-        for (std::int64_t f = 0; f < view.F; ++f)
-          value += double(grad[c * plane + f * pixels]) * double(clip[f * task.frames.frame_step + element]);
+      AVSA_KEEP_LOOP
+      for (std::int64_t f = 0; f < view.F; ++f)
+        for (int c = 0; c < 3; ++c)
+          value += double(grad[c * plane + f * pixels]) * double(clip[f * task.frames.frame_step + element + c]);
+      element += 3;
       sum += weight * Dual<N>(scale * value);
     }
   };

@@ -7,7 +7,9 @@
 
 namespace avsa {
 
-constexpr int kRun = 4;  // texels side by side that are visited at once
+// Texels side by side that are visited at once: one where numbers are wide, for want of registers.
+template <class S>
+constexpr int kRun = sizeof(S) < sizeof(double) ? 4 : 1;
 
 // Texels side by side: elements from the frame's first.
 template <class S, int N>
@@ -39,16 +41,16 @@ AVSA_HD S each_texel_of_chords(const Plane& plane, const Chord<S> (&chords)[N], 
   while (column < stop) {
     const Texel texel = erp_texel(row, column, H, W);
     const int begin = texel.row * int(plane.row_step) + channels * texel.column;
-    if (stop - column >= kRun && W - texel.column >= kRun) {
-      Run<S, kRun> run;
+    if (kRun<S> == 1 || (stop - column >= kRun<S> && W - texel.column >= kRun<S>)) {
+      Run<S, kRun<S>> run;
       run.begin = begin;
       AVSA_UNROLL
-      for (int i = 0; i < kRun; ++i) {
+      for (int i = 0; i < kRun<S>; ++i) {
         run.weight[i] = weight(column + i);
         sum += run.weight[i];
       }
       visit(run);
-      column += kRun;
+      column += kRun<S>;
     } else {
       const Run<S, 1> run{begin, {weight(column)}};
       sum += run.weight[0];
@@ -99,9 +101,11 @@ AVSA_HD S each_texel(const GnomonicView& view, const Plane& plane, const Rays<R>
   S sum(0);
   for (int i = -rows_aside; i <= rows_aside; ++i)
     for (int j = -columns_aside; j <= columns_aside; ++j) {
+      AVSA_REREAD;  // of rays: those of numbers with derivatives would take 36 registers
       const Cell<S> along(columns, j), across(rows, i);
       const S share = along.share * across.share;
-      const Vec3<S> middle = cast<S>(rays.at(ray, R(along.middle), R(across.middle)));
+      const R right = R(double(column)) + R(along.middle), down = R(double(row)) + R(across.middle);
+      const Vec3<S> middle = cast<S>(rays.at(rays.origin, right, down));
       if (!footprints) {
         Taps<S> taps;
         taps.set(view.source, plane, middle);
