@@ -7,9 +7,9 @@
 
 namespace avsa {
 
-template <class T>
+template <class T, int N = 8>
 struct Lanes {
-  static constexpr int kCount = 8;
+  static constexpr int kCount = N;
   typedef T Vector __attribute__((vector_size(kCount * sizeof(T))));
   struct Mask {
     decltype(Vector{} < Vector{}) v;
@@ -24,14 +24,22 @@ struct Lanes {
     return out;
   }
   template <class U>
-  AVSA_HD explicit Lanes(const Lanes<U>& from) : v(__builtin_convertvector(from.v, Vector)) {}
+  AVSA_HD explicit Lanes(const Lanes<U, N>& from) : v(__builtin_convertvector(from.v, Vector)) {}
   // first, first + 1, ...
-  AVSA_HD static Lanes count_from(T first) { return of(Vector{0, 1, 2, 3, 4, 5, 6, 7} + first); }
+  AVSA_HD static Lanes count_from(T first) {
+    Vector numbers;
+    for (int i = 0; i < kCount; ++i) numbers[i] = T(i);
+    return of(numbers + first);
+  }
 
   AVSA_HD T sum() const {
-    typedef T Half __attribute__((vector_size(kCount / 2 * sizeof(T))));
-    const Half half = __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
-    return (half[0] + half[2]) + (half[1] + half[3]);
+    if constexpr (N == 2) {
+      return v[0] + v[1];
+    } else {
+      Lanes<T, N / 2> halves[2];
+      std::memcpy(halves, &v, sizeof v);
+      return (halves[0] + halves[1]).sum();
+    }
   }
   AVSA_HD void store(T* to) const { std::memcpy(to, &v, sizeof v); }
 
@@ -40,6 +48,7 @@ struct Lanes {
   AVSA_HD friend Lanes operator*(const Lanes& a, const Lanes& b) { return of(a.v * b.v); }
   AVSA_HD friend Lanes operator/(const Lanes& a, const Lanes& b) { return of(a.v / b.v); }
   AVSA_HD Lanes operator-() const { return of(-v); }
+  AVSA_HD friend Lanes operator>>(const Lanes& a, int bits) { return of(a.v >> bits); }
 
   AVSA_HD friend Mask operator<(const Lanes& a, const Lanes& b) { return {a.v < b.v}; }
   AVSA_HD friend Mask operator>(const Lanes& a, const Lanes& b) { return {a.v > b.v}; }

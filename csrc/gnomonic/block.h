@@ -9,8 +9,8 @@ namespace avsa {
 
 constexpr int kLanes = 16;
 
-template <>
-AVSA_HD Lanes<float> turns(const Lanes<float>& y, const Lanes<float>& x) {
+template <int N>
+AVSA_HD Lanes<float, N> turns(const Lanes<float, N>& y, const Lanes<float, N>& x) {
   return float_turns(y, x);
 }
 
@@ -37,14 +37,19 @@ struct BlockRays {
   }
   AVSA_HD Vec3<double> at(int l) const { return {x[l], y[l], z[l]}; }
 
-  // Those of Lanes::kCount pixels from l on, moved by j pixels right and i down.
-  template <class T>
-  AVSA_HD Vec3<Lanes<T>> moved(const Rays<double>& rays, int l, const Lanes<T>& j, const Lanes<T>& i) const {
-    using D = Lanes<double>;
-    const D right(j), down(i);
-    return {Lanes<T>(D::load(x + l) + right * D(rays.right.x) + down * D(rays.down.x)),
-            Lanes<T>(D::load(y + l) + right * D(rays.right.y) + down * D(rays.down.y)),
-            Lanes<T>(D::load(z + l) + right * D(rays.right.z) + down * D(rays.down.z))};
+  // Those of N pixels from l on, moved by j pixels right and i down.
+  template <class T, int N>
+  AVSA_HD Vec3<Lanes<T, N>> moved(const Rays<double>& rays, int l, const Lanes<T, N>& j, const Lanes<T, N>& i) const {
+    T right[N], down[N], to_x[N], to_y[N], to_z[N];
+    j.store(right);
+    i.store(down);
+    AVSA_LANES
+    for (int n = 0; n < N; ++n) {
+      to_x[n] = T(x[l + n] + right[n] * rays.right.x + down[n] * rays.down.x);
+      to_y[n] = T(y[l + n] + right[n] * rays.right.y + down[n] * rays.down.y);
+      to_z[n] = T(z[l + n] + right[n] * rays.right.z + down[n] * rays.down.z);
+    }
+    return {Lanes<T, N>::load(to_x), Lanes<T, N>::load(to_y), Lanes<T, N>::load(to_z)};
   }
 };
 

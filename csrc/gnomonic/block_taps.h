@@ -6,17 +6,17 @@
 
 namespace avsa {
 
-// Taps of a block's pixels, each with a share of the pixel. C: channels of the plane.
-template <int C, class In, class T>
+// Taps of a block's pixels, each with a share of the pixel. C: channels of the plane. N: pixels placed at a time.
+template <int C, class In, class T, int N>
 class BlockTaps {
-  using Some = Lanes<T>;
+  using Some = Lanes<T, N>;
 
  public:
   AVSA_HD void set(Source source, const Plane& plane, const BlockRays& block, const Rays<double>& rays, const T* column,
                    const T* row, const T* share) {
     if (source == Source::erp) {
       T u[kLanes], v[kLanes];
-      for (int l = 0; l < kLanes; l += Some::kCount) {
+      for (int l = 0; l < kLanes; l += N) {
         const Point<Some> p = erp_point(block.moved(rays, l, Some::load(column + l), Some::load(row + l)), plane);
         p.u.store(u + l);
         p.v.store(v + l);

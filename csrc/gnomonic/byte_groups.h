@@ -8,13 +8,16 @@
 
 namespace avsa {
 
+// N: numbers that formulas take at a time.
+template <int N>
 class ByteGroups {
  public:
   using Real = float;
-  std::vector<Group> groups;  // and kAhead more
-  int first[kLanes + 1];      // of a lane's groups
-  float step[kLanes];         // what 1 in a lane's weights stands for
-  float total[kLanes];        // of a lane's weights in all cells so far
+  static constexpr int kAtOnce = N;
+  std::vector<Group> groups;
+  int first[kLanes + 1];  // of a lane's groups
+  float step[kLanes];     // what 1 in a lane's weights stands for
+  float total[kLanes];    // of a lane's weights in all cells so far
 
   // Begins a block. Returns the cells on either side of a pixel's middle one, in any lane.
   AVSA_HD int begin_block(const BlockRays& block, const Rays<double>& rays) {
@@ -24,9 +27,10 @@ class ByteGroups {
 
   // Of cell (column, row) of each pixel.
   template <int C>
-  AVSA_HD void set(const BlockRays& block, const Rays<double>& rays, const Plane& plane, int column, int row) {
+  AVSA_HD void set(const BlockRays& block, const Rays<double>& rays, const Plane& plane, int column, int row,
+                   const std::uint8_t* first_frame, int frames) {
     rows_.set(block, rays, plane, column, row);
-    const std::size_t room = std::size_t(rows_.texels() / kWide + rows_.parts(plane)) + kAhead;
+    const std::size_t room = std::size_t(rows_.texels() / kWide + rows_.parts(plane));
     if (groups.size() < room) groups.resize(2 * room);
     Group* group = groups.data();
     for (int l = 0; l < kLanes; ++l) {
@@ -35,36 +39,31 @@ class ByteGroups {
       const Some units(rows_.heaviest[l] > 0 ? 1 / step[l] : 0.0f);
       Some sum(0.0);
       rows_.template each_group<C, kWide>(
-          plane, l, [&](int begin, int texels, const auto& weights) __attribute__((always_inline)) {
+          plane, first_frame, frames, l,
+          [&](int begin, int texels, const auto& weights) __attribute__((always_inline)) {
             group->begin = begin;
             group->texels = texels;
-            sum = sum + split(weights(0) * units, group, 0);
-            sum = sum + split(texels > Some::kCount ? weights(Some::kCount) * units : Some(0.0), group, Some::kCount);
+            for (int i = 0; i < kWide; i += N) sum = sum + split(texels > i ? weights(i) * units : Some(0.0), group, i);
             ++group;
           });
       total[l] += step[l] * sum.sum();
     }
     first[kLanes] = int(group - groups.data());
-    for (int n = 0; n < kAhead; ++n) group[n] = group[-1];
   }
 
  private:
-  using Some = Lanes<float>;
-  typedef std::int32_t Whole __attribute__((vector_size(Some::kCount * sizeof(std::int32_t))));
-  typedef std::int8_t Bytes __attribute__((vector_size(Some::kCount)));
+  using Some = Lanes<float, N>;
+  using Whole = Lanes<std::int32_t, N>;
+  using Bytes = Lanes<std::int8_t, N>;
 
-  Rows<float> rows_;
+  Rows<float, N> rows_;
 
   // Rounds weights and stores them; returns them rounded.
   AVSA_HD static Some split(const Some& weights, Group* to, int at) {
-    const Whole whole = __builtin_convertvector((weights + Some(0.5)).v, Whole);
-    const Bytes high = __builtin_convertvector((whole + 128) >> 8, Bytes);
-    const Bytes low = __builtin_convertvector(whole, Bytes);  // their last 8 bits, as a number from -128 on
-    std::memcpy(to->high + at, &high, sizeof high);
-    std::memcpy(to->low + at, &low, sizeof low);
-    Some rounded;
-    rounded.v = __builtin_convertvector(whole, Some::Vector);
-    return rounded;
+    const Whole whole(weights + Some(0.5));
+    Bytes((whole + Whole(128)) >> 8).store(to->high + at);
+    Bytes(whole).store(to->low + at);  // their last 8 bits, as a number from -128 on
+    return Some(whole);
   }
 };
 

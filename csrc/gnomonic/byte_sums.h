@@ -4,7 +4,6 @@
 
 namespace avsa {
 
-constexpr int kAhead = 32;          // groups whose texels the memory is asked for before they are read
 constexpr int kMostFrames = 8;      // in a call
 constexpr int kMostWeight = 32639;  // 256 · 127 + 127
 

@@ -89,9 +89,7 @@ AVSA_VNNI_INLINE void sum_lane(const std::uint8_t* frame, std::int64_t frame_ste
       const __m512i w0 = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)group->low));
       const __mmask64 inside = (std::uint64_t(1) << C * group->texels) - 1;
       const std::uint8_t* from = frame + group->begin;
-      const std::int64_t ahead = group[kAhead].begin - group->begin, end = ahead + C * group[kAhead].texels - 1;
       for (int f = 0; f < count; ++f, from += frame_step) {
-        __builtin_prefetch(from + end);
         const __m512i bytes =
             _mm512_maskz_permutexvar_epi8(~__mmask64(0), order, _mm512_maskz_loadu_epi8(inside, from));
         high[f] = _mm512_dpbusd_epi32(high[f], bytes, w1);

@@ -19,6 +19,7 @@ template <class T>
 class Chunks {
  public:
   using Real = T;
+  static constexpr int kAtOnce = 8;
   std::vector<std::int32_t> begin;  // elements from the frame's first
   std::vector<T> weights;           // [chunks, kWide]; 0 for elements that are none of the pixel's
   int first[kLanes + 1];            // of a lane's chunks
@@ -32,7 +33,8 @@ class Chunks {
 
   // Of cell (column, row) of each pixel.
   template <int C>
-  AVSA_HD void set(const BlockRays& block, const Rays<double>& rays, const Plane& plane, int column, int row) {
+  AVSA_HD void set(const BlockRays& block, const Rays<double>& rays, const Plane& plane, int column, int row,
+                   const T* first_frame, int frames) {
     rows_.set(block, rays, plane, column, row);
     // A part's last chunk need not be full.
     const std::size_t room = std::size_t(rows_.texels() / kChunkTexels<C> + rows_.parts(plane)) + kWide;
@@ -43,9 +45,9 @@ class Chunks {
     int count = 0;
     for (int l = 0; l < kLanes; ++l) {
       first[l] = count;
-      rows_.template each_group<C, kGroupTexels<C>>(plane, l, [&](int from, int texels, const auto& weights_at) {
+      const auto take = [&](int from, int texels, const auto& weights_at) __attribute__((always_inline)) {
         T w[kWide];
-        for (int i = 0; i < kWide; i += Lanes<T>::kCount) weights_at(i).store(w + i);
+        for (int i = 0; i < kWide; i += kAtOnce) weights_at(i).store(w + i);
         for (int i = 0; i < texels; ++i) total[l] += w[i];
         for (int n = 0; n < texels; n += kChunkTexels<C>) {
           begin[count] = from + C * n;
@@ -56,13 +58,14 @@ class Chunks {
             to[i] = inside ? w[n + i / C] : T(0);
           }
         }
-      });
+      };
+      rows_.template each_group<C, kGroupTexels<C>>(plane, first_frame, frames, l, take);
     }
     first[kLanes] = count;
   }
 
  private:
-  Rows<T> rows_;
+  Rows<T, kAtOnce> rows_;
 };
 
 }  // namespace avsa

@@ -41,14 +41,15 @@ void scatter_crop(const GnomonicBackward& task, const Plane& plane, std::int64_t
     block.set(view, pose.rays, pixel);
     const int count = int(std::min<std::int64_t>(pixels - pixel, kLanes));
     const auto nothing = [](const T*, const T*, const T*) {};
-    each_part<3>(view, plane, block, pose.rays, chunks, [] {}, nothing);  // for chunks.total
+    const T* none = nullptr;                                                       // of frames nothing is read
+    each_part<3>(view, plane, block, pose.rays, none, 0, chunks, [] {}, nothing);  // for chunks.total
     T total[kLanes];
     std::copy_n(chunks.total, kLanes, total);
     const auto of = [&](int l, T scale, T(&out)[3]) {
       for (int c = 0; c < 3; ++c) out[c] = scale * grad[c * size + pixel + l];
     };
     each_part<3>(
-        view, plane, block, pose.rays, chunks,
+        view, plane, block, pose.rays, none, 0, chunks,
         [&] {
           for (int l = 0; l < count; ++l) {
             T lane[3];

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <memory>
+#include <tuple>
+#include <type_traits>
 
 #include "core/clones.h"
 #include "core/narrow.h"
@@ -11,17 +13,25 @@ namespace {
 
 constexpr std::int64_t kBandTiles = 8;  // tiles of a crop that a thread takes at a time
 
+// Of whichever instruction set.
+using ByteWeights = std::tuple<ByteGroups<8>, ByteGroups<16>>;
+
+template <Isa isa>
+void sample_on(const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame, int frames,
+               std::int64_t pixel, int blocks, ByteWeights& weights, Block<float>* out) {
+  sample_bytes<isa>(task, rays, clip, first_frame, frames, pixel, blocks, std::get<ByteGroups<kFloats<isa>>>(weights),
+                    out);
+}
+
 inline void sample(const std::uint8_t*, const Gnomonic& task, const Rays<double>& rays, std::int64_t clip,
-                   std::int64_t first_frame, int frames, std::int64_t pixel, int blocks, ByteGroups& weights,
+                   std::int64_t first_frame, int frames, std::int64_t pixel, int blocks, ByteWeights& weights,
                    Block<float>* out) {
-  const auto run = [&](auto sample_isa) {
-    sample_isa(task, rays, clip, first_frame, frames, pixel, blocks, weights, out);
-  };
+  auto* chosen = sample_on<Isa::baseline>;
 #ifdef AVSA_HAS_CLONES
-  if (isa() >= Isa::avx512) return run(sample_bytes<Isa::avx512>);
-  if (isa() == Isa::avx2) return run(sample_bytes<Isa::avx2>);
+  if (isa() >= Isa::avx512) chosen = sample_on<Isa::avx512>;
+  if (isa() == Isa::avx2) chosen = sample_on<Isa::avx2>;
 #endif
-  run(sample_bytes<Isa::baseline>);
+  chosen(task, rays, clip, first_frame, frames, pixel, blocks, weights, out);
 }
 
 #define AVSA_SAMPLE(T)                                                                                                \
@@ -148,7 +158,7 @@ void sample_crops(const Gnomonic& task, const Normaliser<T>& normaliser, T* kept
 #pragma omp parallel
   {
     Block<T> blocks[kBlocks];
-    Weights<In, T> weights;
+    std::conditional_t<sizeof(In) == 1, ByteWeights, Chunks<T>> weights;
 #pragma omp for collapse(2) schedule(dynamic)
     for (std::int64_t crop = 0; crop < view.B * view.K; ++crop)
       for (std::int64_t band = 0; band < bands; ++band) {

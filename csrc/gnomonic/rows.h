@@ -25,16 +25,17 @@ constexpr auto kOrders = [] {
   return orders;
 }();
 
-template <class T>
+// N: numbers that formulas take at a time.
+template <class T, int N>
 class Rows {
-  using Some = Lanes<T>;
+  using Some = Lanes<T, N>;
 
  public:
   T heaviest[kLanes];  // the most that a texel of a lane's cell can weigh
 
   // Begins a block. Returns the cells on either side of a pixel's middle one, in any lane.
   AVSA_HD int begin_block(const BlockRays& block, const Rays<double>& rays) {
-    for (int l = 0; l < kLanes; l += Some::kCount)
+    for (int l = 0; l < kLanes; l += N)
       erp_cells(block.moved(rays, l, Some(0.0), Some(0.0)), cast<Some>(rays.right)).store(cells_ + l);
     return cells_aside(double(*std::max_element(cells_, cells_ + kLanes)));
   }
@@ -62,18 +63,18 @@ class Rows {
 
   // Calls visit(begin, texels, weights) for groups of at most `group` texels side by side, all of a lane's.
   // begin: elements from the frame's first; weights(i): those of texels i, i + 1, ..., 0 past the last.
-  // C: channels of the plane.
-  template <int C, int group, class Visit>
-  AVSA_HD void each_group(const Plane& plane, int l, const Visit& visit) const {
+  // C: channels of the plane. While weights are made, the memory is asked for the texels in `frames` frames.
+  template <int C, int group, class In, class Visit>
+  AVSA_HD void each_group(const Plane& plane, const In* first, int frames, int l, const Visit& visit) const {
     const int H = int(plane.H), W = int(plane.W);
     for (int k = 0; k < rows_[l]; ++k) {
       const Chords& chords = chords_[k];
       const auto groups = [&](int begin, int column, int texels) __attribute__((always_inline)) {
         for (int n = 0; n < texels; n += group) {
-          const int rest = std::min(texels - n, group);
+          const int rest = std::min(texels - n, group), from = begin + C * n;
           const T x = T(column + n) - u_[l];
-          visit(begin + C * n, rest,
-                [&](int i) __attribute__((always_inline)) { return weights(chords, l, x, rest, i); });
+          fetch(plane, first, frames, from, C * rest);
+          visit(from, rest, [&](int i) __attribute__((always_inline)) { return weights(chords, l, x, rest, i); });
         }
       };
       const int row = top_[l] + k, column = chords.column[l], texels = chords.texels[l];
@@ -91,7 +92,17 @@ class Rows {
   }
 
  private:
-  using Integers = Lanes<std::int32_t>;
+  // The lines of memory that end where `count` elements from `begin` on do: where they begin, they are mostly of the
+  // pixel before.
+  template <class In>
+  AVSA_HD static void fetch(const Plane& plane, const In* first, int frames, int begin, int count) {
+    constexpr int kLine = 64 / sizeof(In);
+    for (int f = 0; f < frames; ++f)
+      for (int last = count - 1; last >= 0; last -= kLine)
+        __builtin_prefetch(first + f * plane.frame_step + begin + last);
+  }
+
+  using Integers = Lanes<std::int32_t, N>;
   // A row of texels, of each lane: the parts of its weights, ends and slope of each times its sharpness; and which are
   // not empty.
   struct Chords {
@@ -101,7 +112,7 @@ class Rows {
   };
 
   T cells_[kLanes];  // of a pixel's edges
-  Footprint<Some> footprints_[kLanes / Some::kCount];
+  Footprint<Some> footprints_[kLanes / N];
   T scale_[kLanes];                 // what the footprints' weights are multiplied by
   T u_[kLanes];                     // columns of their centres
   T height_[kLanes];                // of the centres below the first rows
@@ -110,13 +121,13 @@ class Rows {
 
   AVSA_HD void shape(const BlockRays& block, const Rays<double>& rays, const Plane& plane, int column, int row) {
     const Vec3<Some> right = cast<Some>(rays.right), down = cast<Some>(rays.down);
-    for (int l = 0; l < kLanes; l += Some::kCount) {
+    for (int l = 0; l < kLanes; l += N) {
       const Some cells = Some::load(cells_ + l);
       const Cell<Some> along(cells, column), across(cells, row);
       const Vec3<Some> ray = block.moved(rays, l, along.middle, across.middle);
       const Point<Some> p = erp_point(ray, plane);
       const Point<Some> a = erp_edge(ray, right, plane), b = erp_edge(ray, down, plane);
-      Footprint<Some>& f = footprints_[l / Some::kCount];
+      Footprint<Some>& f = footprints_[l / N];
       f.set({a.u * along.share, a.v * along.share}, {b.u * across.share, b.v * across.share}, plane);
       const Some share = along.share * across.share, scale = share / f.area();
       const Some top = ceil(p.v - f.half_height - Some(1)), bottom = floor(p.v + f.half_height + Some(1));
@@ -124,7 +135,7 @@ class Rows {
       (scale * f.most()).store(heaviest + l);
       p.u.store(u_ + l);
       (p.v - top).store(height_ + l);
-      for (int i = 0; i < Some::kCount; ++i) {
+      for (int i = 0; i < N; ++i) {
         top_[l + i] = int(top.v[i]);
         rows_[l + i] = share.v[i] > 0 ? int(bottom.v[i]) - int(top.v[i]) + 1 : 0;
       }
@@ -133,12 +144,12 @@ class Rows {
 
   AVSA_HD void cut(int k, Chords& chords) const {
     const Some far(1e9);
-    for (int l = 0; l < kLanes; l += Some::kCount) {
+    for (int l = 0; l < kLanes; l += N) {
       const Some row = Some(double(k)) - Some::load(height_ + l), scale = Some::load(scale_ + l);
       Some from = far, to = -far, parts(0.0);
       for (int side = 0; side < 2; ++side) {
         Chord<Some> pieces[kPieces];
-        footprints_[l / Some::kCount].chords(row, side ? 1 : -1, pieces);
+        footprints_[l / N].chords(row, side ? 1 : -1, pieces);
         for (int piece = 0; piece < kPieces; ++piece) {
           const Chord<Some>& chord = pieces[piece];
           const int part = side * kPieces + piece;
@@ -156,7 +167,7 @@ class Rows {
       Integers(choose(some, begin, none)).store(chords.column + l);
       Integers(choose(some, stop - begin, none)).store(chords.texels + l);
       const Integers which(parts);
-      for (int i = 0; i < Some::kCount; ++i) {
+      for (int i = 0; i < N; ++i) {
         const int mask = which.v[i];
         chords.order[l + i] = kOrders[mask];
         chords.parts[l + i] = __builtin_popcount(unsigned(mask));

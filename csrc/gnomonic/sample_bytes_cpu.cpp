@@ -7,7 +7,7 @@ namespace avsa {
 template <>
 void sample_bytes<Isa::AVSA_ISA>(const Gnomonic& task, const Rays<double>& rays, std::int64_t clip,
                                  std::int64_t first_frame, int frames, std::int64_t pixel, int blocks,
-                                 ByteGroups& weights, Block<float>* out) {
+                                 ByteGroups<kFloats<Isa::AVSA_ISA>>& weights, Block<float>* out) {
   sample_any<std::uint8_t>(task, rays, clip, first_frame, frames, pixel, blocks, weights, out);
 }
 

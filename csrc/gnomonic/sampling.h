@@ -16,8 +16,8 @@ struct Block {
 };
 
 // Adds a block's weighted sums in `frames` frames to channels `channel`, ... C: channels of the plane.
-template <int C>
-AVSA_HD void add_footprints(const ByteGroups& groups, const Plane& plane, const std::uint8_t* first, int frames,
+template <int C, int N>
+AVSA_HD void add_footprints(const ByteGroups<N>& groups, const Plane& plane, const std::uint8_t* first, int frames,
                             int channel, Block<float>& out) {
   byte_sums<C>(first, plane.frame_step, (plane.H - 1) * plane.row_step + C * plane.W, frames, groups.groups.data(),
                groups.first, groups.step, out.values[0][channel]);
@@ -48,15 +48,16 @@ AVSA_HD void add_footprints(const Chunks<T>& chunks, const Plane& plane, const T
 }
 
 // The parts that a block's pixels are sampled in: on_footprints(), or on_taps(right, down, share), arrays [kLanes].
-template <int C, class Weights, class OnFootprints, class OnTaps>
+template <int C, class In, class Weights, class OnFootprints, class OnTaps>
 AVSA_HD void each_part(const GnomonicView& view, const Plane& plane, const BlockRays& block, const Rays<double>& rays,
-                       Weights& weights, const OnFootprints& on_footprints, const OnTaps& on_taps) {
+                       const In* first, int frames, Weights& weights, const OnFootprints& on_footprints,
+                       const OnTaps& on_taps) {
   using T = typename Weights::Real;
   if (view.source == Source::erp && view.antialias) {
     const int aside = weights.begin_block(block, rays);
     for (int row = -aside; row <= aside; ++row)
       for (int column = -aside; column <= aside; ++column) {
-        weights.template set<C>(block, rays, plane, column, row);
+        weights.template set<C>(block, rays, plane, column, row, first, frames);
         on_footprints();
       }
     return;
@@ -83,12 +84,12 @@ AVSA_HD void each_part(const GnomonicView& view, const Plane& plane, const Block
 }
 
 // Interpolates, without antialiasing. The memory is asked for a block's texels while the block before is read.
-template <int C, class In, class T>
+template <int N, int C, class In, class T>
 AVSA_HD void add_plain(const GnomonicView& view, const Plane& plane, const Rays<double>& rays, const In* first,
                        int frames, std::int64_t pixel, int blocks, int channel, Block<T>* out) {
   T none[kLanes] = {}, all[kLanes];
   std::fill_n(all, kLanes, T(1));
-  BlockTaps<C, In, T> taps[2];
+  BlockTaps<C, In, T, N> taps[2];
   for (int n = 0; n <= blocks; ++n) {
     if (n < blocks) {
       BlockRays block;
@@ -105,15 +106,16 @@ AVSA_HD void add_plain(const GnomonicView& view, const Plane& plane, const Rays<
 template <int C, class In, class Weights, class T>
 AVSA_HD void add_plane(const GnomonicView& view, const Plane& plane, const Rays<double>& rays, const In* first,
                        int frames, std::int64_t pixel, int blocks, int channel, Weights& weights, Block<T>* out) {
-  if (!view.antialias) return add_plain<C>(view, plane, rays, first, frames, pixel, blocks, channel, out);
+  constexpr int N = Weights::kAtOnce;
+  if (!view.antialias) return add_plain<N, C>(view, plane, rays, first, frames, pixel, blocks, channel, out);
   for (int n = 0; n < blocks; ++n, pixel += kLanes, ++out) {
     BlockRays block;
     block.set(view, rays, pixel);
     each_part<C>(
-        view, plane, block, rays, weights,
+        view, plane, block, rays, first, frames, weights,
         [&]() __attribute__((always_inline)) { add_footprints<C>(weights, plane, first, frames, channel, *out); },
         [&](const T* right, const T* down, const T* share) __attribute__((always_inline)) {
-          BlockTaps<C, In, T> taps;
+          BlockTaps<C, In, T, N> taps;
           taps.set(view.source, plane, block, rays, right, down, share);
           taps.add(first, plane.frame_step, frames, channel, out->values);
         });
@@ -128,13 +130,10 @@ AVSA_HD void add_plane(const GnomonicView& view, const Plane& plane, const Rays<
   }
 }
 
-template <class In, class T>
-using Weights = std::conditional_t<sizeof(In) == 1, ByteGroups, Chunks<T>>;
-
 // Values within [0, 1] of some blocks of pixels in `frames` frames.
-template <class In, class T>
+template <class In, class Weights, class T>
 AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame,
-                        int frames, std::int64_t pixel, int blocks, Weights<In, T>& weights, Block<T>* out) {
+                        int frames, std::int64_t pixel, int blocks, Weights& weights, Block<T>* out) {
   std::memset(out, 0, blocks * sizeof *out);
   for (int p = 0, channel = 0; p < task.planes; channel += int(task.plane[p].channels), ++p) {
     const Plane& plane = task.plane[p];
@@ -165,9 +164,13 @@ AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int
     }
 }
 
+// Floats that formulas take at a time.
+template <Isa isa>
+constexpr int kFloats = isa >= Isa::avx512 ? 16 : 8;
+
 // The same of bytes, compiled for an instruction set: baseline and, with AVSA_HAS_CLONES, avx2 and avx512.
 template <Isa isa>
 void sample_bytes(const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame,
-                  int frames, std::int64_t pixel, int blocks, ByteGroups& weights, Block<float>* out);
+                  int frames, std::int64_t pixel, int blocks, ByteGroups<kFloats<isa>>& weights, Block<float>* out);
 
 }  // namespace avsa
