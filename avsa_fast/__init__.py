@@ -1,11 +1,14 @@
 """From 360° video with ambisonic sound to spatially aware audio-visual embeddings."""
 
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any, TypedDict
 
-__version__ = version("avsa_fast")
+try:
+    __version__ = version("avsa_fast")
+except PackageNotFoundError:
+    raise ImportError("avsa_fast is not installed: pip install -e . in its source folder") from None
 
 
 class BuildInfo(TypedDict):

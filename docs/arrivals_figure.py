@@ -27,6 +27,8 @@ def main() -> None:
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
     files = sorted(Path(sys.argv[1]).glob("*.flac"))
+    if not files:
+        raise SystemExit(f"{sys.argv[1]}: no .flac files")
     figure, axes = plt.subplots(len(files), 1, figsize=(9, 2.2 * len(files)), sharex=True, layout="constrained")
     for axis, file in zip(axes, files, strict=True):
         rate = probe_sound(file).rate

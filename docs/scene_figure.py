@@ -53,4 +53,6 @@ def _box(row: dict[str, float]) -> Tensor:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     main(Path(sys.argv[1]))

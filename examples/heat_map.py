@@ -18,11 +18,16 @@ from avsa_fast.data.video import read_frames
 from avsa_fast.evaluate.maps import similarity_map
 from avsa_fast.evaluate.run import load_run
 
+if len(sys.argv) != 6:
+    sys.exit(__doc__)
 run_folder, dataset, name, seconds, out = sys.argv[1:]
 moment = float(seconds)
 
 # 1. The clip: its files, and which channels of the sound are W, Y, Z, X.
-clip, row = next((clip, row) for clip, row in Index(Path(dataset)) if clip.name == name)
+found = {clip.name: (clip, row) for clip, row in Index(Path(dataset))}
+if name not in found:
+    sys.exit(f"{dataset} has no clip {name}; it has {', '.join(sorted(found)[:5])}, ...")
+clip, row = found[name]
 
 # 2. One moment: 8 frames, and a second of sound around the same time.
 run = load_run(Path(run_folder))

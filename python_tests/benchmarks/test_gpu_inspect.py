@@ -74,6 +74,14 @@ def test_one_file_recorded_keeps_the_others() -> None:
     assert list(resources.unmade(recorded, [Path("csrc/loss/loss.cu")])) == names[1:]
 
 
+def test_a_file_that_is_not_there(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["inspect.sh", "nowhere.cu"])
+    with pytest.raises(SystemExit) as end:
+        resources.main()
+    assert end.value.code == 2
+    assert capfd.readouterr().err == "inspect: nowhere.cu: no such file\n"
+
+
 @pytest.mark.slow
 def test_no_kernel_is_worse_than_recorded() -> None:
     """Compiles every kernel for two architectures. `benchmarks/gpu/inspect.sh --record` takes the present values."""

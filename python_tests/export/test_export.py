@@ -1,6 +1,8 @@
 """Exported encoders are the run's encoders, wherever they are run; the hub's folder gives the network back."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +71,15 @@ def test_a_folder_that_is_not_empty_is_left_alone(run: Run, tmp_path: Path) -> N
     (tmp_path / "mine").touch()
     with pytest.raises(UserError, match="not an empty folder"):
         main(run.folder, tmp_path)
+
+
+def test_without_its_extra_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    missing = "import runpy, sys; sys.modules['huggingface_hub'] = None"
+    command = [sys.executable, "-c", f"{missing}; runpy.run_module('avsa_fast.export', None, '__main__')"]
+    told = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert "pip install 'avsa_fast" in told.stdout
+    refused = subprocess.run([*command, tmp_path, tmp_path / "out"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("export: ")
+    assert "pip install 'avsa_fast[export]'" in refused.stderr
+    assert refused.stderr.count("\n") == 1

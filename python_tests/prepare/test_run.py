@@ -225,7 +225,7 @@ def test_two_runs_on_one_folder(tmp_path: Path, add_video: AddClip) -> None:
         (["--check", "nowhere"], "nowhere/index.parquet: no such file"),
         (["src", "dst", "--detect-fps", "0"], "0 frames a second cannot"),
         (["src", "dst", "--height", "33"], "--height 33 must be even"),
-        (["src", "dst", "--detector", "nowhere.pt"], "nowhere.pt: weights of unknown sha256"),
+        (["src", "dst", "--detector", "nowhere.pt"], "nowhere.pt: no such file, here, in AVSA_ASSETS or in"),
         (["src", "dst", "--detector", "helpers.detectors:not_a_detector"], "has no method detect"),
         (["src", "/proc/dst", "--detector", "none"], "/proc/dst: cannot be written"),
     ],
