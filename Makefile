@@ -23,6 +23,7 @@ test-slow: $(VENV)/.developer emulated
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 bench: $(VENV)/.developer
+	$(PIP) --editable '.[bench]'
 	mkdir -p build
 	$(BIN)/python -m pytest benchmarks/bench_*.py --benchmark-only --benchmark-json build/benchmark.json -q $(ARGS)
 	$(BIN)/python benchmarks/table.py build/benchmark.json

@@ -21,8 +21,8 @@ class BuildError(UserError, ImportError, RuntimeError):
     """What this build of avsa_fast cannot do on this machine, in a line, with the way out."""
 
 
-def run_command(main: Callable[..., None], name: str) -> None:
-    """Runs a command whose options are the parameters of `main`.
+def run_command(main: Callable[..., None], name: str, prog: str | None = None) -> None:
+    """Runs a command whose options are the parameters of `main`, which is called by `prog`: python -m avsa_fast.NAME.
 
     Ends the process with code 2 and one line on a UserError, with 130 on Ctrl-C.
     """
@@ -30,7 +30,7 @@ def run_command(main: Callable[..., None], name: str) -> None:
 
     about = (inspect.getdoc(main) or "").partition("\nArgs:")[0]  # tyro shows each option's text beside it
     try:
-        tyro.cli(main, prog=f"python -m avsa_fast.{name}", description=about)
+        tyro.cli(main, prog=prog or f"python -m avsa_fast.{name}", description=about)
     except UserError as error:
         sys.exit(_report(name, str(error), 2))
     except KeyboardInterrupt:

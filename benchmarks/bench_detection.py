@@ -8,6 +8,7 @@ share of boxes that find an object.
 """
 
 import argparse
+import sys
 from math import radians
 from pathlib import Path
 from typing import get_args
@@ -19,6 +20,7 @@ from avsa_fast.detect.boxes import Box
 from avsa_fast.detect.merge import angle_between
 from avsa_fast.detect.sphere import Views, on_sphere
 from avsa_fast.detect.yolo import YoloDetector
+from avsa_fast.errors import UserError
 from avsa_fast.scenes.collection import read_picture
 from avsa_fast.scenes.looks import panorama
 from avsa_fast.scenes.render import make_sprite, place
@@ -95,4 +97,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"bench_detection: {error}")

@@ -68,6 +68,8 @@ def test_kernel_wgmma(benchmark, rows, device, monkeypatch):
 
 @on_cpu
 def test_sgemm(benchmark, rows, device):
+    if rows < 1024:
+        pytest.skip("of so few operations a product of 2048 rows has no part")
     size, products = 2048, 4 * rows**2 * D / 2048**3  # of 2 * 2048³ operations
     a, b = torch.randn(size, size), torch.randn(size, size)
     whole, rest = divmod(products, 1)

@@ -9,6 +9,7 @@ dataset folder of 100,000 clips.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from avsa_fast.data.video import read_frames, read_planes
 from avsa_fast.detect.boxes import Rectangle
 from avsa_fast.detect.sphere import on_sphere
 from avsa_fast.detect.yolo import YoloDetector
+from avsa_fast.errors import UserError
 from avsa_fast.prepare import Options, prepare
 from avsa_fast.prepare.clip import prepare_clip
 from avsa_fast.prepare.find import find_jobs
@@ -146,4 +148,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"bench_prepare: {error}")

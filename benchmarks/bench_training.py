@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import librosa
 import numpy as np
 import torch
 
@@ -32,6 +31,11 @@ from avsa_fast.data.video import probe_video, read_frames, read_planes
 from avsa_fast.data.views import MEAN, STD, ViewConfig, make_crops, make_features
 from avsa_fast.prepare import Options, prepare
 from avsa_fast.train.feed import CHUNK
+
+try:
+    import librosa
+except ImportError as error:
+    sys.exit(f"bench_training: {error}; pip install '.[bench]' brings the peers")
 
 VIEWS, FRAMES, FPS, SIZE = 4, 8, 16.0, 112
 SECONDS = 1.0

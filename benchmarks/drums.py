@@ -146,4 +146,4 @@ def _aisfx():  # type: ignore[no-untyped-def]
 
 
 if __name__ == "__main__":
-    run_command(main, "drums")
+    run_command(main, "drums", "python benchmarks/drums.py")

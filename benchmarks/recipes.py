@@ -81,4 +81,4 @@ def _markdown(out: Path, seeds: tuple[int, ...]) -> str:
 
 
 if __name__ == "__main__":
-    run_command(main, "recipes")
+    run_command(main, "recipes", "python benchmarks/recipes.py")

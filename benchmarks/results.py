@@ -89,6 +89,8 @@ def main(
         workers: Processes that decode media.
         detect: Where objects' directions come from.
     """
+    if not assets.is_dir():
+        raise UserError(f"--assets {assets}: no such folder")
     for table in tables:
         data = embedded_default() if table == "procedural" else out / table / "data"
         if not data.is_dir():
@@ -242,4 +244,4 @@ def _cell(figure: dict[str, float], *, degrees: bool) -> str:
 
 
 if __name__ == "__main__":
-    run_command(main, "results")
+    run_command(main, "results", "python benchmarks/results.py")

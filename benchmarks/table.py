@@ -27,7 +27,7 @@ def main(path: Path, results: Path | None) -> None:
     print(f"{'case':<52} {'peer':<14} {'peer ms':>9} {'kernel ms':>10} {'ratio':>7}")
     for group, medians in sorted(groups.items()):
         for peer, seconds in medians.items():
-            if peer != "kernel":
+            if peer != "kernel" and "kernel" in medians:
                 ratio = shares.get(group, {}).get(peer, seconds / medians["kernel"])
                 print(f"{group:<52} {peer:<14} {seconds * 1e3:9.2f} {medians['kernel'] * 1e3:10.2f} {ratio:6.2f}x")
     if results is not None:
@@ -39,4 +39,6 @@ def main(path: Path, results: Path | None) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3) or not Path(sys.argv[1]).is_file():
+        sys.exit(__doc__)
     main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

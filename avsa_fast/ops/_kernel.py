@@ -1,5 +1,6 @@
 """How an operation reaches its kernel: raw addresses to the host or the device function of avsa_fast._C."""
 
+import os
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -8,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from avsa_fast.errors import BuildError
+from avsa_fast.errors import BuildError, UserError
 
 # The numbers of csrc/core/dtype.h.
 DTYPES = {torch.uint8: 0, torch.float16: 1, torch.bfloat16: 2, torch.float32: 3, torch.float64: 4}
+
+ISAS = ("baseline", "avx2", "avx512", "avx512_bf16")  # of csrc/core/clones.h, the best last
 
 # Of cudaError_t: cudaErrorInsufficientDriver, cudaErrorUnsupportedPtxVersion; cudaErrorNoKernelImageForDevice.
 TOO_OLD, NO_KERNEL = (35, 222), 209
@@ -21,7 +24,13 @@ DRIVERS = {"12": "525.60.13", "13": "580.65.06"}
 
 @cache
 def extension() -> ModuleType:
-    """The compiled kernels. Raises BuildError, an ImportError, where they are not there."""
+    """The compiled kernels.
+
+    Raises BuildError, an ImportError, where they are not there, and UserError on a bad AVSA_CPU_ISA.
+    """
+    chosen = os.environ.get("AVSA_CPU_ISA", ISAS[-1])
+    if chosen not in ISAS:
+        raise UserError(f"AVSA_CPU_ISA={chosen}: must be one of {', '.join(ISAS)}")
     try:
         return import_module("avsa_fast._C")
     except ImportError as error:

@@ -55,7 +55,8 @@ def gnomonic(
     The method: docs/gnomonic.md.
     """
     planes = checked_planes(frames, source)
-    yuv = [] if planes[1] is None else list(yuv_matrix(_checked_matrix(matrix), full_range))
+    to_rgb = yuv_matrix(_checked_matrix(matrix), full_range)
+    yuv = [] if planes[1] is None else list(to_rgb)
     B = planes[0].shape[0]
     _check.dtype("directions", directions, (torch.float32, torch.float64))
     _check.device("directions", directions, "frames", planes[0])
@@ -99,8 +100,8 @@ def _checked_fov(fov: float | Tensor, directions: Tensor) -> Tensor:
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    if len(size) != 2 or min(size) < 1 or size[0] * size[1] > MOST_PIXELS:
-        raise ValueError(f"size must be (h, w) of at least 1 and at most 2^29 pixels, not {tuple(size)}")
+    if not isinstance(size, tuple | list) or len(size) != 2 or min(size) < 1 or size[0] * size[1] > MOST_PIXELS:
+        raise ValueError(f"size must be (h, w) of at least 1 and at most 2^29 pixels, not {size}")
     return size[0], size[1]
 
 

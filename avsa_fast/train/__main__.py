@@ -63,7 +63,8 @@ def main(
         stages: "avc" ends after the first stage, for sound without direction too. Default: both.
         detector: YOLO weights, a path or a name, that find the objects of a dataset without detections.parquet.
         trust_weights: Load a detector of unknown checksum; such a file can run any code.
-        profile: Only find out where time goes: record so many steps of each stage, print the shares, write traces.
+        profile: Only find out where time goes: record so many steps of each stage, print the shares, write traces into
+            the run's folder `profile`.
     """
     if workers < 0:
         raise UserError(f"--workers {workers} must be at least 0")
@@ -83,7 +84,7 @@ def main(
         else:
             run, choices = _started(out, config, chosen, where)
         if profile is not None:
-            choices = replace(choices, steps=2 * (WARM_UP + profile), avc_share=0.5)
+            choices, run = replace(choices, steps=2 * (WARM_UP + profile), avc_share=0.5), run / "profile"
         if ranks.first:
             used = detector if choices.samples.crops == "yolo" else None
             prepare_folder(Path(choices.data), Options(detector=used, trust_weights=trust_weights))
@@ -93,7 +94,8 @@ def main(
         trainer = Trainer(choices, collection, run, where, workers, ranks, profiler)
         if ranks.first:
             run.mkdir(parents=True, exist_ok=True)
-            save_config(choices, run / "config.yaml")
+            if profile is None:
+                save_config(choices, run / "config.yaml")
             print(_banner(trainer), flush=True)
         figures = trainer.train(resume)
         for name, figure in figures.items():

@@ -71,6 +71,7 @@ def main() -> None:
         print(f"new: {name} (--record takes it into {RECORD.name})")
     for fault in faults:
         print(f"worse: {fault}", file=sys.stderr)
+    print(f"{len(kernels)} kernels, {len(faults)} worse than {RECORD.name} says")
     sys.exit(1 if faults else 0)
 
 

@@ -33,8 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     start = time.monotonic()
     out = options.out.resolve()
-    if options.steps == names:
-        clear(out)
+    clear(out, builds="build" in options.steps)
     (out / "logs").mkdir(parents=True, exist_ok=True)
     environment = {"PYTHONPATH": os.pathsep.join([str(out / "site"), os.environ.get("PYTHONPATH", "")])}
     if options.rehearse:
@@ -55,9 +54,9 @@ def main() -> None:
     sys.exit(0 if all(outcome.state in fine for outcome in outcomes) else 1)
 
 
-def clear(out: Path) -> None:
-    """Removes what an earlier run wrote, and nothing else that may lie there."""
-    for folder in ("site", "logs"):
+def clear(out: Path, builds: bool) -> None:
+    """Removes what an earlier run wrote, the package that it built where this one builds, and nothing else."""
+    for folder in ("logs", "site") if builds else ("logs",):
         shutil.rmtree(out / folder, ignore_errors=True)
     for file in ("facts", "ceilings", "operations", "sanitized", "profiled", "results"):
         (out / f"{file}.json").unlink(missing_ok=True)
@@ -161,4 +160,8 @@ def show(results: dict[str, Any], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("run: interrupted; results.json has the steps that were done", file=sys.stderr)
+        sys.exit(130)

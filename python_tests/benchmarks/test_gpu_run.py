@@ -88,10 +88,13 @@ def _runs(pid: int) -> bool:
 
 
 def test_a_run_clears_what_is_its_own(tmp_path: Path) -> None:
-    (tmp_path / "logs").mkdir()
+    for folder in ("logs", "site"):
+        (tmp_path / folder).mkdir()
     for name in ("logs/build.log", "results.json", "tests.xml", "mine.json", "thesis.txt"):
         (tmp_path / name).touch()
-    clear(tmp_path)
+    clear(tmp_path, builds=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.json", "thesis.txt", "site"}
+    clear(tmp_path, builds=True)
     assert {path.name for path in tmp_path.iterdir()} == {"mine.json", "thesis.txt"}
 
 

@@ -53,3 +53,11 @@ def test_kernels_match_references(isa: str) -> None:
     done = subprocess.run(command, cwd=ROOT, env=chosen, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
     assert " passed" in done.stdout
+
+
+def test_an_instruction_set_that_is_none() -> None:
+    chosen = {**os.environ, "AVSA_CPU_ISA": "avx9"}
+    command = [sys.executable, "-c", "import avsa_fast; avsa_fast.build_info()"]
+    done = subprocess.run(command, cwd=ROOT, env=chosen, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "AVSA_CPU_ISA=avx9: must be one of baseline, avx2, avx512, avx512_bf16" in done.stderr

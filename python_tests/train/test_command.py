@@ -31,6 +31,18 @@ def test_a_run_from_the_command_line(scenes: Path, tmp_path: Path) -> None:
     assert "AVSA step 4/4" in done.stderr
 
 
+def test_a_profile_leaves_the_run_to_be_trained(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = tmp_path / "run"
+    main(data=scenes, out=run, preset="tiny", batch=4, workers=0, profile=1)
+    assert "AVSA: " in capsys.readouterr().out
+    made = ("trace-avc.json", "trace-avsa.json", "profile-avc.json", "profile-avsa.json")
+    assert all((run / "profile" / name).is_file() for name in made)
+    assert sum(json.loads((run / "profile" / "profile-avc.json").read_text()).values()) > 1
+    main(data=scenes, out=run, preset="tiny", steps=2, batch=4, workers=0)
+    assert yaml.safe_load((run / "config.yaml").read_text())["steps"] == 2
+    assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()] == [1, 2]
+
+
 def test_a_mistake_is_one_line_and_code_2(tmp_path: Path) -> None:
     failed = command("--data", tmp_path / "nowhere", "--out", tmp_path / "run")
     assert failed.returncode == 2
