@@ -3,6 +3,7 @@
 // tile run while they take the exponentials of this one.
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
 #include "info_nce/wgmma_tiles.h"
 
@@ -173,8 +174,8 @@ int scan_launched(const InfoNceScan& task, void* stream) {
     const PackedPass pass(task.block, keys, Bf16::kWord);
     const dim3 groups(unsigned(std::min<std::int64_t>(ceil_div(pass.own.count, kOwn), kGroups)));
     double* sums = keys ? task.key_sums : task.query_sums;
-    if (int error = launch(scan_wgmma_kernel<kPanels>, groups, dim3(kThreads), WarpgroupShared<kPanels>::bytes(),
-                           stream, pass, keys, sums))
+    if (int error = launch(scan_wgmma_kernel<kPanels>, groups, dim3(kThreads), WarpgroupShared<kPanels>::kBytes, stream,
+                           pass, keys, sums))
       return error;
     if (keys || !task.block.symmetric) continue;
     if (int error = add_columns<Bf16>(pass, int(groups.x), task.key_sums, stream)) return error;
@@ -189,11 +190,26 @@ int gather_launched(const InfoNceGather& task, void* stream) {
     const PackedPass pass(task.block, keys, Bf16::kWord);
     const dim3 grid(unsigned(ceil_div(pass.own.count, kOwn)), unsigned(ceil_div(pass.D, kGradient)));
     float* grad = static_cast<float*>(keys ? task.key_grad : task.query_grad);
-    if (int error = launch(gather_wgmma_kernel<kPanels>, grid, dim3(kThreads), WarpgroupShared<kPanels>::bytes(),
-                           stream, pass, grad))
+    if (int error = launch(gather_wgmma_kernel<kPanels>, grid, dim3(kThreads), WarpgroupShared<kPanels>::kBytes, stream,
+                           pass, grad))
       return error;
   }
   return 0;
+}
+
+// Calls launched(n), n an integral constant: the panels of a row.
+template <class F>
+int with_panels(const InfoNceBlock& block, const F& launched) {
+  switch (packed_panels(block, Bf16::kWord)) {
+    case 2:
+      return launched(std::integral_constant<int, 2>());
+    case 4:
+      return launched(std::integral_constant<int, 4>());
+    case 6:
+      return launched(std::integral_constant<int, 6>());
+    default:
+      return launched(std::integral_constant<int, 8>());
+  }
 }
 
 }  // namespace
@@ -213,29 +229,11 @@ bool uses_wgmma(const InfoNceBlock& block) {
 }
 
 int info_nce_scan_wgmma(const InfoNceScan& task, void* stream) {
-  switch (packed_panels(task.block, Bf16::kWord)) {
-    case 2:
-      return scan_launched<2>(task, stream);
-    case 4:
-      return scan_launched<4>(task, stream);
-    case 6:
-      return scan_launched<6>(task, stream);
-    default:
-      return scan_launched<8>(task, stream);
-  }
+  return with_panels(task.block, [&](auto panels) { return scan_launched<decltype(panels)::value>(task, stream); });
 }
 
 int info_nce_gather_wgmma(const InfoNceGather& task, void* stream) {
-  switch (packed_panels(task.block, Bf16::kWord)) {
-    case 2:
-      return gather_launched<2>(task, stream);
-    case 4:
-      return gather_launched<4>(task, stream);
-    case 6:
-      return gather_launched<6>(task, stream);
-    default:
-      return gather_launched<8>(task, stream);
-  }
+  return with_panels(task.block, [&](auto panels) { return gather_launched<decltype(panels)::value>(task, stream); });
 }
 
 }  // namespace avsa

@@ -12,6 +12,7 @@ constexpr int kGradient = 128;                       // dimensions of the gradie
 constexpr int kDepth = 16;                           // of a product
 constexpr int kMostPanels = 8;                       // of a row
 constexpr int kPanelBytes = kPackedRows * kPanel;    // of a panel of a tile
+constexpr int kMostShared = 227 << 10;               // bytes of shared memory that Hopper gives a block of threads
 static_assert(kOther == kPackedRows && kOwn == kPackedRows && kGradient * Bf16::kWord == 2 * kPanel);
 
 // kPanels: of a row. Memory holds a block's own rows and, of the tiles, a few parts: whole tiles where those of two
@@ -30,6 +31,8 @@ struct WarpgroupShared {
     RowWeight weights[kStages][kOther];  // where a tile's last part is
     float columns[2][kConsumerWarps][kOther];
   };
+  static constexpr int kBytes = 1024 + kPanels * kPanelBytes + kStages * kPartBytes + int(sizeof(Head));
+  static_assert(kBytes <= kMostShared);
   unsigned char *own, *parts;
   int first_panel;  // of a tile's first part, where that is a panel; the others follow, and after the last the first
   Head* head;
@@ -40,7 +43,6 @@ struct WarpgroupShared {
         parts(own + kPanels * kPanelBytes),
         first_panel((gradient + 1) * 2 % kPanels),
         head(reinterpret_cast<Head*>(parts + kStages * kPartBytes)) {}
-  static std::size_t bytes() { return 1024 + kPanels * kPanelBytes + kStages * kPartBytes + sizeof(Head); }
 
   __device__ static unsigned last(unsigned tile) { return tile * kParts + kParts - 1; }  // part's number
   __device__ SharedPlace part(unsigned n) const { return shared_place(parts + n % kStages * kPartBytes); }
