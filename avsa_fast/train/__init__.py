@@ -5,5 +5,3 @@ import os
 # Before torch loads OpenMP. A thread that spins at a barrier holds the core that the thread it waits for needs:
 # beside one other busy process, on two cores, a step took 15 times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# torch's profiler tells on stderr of each start and stop, and of every GPU that is not there.
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")

@@ -31,12 +31,10 @@ def test_a_run_from_the_command_line(scenes: Path, tmp_path: Path) -> None:
     assert "AVSA step 4/4" in done.stderr
 
 
-def test_a_profile_leaves_the_run_to_be_trained(scenes: Path, tmp_path: Path) -> None:
+def test_a_profile_leaves_the_run_to_be_trained(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     run = tmp_path / "run"
-    done = command("--data", scenes, "--preset", "tiny", "--batch", 4, "--profile", 1, "--out", run)
-    assert done.returncode == 0, done.stderr
-    assert "AVSA: " in done.stdout
-    assert "profiler" not in done.stderr
+    main(data=scenes, out=run, preset="tiny", batch=4, workers=0, profile=1)
+    assert "AVSA: " in capsys.readouterr().out
     made = ("trace-avc.json", "trace-avsa.json", "profile-avc.json", "profile-avsa.json")
     assert all((run / "profile" / name).is_file() for name in made)
     assert sum(json.loads((run / "profile" / "profile-avc.json").read_text()).values()) > 1
