@@ -55,8 +55,8 @@ def gnomonic(
     The method: docs/gnomonic.md.
     """
     planes = checked_planes(frames, source)
-    to_rgb = yuv_matrix(_checked_matrix(matrix), full_range)
-    yuv = [] if planes[1] is None else list(to_rgb)
+    matrix = _checked_matrix(matrix)
+    yuv = [] if planes[1] is None else list(yuv_matrix(matrix, full_range))
     B = planes[0].shape[0]
     _check.dtype("directions", directions, (torch.float32, torch.float64))
     _check.device("directions", directions, "frames", planes[0])

@@ -24,7 +24,7 @@ struct WarpgroupShared {
   static constexpr int kPartPanels = kPanels / kParts, kPartBytes = kPartPanels * kPanelBytes;
   static constexpr int kKept = kParts == 1 ? 1 : 2;   // last parts of a tile, for the gradient
   static constexpr int kAhead = kParts == 1 ? 1 : 3;  // parts that products are begun with before one is waited for
-  static_assert(kParts == 1 || kAhead + kKept <= kStages);
+  static_assert(kAhead < kStages);
 
   struct Head {
     PhaseBarrier own_full, own_empty, full[kStages], empty[kStages];
@@ -99,16 +99,16 @@ struct WarpgroupShared {
     if (threadIdx.x % kWarp == 0) barrier.arrive();
   }
   // The last parts of a tile.
-  template <int kKept>
+  template <int kept>
   __device__ void release(unsigned tile) const {
     AVSA_UNROLL
-    for (unsigned n = 0; n < kKept; ++n) release(head->empty[(last(tile) - n) % kStages]);
+    for (unsigned n = 0; n < kept; ++n) release(head->empty[(last(tile) - n) % kStages]);
   }
 
   // Begins x = a warpgroup's cosines with a tile, and does something else meanwhile, with kAhead groups of products
-  // under way. Parts are released as they are multiplied, all but the last kKept: the last one's products still run at
+  // under way. Parts are released as they are multiplied, all but the last `kept`: the last one's products still run at
   // the end.
-  template <int kKept, class F>
+  template <int kept, class F>
   __device__ void begin_cosines(unsigned tile, WarpgroupSums& x, const F& meanwhile) const {
     AVSA_KEEP_LOOP
     for (int part = 0; part < kParts; ++part) {
@@ -118,7 +118,7 @@ struct WarpgroupShared {
       if (part == 0 || part < kAhead - 1) continue;
       wait_for_products<1>();
       AVSA_KEEP_LOOP
-      for (int done = part == kAhead - 1 ? 0 : part - 1; done < part && done < kParts - kKept; ++done)
+      for (int done = part == kAhead - 1 ? 0 : part - 1; done < part && done < kParts - kept; ++done)
         release(head->empty[(tile * kParts + done) % kStages]);
     }
   }
