@@ -1,7 +1,9 @@
 // On the host: plain bilinear interpolation of a block of pixels.
 #pragma once
+#include <algorithm>
+
 #include "gnomonic/block.h"
-#include "gnomonic/byte_sums.h"
+#include "gnomonic/byte_taps.h"
 #include "gnomonic/taps.h"
 
 namespace avsa {
@@ -29,40 +31,75 @@ class BlockTaps {
         put(l, taps, share[l]);
       }
     }
-    // Where bytes come in pairs of texels, 8 at a time.
-    const std::int32_t last = std::int32_t((plane.H - 1) * plane.row_step + C * plane.W) - 8;
-    int others = sizeof(In) == 1 ? 0 : 1;
-    for (int l = 0; l < kLanes; ++l) {
-      others |= (texel_[1][l] - texel_[0][l] - C) | (texel_[3][l] - texel_[2][l] - C) | (texel_[0][l] > last) |
-                (texel_[2][l] > last);
-    }
-    paired_ = others == 0;
+    pair(std::int64_t((plane.H - 1) * plane.row_step + C * plane.W) - kPairBytes);
   }
 
-  // Asks the memory for a frame's texels.
+  // Asks the memory for a frame's texels: of so many lanes that hardly a line of memory is left out.
   AVSA_HD void fetch(const In* frame) const {
-    for (int l = 0; l < kLanes; ++l) {
+    for (int l = 0; l < kLanes; l += every_) {
       __builtin_prefetch(frame + texel_[0][l]);
       __builtin_prefetch(frame + texel_[2][l]);
     }
+    __builtin_prefetch(frame + texel_[1][kLanes - 1]);
+    __builtin_prefetch(frame + texel_[3][kLanes - 1]);
   }
 
   // Adds the values in `frames` frames, from the first, to channels `channel`, ... of `values`.
   AVSA_HD void add(const In* first, std::int64_t frame_step, int frames, int channel, T (*values)[3][kLanes]) const {
+    std::uint32_t left = kAll;
     if constexpr (sizeof(In) == 1) {
-      if (paired_ && byte_taps<C>(first, frame_step, frames, texel_[0], texel_[2], weight_[0], values[0][channel]))
-        return;
+      if (pairs_ != 0 &&
+          byte_taps<C>(first, frame_step, frames, pair_[0], pair_[1], pairs_, weight_[0], values[0][channel]))
+        left = kAll & ~pairs_;
     }
-    for (int f = 0; f < frames; ++f, first += frame_step)
-      for (int tap = 0; tap < 4; ++tap)
-        for (int c = 0; c < C; ++c)
-          for (int l = 0; l < kLanes; ++l) values[f][channel + c][l] += weight_[tap][l] * T(first[texel_[tap][l] + c]);
+    if (left == kAll) return add_lanes(first, frame_step, frames, channel, values, 0, kLanes);
+    for (; left != 0; left &= left - 1) {
+      const int l = __builtin_ctz(left);
+      add_lanes(first, frame_step, frames, channel, values, l, l + 1);
+    }
   }
 
  private:
+  static constexpr std::uint32_t kAll = (1u << kLanes) - 1;
+  static constexpr int kPairBytes = 8;  // that are read at a time where two texels lie side by side
+
   std::int32_t texel_[4][kLanes];
   T weight_[4][kLanes];
-  bool paired_;
+  std::uint32_t pairs_;           // the lanes whose texels are read as pairs
+  std::int32_t pair_[2][kLanes];  // places of them, for all lanes
+  int every_ = 1;
+
+  // last: the last place where a pair can be read.
+  AVSA_HD void pair(std::int64_t last) {
+    if constexpr (sizeof(In) != 1) return;
+    const std::int32_t most = std::int32_t(std::max<std::int64_t>(last, -1));
+    std::uint32_t bits[kLanes];
+    AVSA_LANES
+    for (int l = 0; l < kLanes; ++l) {
+      const bool side_by_side = (texel_[1][l] == texel_[0][l] + C) & (texel_[3][l] == texel_[2][l] + C);
+      bits[l] = side_by_side & (texel_[0][l] <= most) & (texel_[2][l] <= most) ? 1u << l : 0;
+    }
+    pairs_ = 0;
+    for (int l = 0; l < kLanes; ++l) pairs_ |= bits[l];
+    // Those of others may not be readable.
+    const int some = pairs_ ? __builtin_ctz(pairs_) : 0;
+    const std::int32_t top = texel_[0][some], bottom = texel_[2][some];
+    AVSA_LANES
+    for (int l = 0; l < kLanes; ++l) {
+      pair_[0][l] = bits[l] ? texel_[0][l] : top;
+      pair_[1][l] = bits[l] ? texel_[2][l] : bottom;
+    }
+  }
+
+  // Of lanes `begin` to `end`.
+  AVSA_HD void add_lanes(const In* frame, std::int64_t frame_step, int frames, int channel, T (*values)[3][kLanes],
+                         int begin, int end) const {
+    for (int f = 0; f < frames; ++f, frame += frame_step)
+      for (int tap = 0; tap < 4; ++tap)
+        for (int c = 0; c < C; ++c)
+          for (int l = begin; l < end; ++l)
+            values[f][channel + c][l] += weight_[tap][l] * T(frame[texel_[tap][l] + c]);
+  }
 
   AVSA_HD void put(int l, const Taps<T>& taps, T share) {
     for (int tap = 0; tap < 4; ++tap) {
@@ -73,13 +110,13 @@ class BlockTaps {
 
   AVSA_HD void set_erp(const Plane& plane, const T* u, const T* v, const T* share) {
     const int W = int(plane.W), H = int(plane.H), step = int(plane.row_step);
-    int at_edge = 0;
+    std::int32_t edge[kLanes];
     AVSA_LANES
     for (int l = 0; l < kLanes; ++l) {
       const T left = std::floor(u[l]), top = std::floor(v[l]);
       const T right = u[l] - left, down = v[l] - top;
       const int i = int(left), j = int(top);
-      at_edge |= int(i < 0) | int(i >= W - 1) | int(j < 0) | int(j >= H - 1);
+      edge[l] = int(i < 0) | int(i >= W - 1) | int(j < 0) | int(j >= H - 1);
       const std::int32_t begin = j * step + C * i;
       texel_[0][l] = begin;
       texel_[1][l] = begin + C;
@@ -90,8 +127,13 @@ class BlockTaps {
       weight_[2][l] = share[l] * (down * (1 - right));
       weight_[3][l] = share[l] * (down * right);
     }
+    int at_edge = 0;
+    for (int l = 0; l < kLanes; ++l) at_edge |= edge[l];
+    const T apart = std::fabs(u[1] - u[0]) * T(C * sizeof(In));  // bytes from a pixel's texels to the next one's
+    every_ = apart > 8 ? std::max(1, int(64 / apart)) : 8;
     if (!at_edge) return;
     for (int l = 0; l < kLanes; ++l) {
+      if (!edge[l]) continue;
       Taps<T> taps;
       taps.set_erp(plane, Point<T>{u[l], v[l]});
       put(l, taps, share[l]);

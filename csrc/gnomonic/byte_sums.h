@@ -20,10 +20,4 @@ template <int C>
 void byte_sums(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size, int frames, const Group* groups,
                const int* first, const float* step, float* values);
 
-// Adds the sums over 2 x 2 texels of 16 lanes: weights [4, 16], texels at top[l], top[l] + C, bottom[l], bottom[l] + C.
-// Reads 8 bytes from each. Returns false, and does nothing, where the processor has no instructions for it.
-template <int C>
-bool byte_taps(const std::uint8_t* frame, std::int64_t frame_step, int frames, const std::int32_t* top,
-               const std::int32_t* bottom, const float* weights, float* values);
-
 }  // namespace avsa

@@ -6,9 +6,8 @@
 #include "core/clones.h"
 
 #ifdef AVSA_HAS_CLONES
-#include <immintrin.h>
-
 #include "gnomonic/byte_sums_avx2.h"
+#include "gnomonic/vnni.h"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // the undefined operands of GCC's own intrinsics
 #endif
 
@@ -37,9 +36,6 @@ void sum_any(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t, i
 }
 
 #ifdef AVSA_HAS_CLONES
-#define AVSA_VNNI __attribute__((target("arch=x86-64-v4,avx512vbmi,avx512vnni")))
-#define AVSA_VNNI_INLINE inline __attribute__((always_inline, target("arch=x86-64-v4,avx512vbmi,avx512vnni")))
-
 // maskz: GCC warns of the undefined operand of the plain forms.
 AVSA_VNNI_INLINE __m512 low_pairs(__m512 a, __m512 b) { return _mm512_maskz_unpacklo_ps(0xffff, a, b); }
 AVSA_VNNI_INLINE __m512 high_pairs(__m512 a, __m512 b) { return _mm512_maskz_unpackhi_ps(0xffff, a, b); }
@@ -49,7 +45,6 @@ AVSA_VNNI_INLINE __m512 low_halves(__m512 a, __m512 b) {
 AVSA_VNNI_INLINE __m512 high_halves(__m512 a, __m512 b) {
   return _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, _mm512_castps_pd(a), _mm512_castps_pd(b)));
 }
-AVSA_VNNI_INLINE __m512 to_float(__m512i a) { return _mm512_maskz_cvtepi32_ps(0xffff, a); }
 
 // The sum of each quarter of four vectors, four side by side.
 AVSA_VNNI_INLINE __m512 quarter_sums(const __m512* a) {
@@ -143,86 +138,10 @@ AVSA_VNNI void sum_vnni(const std::uint8_t* frame, std::int64_t frame_step, std:
       for (int c = 0; c < C; ++c) values[f * kPlane + c * kLanes + l] += step[l] * quarters[4 * c];
     }
 }
-
-// Eight lanes' bytes: 8 from each place.
-AVSA_VNNI_INLINE __m512i eights(const std::uint8_t* frame, const std::int32_t* at) {
-  long long from[8];
-  for (int i = 0; i < 8; ++i) __builtin_memcpy(from + i, frame + at[i], 8);
-  return _mm512_set_epi64(from[7], from[6], from[5], from[4], from[3], from[2], from[1], from[0]);
-}
-
-template <int C>
-AVSA_VNNI bool taps_vnni(const std::uint8_t* frame, std::int64_t frame_step, int frames, const std::int32_t* top,
-                         const std::int32_t* bottom, const float* weights, float* values) {
-  const __m512 w[4] = {_mm512_loadu_ps(weights), _mm512_loadu_ps(weights + 16), _mm512_loadu_ps(weights + 32),
-                       _mm512_loadu_ps(weights + 48)};
-  // Where a cubemap's face is continued past its edge, weights can be negative, and others above 1.
-  const __m512 sum = (w[0] + w[1]) + (w[2] + w[3]);
-  const __m512 size = (_mm512_abs_ps(w[0]) + _mm512_abs_ps(w[1])) + (_mm512_abs_ps(w[2]) + _mm512_abs_ps(w[3]));
-  const __mmask16 some = _mm512_cmp_ps_mask(size, _mm512_setzero_ps(), _CMP_GT_OQ);  // a share can be 0
-  const __m512 units = _mm512_maskz_div_ps(some, _mm512_set1_ps(float(kMostWeight - 2)), size);
-  __m512i high = _mm512_setzero_si512(), low = high, total = high;  // a byte a tap
-  for (int tap = 0; tap < 4; ++tap) {
-    const __m512i whole = _mm512_maskz_cvtps_epi32(0xffff, w[tap] * units);
-    const __m512i h = _mm512_maskz_srai_epi32(0xffff, _mm512_add_epi32(whole, _mm512_set1_epi32(128)), 8);
-    const __m512i byte = _mm512_set1_epi32(255);
-    high = _mm512_or_si512(high, _mm512_maskz_slli_epi32(0xffff, _mm512_and_si512(h, byte), 8 * tap));
-    low = _mm512_or_si512(low, _mm512_maskz_slli_epi32(0xffff, _mm512_and_si512(whole, byte), 8 * tap));
-    total = _mm512_add_epi32(total, whole);
-  }
-  const __m512 step = _mm512_maskz_div_ps(some, sum, to_float(total));
-  // Of eight lanes, for two channels at once: bytes c, c + C of the top row and of the bottom one.
-  alignas(64) std::uint8_t places[2][64];
-  for (int n = 0; n < 2; ++n)
-    for (int half = 0; half < 2; ++half)
-      for (int i = 0; i < 8; ++i)
-        for (int tap = 0; tap < 4; ++tap) {
-          const int c = std::min(2 * n + half, C - 1);
-          places[n][32 * half + 4 * i + tap] = std::uint8_t(64 * (tap / 2) + 8 * i + c + C * (tap % 2));
-        }
-  const __m512i order[2] = {_mm512_load_si512(places[0]), _mm512_load_si512(places[1])};
-  for (int l = 0; l < kLanes; l += 8) {
-    const auto twice = [&](__m512i a) __attribute__((always_inline, target("arch=x86-64-v4"))) {
-      return l == 0 ? _mm512_maskz_shuffle_i64x2(0xff, a, a, 0x44) : _mm512_maskz_shuffle_i64x2(0xff, a, a, 0xee);
-    };
-    const __m512i h = twice(high), w0 = twice(low);
-    const __m512 unit = _mm512_castsi512_ps(twice(_mm512_castps_si512(step)));
-    const std::uint8_t* from = frame;
-    float* to = values + l;
-    for (int f = 0; f < frames; ++f, from += frame_step, to += kPlane) {
-      const __m512i above = eights(from, top + l), below = eights(from, bottom + l);
-      for (int n = 0; n < (C + 1) / 2; ++n) {
-        const __m512i bytes = _mm512_permutex2var_epi8(above, order[n], below);
-        const __m512i more = _mm512_dpbusd_epi32(_mm512_setzero_si512(), bytes, h);
-        const __m512i both = _mm512_dpbusd_epi32(_mm512_maskz_slli_epi32(0xffff, more, 8), bytes, w0);
-        const __m512 result = to_float(both) * unit;
-        float* channel = to + 2 * n * kLanes;
-        _mm256_storeu_ps(channel, _mm256_loadu_ps(channel) + _mm512_castps512_ps256(result));
-        if (2 * n + 1 < C) {
-          channel += kLanes;
-          _mm256_storeu_ps(channel, _mm256_loadu_ps(channel) + _mm512_maskz_extractf32x8_ps(0xff, result, 1));
-        }
-      }
-    }
-  }
-  return true;
-}
-
-bool has_vnni() {
-  return isa() >= Isa::avx512 && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
-}
 #endif
 
 using Sums = void (*)(const std::uint8_t*, std::int64_t, std::int64_t, int, const Group*, const int*, const float*,
                       float*);
-using Taps = bool (*)(const std::uint8_t*, std::int64_t, int, const std::int32_t*, const std::int32_t*, const float*,
-                      float*);
-
-template <int C>
-bool taps_none(const std::uint8_t*, std::int64_t, int, const std::int32_t*, const std::int32_t*, const float*, float*) {
-  return false;
-}
-
 template <int C>
 Sums best_sums() {
 #ifdef AVSA_HAS_CLONES
@@ -230,14 +149,6 @@ Sums best_sums() {
   if (isa() >= Isa::avx2) return sum_avx2<C>;
 #endif
   return sum_any<C>;
-}
-
-template <int C>
-Taps best_taps() {
-#ifdef AVSA_HAS_CLONES
-  if (has_vnni()) return taps_vnni<C>;
-#endif
-  return taps_none<C>;
 }
 
 }  // namespace
@@ -249,17 +160,8 @@ void byte_sums(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t 
   chosen(frame, frame_step, size, frames, groups, first, step, values);
 }
 
-template <int C>
-bool byte_taps(const std::uint8_t* frame, std::int64_t frame_step, int frames, const std::int32_t* top,
-               const std::int32_t* bottom, const float* weights, float* values) {
-  static const Taps chosen = best_taps<C>();
-  return chosen(frame, frame_step, frames, top, bottom, weights, values);
-}
-
-#define AVSA_CHANNELS(C)                                                                                       \
-  template void byte_sums<C>(const std::uint8_t*, std::int64_t, std::int64_t, int, const Group*, const int*,   \
-                             const float*, float*);                                                            \
-  template bool byte_taps<C>(const std::uint8_t*, std::int64_t, int, const std::int32_t*, const std::int32_t*, \
+#define AVSA_CHANNELS(C)                                                                                     \
+  template void byte_sums<C>(const std::uint8_t*, std::int64_t, std::int64_t, int, const Group*, const int*, \
                              const float*, float*);
 AVSA_CHANNELS(1)
 AVSA_CHANNELS(2)

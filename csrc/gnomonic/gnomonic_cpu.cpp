@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <tuple>
 #include <type_traits>
@@ -49,8 +50,14 @@ AVSA_HD void store(const T (&values)[3][kLanes], const Normaliser<T>& normaliser
                    int count) {
   for (int c = 0; c < 3; ++c) {
     const T gain = normaliser.gain[c], bias = normaliser.bias[c];
+    Out made[kLanes];
     AVSA_LANES
-    for (int l = 0; l < count; ++l) narrow(gain * values[c][l] + bias, out[c * plane + l]);
+    for (int l = 0; l < kLanes; ++l) narrow(gain * values[c][l] + bias, made[l]);
+    if (count == kLanes) {
+      std::memcpy(out + c * plane, made, sizeof made);
+    } else {
+      std::copy_n(made, count, out + c * plane);
+    }
   }
 }
 
@@ -115,31 +122,35 @@ AVSA_HD double bright_greys_any(const Jitter<T>& jitter, int count, const T (&va
   return sum;
 }
 
-// Stores or keeps a tile's pixels of a crop's frame. With jitter, returns the sum of the grey that contrast is about.
+// Stores or keeps a tile's pixels of some frames of a crop. With jitter, sums the grey that contrast is about.
 template <class T>
-AVSA_HD double finish_tile_any(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser,
-                               std::int64_t crop, std::int64_t frame, std::int64_t pixel, int f, const Block<T>* blocks,
-                               T* kept) {
-  const std::int64_t pixels = task.view.h * task.view.w, end = std::min(pixels, pixel + kTile);
-  double greys = 0;
-  for (; pixel < end; pixel += kLanes, ++blocks) {
-    const int count = int(std::min<std::int64_t>(end - pixel, kLanes));
-    if (kept == nullptr) {
-      finish_any(task, normaliser, crop, frame, pixel, count, blocks->values[f]);
-      continue;
+AVSA_HD void finish_tile_any(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser,
+                             std::int64_t crop, std::int64_t tile, std::int64_t first_frame, int frames,
+                             const Block<T>* blocks, T* kept) {
+  const std::int64_t pixels = task.view.h * task.view.w, first = tile * kTile, end = std::min(pixels, first + kTile);
+  for (int f = 0; f < frames; ++f) {
+    const std::int64_t frame = first_frame + f;
+    double greys = 0;
+    const Block<T>* block = blocks;
+    for (std::int64_t pixel = first; pixel < end; pixel += kLanes, ++block) {
+      const int count = int(std::min<std::int64_t>(end - pixel, kLanes));
+      if (kept == nullptr) {
+        finish_any(task, normaliser, crop, frame, pixel, count, block->values[f]);
+        continue;
+      }
+      greys += bright_greys_any(jitter, count, block->values[f]);
+      keep(block->values[f], kept + (3 * crop * task.view.F + frame) * pixels + pixel, task.view.F * pixels, count);
     }
-    greys += bright_greys_any(jitter, count, blocks->values[f]);
-    keep(blocks->values[f], kept + (3 * crop * task.view.F + frame) * pixels + pixel, task.view.F * pixels, count);
+    if (kept != nullptr) task.partial_greys[(crop * task.view.tiles() + tile) * task.view.F + frame] = greys;
   }
-  return greys;
 }
 
 #define AVSA_COLOUR(T)                                                                                            \
-  double finish_tile(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser,              \
-                     std::int64_t crop, std::int64_t frame, std::int64_t pixel, int f, const Block<T>* blocks,    \
-                     T* kept) {                                                                                   \
-    return for_isa([&]() AVSA_INLINED {                                                                           \
-      return finish_tile_any(task, jitter, normaliser, crop, frame, pixel, f, blocks, kept);                      \
+  void finish_tile(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser,                \
+                   std::int64_t crop, std::int64_t tile, std::int64_t first_frame, int frames,                    \
+                   const Block<T>* blocks, T* kept) {                                                             \
+    for_isa([&]() AVSA_INLINED {                                                                                  \
+      finish_tile_any(task, jitter, normaliser, crop, tile, first_frame, frames, blocks, kept);                   \
     });                                                                                                           \
   }                                                                                                               \
   void colour_frame(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t frame, \
@@ -172,10 +183,7 @@ void sample_crops(const Gnomonic& task, const Normaliser<T>& normaliser, T* kept
             const std::int64_t pixel = tile * kTile, count = std::min(pixels - pixel, kTile);
             sample(static_cast<const In*>(nullptr), task, pose.rays, crop / view.K, first, frames, pixel,
                    int((count + kLanes - 1) / kLanes), weights, blocks);
-            for (int f = 0; f < frames; ++f) {
-              const double greys = finish_tile(task, jitter, normaliser, crop, first + f, pixel, f, blocks, kept);
-              if (kept) task.partial_greys[(crop * tiles + tile) * view.F + first + f] = greys;
-            }
+            finish_tile(task, jitter, normaliser, crop, tile, first, frames, blocks, kept);
           }
         }
       }

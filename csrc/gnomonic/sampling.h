@@ -47,6 +47,10 @@ AVSA_HD void add_footprints(const Chunks<T>& chunks, const Plane& plane, const T
     }
 }
 
+// What 1 in a frame stands for.
+template <class In, class T>
+constexpr T kScale = sizeof(In) == 1 ? T(1.0 / 255) : T(1);
+
 // The parts that a block's pixels are sampled in: on_footprints(), or on_taps(right, down, share), arrays [kLanes].
 template <int C, class In, class Weights, class OnFootprints, class OnTaps>
 AVSA_HD void each_part(const GnomonicView& view, const Plane& plane, const BlockRays& block, const Rays<double>& rays,
@@ -77,7 +81,7 @@ AVSA_HD void each_part(const GnomonicView& view, const Plane& plane, const Block
         const Cell<T> along(columns[l], column), across(rows[l], row);
         right[l] = along.middle;
         down[l] = across.middle;
-        share[l] = along.share * across.share;
+        share[l] = kScale<In, T> * along.share * across.share;
       }
       on_taps(right, down, share);
     }
@@ -88,7 +92,7 @@ template <int N, int C, class In, class T>
 AVSA_HD void add_plain(const GnomonicView& view, const Plane& plane, const Rays<double>& rays, const In* first,
                        int frames, std::int64_t pixel, int blocks, int channel, Block<T>* out) {
   T none[kLanes] = {}, all[kLanes];
-  std::fill_n(all, kLanes, T(1));
+  std::fill_n(all, kLanes, kScale<In, T>);
   BlockTaps<C, In, T, N> taps[2];
   for (int n = 0; n <= blocks; ++n) {
     if (n < blocks) {
@@ -121,7 +125,7 @@ AVSA_HD void add_plane(const GnomonicView& view, const Plane& plane, const Rays<
         });
     if (view.source != Source::erp) continue;
     T inverse[kLanes];
-    for (int l = 0; l < kLanes; ++l) inverse[l] = 1 / weights.total[l];
+    for (int l = 0; l < kLanes; ++l) inverse[l] = kScale<In, T> / weights.total[l];
     for (int f = 0; f < frames; ++f)
       for (int c = channel; c < channel + C; ++c) {
         AVSA_LANES
@@ -145,15 +149,10 @@ AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int
                           : add_plane<1>(task.view, plane, rays, first, frames, pixel, blocks, channel, weights, out);
     }
   }
-  const T scale = sizeof(In) == 1 ? T(1.0 / 255) : T(1);
+  if (task.planes == 1) return;
   for (int n = 0; n < blocks; ++n)
     for (int f = 0; f < frames; ++f) {
       T(&v)[3][kLanes] = out[n].values[f];
-      for (int c = 0; c < 3; ++c) {
-        AVSA_LANES
-        for (int l = 0; l < kLanes; ++l) v[c][l] *= scale;
-      }
-      if (task.planes == 1) continue;
       AVSA_LANES
       for (int l = 0; l < kLanes; ++l) {
         const Colour<T> colour = from_yuv(task.yuv, Colour<T>{v[0][l], v[1][l], v[2][l]});
