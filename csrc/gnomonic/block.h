@@ -20,19 +20,17 @@ struct BlockRays {
 
   AVSA_HD void set(const GnomonicView& view, const Rays<double>& rays, std::int64_t first) {
     const int w = int(view.w), last = int(view.h * view.w - 1);
-    int i = int(first) / w, j = int(first) % w, column[kLanes], row[kLanes];
+    int i = int(first) / w, j = int(first) % w;
+    if (j + kLanes <= w) {
+      const Vec3<double> begin = rays.at(rays.origin, j, i);
+      AVSA_LANES
+      for (int l = 0; l < kLanes; ++l) put(l, {begin.x + l * rays.right.x, begin.y + l * rays.right.y, begin.z + l * rays.right.z});
+      return;
+    }
     for (int l = 0; l < kLanes; ++l) {
-      column[l] = j;
-      row[l] = i;
+      put(l, rays.at(rays.origin, j, i));
       if (first + l >= last) continue;
       if (++j == w) j = 0, ++i;
-    }
-    AVSA_LANES
-    for (int l = 0; l < kLanes; ++l) {
-      const Vec3<double> ray = rays.at(rays.origin, column[l], row[l]);
-      x[l] = ray.x;
-      y[l] = ray.y;
-      z[l] = ray.z;
     }
   }
   AVSA_HD Vec3<double> at(int l) const { return {x[l], y[l], z[l]}; }
@@ -50,6 +48,13 @@ struct BlockRays {
       to_z[n] = T(z[l + n] + right[n] * rays.right.z + down[n] * rays.down.z);
     }
     return {Lanes<T, N>::load(to_x), Lanes<T, N>::load(to_y), Lanes<T, N>::load(to_z)};
+  }
+
+ private:
+  AVSA_HD void put(int l, const Vec3<double>& ray) {
+    x[l] = ray.x;
+    y[l] = ray.y;
+    z[l] = ray.z;
   }
 };
 

@@ -24,14 +24,14 @@ class BlockTaps {
         p.v.store(v + l);
       }
       set_erp(plane, u, v, share);
-    } else {
-      for (int l = 0; l < kLanes; ++l) {
-        Taps<T> taps;
-        taps.set_eac(plane, cast<T>(rays.at(block.at(l), column[l], row[l])));
-        put(l, taps, share[l]);
-      }
+      return;
     }
-    pair(std::int64_t((plane.H - 1) * plane.row_step + C * plane.W) - kPairBytes);
+    for (int l = 0; l < kLanes; ++l) {
+      Taps<T> taps;
+      taps.set_eac(plane, cast<T>(rays.at(block.at(l), column[l], row[l])));
+      put(l, taps, share[l]);
+    }
+    pair(plane);
   }
 
   // Asks the memory for a frame's texels: of so many lanes that hardly a line of memory is left out.
@@ -69,25 +69,25 @@ class BlockTaps {
   std::int32_t pair_[2][kLanes];  // places of them, for all lanes
   int every_ = 1;
 
-  // last: the last place where a pair can be read.
-  AVSA_HD void pair(std::int64_t last) {
+  // The last place where a pair can be read.
+  AVSA_HD static std::int32_t last_pair(const Plane& plane) {
+    return std::int32_t((plane.H - 1) * plane.row_step + C * plane.W) - kPairBytes;
+  }
+
+  AVSA_HD void pair(const Plane& plane) {
     if constexpr (sizeof(In) != 1) return;
-    const std::int32_t most = std::int32_t(std::max<std::int64_t>(last, -1));
-    std::uint32_t bits[kLanes];
-    AVSA_LANES
-    for (int l = 0; l < kLanes; ++l) {
-      const bool side_by_side = (texel_[1][l] == texel_[0][l] + C) & (texel_[3][l] == texel_[2][l] + C);
-      bits[l] = side_by_side & (texel_[0][l] <= most) & (texel_[2][l] <= most) ? 1u << l : 0;
-    }
+    const std::int32_t last = last_pair(plane);
     pairs_ = 0;
-    for (int l = 0; l < kLanes; ++l) pairs_ |= bits[l];
+    for (int l = 0; l < kLanes; ++l) {
+      const bool side_by_side = texel_[1][l] == texel_[0][l] + C && texel_[3][l] == texel_[2][l] + C;
+      if (side_by_side && texel_[0][l] <= last && texel_[2][l] <= last) pairs_ |= 1u << l;
+    }
     // Those of others may not be readable.
     const int some = pairs_ ? __builtin_ctz(pairs_) : 0;
-    const std::int32_t top = texel_[0][some], bottom = texel_[2][some];
-    AVSA_LANES
     for (int l = 0; l < kLanes; ++l) {
-      pair_[0][l] = bits[l] ? texel_[0][l] : top;
-      pair_[1][l] = bits[l] ? texel_[2][l] : bottom;
+      const int from = pairs_ >> l & 1 ? l : some;
+      pair_[0][l] = texel_[0][from];
+      pair_[1][l] = texel_[2][from];
     }
   }
 
@@ -110,34 +110,36 @@ class BlockTaps {
 
   AVSA_HD void set_erp(const Plane& plane, const T* u, const T* v, const T* share) {
     const int W = int(plane.W), H = int(plane.H), step = int(plane.row_step);
-    std::int32_t edge[kLanes];
-    AVSA_LANES
+    const std::int32_t last = last_pair(plane);
+    std::int32_t edge[kLanes], edges = 0;
+#pragma omp simd reduction(| : edges)
     for (int l = 0; l < kLanes; ++l) {
       const T left = std::floor(u[l]), top = std::floor(v[l]);
       const T right = u[l] - left, down = v[l] - top;
       const int i = int(left), j = int(top);
-      edge[l] = int(i < 0) | int(i >= W - 1) | int(j < 0) | int(j >= H - 1);
       const std::int32_t begin = j * step + C * i;
-      texel_[0][l] = begin;
+      edge[l] = int(i < 0) | int(i >= W - 1) | int(j < 0) | int(j >= H - 1);
+      edges |= edge[l] | int(begin + step > last);
+      texel_[0][l] = pair_[0][l] = begin;
       texel_[1][l] = begin + C;
-      texel_[2][l] = begin + step;
+      texel_[2][l] = pair_[1][l] = begin + step;
       texel_[3][l] = begin + step + C;
       weight_[0][l] = share[l] * ((1 - down) * (1 - right));
       weight_[1][l] = share[l] * ((1 - down) * right);
       weight_[2][l] = share[l] * (down * (1 - right));
       weight_[3][l] = share[l] * (down * right);
     }
-    int at_edge = 0;
-    for (int l = 0; l < kLanes; ++l) at_edge |= edge[l];
+    pairs_ = kAll;
     const T apart = std::fabs(u[1] - u[0]) * T(C * sizeof(In));  // bytes from a pixel's texels to the next one's
     every_ = apart > 8 ? std::max(1, int(64 / apart)) : 8;
-    if (!at_edge) return;
+    if (edges == 0) return;
     for (int l = 0; l < kLanes; ++l) {
       if (!edge[l]) continue;
       Taps<T> taps;
       taps.set_erp(plane, Point<T>{u[l], v[l]});
       put(l, taps, share[l]);
     }
+    pair(plane);
   }
 };
 
