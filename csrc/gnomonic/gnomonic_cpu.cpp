@@ -6,6 +6,7 @@
 
 #include "core/clones.h"
 #include "core/narrow.h"
+#include "core/pages.h"
 #include "gnomonic/colour.h"
 #include "gnomonic/sampling.h"
 
@@ -209,6 +210,9 @@ void run(const Gnomonic& task) {
 }  // namespace
 
 void gnomonic_cpu(const Gnomonic& task) {
+  constexpr std::int64_t kBytes[] = {1, 2, 2, 4, 8};  // of a Dtype
+  const GnomonicView& view = task.view;
+  ask_for_huge_pages(task.out, 3 * view.B * view.K * view.F * view.h * view.w * kBytes[int(task.out_dtype)]);
   if (task.frames_dtype == Dtype::uint8) return run<std::uint8_t, float>(task);
   if (task.frames_dtype == Dtype::float64) return run<double, double>(task);
   run<float, float>(task);

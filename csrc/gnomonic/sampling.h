@@ -87,22 +87,20 @@ AVSA_HD void each_part(const GnomonicView& view, const Plane& plane, const Block
     }
 }
 
-// Interpolates, without antialiasing. The memory is asked for a block's texels while the block before is read.
+// Interpolates, without antialiasing. The memory is asked for all texels before the first is read.
 template <int N, int C, class In, class T>
 AVSA_HD void add_plain(const GnomonicView& view, const Plane& plane, const Rays<double>& rays, const In* first,
                        int frames, std::int64_t pixel, int blocks, int channel, Block<T>* out) {
   T none[kLanes] = {}, all[kLanes];
   std::fill_n(all, kLanes, kScale<In, T>);
-  BlockTaps<C, In, T, N> taps[2];
-  for (int n = 0; n <= blocks; ++n) {
-    if (n < blocks) {
-      BlockRays block;
-      block.set(view, rays, pixel + n * kLanes);
-      taps[n % 2].set(view.source, plane, block, rays, none, none, all);
-      for (int f = 0; f < frames; ++f) taps[n % 2].fetch(first + f * plane.frame_step);
-    }
-    if (n > 0) taps[(n - 1) % 2].add(first, plane.frame_step, frames, channel, out[n - 1].values);
+  BlockTaps<C, In, T, N> taps[kBlocks];
+  for (int n = 0; n < blocks; ++n) {
+    BlockRays block;
+    block.set(view, rays, pixel + n * kLanes);
+    taps[n].set(view.source, plane, block, rays, none, none, all);
+    for (int f = 0; f < frames; ++f) taps[n].fetch(first + f * plane.frame_step);
   }
+  for (int n = 0; n < blocks; ++n) taps[n].add(first, plane.frame_step, frames, channel, out[n].values);
 }
 
 // Adds the values of `blocks` blocks from `pixel` on in `frames` frames of a plane, from the first, to channels
