@@ -46,46 +46,34 @@ AVSA_SAMPLE(float)
 AVSA_SAMPLE(double)
 #undef AVSA_SAMPLE
 
-template <class Out, class T>
-AVSA_HD void store(const T (&values)[3][kLanes], const Normaliser<T>& normaliser, Out* out, std::int64_t plane,
-                   int count) {
-  for (int c = 0; c < 3; ++c) {
-    const T gain = normaliser.gain[c], bias = normaliser.bias[c];
-    Out made[kLanes];
-    AVSA_LANES
-    for (int l = 0; l < kLanes; ++l) narrow(gain * values[c][l] + bias, made[l]);
-    if (count == kLanes) {
-      std::memcpy(out + c * plane, made, sizeof made);
-    } else {
-      std::copy_n(made, count, out + c * plane);
-    }
-  }
-}
-
-// Normalises `count` pixels of a crop's frame and stores them.
-template <class T>
-AVSA_HD void finish_any(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t frame,
-                        std::int64_t pixel, int count, const T (&values)[3][kLanes]) {
-  const std::int64_t pixels = task.view.h * task.view.w, plane = task.view.F * pixels;
-  const std::int64_t at = (3 * crop * task.view.F + frame) * pixels + pixel;
+// Calls f with the output, as an array of its type.
+template <class F>
+AVSA_HD void with_out(const Gnomonic& task, const F& f) {
   switch (task.out_dtype) {
     case Dtype::uint8:
-      return store(values, normaliser, static_cast<std::uint8_t*>(task.out) + at, plane, count);
+      return f(static_cast<std::uint8_t*>(task.out));
     case Dtype::float16:
-      return store(values, normaliser, static_cast<Float16*>(task.out) + at, plane, count);
+      return f(static_cast<Float16*>(task.out));
     case Dtype::bfloat16:
-      return store(values, normaliser, static_cast<Bfloat16*>(task.out) + at, plane, count);
+      return f(static_cast<Bfloat16*>(task.out));
     case Dtype::float32:
-      return store(values, normaliser, static_cast<float*>(task.out) + at, plane, count);
+      return f(static_cast<float*>(task.out));
     case Dtype::float64:
-      return store(values, normaliser, static_cast<double*>(task.out) + at, plane, count);
+      return f(static_cast<double*>(task.out));
   }
 }
 
-// Keeps `count` pixels of a crop's frame as they are, in the place that the output has for them.
-template <class T>
-AVSA_HD void keep(const T (&values)[3][kLanes], T* kept, std::int64_t plane, int count) {
-  for (int c = 0; c < 3; ++c) std::copy_n(values[c], count, kept + c * plane);
+// Normalises `count` pixels' values of a channel and stores them.
+template <class Out, class T>
+AVSA_HD void store(const T (&values)[kLanes], T gain, T bias, int count, Out* out) {
+  Out made[kLanes];
+  AVSA_LANES
+  for (int l = 0; l < kLanes; ++l) narrow(gain * values[l] + bias, made[l]);
+  if (count == kLanes) {
+    std::memcpy(out, made, sizeof made);
+  } else {
+    std::copy_n(made, count, out);
+  }
 }
 
 // Jitters, normalises and stores the kept pixels of a crop's frame, which may lie where they are stored.
@@ -96,20 +84,23 @@ AVSA_HD void colour_frame_any(const Gnomonic& task, const Normaliser<T>& normali
   jitter.set(task, crop);
   const T mean = T(mean_grey(task, crop, frame));
   const std::int64_t pixels = task.view.h * task.view.w, plane = task.view.F * pixels;
-  const T* from = kept + (3 * crop * task.view.F + frame) * pixels;
-  for (std::int64_t pixel = 0; pixel < pixels; pixel += kLanes) {
-    const int count = int(std::min<std::int64_t>(pixels - pixel, kLanes));
-    T values[3][kLanes] = {};
-    for (int c = 0; c < 3; ++c) std::copy_n(from + c * plane + pixel, count, values[c]);
-    AVSA_LANES
-    for (int l = 0; l < kLanes; ++l) {
-      const Colour<T> colour = jitter.apply({values[0][l], values[1][l], values[2][l]}, mean);
-      values[0][l] = colour.red;
-      values[1][l] = colour.green;
-      values[2][l] = colour.blue;
+  const std::int64_t first = (3 * crop * task.view.F + frame) * pixels;
+  with_out(task, [&](auto* out) AVSA_INLINED {
+    for (std::int64_t pixel = 0; pixel < pixels; pixel += kLanes) {
+      const int count = int(std::min<std::int64_t>(pixels - pixel, kLanes));
+      T values[3][kLanes] = {};
+      for (int c = 0; c < 3; ++c) std::copy_n(kept + first + c * plane + pixel, count, values[c]);
+      AVSA_LANES
+      for (int l = 0; l < kLanes; ++l) {
+        const Colour<T> colour = jitter.apply({values[0][l], values[1][l], values[2][l]}, mean);
+        values[0][l] = colour.red;
+        values[1][l] = colour.green;
+        values[2][l] = colour.blue;
+      }
+      for (int c = 0; c < 3; ++c)
+        store(values[c], normaliser.gain[c], normaliser.bias[c], count, out + first + c * plane + pixel);
     }
-    finish_any(task, normaliser, crop, frame, pixel, count, values);
-  }
+  });
 }
 
 // Sum over `count` pixels of the grey that contrast is about: after brightness.
@@ -123,36 +114,55 @@ AVSA_HD double bright_greys_any(const Jitter<T>& jitter, int count, const T (&va
   return sum;
 }
 
-// Stores or keeps a tile's pixels of some frames of a crop. With jitter, sums the grey that contrast is about.
+// Normalises and stores a tile's pixels in some frames of a crop.
 template <class T>
-AVSA_HD void finish_tile_any(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser,
-                             std::int64_t crop, std::int64_t tile, std::int64_t first_frame, int frames,
-                             const Block<T>* blocks, T* kept) {
-  const std::int64_t pixels = task.view.h * task.view.w, first = tile * kTile, end = std::min(pixels, first + kTile);
+AVSA_HD void store_tile_any(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop,
+                            std::int64_t tile, std::int64_t first_frame, int frames, const Block<T>* blocks) {
+  const std::int64_t pixels = task.view.h * task.view.w, first = tile * kTile, count = std::min(pixels - first, kTile);
+  with_out(task, [&](auto* out) AVSA_INLINED {
+    for (int f = 0; f < frames; ++f)
+      for (int c = 0; c < 3; ++c) {
+        auto* to = out + ((3 * crop + c) * task.view.F + first_frame + f) * pixels + first;
+        const T gain = normaliser.gain[c], bias = normaliser.bias[c];
+        for (int n = 0; n < int(count) / kLanes; ++n) store(blocks[n].values[f][c], gain, bias, kLanes, to + n * kLanes);
+        const int whole = int(count) / kLanes, rest = int(count) % kLanes;
+        if (rest) store(blocks[whole].values[f][c], gain, bias, rest, to + whole * kLanes);
+      }
+  });
+}
+
+// Keeps a tile's pixels in some frames of a crop as they are, in the place that the output has for them, and sums the
+// grey that contrast is about.
+template <class T>
+AVSA_HD void keep_tile_any(const Gnomonic& task, const Jitter<T>& jitter, std::int64_t crop, std::int64_t tile,
+                           std::int64_t first_frame, int frames, const Block<T>* blocks, T* kept) {
+  const GnomonicView& view = task.view;
+  const std::int64_t pixels = view.h * view.w, first = tile * kTile, end = std::min(pixels, first + kTile);
   for (int f = 0; f < frames; ++f) {
     const std::int64_t frame = first_frame + f;
     double greys = 0;
     const Block<T>* block = blocks;
     for (std::int64_t pixel = first; pixel < end; pixel += kLanes, ++block) {
       const int count = int(std::min<std::int64_t>(end - pixel, kLanes));
-      if (kept == nullptr) {
-        finish_any(task, normaliser, crop, frame, pixel, count, block->values[f]);
-        continue;
-      }
-      greys += bright_greys_any(jitter, count, block->values[f]);
-      keep(block->values[f], kept + (3 * crop * task.view.F + frame) * pixels + pixel, task.view.F * pixels, count);
+      const T(&values)[3][kLanes] = block->values[f];
+      greys += bright_greys_any(jitter, count, values);
+      for (int c = 0; c < 3; ++c)
+        std::copy_n(values[c], count, kept + ((3 * crop + c) * view.F + frame) * pixels + pixel);
     }
-    if (kept != nullptr) task.partial_greys[(crop * task.view.tiles() + tile) * task.view.F + frame] = greys;
+    task.partial_greys[(crop * view.tiles() + tile) * view.F + frame] = greys;
   }
 }
 
 #define AVSA_COLOUR(T)                                                                                            \
-  void finish_tile(const Gnomonic& task, const Jitter<T>& jitter, const Normaliser<T>& normaliser,                \
-                   std::int64_t crop, std::int64_t tile, std::int64_t first_frame, int frames,                    \
-                   const Block<T>* blocks, T* kept) {                                                             \
-    for_isa([&]() AVSA_INLINED {                                                                                  \
-      finish_tile_any(task, jitter, normaliser, crop, tile, first_frame, frames, blocks, kept);                   \
-    });                                                                                                           \
+  void store_tile(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t tile,    \
+                  std::int64_t first_frame, int frames, const Block<T>* blocks) {                                 \
+    for_isa([&]()                                                                                                 \
+                AVSA_INLINED { store_tile_any(task, normaliser, crop, tile, first_frame, frames, blocks); });     \
+  }                                                                                                               \
+  void keep_tile(const Gnomonic& task, const Jitter<T>& jitter, std::int64_t crop, std::int64_t tile,             \
+                 std::int64_t first_frame, int frames, const Block<T>* blocks, T* kept) {                         \
+    for_isa([&]()                                                                                                 \
+                AVSA_INLINED { keep_tile_any(task, jitter, crop, tile, first_frame, frames, blocks, kept); });    \
   }                                                                                                               \
   void colour_frame(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t frame, \
                     const T* kept) {                                                                              \
@@ -184,7 +194,8 @@ void sample_crops(const Gnomonic& task, const Normaliser<T>& normaliser, T* kept
             const std::int64_t pixel = tile * kTile, count = std::min(pixels - pixel, kTile);
             sample(static_cast<const In*>(nullptr), task, pose.rays, crop / view.K, first, frames, pixel,
                    int((count + kLanes - 1) / kLanes), weights, blocks);
-            finish_tile(task, jitter, normaliser, crop, tile, first, frames, blocks, kept);
+            kept ? keep_tile(task, jitter, crop, tile, first, frames, blocks, kept)
+                 : store_tile(task, normaliser, crop, tile, first, frames, blocks);
           }
         }
       }
