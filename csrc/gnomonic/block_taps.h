@@ -1,6 +1,7 @@
 // On the host: plain bilinear interpolation of a block of pixels.
 #pragma once
 #include <algorithm>
+#include <cstring>
 
 #include "gnomonic/block.h"
 #include "gnomonic/byte_taps.h"
@@ -44,18 +45,22 @@ class BlockTaps {
     __builtin_prefetch(frame + texel_[3][kLanes - 1]);
   }
 
-  // Adds the values in `frames` frames, from the first, to channels `channel`, ... of `values`.
-  AVSA_HD void add(const In* first, std::int64_t frame_step, int frames, int channel, T (*values)[3][kLanes]) const {
+  // Channels `channel`, ... of `values` become the values in `frames` frames, from the first, or grow by them: onto.
+  AVSA_HD void read(const In* first, std::int64_t frame_step, int frames, int channel, bool onto,
+                    T (*values)[3][kLanes]) const {
     std::uint32_t left = kAll;
     if constexpr (sizeof(In) == 1) {
       if (pairs_ != 0 &&
-          byte_taps<C>(first, frame_step, frames, pair_[0], pair_[1], pairs_, weight_[0], values[0][channel]))
-        left = kAll & ~pairs_;
+          byte_taps<C>(first, frame_step, frames, pair_[0], pair_[1], pairs_, weight_[0], onto, values[0][channel]))
+        left = kAll & ~pairs_, onto = true;
     }
-    if (left == kAll) return add_lanes(first, frame_step, frames, channel, values, 0, kLanes);
+    if (!onto) {
+      for (int f = 0; f < frames; ++f) std::memset(values[f][channel], 0, C * sizeof *values[f]);
+    }
+    if (left == kAll) return add(first, frame_step, frames, channel, values, 0, kLanes);
     for (; left != 0; left &= left - 1) {
       const int l = __builtin_ctz(left);
-      add_lanes(first, frame_step, frames, channel, values, l, l + 1);
+      add(first, frame_step, frames, channel, values, l, l + 1);
     }
   }
 
@@ -92,8 +97,8 @@ class BlockTaps {
   }
 
   // Of lanes `begin` to `end`.
-  AVSA_HD void add_lanes(const In* frame, std::int64_t frame_step, int frames, int channel, T (*values)[3][kLanes],
-                         int begin, int end) const {
+  AVSA_HD void add(const In* frame, std::int64_t frame_step, int frames, int channel, T (*values)[3][kLanes], int begin,
+                   int end) const {
     for (int f = 0; f < frames; ++f, frame += frame_step)
       for (int tap = 0; tap < 4; ++tap)
         for (int c = 0; c < C; ++c)

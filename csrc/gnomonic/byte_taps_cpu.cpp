@@ -59,7 +59,8 @@ struct WholeWeights {
 
 template <int C>
 AVSA_VNNI bool taps_vnni(const std::uint8_t* frame, std::int64_t frame_step, int frames, const std::int32_t* top,
-                         const std::int32_t* bottom, std::uint32_t lanes, const float* weights, float* values) {
+                         const std::int32_t* bottom, std::uint32_t lanes, const float* weights, bool onto,
+               float* values) {
   const WholeWeights w(weights, __mmask16(lanes));
   // Where eight lanes' bytes of a channel are, twice: c, c + C of the top row, then of the bottom one.
   alignas(64) static constexpr auto places = [] {
@@ -70,6 +71,7 @@ AVSA_VNNI bool taps_vnni(const std::uint8_t* frame, std::int64_t frame_step, int
           all[c][4 * l + tap] = std::uint8_t(64 * (tap / 2) + 8 * (l % 8) + c + C * (tap % 2));
     return all;
   }();
+  const __mmask16 kept = onto ? 0xffff : 0;
   for (int f = 0; f < frames; ++f, frame += frame_step, values += 3 * 16) {
     const __m512i above[2] = {eights(frame, top), eights(frame, top + 8)};
     const __m512i below[2] = {eights(frame, bottom), eights(frame, bottom + 8)};
@@ -80,7 +82,7 @@ AVSA_VNNI bool taps_vnni(const std::uint8_t* frame, std::int64_t frame_step, int
       const __m512i high = _mm512_dpbusd_epi32(_mm512_setzero_si512(), bytes, w.high);
       const __m512i sum = _mm512_dpbusd_epi32(_mm512_maskz_slli_epi32(0xffff, high, 8), bytes, w.low);
       float* to = values + 16 * c;
-      _mm512_storeu_ps(to, _mm512_fmadd_ps(to_float(sum), w.step, _mm512_loadu_ps(to)));
+      _mm512_storeu_ps(to, _mm512_fmadd_ps(to_float(sum), w.step, _mm512_maskz_loadu_ps(kept, to)));
     }
   }
   return true;
@@ -89,7 +91,7 @@ AVSA_VNNI bool taps_vnni(const std::uint8_t* frame, std::int64_t frame_step, int
 
 template <int C>
 bool taps_none(const std::uint8_t*, std::int64_t, int, const std::int32_t*, const std::int32_t*, std::uint32_t,
-               const float*, float*) {
+               const float*, bool, float*) {
   return false;
 }
 
@@ -105,14 +107,15 @@ auto best_taps() {
 
 template <int C>
 bool byte_taps(const std::uint8_t* frame, std::int64_t frame_step, int frames, const std::int32_t* top,
-               const std::int32_t* bottom, std::uint32_t lanes, const float* weights, float* values) {
+               const std::int32_t* bottom, std::uint32_t lanes, const float* weights, bool onto,
+               float* values) {
   static const auto chosen = best_taps<C>();
-  return chosen(frame, frame_step, frames, top, bottom, lanes, weights, values);
+  return chosen(frame, frame_step, frames, top, bottom, lanes, weights, onto, values);
 }
 
 #define AVSA_CHANNELS(C)                                                                                       \
   template bool byte_taps<C>(const std::uint8_t*, std::int64_t, int, const std::int32_t*, const std::int32_t*, \
-                             std::uint32_t, const float*, float*);
+                             std::uint32_t, const float*, bool, float*);
 AVSA_CHANNELS(1)
 AVSA_CHANNELS(2)
 AVSA_CHANNELS(3)

@@ -89,7 +89,7 @@ AVSA_HD void each_part(const GnomonicView& view, const Plane& plane, const Block
 
 // Interpolates, without antialiasing. The memory is asked for all texels before the first is read.
 template <int N, int C, class In, class T>
-AVSA_HD void add_plain(const GnomonicView& view, const Plane& plane, const Rays<double>& rays, const In* first,
+AVSA_HD void read_plain(const GnomonicView& view, const Plane& plane, const Rays<double>& rays, const In* first,
                        int frames, std::int64_t pixel, int blocks, int channel, Block<T>* out) {
   T none[kLanes] = {}, all[kLanes];
   std::fill_n(all, kLanes, kScale<In, T>);
@@ -100,7 +100,7 @@ AVSA_HD void add_plain(const GnomonicView& view, const Plane& plane, const Rays<
     taps[n].set(view.source, plane, block, rays, none, none, all);
     for (int f = 0; f < frames; ++f) taps[n].fetch(first + f * plane.frame_step);
   }
-  for (int n = 0; n < blocks; ++n) taps[n].add(first, plane.frame_step, frames, channel, out[n].values);
+  for (int n = 0; n < blocks; ++n) taps[n].read(first, plane.frame_step, frames, channel, false, out[n].values);
 }
 
 // Adds the values of `blocks` blocks from `pixel` on in `frames` frames of a plane, from the first, to channels
@@ -109,7 +109,7 @@ template <int C, class In, class Weights, class T>
 AVSA_HD void add_plane(const GnomonicView& view, const Plane& plane, const Rays<double>& rays, const In* first,
                        int frames, std::int64_t pixel, int blocks, int channel, Weights& weights, Block<T>* out) {
   constexpr int N = Weights::kAtOnce;
-  if (!view.antialias) return add_plain<N, C>(view, plane, rays, first, frames, pixel, blocks, channel, out);
+  if (!view.antialias) return read_plain<N, C>(view, plane, rays, first, frames, pixel, blocks, channel, out);
   for (int n = 0; n < blocks; ++n, pixel += kLanes, ++out) {
     BlockRays block;
     block.set(view, rays, pixel);
@@ -119,7 +119,7 @@ AVSA_HD void add_plane(const GnomonicView& view, const Plane& plane, const Rays<
         [&](const T* right, const T* down, const T* share) __attribute__((always_inline)) {
           BlockTaps<C, In, T, N> taps;
           taps.set(view.source, plane, block, rays, right, down, share);
-          taps.add(first, plane.frame_step, frames, channel, out->values);
+          taps.read(first, plane.frame_step, frames, channel, true, out->values);
         });
     if (view.source != Source::erp) continue;
     T inverse[kLanes];
@@ -136,7 +136,7 @@ AVSA_HD void add_plane(const GnomonicView& view, const Plane& plane, const Rays<
 template <class In, class Weights, class T>
 AVSA_HD void sample_any(const Gnomonic& task, const Rays<double>& rays, std::int64_t clip, std::int64_t first_frame,
                         int frames, std::int64_t pixel, int blocks, Weights& weights, Block<T>* out) {
-  std::memset(out, 0, blocks * sizeof *out);
+  if (task.view.antialias) std::memset(out, 0, blocks * sizeof *out);
   for (int p = 0, channel = 0; p < task.planes; channel += int(task.plane[p].channels), ++p) {
     const Plane& plane = task.plane[p];
     const In* first = static_cast<const In*>(plane.data) + clip * plane.clip_step + first_frame * plane.frame_step;
