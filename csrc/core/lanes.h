@@ -33,13 +33,17 @@ struct Lanes {
   }
 
   AVSA_HD T sum() const {
-    if constexpr (N == 2) {
-      return v[0] + v[1];
-    } else {
-      Lanes<T, N / 2> halves[2];
-      std::memcpy(halves, &v, sizeof v);
-      return (halves[0] + halves[1]).sum();
-    }
+    return reduced([](const auto& a, const auto& b) __attribute__((always_inline)) { return a + b; });
+  }
+  AVSA_HD T least() const {
+    return reduced([](const auto& a, const auto& b) __attribute__((always_inline)) { return smaller(a, b); });
+  }
+  AVSA_HD T most() const {
+    return reduced([](const auto& a, const auto& b) __attribute__((always_inline)) { return larger(a, b); });
+  }
+  // Bits that are set in any of them.
+  AVSA_HD T any_bits() const {
+    return reduced([](const auto& a, const auto& b) __attribute__((always_inline)) { return a | b; });
   }
   AVSA_HD void store(T* to) const { std::memcpy(to, &v, sizeof v); }
 
@@ -48,6 +52,7 @@ struct Lanes {
   AVSA_HD friend Lanes operator*(const Lanes& a, const Lanes& b) { return of(a.v * b.v); }
   AVSA_HD friend Lanes operator/(const Lanes& a, const Lanes& b) { return of(a.v / b.v); }
   AVSA_HD Lanes operator-() const { return of(-v); }
+  AVSA_HD friend Lanes operator|(const Lanes& a, const Lanes& b) { return of(a.v | b.v); }
   AVSA_HD friend Lanes operator>>(const Lanes& a, int bits) { return of(a.v >> bits); }
 
   AVSA_HD friend Mask operator<(const Lanes& a, const Lanes& b) { return {a.v < b.v}; }
@@ -69,6 +74,18 @@ struct Lanes {
     Lanes out;
     for (int i = 0; i < kCount; ++i) out.v[i] = std::atan2(y.v[i], x.v[i]);
     return out;
+  }
+
+  // f, which takes numbers side by side, of all of them.
+  template <class F>
+  AVSA_HD T reduced(const F& f) const {
+    if constexpr (N == 1) {
+      return v[0];
+    } else {
+      Lanes<T, N / 2> halves[2];
+      std::memcpy(halves, &v, sizeof v);
+      return f(halves[0], halves[1]).reduced(f);
+    }
   }
 
  private:

@@ -29,7 +29,7 @@ class ByteGroups {
   template <int C>
   AVSA_HD void set(const BlockRays& block, const Rays<double>& rays, const Plane& plane, int column, int row,
                    const std::uint8_t* first_frame, int frames) {
-    rows_.set(block, rays, plane, column, row);
+    rows_.template set<C>(block, rays, plane, column, row);
     const std::size_t room = std::size_t(rows_.texels() / kWide + rows_.parts(plane));
     if (groups.size() < room) groups.resize(2 * room);
     Group* group = groups.data();

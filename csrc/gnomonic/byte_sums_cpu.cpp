@@ -70,29 +70,37 @@ AVSA_VNNI_INLINE void add_lanes(const __m512* lanes, const float* step, float* v
   }
 }
 
-// A lane's sums in `count` frames: a channel's in each quarter of a vector.
+// The sums of at most kMostGroups groups in `count` frames: a channel's in each quarter of a vector.
+template <int C, int count>
+AVSA_VNNI_INLINE void sum_groups(const std::uint8_t* frame, std::int64_t frame_step, const Group* group, const Group* end,
+                                 __m512i order, __m512 (&sums)[count]) {
+  __m512i high[count], low[count];
+  for (int f = 0; f < count; ++f) high[f] = low[f] = _mm512_setzero_si512();
+  for (; group < end; ++group) {
+    const __m512i w1 = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)group->high));
+    const __m512i w0 = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)group->low));
+    const __mmask64 inside = (std::uint64_t(1) << C * group->texels) - 1;
+    const std::uint8_t* from = frame + group->begin;
+    for (int f = 0; f < count; ++f, from += frame_step) {
+      const __m512i bytes = _mm512_maskz_permutexvar_epi8(~__mmask64(0), order, _mm512_maskz_loadu_epi8(inside, from));
+      high[f] = _mm512_dpbusd_epi32(high[f], bytes, w1);
+      low[f] = _mm512_dpbusd_epi32(low[f], bytes, w0);
+    }
+  }
+  for (int f = 0; f < count; ++f)
+    sums[f] = _mm512_fmadd_ps(to_float(high[f]), _mm512_set1_ps(256.0f), to_float(low[f]));
+}
+
+// A lane's sums.
 template <int C, int count>
 AVSA_VNNI_INLINE void sum_lane(const std::uint8_t* frame, std::int64_t frame_step, const Group* group, int n,
                                __m512i order, __m512 (&sums)[count]) {
   constexpr int kMostGroups = 16000;  // whose sums fit into 31 bits
-  for (__m512& sum : sums) sum = _mm512_setzero_ps();
-  while (n > 0) {
-    __m512i high[count], low[count];
-    for (int f = 0; f < count; ++f) high[f] = low[f] = _mm512_setzero_si512();
-    for (int some = std::min(n, kMostGroups); some > 0; --some, --n, ++group) {
-      const __m512i w1 = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)group->high));
-      const __m512i w0 = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)group->low));
-      const __mmask64 inside = (std::uint64_t(1) << C * group->texels) - 1;
-      const std::uint8_t* from = frame + group->begin;
-      for (int f = 0; f < count; ++f, from += frame_step) {
-        const __m512i bytes =
-            _mm512_maskz_permutexvar_epi8(~__mmask64(0), order, _mm512_maskz_loadu_epi8(inside, from));
-        high[f] = _mm512_dpbusd_epi32(high[f], bytes, w1);
-        low[f] = _mm512_dpbusd_epi32(low[f], bytes, w0);
-      }
-    }
-    for (int f = 0; f < count; ++f)
-      sums[f] += _mm512_fmadd_ps(to_float(high[f]), _mm512_set1_ps(256.0f), to_float(low[f]));
+  sum_groups<C, count>(frame, frame_step, group, group + std::min(n, kMostGroups), order, sums);
+  for (int done = kMostGroups; done < n; done += kMostGroups) {
+    __m512 more[count];
+    sum_groups<C, count>(frame, frame_step, group + done, group + std::min(n, done + kMostGroups), order, more);
+    for (int f = 0; f < count; ++f) sums[f] += more[f];
   }
 }
 

@@ -35,7 +35,7 @@ class Chunks {
   template <int C>
   AVSA_HD void set(const BlockRays& block, const Rays<double>& rays, const Plane& plane, int column, int row,
                    const T* first_frame, int frames) {
-    rows_.set(block, rays, plane, column, row);
+    rows_.template set<C>(block, rays, plane, column, row);
     // A part's last chunk need not be full.
     const std::size_t room = std::size_t(rows_.texels() / kChunkTexels<C> + rows_.parts(plane)) + kWide;
     if (begin.size() < room) {

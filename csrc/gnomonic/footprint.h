@@ -77,38 +77,47 @@ struct Footprint {
   // The most that a texel weighs.
   AVSA_HD S most() const { return smaller(rising + falling + S(2 * kSoft), S(1)) * smaller(S(2) * half_height, S(1)); }
 
-  // The parts of a row's weights that come from the interval above (side -1) or below it (side 1).
-  // row: its distance from the centre, downwards. out: [kPieces].
-  AVSA_HD void chords(const S& row, double side, Chord<S>* out) const {
-    // Distances from the row at which the pieces meet; those outside the interval or the footprint have no length.
-    const S along = S(side) * row;
-    const S near = clamp(-half_height - along, S(0), S(1));
-    const S last = clamp(half_height - along, S(0), S(1));
-    const S first = clamp(-corner - along, near, last), second = clamp(corner - along, near, last);
-    const Ends at_first = ends(row + S(side) * first);
-    out[0] = between(ends(row + S(side) * near), at_first, near, first);
-    const Ends at_second = ends(row + S(side) * second);
-    out[1] = between(at_first, at_second, first, second);
-    out[2] = between(at_second, ends(row + S(side) * last), second, last);
-  }
-
- private:
   struct Ends {
     S left, right;
   };
 
-  // A piece from distance `near` to `far` from the row.
-  AVSA_HD static Chord<S> between(const Ends& at_near, const Ends& at_far, const S& near, const S& far) {
-    using std::sqrt;
-    // Interpolation gives it the row's weight 1 - distance: its mean, and its centre of mass, where the chord is taken.
-    const S thick = far - near, close = S(1) - S(0.5) * (near + far), least = larger(close, S(1e-6));
-    const S left = at_far.left - at_near.left, right = at_far.right - at_near.right;
-    const S soft = sqrt(S(1) + (left * left + right * right) * S(1.0 / 6));
-    const S inverse = S(1) / (soft * least);  // one division for two
-    const S part = S(0.5) - S(1.0 / 12) * (thick * (inverse * soft));
-    return {at_near.left + part * left, at_near.right + part * right, soft, inverse * least, thick * close};
+  // The interval from a row of texels down to the next, its parts between `at`, distances from the row; those outside the
+  // footprint have no length.
+  struct Interval {
+    S at[kPieces + 1];
+    Ends ends[kPieces + 1];
+  };
+
+  // row: its distance from the centre, downwards.
+  AVSA_HD Interval interval(const S& row) const {
+    const S near = clamp(-half_height - row, S(0), S(1)), last = clamp(half_height - row, S(0), S(1));
+    const S first = clamp(-corner - row, near, last), second = clamp(corner - row, near, last);
+    return {{near, first, second, last}, {ends(row + near), ends(row + first), ends(row + second), ends(row + last)}};
   }
 
+  // What a part of an interval adds to the weights of the row below it (side -1) or above it (side 1).
+  AVSA_HD static Chord<S> chord(const Interval& interval, int part, double side) {
+    using std::sqrt;
+    const Ends &from = interval.ends[part], &to = interval.ends[part + 1];
+    const S &begin = interval.at[part], &end = interval.at[part + 1];
+    // Interpolation gives it the row's weight 1 - distance: its mean, and its centre of mass, where the chord is taken.
+    const S thick = end - begin, middle = S(0.5) * (begin + end);
+    const S close = side > 0 ? S(1) - middle : middle, least = larger(close, S(1e-6));
+    const S left = to.left - from.left, right = to.right - from.right;
+    const S soft = sqrt(S(1) + (left * left + right * right) * S(1.0 / 6));
+    const S inverse = S(1) / (soft * least);  // one division for two
+    const S share = S(0.5) - S(side / 12) * (thick * (inverse * soft));
+    return {from.left + share * left, from.right + share * right, soft, inverse * least, thick * close};
+  }
+
+  // All that the interval above a row (side -1) or below it (side 1) adds to its weights. out: [kPieces].
+  AVSA_HD void chords(const S& row, double side, Chord<S>* out) const {
+    const Interval parts = interval(side > 0 ? row : row - S(1));
+    AVSA_UNROLL
+    for (int part = 0; part < kPieces; ++part) out[part] = chord(parts, part, side);
+  }
+
+ private:
   AVSA_HD Ends ends(const S& at) const {
     const S height = clamp(at, -tip, tip);
     const S begin = clamp((height - reach) * inverse_climb, S(-0.5), S(0.5));

@@ -40,12 +40,33 @@ class Rows {
     return cells_aside(double(*std::max_element(cells_, cells_ + kLanes)));
   }
 
-  // Of cell (column, row) of each pixel.
+  // Of cell (column, row) of each pixel. C: channels of the plane.
+  template <int C>
   AVSA_HD void set(const BlockRays& block, const Rays<double>& rays, const Plane& plane, int column, int row) {
     shape(block, rays, plane, column, row);
     const int most = *std::max_element(rows_, rows_ + kLanes);
     if (chords_.size() < std::size_t(most)) chords_.resize(most);
-    for (int k = 0; k < most; ++k) cut(k, chords_[k]);
+    Extent extents[kLanes / N];
+    Some first(0.0), stop(0.0);
+    for (int k = 0; k < most; ++k) {
+      // Nothing of a footprint is above its first row or below its last one.
+      if (k == 0) std::fill_n(chords_[k].mass[0], kPieces * kLanes, T(0));
+      if (k == most - 1) std::fill_n(chords_[k].mass[kPieces], kPieces * kLanes, T(0));
+      int parts = 0;
+      for (int l = 0; l < kLanes; l += N) {
+        Extent &extent = extents[l / N], below;
+        if (k < most - 1) cut(k, l, extent, below);
+        place<C>(k, l, plane, extent, first, stop);
+        parts |= extent.parts.any_bits();
+        extent = below;
+      }
+      chords_[k].parts = __builtin_popcount(unsigned(parts));
+      chords_[k].order = kOrders[parts];
+    }
+    const int top = *std::min_element(top_, top_ + kLanes);
+    int bottom = 0;
+    for (int l = 0; l < kLanes; ++l) bottom = std::max(bottom, top_[l] + rows_[l]);
+    inside_ = top >= 0 && bottom <= int(plane.H) && first.least() >= T(0) && stop.most() <= T(plane.W);
   }
 
   // Texels of all lanes, and parts that the frame's edge can cut their rows into.
@@ -66,26 +87,36 @@ class Rows {
   // C: channels of the plane. While weights are made, the memory is asked for the texels in `frames` frames.
   template <int C, int group, class In, class Visit>
   AVSA_HD void each_group(const Plane& plane, const In* first, int frames, int l, const Visit& visit) const {
+    const Some lead = Some::count_from(-u_[l]);
+    if (inside_) {
+      for (int k = 0; k < rows_[l]; ++k) {
+        const Chords& chords = chords_[k];
+        const int begin = chords.begin[l], texels = chords.texels[l];
+        for (int n = 0; n < texels; n += group) {
+          const Some at = lead + Some(chords.column[l] + T(n));
+          fetch(plane, first, frames, begin + C * n, C * std::min(texels - n, group));
+          visit(begin + C * n, std::min(texels - n, group),
+                [&](int i) __attribute__((always_inline)) { return weights(chords, l, at + Some(T(i))); });
+        }
+      }
+      return;
+    }
     const int H = int(plane.H), W = int(plane.W);
     for (int k = 0; k < rows_[l]; ++k) {
       const Chords& chords = chords_[k];
-      const auto groups = [&](int begin, int column, int texels) __attribute__((always_inline)) {
-        for (int n = 0; n < texels; n += group) {
-          const int rest = std::min(texels - n, group), from = begin + C * n;
-          const T x = T(column + n) - u_[l];
-          fetch(plane, first, frames, from, C * rest);
-          visit(from, rest, [&](int i) __attribute__((always_inline)) { return weights(chords, l, x, rest, i); });
-        }
-      };
-      const int row = top_[l] + k, column = chords.column[l], texels = chords.texels[l];
-      if (unsigned(row) < unsigned(H) && column >= 0 && column + texels <= W) {
-        groups(row * int(plane.row_step) + C * column, column, texels);
-        continue;
-      }
+      const int column = int(chords.column[l]), texels = chords.texels[l];
       for (int done = 0; done < texels;) {
-        const Texel texel = erp_texel(row, column + done, H, W);
+        const Texel texel = erp_texel(top_[l] + k, column + done, H, W);
         const int side_by_side = std::min(texels - done, W - texel.column);
-        groups(texel.row * int(plane.row_step) + C * texel.column, column + done, side_by_side);
+        const int begin = texel.row * int(plane.row_step) + C * texel.column;
+        for (int n = 0; n < side_by_side; n += group) {
+          const int rest = std::min(side_by_side - n, group);
+          const Some at = lead + Some(T(column + done + n));
+          visit(begin + C * n, rest, [&](int i) __attribute__((always_inline)) {
+            const Some w = weights(chords, l, at + Some(T(i)));
+            return choose(Some::count_from(T(i)) < Some(T(rest)), w, Some(0.0));
+          });
+        }
         done += side_by_side;
       }
     }
@@ -107,8 +138,10 @@ class Rows {
   // not empty.
   struct Chords {
     T left[kParts][kLanes], right[kParts][kLanes], sharp[kParts][kLanes], mass[kParts][kLanes];
-    std::int32_t parts[kLanes], column[kLanes], texels[kLanes];
-    Order order[kLanes];  // parts that are not empty before those that are
+    T column[kLanes];                             // of the first texel
+    std::int32_t begin[kLanes], texels[kLanes];  // elements from the frame's first to it, where all are inside the frame
+    int parts;                                    // that are not empty in all lanes
+    Order order;                                  // these before the others
   };
 
   T cells_[kLanes];  // of a pixel's edges
@@ -118,6 +151,7 @@ class Rows {
   T height_[kLanes];                // of the centres below the first rows
   int top_[kLanes], rows_[kLanes];  // of texels that the footprints touch
   std::vector<Chords> chords_;      // of the rows
+  bool inside_;                     // the frame are all texels of all lanes
 
   AVSA_HD void shape(const BlockRays& block, const Rays<double>& rays, const Plane& plane, int column, int row) {
     const Vec3<Some> right = cast<Some>(rays.right), down = cast<Some>(rays.down);
@@ -142,51 +176,57 @@ class Rows {
     }
   }
 
-  AVSA_HD void cut(int k, Chords& chords) const {
-    const Some far(1e9);
-    for (int l = 0; l < kLanes; l += N) {
-      const Some row = Some(double(k)) - Some::load(height_ + l), scale = Some::load(scale_ + l);
-      Some from = far, to = -far, parts(0.0);
-      for (int side = 0; side < 2; ++side) {
-        Chord<Some> pieces[kPieces];
-        footprints_[l / N].chords(row, side ? 1 : -1, pieces);
-        for (int piece = 0; piece < kPieces; ++piece) {
-          const Chord<Some>& chord = pieces[piece];
-          const int part = side * kPieces + piece;
-          chord.widen(from, to);
-          parts = parts + choose(chord.mass > Some(0.0), Some(double(1 << part)), Some(0.0));
-          (chord.left * chord.sharp).store(chords.left[part] + l);
-          (chord.right * chord.sharp).store(chords.right[part] + l);
-          chord.sharp.store(chords.sharp[part] + l);
-          (scale * chord.mass).store(chords.mass[part] + l);
-        }
-      }
-      const Some u = Some::load(u_ + l), begin = floor(u + from) + Some(1), stop = ceil(u + to), none(0.0);
-      // Of a lane that has no such row `from` and `to` are far away.
-      const auto some = begin < stop;
-      Integers(choose(some, begin, none)).store(chords.column + l);
-      Integers(choose(some, stop - begin, none)).store(chords.texels + l);
-      const Integers which(parts);
-      for (int i = 0; i < N; ++i) {
-        const int mask = which.v[i];
-        chords.order[l + i] = kOrders[mask];
-        chords.parts[l + i] = __builtin_popcount(unsigned(mask));
-      }
+  // Of a row: the columns that the chords so far weight, from the footprint's centre, and the parts that have chords.
+  struct Extent {
+    Some from = Some(1e9), to = Some(-1e9);
+    Integers parts = Integers(0.0);
+  };
+
+  AVSA_HD static void put(Chords& chords, int l, int part, const Chord<Some>& chord, const Some& scale, Extent& extent) {
+    chord.widen(extent.from, extent.to);
+    extent.parts = extent.parts | Integers(choose(chord.mass > Some(0.0), Some(double(1 << part)), Some(0.0)));
+    (chord.left * chord.sharp).store(chords.left[part] + l);
+    (chord.right * chord.sharp).store(chords.right[part] + l);
+    chord.sharp.store(chords.sharp[part] + l);
+    (scale * chord.mass).store(chords.mass[part] + l);
+  }
+
+  // The interval between rows k and k + 1, of lanes l, l + 1, ...
+  AVSA_HD void cut(int k, int l, Extent& above, Extent& below) {
+    const Some row = Some(double(k)) - Some::load(height_ + l), scale = Some::load(scale_ + l);
+    const auto interval = footprints_[l / N].interval(row);
+    for (int part = 0; part < kPieces; ++part) {
+      put(chords_[k], l, kPieces + part, Footprint<Some>::chord(interval, part, 1), scale, above);
+      put(chords_[k + 1], l, part, Footprint<Some>::chord(interval, part, -1), scale, below);
     }
   }
 
-  // Of texels i, i + 1, ... of a group that begins x columns from the footprint's centre.
-  AVSA_HD static Some weights(const Chords& chords, int l, T x, int texels, int i) {
-    const Some at = Some::count_from(x + T(i));
+  // The texels of row k, of lanes l, l + 1, ... Makes first and last, columns of the frame, hold them.
+  template <int C>
+  AVSA_HD void place(int k, int l, const Plane& plane, const Extent& extent, Some& first, Some& last) {
+    Chords& chords = chords_[k];
+    const Some u = Some::load(u_ + l), begin = floor(u + extent.from) + Some(1), stop = ceil(u + extent.to), none(0.0);
+    // Of a lane that has no such row `from` and `to` are far away.
+    const auto some = begin < stop;
+    const Some column = choose(some, begin, none), texels = choose(some, stop - begin, none);
+    first = smaller(first, column);
+    last = larger(last, column + texels);
+    column.store(chords.column + l);
+    Integers(texels).store(chords.texels + l);
+    const Integers row = Integers::load(top_ + l) + Integers(double(k));
+    (row * Integers(double(plane.row_step)) + Integers(column) * Integers(double(C))).store(chords.begin + l);
+  }
+
+  // Of texels `at` columns from the footprint's centre.
+  AVSA_HD static Some weights(const Chords& chords, int l, const Some& at) {
     const auto part = [&](int n) __attribute__((always_inline)) {
-      const int p = chords.order[l][n];
+      const int p = chords.order[n];
       const Some slope(chords.sharp[p][l]), left(chords.left[p][l]), right(chords.right[p][l]);
       return Some(chords.mass[p][l]) * overlap(left - at * slope, right - at * slope);
     };
     Some sum = part(0) + part(1);  // by twos: one that is left over weighs nothing
-    for (int n = 2; n < chords.parts[l]; n += 2) sum = sum + (part(n) + part(n + 1));
-    const Some none(0.0);
-    return choose(Some::count_from(T(i)) < Some(double(texels)), sum, none);
+    for (int n = 2; n < chords.parts; n += 2) sum = sum + (part(n) + part(n + 1));
+    return sum;
   }
 };
 
