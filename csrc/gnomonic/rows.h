@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gnomonic/block.h"
+#include "gnomonic/byte_sums.h"
 #include "gnomonic/cells.h"
 #include "gnomonic/footprint.h"
 
@@ -94,7 +95,7 @@ class Rows {
         const int begin = chords.begin[l], texels = chords.texels[l];
         for (int n = 0; n < texels; n += group) {
           const Some at = lead + Some(chords.column[l] + T(n));
-          fetch(plane, first, frames, begin + C * n, C * std::min(texels - n, group));
+          fetch(plane, first + begin + C * n, frames, C * std::min(texels - n, group));
           visit(begin + C * n, std::min(texels - n, group),
                 [&](int i) __attribute__((always_inline)) { return weights(chords, l, at + Some(T(i))); });
         }
@@ -123,14 +124,19 @@ class Rows {
   }
 
  private:
-  // The lines of memory that end where `count` elements from `begin` on do: where they begin, they are mostly of the
-  // pixel before.
+  // The lines of memory that end where `count` elements from `begin` on do: where they begin, they are mostly of the pixel
+  // before.
   template <class In>
-  AVSA_HD static void fetch(const Plane& plane, const In* first, int frames, int begin, int count) {
+  AVSA_HD static void fetch(const Plane& plane, const In* begin, int frames, int count) {
     constexpr int kLine = 64 / sizeof(In);
-    for (int f = 0; f < frames; ++f)
-      for (int last = count - 1; last >= 0; last -= kLine)
-        __builtin_prefetch(first + f * plane.frame_step + begin + last);
+    for (int last = count - 1; last >= 0; last -= kLine) {
+      const In* at = begin + last;
+      if (frames == kMostFrames) {
+        for (int f = 0; f < kMostFrames; ++f) __builtin_prefetch(at + f * plane.frame_step);
+      } else {
+        for (int f = 0; f < frames; ++f) __builtin_prefetch(at + f * plane.frame_step);
+      }
+    }
   }
 
   using Integers = Lanes<std::int32_t, N>;
