@@ -13,11 +13,11 @@ struct Group {
   std::int32_t begin, texels;  // elements from the frame's first; 1 to 16
 };
 
-// Adds step[l] · the sums over groups first[l] ... first[l + 1] of 16 lanes, in frames that lie frame_step apart, to
+// Adds step[l] · the sums over groups first[l] to last[l] of 16 lanes, in frames that lie frame_step apart, to
 // values [frames, 3, 16], frames at most kMostFrames. C: channels of the plane. size: elements from a frame's first to
 // its end.
 template <int C>
 void byte_sums(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size, int frames, const Group* groups,
-               const int* first, const float* step, float* values);
+               const int* first, const int* last, const float* step, float* values);
 
 }  // namespace avsa

@@ -87,10 +87,10 @@ AVSA_AVX2_INLINE void sum_lane_avx2(const std::uint8_t* frame, std::int64_t fram
 
 template <int C, int count>
 AVSA_AVX2_INLINE void sum_frames_avx2(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size,
-                                      const Group* groups, const int* first, const float* step, float* values) {
+                                      const Group* groups, const int* first, const int* last, const float* step, float* values) {
   for (int l = 0; l < 16; ++l) {
     __m128 sums[count];
-    sum_lane_avx2<C>(frame, frame_step, size, groups + first[l], groups + first[l + 1], sums);
+    sum_lane_avx2<C>(frame, frame_step, size, groups + first[l], groups + last[l], sums);
     for (int f = 0; f < count; ++f) {
       float channels[4];
       _mm_storeu_ps(channels, sums[f]);
@@ -101,13 +101,13 @@ AVSA_AVX2_INLINE void sum_frames_avx2(const std::uint8_t* frame, std::int64_t fr
 
 template <int C>
 AVSA_AVX2 void sum_avx2(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size, int frames,
-                        const Group* groups, const int* first, const float* step, float* values) {
+                        const Group* groups, const int* first, const int* last, const float* step, float* values) {
   constexpr int kTogether = 4;  // frames whose sums registers hold
   int f = 0;
   for (; f + kTogether <= frames; f += kTogether)
-    sum_frames_avx2<C, kTogether>(frame + f * frame_step, frame_step, size, groups, first, step, values + f * 48);
+    sum_frames_avx2<C, kTogether>(frame + f * frame_step, frame_step, size, groups, first, last, step, values + f * 48);
   for (; f < frames; ++f)
-    sum_frames_avx2<C, 1>(frame + f * frame_step, frame_step, size, groups, first, step, values + f * 48);
+    sum_frames_avx2<C, 1>(frame + f * frame_step, frame_step, size, groups, first, last, step, values + f * 48);
 }
 
 }  // namespace avsa

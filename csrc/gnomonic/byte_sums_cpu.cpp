@@ -19,10 +19,10 @@ constexpr int kPlane = 3 * kLanes;  // values of a frame
 
 template <int C>
 void sum_any(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t, int frames, const Group* groups,
-             const int* first, const float* step, float* values) {
+             const int* first, const int* last, const float* step, float* values) {
   for (int l = 0; l < kLanes; ++l) {
     float sums[kMostFrames][16 * C] = {};
-    for (const Group* group = groups + first[l]; group < groups + first[l + 1]; ++group) {
+    for (const Group* group = groups + first[l]; group < groups + last[l]; ++group) {
       float weights[16 * C];
       for (int i = 0; i < 16; ++i)
         for (int c = 0; c < C; ++c) weights[C * i + c] = float(256 * group->high[i] + group->low[i]);
@@ -114,13 +114,13 @@ AVSA_VNNI_INLINE __m512i texels_by_channel() {
 
 template <int C, int count>
 AVSA_VNNI_INLINE void sum_frames(const std::uint8_t* frame, std::int64_t frame_step, const Group* groups,
-                                 const int* first, const float* step, float* values) {
+                                 const int* first, const int* last, const float* step, float* values) {
   const __m512i order = texels_by_channel<C>();
   for (int l = 0; l < kLanes; l += 4) {
     __m512 lanes[count / 4][4];
     for (int i = 0; i < 4; ++i) {
       __m512 sums[count];
-      sum_lane<C>(frame, frame_step, groups + first[l + i], first[l + i + 1] - first[l + i], order, sums);
+      sum_lane<C>(frame, frame_step, groups + first[l + i], last[l + i] - first[l + i], order, sums);
       for (int f = 0; f < count; f += 4) lanes[f / 4][i] = quarter_sums(sums + f);
     }
     for (int f = 0; f < count; f += 4) add_lanes<C>(lanes[f / 4], step + l, values + f * kPlane + l);
@@ -129,17 +129,17 @@ AVSA_VNNI_INLINE void sum_frames(const std::uint8_t* frame, std::int64_t frame_s
 
 template <int C>
 AVSA_VNNI void sum_vnni(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t, int frames,
-                        const Group* groups, const int* first, const float* step, float* values) {
+                        const Group* groups, const int* first, const int* last, const float* step, float* values) {
   int f = 0;
   for (; f + 8 <= frames; f += 8)
-    sum_frames<C, 8>(frame + f * frame_step, frame_step, groups, first, step, values + f * kPlane);
+    sum_frames<C, 8>(frame + f * frame_step, frame_step, groups, first, last, step, values + f * kPlane);
   for (; f + 4 <= frames; f += 4)
-    sum_frames<C, 4>(frame + f * frame_step, frame_step, groups, first, step, values + f * kPlane);
+    sum_frames<C, 4>(frame + f * frame_step, frame_step, groups, first, last, step, values + f * kPlane);
   for (; f < frames; ++f)
     for (int l = 0; l < kLanes; ++l) {
       __m512 sums[4] = {};
       __m512(&sum)[1] = reinterpret_cast<__m512(&)[1]>(sums);
-      sum_lane<C>(frame + f * frame_step, frame_step, groups + first[l], first[l + 1] - first[l],
+      sum_lane<C>(frame + f * frame_step, frame_step, groups + first[l], last[l] - first[l],
                   texels_by_channel<C>(), sum);
       float quarters[16];
       _mm512_storeu_ps(quarters, quarter_sums(sums));
@@ -148,7 +148,7 @@ AVSA_VNNI void sum_vnni(const std::uint8_t* frame, std::int64_t frame_step, std:
 }
 #endif
 
-using Sums = void (*)(const std::uint8_t*, std::int64_t, std::int64_t, int, const Group*, const int*, const float*,
+using Sums = void (*)(const std::uint8_t*, std::int64_t, std::int64_t, int, const Group*, const int*, const int*, const float*,
                       float*);
 template <int C>
 Sums best_sums() {
@@ -163,14 +163,14 @@ Sums best_sums() {
 
 template <int C>
 void byte_sums(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size, int frames, const Group* groups,
-               const int* first, const float* step, float* values) {
+               const int* first, const int* last, const float* step, float* values) {
   static const Sums chosen = best_sums<C>();
-  chosen(frame, frame_step, size, frames, groups, first, step, values);
+  chosen(frame, frame_step, size, frames, groups, first, last, step, values);
 }
 
 #define AVSA_CHANNELS(C)                                                                                     \
   template void byte_sums<C>(const std::uint8_t*, std::int64_t, std::int64_t, int, const Group*, const int*, \
-                             const float*, float*);
+                             const int*, const float*, float*);
 AVSA_CHANNELS(1)
 AVSA_CHANNELS(2)
 AVSA_CHANNELS(3)

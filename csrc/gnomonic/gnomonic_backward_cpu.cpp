@@ -14,7 +14,7 @@ std::int64_t to_units(double value, double unit) {
 // Adds the gradients of a lane's pixel, one a channel, to the sums of the texels that it read.
 template <class T>
 void scatter(const Chunks<T>& chunks, int l, const T (&grad)[3], double unit, std::int64_t* sums) {
-  for (int n = chunks.first[l]; n < chunks.first[l + 1]; ++n) {
+  for (int n = chunks.first[l]; n < chunks.last[l]; ++n) {
     const T* weights = chunks.weights.data() + std::size_t(n) * kWide;
     for (int i = 0; i < 3 * kChunkTexels<3>; ++i)
       if (weights[i] != 0) sums[chunks.begin[n] + i] += to_units(weights[i] * grad[i % 3], unit);

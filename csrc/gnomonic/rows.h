@@ -45,80 +45,55 @@ class Rows {
   template <int C>
   AVSA_HD void set(const BlockRays& block, const Rays<double>& rays, const Plane& plane, int column, int row) {
     shape(block, rays, plane, column, row);
-    const int most = *std::max_element(rows_, rows_ + kLanes);
-    if (chords_.size() < std::size_t(most)) chords_.resize(most);
+    count_ = int(*std::max_element(rows_, rows_ + kLanes));
+    if (chords_.size() < std::size_t(count_)) chords_.resize(count_);
     Extent extents[kLanes / N];
     Some first(0.0), stop(0.0);
-    for (int k = 0; k < most; ++k) {
+    for (int k = 0; k < count_; ++k) {
       // Nothing of a footprint is above its first row or below its last one.
       if (k == 0) std::fill_n(chords_[k].mass[0], kPieces * kLanes, T(0));
-      if (k == most - 1) std::fill_n(chords_[k].mass[kPieces], kPieces * kLanes, T(0));
+      if (k == count_ - 1) std::fill_n(chords_[k].mass[kPieces], kPieces * kLanes, T(0));
       int parts = 0;
+      Some widest(0.0);
       for (int l = 0; l < kLanes; l += N) {
         Extent &extent = extents[l / N], below;
-        if (k < most - 1) cut(k, l, extent, below);
-        place<C>(k, l, plane, extent, first, stop);
+        if (k < count_ - 1) cut(k, l, extent, below);
+        place<C>(k, l, plane, extent, first, stop, widest);
         parts |= extent.parts.any_bits();
         extent = below;
       }
+      chords_[k].widest = int(widest.most());
       chords_[k].parts = __builtin_popcount(unsigned(parts));
       chords_[k].order = kOrders[parts];
     }
-    const int top = *std::min_element(top_, top_ + kLanes);
-    int bottom = 0;
-    for (int l = 0; l < kLanes; ++l) bottom = std::max(bottom, top_[l] + rows_[l]);
+    const int top = *std::min_element(top_, top_ + kLanes), bottom = *std::max_element(top_, top_ + kLanes) + count_;
     inside_ = top >= 0 && bottom <= int(plane.H) && first.least() >= T(0) && stop.most() <= T(plane.W);
   }
 
-  // Texels of all lanes, and parts that the frame's edge can cut their rows into.
-  AVSA_HD std::int64_t texels() const {
-    std::int64_t sum = 0;
-    for (int l = 0; l < kLanes; ++l)
-      for (int k = 0; k < rows_[l]; ++k) sum += chords_[k].texels[l];
+  // The most groups of at most `group` texels that a lane has: a frame's edge cuts its rows.
+  AVSA_HD int groups_a_lane(const Plane& plane, int group) const {
+    int sum = 0;
+    for (int k = 0; k < count_; ++k) {
+      const int texels = chords_[k].widest;
+      sum += (texels + group - 1) / group + (inside_ ? 0 : texels / int(plane.W) + 2);
+    }
     return sum;
   }
-  AVSA_HD std::int64_t parts(const Plane& plane) const {
-    std::int64_t rows = 0;
-    for (int l = 0; l < kLanes; ++l) rows += rows_[l];
-    return 2 * rows + texels() / plane.W;
-  }
 
-  // Calls visit(begin, texels, weights) for groups of at most `group` texels side by side, all of a lane's.
+  // Calls visit(lane, begin, texels, weights) for groups of at most `group` texels side by side, all of all lanes.
   // begin: elements from the frame's first; weights(i): those of texels i, i + 1, ..., 0 past the last.
   // C: channels of the plane. While weights are made, the memory is asked for the texels in `frames` frames.
   template <int C, int group, class In, class Visit>
-  AVSA_HD void each_group(const Plane& plane, const In* first, int frames, int l, const Visit& visit) const {
-    const Some lead = Some::count_from(-u_[l]);
-    if (inside_) {
-      for (int k = 0; k < rows_[l]; ++k) {
-        const Chords& chords = chords_[k];
-        const int begin = chords.begin[l], texels = chords.texels[l];
-        for (int n = 0; n < texels; n += group) {
-          const Some at = lead + Some(chords.column[l] + T(n));
-          fetch(plane, first + begin + C * n, frames, C * std::min(texels - n, group));
-          visit(begin + C * n, std::min(texels - n, group),
-                [&](int i) __attribute__((always_inline)) { return weights(chords, l, at + Some(T(i))); });
-        }
-      }
-      return;
-    }
-    const int H = int(plane.H), W = int(plane.W);
-    for (int k = 0; k < rows_[l]; ++k) {
-      const Chords& chords = chords_[k];
-      const int column = int(chords.column[l]), texels = chords.texels[l];
-      for (int done = 0; done < texels;) {
-        const Texel texel = erp_texel(top_[l] + k, column + done, H, W);
-        const int side_by_side = std::min(texels - done, W - texel.column);
-        const int begin = texel.row * int(plane.row_step) + C * texel.column;
-        for (int n = 0; n < side_by_side; n += group) {
-          const int rest = std::min(side_by_side - n, group);
-          const Some at = lead + Some(T(column + done + n));
-          visit(begin + C * n, rest, [&](int i) __attribute__((always_inline)) {
-            const Some w = weights(chords, l, at + Some(T(i)));
-            return choose(Some::count_from(T(i)) < Some(T(rest)), w, Some(0.0));
-          });
-        }
-        done += side_by_side;
+  AVSA_HD void each_group(const Plane& plane, const In* first, int frames, const Visit& visit) const {
+    for (int k = 0; k < count_; ++k) {
+      const int parts = chords_[k].parts;
+      // By twos: one that is left over weighs nothing.
+      if (parts <= 2) {
+        each_group_of_row<2, C, group>(k, plane, first, frames, visit);
+      } else if (parts <= 4) {
+        each_group_of_row<4, C, group>(k, plane, first, frames, visit);
+      } else {
+        each_group_of_row<kParts, C, group>(k, plane, first, frames, visit);
       }
     }
   }
@@ -146,6 +121,7 @@ class Rows {
     T left[kParts][kLanes], right[kParts][kLanes], sharp[kParts][kLanes], mass[kParts][kLanes];
     T column[kLanes];                             // of the first texel
     std::int32_t begin[kLanes], texels[kLanes];  // elements from the frame's first to it, where all are inside the frame
+    int widest;                                   // most texels in a lane
     int parts;                                    // that are not empty in all lanes
     Order order;                                  // these before the others
   };
@@ -155,7 +131,9 @@ class Rows {
   T scale_[kLanes];                 // what the footprints' weights are multiplied by
   T u_[kLanes];                     // columns of their centres
   T height_[kLanes];                // of the centres below the first rows
-  int top_[kLanes], rows_[kLanes];  // of texels that the footprints touch
+  int top_[kLanes];                 // first rows of texels that the footprints touch
+  T rows_[kLanes];                  // how many
+  int count_;                       // the most of them
   std::vector<Chords> chords_;      // of the rows
   bool inside_;                     // the frame are all texels of all lanes
 
@@ -175,10 +153,8 @@ class Rows {
       (scale * f.most()).store(heaviest + l);
       p.u.store(u_ + l);
       (p.v - top).store(height_ + l);
-      for (int i = 0; i < N; ++i) {
-        top_[l + i] = int(top.v[i]);
-        rows_[l + i] = share.v[i] > 0 ? int(bottom.v[i]) - int(top.v[i]) + 1 : 0;
-      }
+      Integers(top).store(top_ + l);
+      choose(share > Some(0.0), bottom - top + Some(1), Some(0.0)).store(rows_ + l);
     }
   }
 
@@ -209,12 +185,14 @@ class Rows {
 
   // The texels of row k, of lanes l, l + 1, ... Makes first and last, columns of the frame, hold them.
   template <int C>
-  AVSA_HD void place(int k, int l, const Plane& plane, const Extent& extent, Some& first, Some& last) {
+  AVSA_HD void place(int k, int l, const Plane& plane, const Extent& extent, Some& first, Some& last,
+                     Some& widest) {
     Chords& chords = chords_[k];
     const Some u = Some::load(u_ + l), begin = floor(u + extent.from) + Some(1), stop = ceil(u + extent.to), none(0.0);
-    // Of a lane that has no such row `from` and `to` are far away.
-    const auto some = begin < stop;
-    const Some column = choose(some, begin, none), texels = choose(some, stop - begin, none);
+    // Of a lane that has no such row, `from` and `to` are far away, or its share of the pixel is none.
+    const auto some = begin < stop, here = Some(double(k)) < Some::load(rows_ + l);
+    const Some column = choose(some, begin, none), texels = choose(here, choose(some, stop - begin, none), none);
+    widest = larger(widest, texels);
     first = smaller(first, column);
     last = larger(last, column + texels);
     column.store(chords.column + l);
@@ -223,15 +201,48 @@ class Rows {
     (row * Integers(double(plane.row_step)) + Integers(column) * Integers(double(C))).store(chords.begin + l);
   }
 
+  // count: parts of the row's weights, at least.
+  template <int count, int C, int group, class In, class Visit>
+  AVSA_HD void each_group_of_row(int k, const Plane& plane, const In* first, int frames, const Visit& visit) const {
+    const Chords& chords = chords_[k];
+    for (int l = 0; l < kLanes; ++l) {
+      const int texels = chords.texels[l];
+      const Some lead = Some::count_from(chords.column[l] - u_[l]);
+      if (inside_) {
+        for (int n = 0; n < texels; n += group) {
+          const int begin = chords.begin[l] + C * n, some = std::min(texels - n, group);
+          fetch(plane, first + begin, frames, C * some);
+          visit(l, begin, some, [&](int i)
+                                    __attribute__((always_inline)) { return weights<count>(chords, l, lead + Some(T(n + i))); });
+        }
+        continue;
+      }
+      const int H = int(plane.H), W = int(plane.W);
+      for (int done = 0; done < texels;) {
+        const Texel texel = erp_texel(top_[l] + k, int(chords.column[l]) + done, H, W);
+        const int side_by_side = std::min(texels - done, W - texel.column);
+        for (int n = 0; n < side_by_side; n += group) {
+          const int begin = texel.row * int(plane.row_step) + C * (texel.column + n), some = std::min(side_by_side - n, group);
+          visit(l, begin, some, [&](int i) __attribute__((always_inline)) {
+            const Some w = weights<count>(chords, l, lead + Some(T(done + n + i)));
+            return choose(Some::count_from(T(i)) < Some(T(some)), w, Some(0.0));
+          });
+        }
+        done += side_by_side;
+      }
+    }
+  }
+
   // Of texels `at` columns from the footprint's centre.
+  template <int count>
   AVSA_HD static Some weights(const Chords& chords, int l, const Some& at) {
     const auto part = [&](int n) __attribute__((always_inline)) {
       const int p = chords.order[n];
       const Some slope(chords.sharp[p][l]), left(chords.left[p][l]), right(chords.right[p][l]);
       return Some(chords.mass[p][l]) * overlap(left - at * slope, right - at * slope);
     };
-    Some sum = part(0) + part(1);  // by twos: one that is left over weighs nothing
-    for (int n = 2; n < chords.parts; n += 2) sum = sum + (part(n) + part(n + 1));
+    Some sum = part(0) + part(1);
+    for (int n = 2; n < count; n += 2) sum = sum + (part(n) + part(n + 1));
     return sum;
   }
 };

@@ -20,7 +20,7 @@ template <int C, int N>
 AVSA_HD void add_footprints(const ByteGroups<N>& groups, const Plane& plane, const std::uint8_t* first, int frames,
                             int channel, Block<float>& out) {
   byte_sums<C>(first, plane.frame_step, (plane.H - 1) * plane.row_step + C * plane.W, frames, groups.groups.data(),
-               groups.first, groups.step, out.values[0][channel]);
+               groups.first, groups.last, groups.step, out.values[0][channel]);
 }
 
 template <int C, class T>
@@ -31,7 +31,7 @@ AVSA_HD void add_footprints(const Chunks<T>& chunks, const Plane& plane, const T
     for (int f = 0; f < frames; ++f) {
       const T* frame = first + f * plane.frame_step;
       T sums[kWide] = {};
-      for (int n = chunks.first[l]; n < chunks.first[l + 1]; ++n) {
+      for (int n = chunks.first[l]; n < chunks.last[l]; ++n) {
         const T* weights = chunks.weights.data() + std::size_t(n) * kWide;
         const T* from = frame + chunks.begin[n];
         T last[kWide] = {};
