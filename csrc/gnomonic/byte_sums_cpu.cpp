@@ -70,21 +70,27 @@ AVSA_VNNI_INLINE void add_lanes(const __m512* lanes, const float* step, float* v
   }
 }
 
+// last_whole: the last place where 64 bytes can be read.
 // The sums of at most kMostGroups groups in `count` frames: a channel's in each quarter of a vector.
 template <int C, int count>
-AVSA_VNNI_INLINE void sum_groups(const std::uint8_t* frame, std::int64_t frame_step, const Group* group, const Group* end,
-                                 __m512i order, __m512 (&sums)[count]) {
+AVSA_VNNI_INLINE void sum_groups(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t last_whole,
+                                 const Group* group, const Group* end, __m512i order, __m512 (&sums)[count]) {
   __m512i high[count], low[count];
   for (int f = 0; f < count; ++f) high[f] = low[f] = _mm512_setzero_si512();
   for (; group < end; ++group) {
     const __m512i w1 = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)group->high));
     const __m512i w0 = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)group->low));
-    const __mmask64 inside = (std::uint64_t(1) << C * group->texels) - 1;
     const std::uint8_t* from = frame + group->begin;
-    for (int f = 0; f < count; ++f, from += frame_step) {
-      const __m512i bytes = _mm512_maskz_permutexvar_epi8(~__mmask64(0), order, _mm512_maskz_loadu_epi8(inside, from));
+    const auto add = [&](int f, __m512i texels) __attribute__((always_inline, target("arch=x86-64-v4,avx512vbmi,avx512vnni"))) {
+      const __m512i bytes = _mm512_maskz_permutexvar_epi8(~__mmask64(0), order, texels);
       high[f] = _mm512_dpbusd_epi32(high[f], bytes, w1);
       low[f] = _mm512_dpbusd_epi32(low[f], bytes, w0);
+    };
+    if (group->begin <= last_whole) {
+      for (int f = 0; f < count; ++f, from += frame_step) add(f, _mm512_loadu_si512(from));
+    } else {  // nothing beyond a frame may be read
+      const __mmask64 inside = (std::uint64_t(1) << C * group->texels) - 1;
+      for (int f = 0; f < count; ++f, from += frame_step) add(f, _mm512_maskz_loadu_epi8(inside, from));
     }
   }
   for (int f = 0; f < count; ++f)
@@ -93,13 +99,13 @@ AVSA_VNNI_INLINE void sum_groups(const std::uint8_t* frame, std::int64_t frame_s
 
 // A lane's sums.
 template <int C, int count>
-AVSA_VNNI_INLINE void sum_lane(const std::uint8_t* frame, std::int64_t frame_step, const Group* group, int n,
-                               __m512i order, __m512 (&sums)[count]) {
+AVSA_VNNI_INLINE void sum_lane(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t last_whole,
+                               const Group* group, int n, __m512i order, __m512 (&sums)[count]) {
   constexpr int kMostGroups = 16000;  // whose sums fit into 31 bits
-  sum_groups<C, count>(frame, frame_step, group, group + std::min(n, kMostGroups), order, sums);
+  sum_groups<C, count>(frame, frame_step, last_whole, group, group + std::min(n, kMostGroups), order, sums);
   for (int done = kMostGroups; done < n; done += kMostGroups) {
     __m512 more[count];
-    sum_groups<C, count>(frame, frame_step, group + done, group + std::min(n, done + kMostGroups), order, more);
+    sum_groups<C, count>(frame, frame_step, last_whole, group + done, group + std::min(n, done + kMostGroups), order, more);
     for (int f = 0; f < count; ++f) sums[f] += more[f];
   }
 }
@@ -113,14 +119,14 @@ AVSA_VNNI_INLINE __m512i texels_by_channel() {
 }
 
 template <int C, int count>
-AVSA_VNNI_INLINE void sum_frames(const std::uint8_t* frame, std::int64_t frame_step, const Group* groups,
+AVSA_VNNI_INLINE void sum_frames(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size, const Group* groups,
                                  const int* first, const int* last, const float* step, float* values) {
   const __m512i order = texels_by_channel<C>();
   for (int l = 0; l < kLanes; l += 4) {
     __m512 lanes[count / 4][4];
     for (int i = 0; i < 4; ++i) {
       __m512 sums[count];
-      sum_lane<C>(frame, frame_step, groups + first[l + i], last[l + i] - first[l + i], order, sums);
+      sum_lane<C>(frame, frame_step, size - 64, groups + first[l + i], last[l + i] - first[l + i], order, sums);
       for (int f = 0; f < count; f += 4) lanes[f / 4][i] = quarter_sums(sums + f);
     }
     for (int f = 0; f < count; f += 4) add_lanes<C>(lanes[f / 4], step + l, values + f * kPlane + l);
@@ -128,18 +134,18 @@ AVSA_VNNI_INLINE void sum_frames(const std::uint8_t* frame, std::int64_t frame_s
 }
 
 template <int C>
-AVSA_VNNI void sum_vnni(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t, int frames,
+AVSA_VNNI void sum_vnni(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size, int frames,
                         const Group* groups, const int* first, const int* last, const float* step, float* values) {
   int f = 0;
   for (; f + 8 <= frames; f += 8)
-    sum_frames<C, 8>(frame + f * frame_step, frame_step, groups, first, last, step, values + f * kPlane);
+    sum_frames<C, 8>(frame + f * frame_step, frame_step, size, groups, first, last, step, values + f * kPlane);
   for (; f + 4 <= frames; f += 4)
-    sum_frames<C, 4>(frame + f * frame_step, frame_step, groups, first, last, step, values + f * kPlane);
+    sum_frames<C, 4>(frame + f * frame_step, frame_step, size, groups, first, last, step, values + f * kPlane);
   for (; f < frames; ++f)
     for (int l = 0; l < kLanes; ++l) {
       __m512 sums[4] = {};
       __m512(&sum)[1] = reinterpret_cast<__m512(&)[1]>(sums);
-      sum_lane<C>(frame + f * frame_step, frame_step, groups + first[l], last[l] - first[l],
+      sum_lane<C>(frame + f * frame_step, frame_step, size - 64, groups + first[l], last[l] - first[l],
                   texels_by_channel<C>(), sum);
       float quarters[16];
       _mm512_storeu_ps(quarters, quarter_sums(sums));

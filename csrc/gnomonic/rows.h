@@ -205,6 +205,8 @@ class Rows {
   template <int count, int C, int group, class In, class Visit>
   AVSA_HD void each_group_of_row(int k, const Plane& plane, const In* first, int frames, const Visit& visit) const {
     const Chords& chords = chords_[k];
+    int part[count];
+    for (int n = 0; n < count; ++n) part[n] = chords.order[n];
     for (int l = 0; l < kLanes; ++l) {
       const int texels = chords.texels[l];
       const Some lead = Some::count_from(chords.column[l] - u_[l]);
@@ -213,7 +215,7 @@ class Rows {
           const int begin = chords.begin[l] + C * n, some = std::min(texels - n, group);
           fetch(plane, first + begin, frames, C * some);
           visit(l, begin, some, [&](int i)
-                                    __attribute__((always_inline)) { return weights<count>(chords, l, lead + Some(T(n + i))); });
+                                    __attribute__((always_inline)) { return weights<count>(chords, part, l, lead + Some(T(n + i))); });
         }
         continue;
       }
@@ -224,7 +226,7 @@ class Rows {
         for (int n = 0; n < side_by_side; n += group) {
           const int begin = texel.row * int(plane.row_step) + C * (texel.column + n), some = std::min(side_by_side - n, group);
           visit(l, begin, some, [&](int i) __attribute__((always_inline)) {
-            const Some w = weights<count>(chords, l, lead + Some(T(done + n + i)));
+            const Some w = weights<count>(chords, part, l, lead + Some(T(done + n + i)));
             return choose(Some::count_from(T(i)) < Some(T(some)), w, Some(0.0));
           });
         }
@@ -235,14 +237,14 @@ class Rows {
 
   // Of texels `at` columns from the footprint's centre.
   template <int count>
-  AVSA_HD static Some weights(const Chords& chords, int l, const Some& at) {
-    const auto part = [&](int n) __attribute__((always_inline)) {
-      const int p = chords.order[n];
+  AVSA_HD static Some weights(const Chords& chords, const int (&part)[count], int l, const Some& at) {
+    const auto weight = [&](int n) __attribute__((always_inline)) {
+      const int p = part[n];
       const Some slope(chords.sharp[p][l]), left(chords.left[p][l]), right(chords.right[p][l]);
       return Some(chords.mass[p][l]) * overlap(left - at * slope, right - at * slope);
     };
-    Some sum = part(0) + part(1);
-    for (int n = 2; n < count; n += 2) sum = sum + (part(n) + part(n + 1));
+    Some sum = weight(0) + weight(1);
+    for (int n = 2; n < count; n += 2) sum = sum + (weight(n) + weight(n + 1));
     return sum;
   }
 };
