@@ -20,8 +20,9 @@ FACES = (
     ((2, 1), (1, 1), (0, -1)),
     ((0, 1), (1, 1), (2, 1)),
 )
-# An edge of a pixel's footprint is cut into so many cells a texel and so many more.
-CELLS_A_TEXEL, CELLS_MORE, MOST_CELLS = 1.5, 0.75, 63
+# An edge of a pixel's footprint is cut into so many cells a texel and so many more, twice as many where the pixel lies
+# across the edge of a face, at which the image need not be continuous.
+CELLS_A_TEXEL, CELLS_MORE, MOST_CELLS = 1.5, 1.5, 63
 
 
 class Geometry(NamedTuple):
@@ -80,7 +81,10 @@ def cell_count(ray: Tensor, step: Tensor, plane: Geometry) -> Tensor:
     (right, down, forward), (d_right, d_down, d_forward) = on_face(face, ray), on_face(face, step)
     u = plane.face_width * (d_right * forward - right * d_forward) / (forward * forward + right * right)
     v = plane.face_height * (d_down * forward - down * d_forward) / (forward * forward + down * down)
-    return (CELLS_A_TEXEL * torch.hypot(u, v) * (2 / pi) + CELLS_MORE).clamp(max=MOST_CELLS)
+    margin = forward - torch.maximum(right.abs(), down.abs())
+    reach = d_forward.abs() + d_right.abs() + d_down.abs()
+    across = (2 - 2 * margin / reach).clamp(0, 1)
+    return ((CELLS_A_TEXEL * torch.hypot(u, v) * (2 / pi) + CELLS_MORE) * (1 + across)).clamp(max=MOST_CELLS)
 
 
 def corners(ray: Tensor, plane: Geometry) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -36,15 +36,21 @@ AVSA_HD S erp_cells(const Vec3<S>& ray, const Vec3<S>& step) {
   return clamp(sqrt(step2 * larger(by_pole, by_size)), S(1), S(kMostErpCells));
 }
 
-// A cubemap's texels are sampled at the cells' middles: so many a texel and so many more.
-constexpr double kEacCellsATexel = 1.5, kEacCellsMore = 0.75, kMostEacCells = 63;
+// A cubemap's texels are sampled at the cells' middles: so many a texel and so many more, twice as many where a pixel lies
+// across the edge of a face, at which the image need not be continuous.
+constexpr double kEacCellsATexel = 1.5, kEacCellsMore = 1.5, kMostEacCells = 63;
 
 template <class S>
 AVSA_HD S eac_cells(const Vec3<S>& ray, const Vec3<S>& step, const Plane& plane) {
-  using std::sqrt;
+  using std::sqrt, std::fabs;
   const Point<S> edge = eac_edge(ray, step, plane);
-  return clamp(S(kEacCellsATexel) * sqrt(edge.u * edge.u + edge.v * edge.v) + S(kEacCellsMore), S(kEacCellsMore),
-               S(kMostEacCells));
+  const int face = eac_face(ray);
+  const FaceRay<S> r = on_face(face, ray), d = on_face(face, step);
+  const S margin = r.forward - larger(fabs(r.right), fabs(r.down));
+  const S reach = fabs(d.forward) + fabs(d.right) + fabs(d.down);
+  const S across = clamp(S(2) - S(2) * margin / reach, S(0), S(1));
+  const S cells = S(kEacCellsATexel) * sqrt(edge.u * edge.u + edge.v * edge.v) + S(kEacCellsMore);
+  return smaller(cells * (S(1) + across), S(kMostEacCells));
 }
 
 }  // namespace avsa
