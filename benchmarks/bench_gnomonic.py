@@ -119,20 +119,20 @@ def crops(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_kernel(benchmark: Any, crops: dict[str, Any]) -> None:
-    benchmark.pedantic(lambda: ops.gnomonic(**crops), rounds=15, warmup_rounds=2)
+    benchmark.pedantic(lambda: ops.gnomonic(**crops), rounds=60, warmup_rounds=5)
 
 
 def test_copy(benchmark: Any, crops: dict[str, Any]) -> None:
     source = torch.ones(bytes_touched_and_written(crops) // 2, dtype=torch.uint8)  # read, and written
     target = torch.ones_like(source)
-    benchmark.pedantic(lambda: target.copy_(source), rounds=15, warmup_rounds=2)
+    benchmark.pedantic(lambda: target.copy_(source), rounds=60, warmup_rounds=5)
 
 
 def compare(benchmark: Any, peer: Callable[[dict[str, Any]], Any], crops: dict[str, Any]) -> None:
     if crops["jitter"] is not None:
         pytest.skip("no peer jitters colours in the same pass")
     peer(crops)  # skips here where it is not installed
-    benchmark.pedantic(lambda: peer(crops), rounds=5)
+    benchmark.pedantic(lambda: peer(crops), rounds=15, warmup_rounds=1)
 
 
 def test_opencv(benchmark: Any, crops: dict[str, Any]) -> None:

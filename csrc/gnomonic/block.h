@@ -24,7 +24,8 @@ struct BlockRays {
     if (j + kLanes <= w) {
       const Vec3<double> begin = rays.at(rays.origin, j, i);
       AVSA_LANES
-      for (int l = 0; l < kLanes; ++l) put(l, {begin.x + l * rays.right.x, begin.y + l * rays.right.y, begin.z + l * rays.right.z});
+      for (int l = 0; l < kLanes; ++l)
+        put(l, {begin.x + l * rays.right.x, begin.y + l * rays.right.y, begin.z + l * rays.right.z});
       return;
     }
     for (int l = 0; l < kLanes; ++l) {

@@ -102,8 +102,7 @@ class BlockTaps {
     for (int f = 0; f < frames; ++f, frame += frame_step)
       for (int tap = 0; tap < 4; ++tap)
         for (int c = 0; c < C; ++c)
-          for (int l = begin; l < end; ++l)
-            values[f][channel + c][l] += weight_[tap][l] * T(frame[texel_[tap][l] + c]);
+          for (int l = begin; l < end; ++l) values[f][channel + c][l] += weight_[tap][l] * T(frame[texel_[tap][l] + c]);
   }
 
   AVSA_HD void put(int l, const Taps<T>& taps, T share) {

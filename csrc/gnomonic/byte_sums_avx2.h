@@ -87,7 +87,8 @@ AVSA_AVX2_INLINE void sum_lane_avx2(const std::uint8_t* frame, std::int64_t fram
 
 template <int C, int count>
 AVSA_AVX2_INLINE void sum_frames_avx2(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size,
-                                      const Group* groups, const int* first, const int* last, const float* step, float* values) {
+                                      const Group* groups, const int* first, const int* last, const float* step,
+                                      float* values) {
   for (int l = 0; l < 16; ++l) {
     __m128 sums[count];
     sum_lane_avx2<C>(frame, frame_step, size, groups + first[l], groups + last[l], sums);

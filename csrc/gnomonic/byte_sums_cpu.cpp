@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kLanes = 16;
 constexpr int kPlane = 3 * kLanes;  // values of a frame
+constexpr int kAhead = 100;  // bytes from a group to those of the next pixel, which the nearest cache may have lost
 
 template <int C>
 void sum_any(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t, int frames, const Group* groups,
@@ -81,13 +82,17 @@ AVSA_VNNI_INLINE void sum_groups(const std::uint8_t* frame, std::int64_t frame_s
     const __m512i w1 = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)group->high));
     const __m512i w0 = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)group->low));
     const std::uint8_t* from = frame + group->begin;
-    const auto add = [&](int f, __m512i texels) __attribute__((always_inline, target("arch=x86-64-v4,avx512vbmi,avx512vnni"))) {
-      const __m512i bytes = _mm512_maskz_permutexvar_epi8(~__mmask64(0), order, texels);
-      high[f] = _mm512_dpbusd_epi32(high[f], bytes, w1);
-      low[f] = _mm512_dpbusd_epi32(low[f], bytes, w0);
-    };
+    const auto add = [&](int f, __m512i texels)
+                         __attribute__((always_inline, target("arch=x86-64-v4,avx512vbmi,avx512vnni"))) {
+                           const __m512i bytes = _mm512_maskz_permutexvar_epi8(~__mmask64(0), order, texels);
+                           high[f] = _mm512_dpbusd_epi32(high[f], bytes, w1);
+                           low[f] = _mm512_dpbusd_epi32(low[f], bytes, w0);
+                         };
     if (group->begin <= last_whole) {
-      for (int f = 0; f < count; ++f, from += frame_step) add(f, _mm512_loadu_si512(from));
+      for (int f = 0; f < count; ++f, from += frame_step) {
+        add(f, _mm512_loadu_si512(from));
+        __builtin_prefetch(from + kAhead);
+      }
     } else {  // nothing beyond a frame may be read
       const __mmask64 inside = (std::uint64_t(1) << C * group->texels) - 1;
       for (int f = 0; f < count; ++f, from += frame_step) add(f, _mm512_maskz_loadu_epi8(inside, from));
@@ -105,7 +110,8 @@ AVSA_VNNI_INLINE void sum_lane(const std::uint8_t* frame, std::int64_t frame_ste
   sum_groups<C, count>(frame, frame_step, last_whole, group, group + std::min(n, kMostGroups), order, sums);
   for (int done = kMostGroups; done < n; done += kMostGroups) {
     __m512 more[count];
-    sum_groups<C, count>(frame, frame_step, last_whole, group + done, group + std::min(n, done + kMostGroups), order, more);
+    sum_groups<C, count>(frame, frame_step, last_whole, group + done, group + std::min(n, done + kMostGroups), order,
+                         more);
     for (int f = 0; f < count; ++f) sums[f] += more[f];
   }
 }
@@ -119,8 +125,9 @@ AVSA_VNNI_INLINE __m512i texels_by_channel() {
 }
 
 template <int C, int count>
-AVSA_VNNI_INLINE void sum_frames(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size, const Group* groups,
-                                 const int* first, const int* last, const float* step, float* values) {
+AVSA_VNNI_INLINE void sum_frames(const std::uint8_t* frame, std::int64_t frame_step, std::int64_t size,
+                                 const Group* groups, const int* first, const int* last, const float* step,
+                                 float* values) {
   const __m512i order = texels_by_channel<C>();
   for (int l = 0; l < kLanes; l += 4) {
     __m512 lanes[count / 4][4];
@@ -154,8 +161,8 @@ AVSA_VNNI void sum_vnni(const std::uint8_t* frame, std::int64_t frame_step, std:
 }
 #endif
 
-using Sums = void (*)(const std::uint8_t*, std::int64_t, std::int64_t, int, const Group*, const int*, const int*, const float*,
-                      float*);
+using Sums = void (*)(const std::uint8_t*, std::int64_t, std::int64_t, int, const Group*, const int*, const int*,
+                      const float*, float*);
 template <int C>
 Sums best_sums() {
 #ifdef AVSA_HAS_CLONES

@@ -60,7 +60,7 @@ struct WholeWeights {
 template <int C>
 AVSA_VNNI bool taps_vnni(const std::uint8_t* frame, std::int64_t frame_step, int frames, const std::int32_t* top,
                          const std::int32_t* bottom, std::uint32_t lanes, const float* weights, bool onto,
-               float* values) {
+                         float* values) {
   const WholeWeights w(weights, __mmask16(lanes));
   // Where eight lanes' bytes of a channel are, twice: c, c + C of the top row, then of the bottom one.
   alignas(64) static constexpr auto places = [] {
@@ -107,8 +107,7 @@ auto best_taps() {
 
 template <int C>
 bool byte_taps(const std::uint8_t* frame, std::int64_t frame_step, int frames, const std::int32_t* top,
-               const std::int32_t* bottom, std::uint32_t lanes, const float* weights, bool onto,
-               float* values) {
+               const std::int32_t* bottom, std::uint32_t lanes, const float* weights, bool onto, float* values) {
   static const auto chosen = best_taps<C>();
   return chosen(frame, frame_step, frames, top, bottom, lanes, weights, onto, values);
 }

@@ -36,8 +36,8 @@ AVSA_HD S erp_cells(const Vec3<S>& ray, const Vec3<S>& step) {
   return clamp(sqrt(step2 * larger(by_pole, by_size)), S(1), S(kMostErpCells));
 }
 
-// A cubemap's texels are sampled at the cells' middles: so many a texel and so many more, twice as many where a pixel lies
-// across the edge of a face, at which the image need not be continuous.
+// A cubemap's texels are sampled at the cells' middles: so many a texel and so many more, twice as many where a pixel
+// lies across the edge of a face, at which the image need not be continuous.
 constexpr double kEacCellsATexel = 1.5, kEacCellsMore = 1.5, kMostEacCells = 63;
 
 template <class S>

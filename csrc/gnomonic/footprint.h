@@ -81,8 +81,8 @@ struct Footprint {
     S left, right;
   };
 
-  // The interval from a row of texels down to the next, its parts between `at`, distances from the row; those outside the
-  // footprint have no length.
+  // The interval from a row of texels down to the next, its parts between `at`, distances from the row; those outside
+  // the footprint have no length.
   struct Interval {
     S at[kPieces + 1];
     Ends ends[kPieces + 1];

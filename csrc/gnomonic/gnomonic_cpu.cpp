@@ -116,15 +116,16 @@ AVSA_HD double bright_greys_any(const Jitter<T>& jitter, int count, const T (&va
 
 // Normalises and stores a tile's pixels in some frames of a crop.
 template <class T>
-AVSA_HD void store_tile_any(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop,
-                            std::int64_t tile, std::int64_t first_frame, int frames, const Block<T>* blocks) {
+AVSA_HD void store_tile_any(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t tile,
+                            std::int64_t first_frame, int frames, const Block<T>* blocks) {
   const std::int64_t pixels = task.view.h * task.view.w, first = tile * kTile, count = std::min(pixels - first, kTile);
   with_out(task, [&](auto* out) AVSA_INLINED {
     for (int f = 0; f < frames; ++f)
       for (int c = 0; c < 3; ++c) {
         auto* to = out + ((3 * crop + c) * task.view.F + first_frame + f) * pixels + first;
         const T gain = normaliser.gain[c], bias = normaliser.bias[c];
-        for (int n = 0; n < int(count) / kLanes; ++n) store(blocks[n].values[f][c], gain, bias, kLanes, to + n * kLanes);
+        for (int n = 0; n < int(count) / kLanes; ++n)
+          store(blocks[n].values[f][c], gain, bias, kLanes, to + n * kLanes);
         const int whole = int(count) / kLanes, rest = int(count) % kLanes;
         if (rest) store(blocks[whole].values[f][c], gain, bias, rest, to + whole * kLanes);
       }
@@ -156,13 +157,11 @@ AVSA_HD void keep_tile_any(const Gnomonic& task, const Jitter<T>& jitter, std::i
 #define AVSA_COLOUR(T)                                                                                            \
   void store_tile(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t tile,    \
                   std::int64_t first_frame, int frames, const Block<T>* blocks) {                                 \
-    for_isa([&]()                                                                                                 \
-                AVSA_INLINED { store_tile_any(task, normaliser, crop, tile, first_frame, frames, blocks); });     \
+    for_isa([&]() AVSA_INLINED { store_tile_any(task, normaliser, crop, tile, first_frame, frames, blocks); });   \
   }                                                                                                               \
   void keep_tile(const Gnomonic& task, const Jitter<T>& jitter, std::int64_t crop, std::int64_t tile,             \
                  std::int64_t first_frame, int frames, const Block<T>* blocks, T* kept) {                         \
-    for_isa([&]()                                                                                                 \
-                AVSA_INLINED { keep_tile_any(task, jitter, crop, tile, first_frame, frames, blocks, kept); });    \
+    for_isa([&]() AVSA_INLINED { keep_tile_any(task, jitter, crop, tile, first_frame, frames, blocks, kept); });  \
   }                                                                                                               \
   void colour_frame(const Gnomonic& task, const Normaliser<T>& normaliser, std::int64_t crop, std::int64_t frame, \
                     const T* kept) {                                                                              \

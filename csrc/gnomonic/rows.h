@@ -99,8 +99,8 @@ class Rows {
   }
 
  private:
-  // The lines of memory that end where `count` elements from `begin` on do: where they begin, they are mostly of the pixel
-  // before.
+  // The lines of memory that end where `count` elements from `begin` on do: where they begin, they are mostly of the
+  // pixel before.
   template <class In>
   AVSA_HD static void fetch(const Plane& plane, const In* begin, int frames, int count) {
     constexpr int kLine = 64 / sizeof(In);
@@ -119,23 +119,24 @@ class Rows {
   // not empty.
   struct Chords {
     T left[kParts][kLanes], right[kParts][kLanes], sharp[kParts][kLanes], mass[kParts][kLanes];
-    T column[kLanes];                             // of the first texel
-    std::int32_t begin[kLanes], texels[kLanes];  // elements from the frame's first to it, where all are inside the frame
-    int widest;                                   // most texels in a lane
-    int parts;                                    // that are not empty in all lanes
-    Order order;                                  // these before the others
+    T column[kLanes];  // of the first texel
+    std::int32_t begin[kLanes],
+        texels[kLanes];  // elements from the frame's first to it, where all are inside the frame
+    int widest;          // most texels in a lane
+    int parts;           // that are not empty in all lanes
+    Order order;         // these before the others
   };
 
   T cells_[kLanes];  // of a pixel's edges
   Footprint<Some> footprints_[kLanes / N];
-  T scale_[kLanes];                 // what the footprints' weights are multiplied by
-  T u_[kLanes];                     // columns of their centres
-  T height_[kLanes];                // of the centres below the first rows
-  int top_[kLanes];                 // first rows of texels that the footprints touch
-  T rows_[kLanes];                  // how many
-  int count_;                       // the most of them
-  std::vector<Chords> chords_;      // of the rows
-  bool inside_;                     // the frame are all texels of all lanes
+  T scale_[kLanes];             // what the footprints' weights are multiplied by
+  T u_[kLanes];                 // columns of their centres
+  T height_[kLanes];            // of the centres below the first rows
+  int top_[kLanes];             // first rows of texels that the footprints touch
+  T rows_[kLanes];              // how many
+  int count_;                   // the most of them
+  std::vector<Chords> chords_;  // of the rows
+  bool inside_;                 // the frame are all texels of all lanes
 
   AVSA_HD void shape(const BlockRays& block, const Rays<double>& rays, const Plane& plane, int column, int row) {
     const Vec3<Some> right = cast<Some>(rays.right), down = cast<Some>(rays.down);
@@ -164,7 +165,8 @@ class Rows {
     Integers parts = Integers(0.0);
   };
 
-  AVSA_HD static void put(Chords& chords, int l, int part, const Chord<Some>& chord, const Some& scale, Extent& extent) {
+  AVSA_HD static void put(Chords& chords, int l, int part, const Chord<Some>& chord, const Some& scale,
+                          Extent& extent) {
     chord.widen(extent.from, extent.to);
     extent.parts = extent.parts | Integers(choose(chord.mass > Some(0.0), Some(double(1 << part)), Some(0.0)));
     (chord.left * chord.sharp).store(chords.left[part] + l);
@@ -185,8 +187,7 @@ class Rows {
 
   // The texels of row k, of lanes l, l + 1, ... Makes first and last, columns of the frame, hold them.
   template <int C>
-  AVSA_HD void place(int k, int l, const Plane& plane, const Extent& extent, Some& first, Some& last,
-                     Some& widest) {
+  AVSA_HD void place(int k, int l, const Plane& plane, const Extent& extent, Some& first, Some& last, Some& widest) {
     Chords& chords = chords_[k];
     const Some u = Some::load(u_ + l), begin = floor(u + extent.from) + Some(1), stop = ceil(u + extent.to), none(0.0);
     // Of a lane that has no such row, `from` and `to` are far away, or its share of the pixel is none.
@@ -214,8 +215,9 @@ class Rows {
         for (int n = 0; n < texels; n += group) {
           const int begin = chords.begin[l] + C * n, some = std::min(texels - n, group);
           fetch(plane, first + begin, frames, C * some);
-          visit(l, begin, some, [&](int i)
-                                    __attribute__((always_inline)) { return weights<count>(chords, part, l, lead + Some(T(n + i))); });
+          visit(l, begin, some, [&](int i) __attribute__((always_inline)) {
+            return weights<count>(chords, part, l, lead + Some(T(n + i)));
+          });
         }
         continue;
       }
@@ -224,7 +226,8 @@ class Rows {
         const Texel texel = erp_texel(top_[l] + k, int(chords.column[l]) + done, H, W);
         const int side_by_side = std::min(texels - done, W - texel.column);
         for (int n = 0; n < side_by_side; n += group) {
-          const int begin = texel.row * int(plane.row_step) + C * (texel.column + n), some = std::min(side_by_side - n, group);
+          const int begin = texel.row * int(plane.row_step) + C * (texel.column + n),
+                    some = std::min(side_by_side - n, group);
           visit(l, begin, some, [&](int i) __attribute__((always_inline)) {
             const Some w = weights<count>(chords, part, l, lead + Some(T(done + n + i)));
             return choose(Some::count_from(T(i)) < Some(T(some)), w, Some(0.0));

@@ -90,7 +90,7 @@ AVSA_HD void each_part(const GnomonicView& view, const Plane& plane, const Block
 // Interpolates, without antialiasing. The memory is asked for all texels before the first is read.
 template <int N, int C, class In, class T>
 AVSA_HD void read_plain(const GnomonicView& view, const Plane& plane, const Rays<double>& rays, const In* first,
-                       int frames, std::int64_t pixel, int blocks, int channel, Block<T>* out) {
+                        int frames, std::int64_t pixel, int blocks, int channel, Block<T>* out) {
   T none[kLanes] = {}, all[kLanes];
   std::fill_n(all, kLanes, kScale<In, T>);
   BlockTaps<C, In, T, N> taps[kBlocks];
