@@ -104,7 +104,7 @@ AVSA_HD void read_plain(const GnomonicView& view, const Plane& plane, const Rays
 }
 
 // Adds the values of `blocks` blocks from `pixel` on in `frames` frames of a plane, from the first, to channels
-// `channel`, ... C: channels of the plane.
+// `channel`, ...; without antialiasing, they become these values. C: channels of the plane.
 template <int C, class In, class Weights, class T>
 AVSA_HD void add_plane(const GnomonicView& view, const Plane& plane, const Rays<double>& rays, const In* first,
                        int frames, std::int64_t pixel, int blocks, int channel, Weights& weights, Block<T>* out) {
