@@ -163,6 +163,7 @@ AVSA_VNNI void sum_vnni(const std::uint8_t* frame, std::int64_t frame_step, std:
 
 using Sums = void (*)(const std::uint8_t*, std::int64_t, std::int64_t, int, const Group*, const int*, const int*,
                       const float*, float*);
+
 template <int C>
 Sums best_sums() {
 #ifdef AVSA_HAS_CLONES

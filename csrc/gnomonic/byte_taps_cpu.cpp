@@ -15,7 +15,7 @@ namespace avsa {
 namespace {
 
 #ifdef AVSA_HAS_CLONES
-// Eight lanes' bytes: 8 from each place. One load into each lane: inserting needs the shuffles' ports.
+// Eight lanes' bytes: 8 from each place.
 AVSA_VNNI_INLINE __m512i eights(const std::uint8_t* frame, const std::int32_t* at) {
   const auto bytes = [&](int l) __attribute__((always_inline, target("arch=x86-64-v4"))) {
     return _mm_loadl_epi64((const __m128i*)(frame + at[l]));

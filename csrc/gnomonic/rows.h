@@ -82,7 +82,8 @@ class Rows {
 
   // Calls visit(lane, begin, texels, weights) for groups of at most `group` texels side by side, all of all lanes.
   // begin: elements from the frame's first; weights(i): those of texels i, i + 1, ..., 0 past the last.
-  // C: channels of the plane. While weights are made, the memory is asked for the texels in `frames` frames.
+  // C: channels of the plane. Where all texels are inside the frame, the memory is asked for them in `frames` frames
+  // while weights are made.
   template <int C, int group, class In, class Visit>
   AVSA_HD void each_group(const Plane& plane, const In* first, int frames, const Visit& visit) const {
     for (int k = 0; k < count_; ++k) {
@@ -106,7 +107,7 @@ class Rows {
     constexpr int kLine = 64 / sizeof(In);
     for (int last = count - 1; last >= 0; last -= kLine) {
       const In* at = begin + last;
-      if (frames == kMostFrames) {
+      if (frames == kMostFrames) {  // a loop that compilers unroll
         for (int f = 0; f < kMostFrames; ++f) __builtin_prefetch(at + f * plane.frame_step);
       } else {
         for (int f = 0; f < frames; ++f) __builtin_prefetch(at + f * plane.frame_step);
@@ -119,12 +120,12 @@ class Rows {
   // not empty.
   struct Chords {
     T left[kParts][kLanes], right[kParts][kLanes], sharp[kParts][kLanes], mass[kParts][kLanes];
-    T column[kLanes];  // of the first texel
-    std::int32_t begin[kLanes],
-        texels[kLanes];  // elements from the frame's first to it, where all are inside the frame
-    int widest;          // most texels in a lane
-    int parts;           // that are not empty in all lanes
-    Order order;         // these before the others
+    T column[kLanes];            // of the first texel
+    std::int32_t begin[kLanes];  // elements from the frame's first to it, where all are inside the frame
+    std::int32_t texels[kLanes];
+    int widest;   // most texels in a lane
+    int parts;    // that are not empty in all lanes
+    Order order;  // these before the others
   };
 
   T cells_[kLanes];  // of a pixel's edges
