@@ -1,26 +1,60 @@
-# make train | test | test-slow | bench | results | docs | lint: each makes its own virtual environment, installs, builds and runs.
+# make train | test | test-slow | test-sanitized | test-newest | test-oldest | bench | results | docs | lint: each makes its
+# own virtual environment, installs, builds and runs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc cmake CMakeLists.txt -type f)
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt
+# With build isolation, each build would compile everything anew.
+BUILD := $(if $(filter PYPI,$(AVSA_CUDA)),,--no-build-isolation)
 
 # As avsa_fast.train does: other processes on the machine would stall threads that spin.
 export OMP_WAIT_POLICY := PASSIVE
+# Where there is no GPU, the fast tests run the CUDA kernels as host code, and nvcc only in the long proofs.
+export AVSA_CUDA ?= $(if $(shell command -v nvidia-smi),AUTO,OFF)
 # The fast tests; the long proofs measure, and want the machine for themselves.
-PARALLEL := -n 2 --dist worksteal
+PARALLEL := -n 2 --dist worksteal -o faulthandler_timeout=330
 
-.PHONY: train test test-slow bench results docs lint emulated sanitized clean
+.PHONY: train test test-slow test-sanitized test-newest test-oldest bench results docs lint clean
 
 train: $(VENV)/.installed
 	$(BIN)/python -m avsa_fast.train $(ARGS)
 
-test: $(VENV)/.developer emulated sanitized
+test: $(VENV)/.developer
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
-	$(SANITIZED) $(BIN)/python -m pytest $(PARALLEL) python_tests/ops -k "not compile and not opcheck and not gradcheck" -q
 
-test-slow: $(VENV)/.developer emulated
+test-slow: test-sanitized test-newest test-oldest
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# The operations, host kernels and emulated ones, under ASan and UBSan.
+test-sanitized: build/sanitized/.built
+	$(SANITIZED) $(BIN)/python -m pytest $(PARALLEL) python_tests/ops -k "not compile and not opcheck and not gradcheck" $(ARGS)
+
+# What users get: the newest release of every dependency on the newest Python found, whatever pip's configuration pins.
+test-newest: .venv-newest/.installed
+	.venv-newest/bin/python -m pytest $(PARALLEL) $(COMPATIBILITY) $(ARGS)
+
+# The declared lower bound of every dependency on the oldest Python.
+test-oldest: .venv-oldest/.installed
+	.venv-oldest/bin/python -m pytest $(PARALLEL) $(COMPATIBILITY) $(ARGS)
+
+# The commands end to end, and the tests of data and operations with the host kernels.
+COMPATIBILITY := python_tests/test_end_to_end.py python_tests/data python_tests/ops -k "not emulated" -m "end_to_end or not slow"
+EXTRAS := yolo,export,ray,test
+NEWEST_PYTHON ?= $(shell sh .ci/find_python 3.13 3.12 3.11)
+OLDEST_PYTHON ?= $(shell sh .ci/find_python 3.11)
+
+.venv-newest/.installed: pyproject.toml $(SOURCES)
+	$(NEWEST_PYTHON) -m venv .venv-newest
+	PIP_CONSTRAINT=/dev/null AVSA_CUDA=OFF .venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
+	  --editable '.[$(EXTRAS)]'
+	touch $@
+
+.venv-oldest/.installed: pyproject.toml .ci/lower_bounds.py $(SOURCES)
+	$(OLDEST_PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python .ci/lower_bounds.py pyproject.toml > .venv-oldest/lower_bounds.txt
+	AVSA_CUDA=OFF .venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/lower_bounds.txt --editable '.[$(EXTRAS)]'
+	touch $@
 
 bench: $(VENV)/.developer
 	$(PIP) --editable '.[bench]'
@@ -42,30 +76,28 @@ lint: $(VENV)/.developer
 	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu')
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) .venv-newest .venv-oldest build
 
 # The package, editable, so that commands run from this folder find its compiled kernels.
 $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
-	$(PIP) --editable '.[yolo]'
+	$(PIP) $(BUILD) --editable '.[yolo]'
 	touch $@
 
+# With the CUDA kernels as host code too, in build/emulated.
 $(VENV)/.developer: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
-	$(PIP) --editable '.[yolo,export,dev,docs]'
+	$(PIP) $(BUILD) --config-settings=cmake.define.AVSA_EMULATE=ON --editable '.[yolo,export,test,lint,docs]'
 	touch $(VENV)/.installed $@
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) cmake ninja pybind11 scikit-build-core
 	touch $@
 
-# The CUDA kernels as host code, for the tests; and once more, with the host kernels, under ASan and UBSan.
-emulated: build/emulated/.built
-sanitized: build/sanitized/.built
-build/emulated/.built: CMAKE_OPTIONS :=
-build/sanitized/.built: CMAKE_OPTIONS := -DAVSA_SANITIZE=ON
-build/%/.built: $(SOURCES) $(VENV)/.developer
-	$(BIN)/cmake -S . -B build/$* -G Ninja -DAVSA_EMULATE=ON $(CMAKE_OPTIONS) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
+build/sanitized/.built: $(SOURCES) $(VENV)/.developer
+	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DAVSA_EMULATE=ON -DAVSA_SANITIZE=ON -DAVSA_CUDA=OFF \
+	  -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
 	  -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
-	$(BIN)/cmake --build build/$*
+	$(BIN)/cmake --build build/sanitized --target _C_emulated
 	touch $@
 
 SANITIZED := AVSA_EMULATED=build/sanitized ASAN_OPTIONS=detect_leaks=0 \

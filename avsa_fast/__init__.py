@@ -1,4 +1,4 @@
-"""From 360° video with ambisonic sound to spatially aware audio-visual embeddings."""
+"""Spatially aware audio-visual embeddings from 360° video with ambisonic sound."""
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +12,7 @@ except PackageNotFoundError:
 
 
 class BuildInfo(TypedDict):
-    """What `build_info` returns."""
+    """Return type of `build_info`."""
 
     version: str
     cuda: bool
@@ -23,9 +23,10 @@ class BuildInfo(TypedDict):
 
 
 def build_info() -> BuildInfo:
-    """What the compiled kernels were built with, and the instruction set that the CPU kernels use here.
+    """Returns the build options of the compiled kernels, and the instruction set of the CPU kernels on this machine.
 
-    Raises ImportError where the kernels cannot be loaded.
+    Raises:
+        ImportError: The kernels cannot be loaded.
     """
     from avsa_fast import ops
 
@@ -41,7 +42,7 @@ def build_info() -> BuildInfo:
 
 
 def __getattr__(name: str) -> ModuleType:
-    """ops and reference, imported when first used: commands can set up the process before torch is loaded."""
+    """Imports ops and reference on first use, so that commands can set up the process before torch is loaded."""
     if name not in {"ops", "reference"}:
         raise AttributeError(f"module 'avsa_fast' has no attribute {name!r}")
     return import_module(f"avsa_fast.{name}")

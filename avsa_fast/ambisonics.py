@@ -1,4 +1,4 @@
-"""Conventions of ambisonic channels, to and from those used here: ACN order, SN3D norm."""
+"""Conversion of ambisonic channels between N3D or Furse-Malham and the convention of avsa_fast: ACN order, SN3D."""
 
 from math import sqrt
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from avsa_fast.reference.harmonics import order_of, orders_of_channels
 
-# Furse-Malham: which ACN channel each of W X Y Z R S T U V K L M N O P Q is, and its maxN gain over SN3D.
+# For each Furse-Malham channel, W X Y Z R S T U V K L M N O P Q: its ACN number, and its maxN gain relative to SN3D.
 FUMA_ACN = (0, 3, 1, 2, 6, 7, 5, 8, 4, 12, 13, 11, 14, 10, 15, 9)
 FUMA_GAINS = (
     sqrt(1 / 2), 1, 1, 1, 1, 2 / sqrt(3), 2 / sqrt(3), 2 / sqrt(3), 2 / sqrt(3),
@@ -16,38 +16,81 @@ FUMA_GAINS = (
 
 
 def from_n3d(signals: Tensor) -> Tensor:
-    """N3D to SN3D: [..., (order + 1)², T], order 0 to 7. Raises ValueError for another number of channels."""
+    """Converts N3D to SN3D.
+
+    Args:
+        signals: [..., (order + 1)², T] in ACN order, order 0 to 7.
+
+    Returns:
+        Signals of the same shape.
+
+    Raises:
+        ValueError: The number of channels is not supported.
+    """
     return signals / _n3d_gains(signals)
 
 
 def to_n3d(signals: Tensor) -> Tensor:
-    """SN3D to N3D: [..., (order + 1)², T], order 0 to 7. Raises ValueError for another number of channels."""
+    """Converts SN3D to N3D.
+
+    Args:
+        signals: [..., (order + 1)², T] in ACN order, order 0 to 7.
+
+    Returns:
+        Signals of the same shape.
+
+    Raises:
+        ValueError: The number of channels is not supported.
+    """
     return signals * _n3d_gains(signals)
 
 
 def from_fuma(signals: Tensor) -> Tensor:
-    """Furse-Malham (W, X, Y, Z, R, ...) to ACN, SN3D: [..., 1, 4, 9 or 16, T]. Raises ValueError for other channels."""
+    """Converts Furse-Malham (W, X, Y, Z, R, ...) to ACN order and SN3D.
+
+    Args:
+        signals: [..., C, T], with C = 1, 4, 9 or 16.
+
+    Returns:
+        Signals of the same shape.
+
+    Raises:
+        ValueError: The number of channels is not supported.
+    """
     places, gains = _fuma(signals)
     return (signals / gains)[..., torch.argsort(places), :]
 
 
 def to_fuma(signals: Tensor) -> Tensor:
-    """ACN, SN3D to Furse-Malham (W, X, Y, Z, R, ...): [..., 1, 4, 9 or 16, T]. Raises ValueError for other channels."""
+    """Converts ACN order and SN3D to Furse-Malham (W, X, Y, Z, R, ...).
+
+    Args:
+        signals: [..., C, T], with C = 1, 4, 9 or 16.
+
+    Returns:
+        Signals of the same shape.
+
+    Raises:
+        ValueError: The number of channels is not supported.
+    """
     places, gains = _fuma(signals)
     return signals[..., places, :] * gains
 
 
 def _n3d_gains(signals: Tensor) -> Tensor:
+    """Gains [C, 1] of N3D relative to SN3D."""
     orders = orders_of_channels(_order(signals, 7))
     return signals.new_tensor([sqrt(2 * n + 1) for n in orders]).unsqueeze(-1)
 
 
 def _fuma(signals: Tensor) -> tuple[Tensor, Tensor]:
+    """ACN numbers [C] and gains [C, 1] of Furse-Malham channels."""
     C = (_order(signals, 3) + 1) ** 2
     return torch.tensor(FUMA_ACN[:C], device=signals.device), signals.new_tensor(FUMA_GAINS[:C]).unsqueeze(-1)
 
 
 def _order(signals: Tensor, highest: int) -> int:
+    """Ambisonic order of signals [..., C, T]. Raises ValueError unless it is 0 to `highest`."""
     order = order_of(signals.shape[-2]) if signals.ndim >= 2 else -1
     if not 0 <= order <= highest:
         raise ValueError(f"signals must be [..., (order + 1)², T] of order 0 to {highest}, not {list(signals.shape)}")

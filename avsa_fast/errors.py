@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend, and how commands report them."""
+"""Errors that the user can fix, and how commands report them."""
 
 import inspect
 import sys
@@ -6,29 +6,40 @@ from collections.abc import Callable
 
 
 class UserError(Exception):
-    """A user's mistake. The message is one line that names the culprit and what would be right."""
+    """Error that the user can fix. The message is one line that names the cause and the expected input."""
 
 
 class ClipError(UserError):
-    """Why a clip cannot be used: `state` in a word, as the index has it, the message in a line."""
+    """A clip cannot be used. `state` is its state in the index."""
 
     def __init__(self, state: str, message: str) -> None:
+        """Stores the state.
+
+        Args:
+            state: A key of `data.tables.STATES` other than "ok".
+            message: One line that names the reason.
+        """
         super().__init__(message)
         self.state = state
 
 
 class BuildError(UserError, ImportError, RuntimeError):
-    """What this build of avsa_fast cannot do on this machine, in a line, with the way out."""
+    """This build of avsa_fast does not support the request on this machine; the message names the remedy."""
 
 
 def run_command(main: Callable[..., None], name: str, prog: str | None = None) -> None:
-    """Runs a command whose options are the parameters of `main`, which is called by `prog`: python -m avsa_fast.NAME.
+    """Runs a command line whose options are the parameters of `main`.
 
-    Ends the process with code 2 and one line on a UserError, with 130 on Ctrl-C.
+    A UserError ends the process with exit code 2 and a one-line message, Ctrl-C with exit code 130.
+
+    Args:
+        main: Function to call; its docstring is the help.
+        name: Name of the module in avsa_fast, which also prefixes error messages.
+        prog: Command name in the help; None: python -m avsa_fast.NAME.
     """
-    import tyro  # here, since it takes longer to load than the kernels, which import this module's errors
+    import tyro  # slow to import, and the kernels import this module for its errors
 
-    about = (inspect.getdoc(main) or "").partition("\nArgs:")[0]  # tyro shows each option's text beside it
+    about = (inspect.getdoc(main) or "").partition("\nArgs:")[0]  # tyro shows the arguments' help beside each option
     try:
         tyro.cli(main, prog=prog or f"python -m avsa_fast.{name}", description=about)
     except UserError as error:
@@ -38,5 +49,6 @@ def run_command(main: Callable[..., None], name: str, prog: str | None = None) -
 
 
 def _report(name: str, message: str, code: int) -> int:
+    """Prints an error on one line to stderr; returns the exit code."""
     print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whenever the process or the machine dies."""
+"""Atomic, durable replacement of files."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,15 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, whose file then takes the place of `path`, unless the `with` block raises."""
+    """Replaces a file atomically, so that a crash leaves either the old or the new one.
+
+    Args:
+        path: File to replace or create.
+
+    Yields:
+        Temporary path to write to. It replaces `path` at the end of the `with` block, or is deleted if the block
+        raises.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
@@ -20,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's bytes, or a folder's entries, are on the disk."""
+    """Flushes a file's contents or a folder's entries to disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""How far a long piece of work has come: a bar on a terminal, plain lines elsewhere."""
+"""Progress display: a bar on a terminal, plain lines elsewhere."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,12 +6,19 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-LINES = 10  # in all, where there is no terminal
+LINES = 10  # approximate number of lines if there is no terminal
 
 
 @contextmanager
 def show_progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Gives a function that takes steps done and steps in all, and shows them on standard error."""
+    """Shows progress on stderr.
+
+    Args:
+        label: Text in front of the progress.
+
+    Yields:
+        A function to call with the number of completed steps and the total number of steps.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda done, total: _line(console, label, done, total)
@@ -23,5 +30,6 @@ def show_progress(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _line(console: Console, label: str, done: int, total: int) -> None:
+    """Prints a line each time another 1 / LINES of the steps is completed."""
     if done == total or done * LINES // total > (done - 1) * LINES // total:
         console.print(f"{label}: {done}/{total}", highlight=False)

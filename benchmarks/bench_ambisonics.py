@@ -1,12 +1,13 @@
-"""encode, rotate, beamform and spatial_features on the CPU: kernels against the reference and their peers.
+"""Benchmarks encode, rotate, beamform and spatial_features on the CPU against other implementations.
 
-Peers: torch.einsum by matrices made in the same call, spaudiopy (a scene at a time, as it works), and for the features
-the usual composition of torch and torchaudio that rotates first. A peer that is not installed is left out.
+Peers: torch.einsum with matrices computed in the same call, spaudiopy (one scene at a time, as its API requires), and
+for the features the usual composition of torch and torchaudio, which rotates first. Peers that are not installed are
+skipped.
 
-Mixing is held against memory itself, with as many bytes read and written: `copy`, a part of a large copy between memory
-that is mapped, and `clone`, which returns new memory as the operations do. All of them go through more memory than
-caches hold. A machine's memory is not as fast from one second to the next, so each round times the three in turn, each
-at its second call, when its code is in the caches; the share of a copy's bandwidth is the median over the rounds.
+Encode, rotate and beamform are also compared with memory bandwidth, for the same number of bytes read and written:
+`copy` copies between mapped buffers, and `clone` allocates its result as the operations do. All of them cycle through
+more memory than the caches hold. Memory bandwidth varies from second to second, so each round times all three in turn,
+each at its second call, when its code is cached. The share of a copy's bandwidth is the median over the rounds.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from avsa_fast.reference.harmonics import beam_gains, spherical_harmonics, turns
 
 SECOND, VIEWS = 24000, 4
 MEMORY = 64 * 2**20  # floats: 256 MB
-# scenes, order, operation; encode takes 4 sources, rotate and beamform 4 directions
+# scenes, ambisonic order, operation; encode takes 4 sources, rotate and beamform 4 directions
 MIXES = {
     "encode, 64 scenes": (64, 1, "encode"),
     "rotate, 16 scenes": (16, 1, "rotate"),
@@ -45,7 +46,7 @@ CLIPS = 32
 
 
 class Mix:
-    """Sound in turn from more memory than caches hold, and directions."""
+    """Arguments of a case: directions, and signals that cycle through more memory than the caches hold."""
 
     def __init__(self, name: str) -> None:
         scenes, self.order, self.name = MIXES[name]
@@ -55,23 +56,26 @@ class Mix:
         self.directions = torch.rand(scenes, VIEWS, 2) * 2 - 1
         self.turn = count()
         rows = {"encode": 4, "rotate": VIEWS * C, "beamform": VIEWS}[self.name]
-        self.floats = scenes * (C + rows) * SECOND  # read and written
+        self.floats = scenes * (C + rows) * SECOND  # read and written per call
 
     def sound(self) -> Tensor:
+        """Returns the next signals [scenes, C, T]."""
         return self.pool[next(self.turn) % len(self.pool)]
 
 
 @pytest.fixture(params=[pytest.param(n, marks=pytest.mark.benchmark(group=f"ambisonics: {n}")) for n in MIXES])
 def mix(request: pytest.FixtureRequest) -> Mix:
+    """Arguments of a mixing operation."""
     return Mix(request.param)
 
 
 def measure(benchmark: Any, call: Callable[[], Any], rounds: int = 15) -> None:
+    """Benchmarks a call, with two warm-up rounds."""
     benchmark.pedantic(call, rounds=rounds, warmup_rounds=2)
 
 
 def timed(call: Callable[[], Any]) -> float:
-    """Seconds of the second of two calls."""
+    """Calls twice and returns the seconds of the second call."""
     call()
     start = perf_counter()
     call()
@@ -126,7 +130,7 @@ def test_spaudiopy(benchmark: Any, mix: Mix) -> None:
         angles = list(zip(azimuth[b], elevation[b], strict=True))
         if mix.name == "encode":
             return sum(sph.src_to_b(s, a, np.pi / 2 - e) for s, (a, e) in zip(sound, angles, strict=True))
-        return [sph.rotate_sh(sound.T, -a, e, 0) for a, e in angles]  # its pitch has another sign: the work is the same
+        return [sph.rotate_sh(sound.T, -a, e, 0) for a, e in angles]  # its pitch has the opposite sign: same work
 
     measure(benchmark, lambda: [scene(b, s) for b, s in enumerate(mix.sound().numpy())], rounds=3)
 
@@ -136,11 +140,12 @@ def test_spaudiopy(benchmark: Any, mix: Mix) -> None:
 
 @pytest.fixture(params=[pytest.param(n, marks=pytest.mark.benchmark(group=f"features: {n}")) for n in FEATURES])
 def options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Arguments of spatial_features."""
     return FEATURES[request.param]
 
 
 def clips() -> tuple[Tensor, Tensor]:
-    """32 clips of 1 s of FOA and 4 directions each."""
+    """Returns FOA signals of 1 s [32, 4, T] and directions [32, 4, 2]."""
     return torch.randn(CLIPS, 4, SECOND), torch.rand(CLIPS, VIEWS, 2) * 2 - 1
 
 
@@ -150,7 +155,7 @@ def test_features_kernel(benchmark: Any, options: dict[str, Any]) -> None:
 
 
 def test_features_composition(benchmark: Any, options: dict[str, Any]) -> None:
-    """Rotated, transformed and mel-banded, in float32, by torch and torchaudio."""
+    """Rotation, STFT and mel bands in float32, with torch and torchaudio."""
     signals, directions = clips()
     view, spatial = options["view"], options["spatial"]
     window = torch.hann_window(512)

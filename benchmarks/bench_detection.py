@@ -1,10 +1,10 @@
-"""How many objects at known places on the sphere are found, on the equirectangular frame and on views, by elevation.
+"""Recall and precision of object detection on the sphere by elevation, on the ERP frame ("erp") and on views ("tiles").
 
 python benchmarks/bench_detection.py ASSETS [--seed 1000] [--objects 96]
 
-ASSETS holds objects/NAME.png and yolo/yolo26n.pt. Each object, 20° to 40° wide, stands on a panorama at a random place
-within a band of elevations, up or down. It is found by a box whose centre is within 5° of its own; precision is the
-share of boxes that find an object.
+ASSETS holds objects/NAME.png and yolo/yolo26n.pt. Each object, 20° to 40° wide, is drawn on a panorama at a random
+direction within a band of elevations above or below the horizon. It counts as detected if the centre of a box is within
+5° of its own. Precision is the share of boxes that match an object.
 """
 
 import argparse
@@ -29,14 +29,23 @@ OBJECTS = (
     "elephant", "bear", "cow", "sheep", "dog", "horse", "goat", "firetruck", "toilet", "bison", "duck", "rooster",
 )  # fmt: skip
 Band = tuple[int, int, int]
-# Degrees of elevation, up or down, and objects a frame: no two of them within APART.
+# Minimum and maximum absolute elevation in degrees, and objects per frame, which are more than APART from each other.
 BANDS: tuple[Band, ...] = (0, 20, 4), (20, 45, 4), (45, 70, 4), (70, 88, 2)
 APART, NEAR = radians(45), radians(5)
 HEIGHT = 1024
 
 
 def draw_frame(assets: Path, rng: np.random.Generator, band: Band) -> tuple[np.ndarray, list[Box]]:
-    """An ERP frame [H, 2H, 3] with objects in a band of elevations, and where they are."""
+    """Draws a random ERP frame with objects in a band of elevations.
+
+    Args:
+        assets: Folder with objects/NAME.png.
+        rng: Random number generator.
+        band: Elevation range and number of objects.
+
+    Returns:
+        The frame [H, 2H, 3] and the objects' true boxes.
+    """
     low, high, count = band
     frame = panorama(rng, HEIGHT, 2 * HEIGHT)[None]
     truth: list[Box] = []
@@ -57,7 +66,15 @@ def draw_frame(assets: Path, rng: np.random.Generator, band: Band) -> tuple[np.n
 
 
 def score(found: list[list[Box]], truths: list[list[Box]]) -> tuple[float, float]:
-    """Recall and precision: one box an object, the nearest within 5°."""
+    """Computes recall and precision; each object is matched to its nearest unmatched box within 5°.
+
+    Args:
+        found: Detected boxes per frame.
+        truths: True boxes per frame.
+
+    Returns:
+        Recall and precision, 0 to 1.
+    """
     hits = boxes = 0
     for each, truth in zip(found, truths, strict=True):
         boxes += len(each)
@@ -71,7 +88,17 @@ def score(found: list[list[Box]], truths: list[list[Box]]) -> tuple[float, float
 
 
 def measure(assets: Path, band: Band, objects: int, seed: int) -> dict[Views, tuple[float, float]]:
-    """Recall and precision on the frame ("erp") and on views ("tiles") of at least so many objects in a band."""
+    """Measures recall and precision in one band of elevations.
+
+    Args:
+        assets: Folder with objects/NAME.png and yolo/yolo26n.pt.
+        band: Elevation range and number of objects per frame.
+        objects: Minimum number of objects.
+        seed: Seed of the frames.
+
+    Returns:
+        Recall and precision on the frame ("erp") and on views ("tiles").
+    """
     yolo = YoloDetector(assets / "yolo" / "yolo26n.pt")
     rng = np.random.default_rng(seed)
     frames, truths = zip(*(draw_frame(assets, rng, band) for _ in range(-(objects // -band[2]))), strict=True)
@@ -84,6 +111,7 @@ def measure(assets: Path, band: Band, objects: int, seed: int) -> dict[Views, tu
 
 
 def main() -> None:
+    """Prints a Markdown table with one row per band."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("assets", type=Path)
     parser.add_argument("--seed", type=int, default=1000)

@@ -1,7 +1,7 @@
-"""Perspective crops, 8 frames a clip, bytes to normalised float crops: kernel against the reference and its peers.
+"""Benchmarks perspective crops on the CPU, 8 uint8 frames per clip to normalised float crops, against peers.
 
-Peers: OpenCV (maps built, remap of each frame, normalised), torch's grid_sample, py360convert. A peer that is not
-installed is left out. `copy` is a plain copy of as many bytes as the crops touch and write.
+Peers: OpenCV (map construction, remap of each frame, normalisation), torch's grid_sample, py360convert. Peers that are
+not installed are skipped. `copy` is a plain copy of as many bytes as the crops read and write.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from avsa_fast import ops, reference
 
 MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
-# clips, frames' height, crop's size, field of view in degrees, antialiased, jittered
+# clips, frame height, crop size, field of view in degrees, antialiasing, jitter
 CASES = {
     "1920x960 -> 4 x 112x112, bilinear": (1, 960, 112, 90, False, False),
     "1920x960 -> 4 x 112x112": (1, 960, 112, 90, True, False),
@@ -28,6 +28,7 @@ CASES = {
 
 
 def arguments(case: str) -> dict[str, Any]:
+    """Returns the arguments of ops.gnomonic for a case."""
     clips, height, size, fov, antialias, jitter = CASES[case]
     generator = torch.Generator().manual_seed(0)
     unit = torch.rand(clips, 4, 2, generator=generator) * 2 - 1
@@ -45,7 +46,18 @@ def arguments(case: str) -> dict[str, Any]:
 
 
 def columns_and_rows(direction: Tensor, fov: float, size: int, H: int, W: int) -> tuple[np.ndarray, np.ndarray]:
-    """What a peer is given to sample: array indices of a crop's pixels, float32."""
+    """Computes the sampling positions of a crop's pixels for a peer.
+
+    Args:
+        direction: [2], azimuth and elevation in radians.
+        fov: Field of view in radians.
+        size: Crop width and height in pixels.
+        H: Frame height.
+        W: Frame width.
+
+    Returns:
+        Fractional column and row indices into the frame, each [size, size].
+    """
     azimuth, elevation = direction.tolist()
     focal = size / 2 / tan(fov / 2)
     j, i = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
@@ -58,6 +70,7 @@ def columns_and_rows(direction: Tensor, fov: float, size: int, H: int, W: int) -
 
 
 def opencv(crops: dict[str, Any]) -> np.ndarray:
+    """Crops with cv2.remap."""
     cv2 = pytest.importorskip("cv2")
     cv2.setNumThreads(torch.get_num_threads())
     frames, size = crops["frames"].numpy(), crops["size"][0]
@@ -74,6 +87,7 @@ def opencv(crops: dict[str, Any]) -> np.ndarray:
 
 
 def grid_sample(crops: dict[str, Any]) -> Tensor:
+    """Crops with torch's grid_sample."""
     frames, size = crops["frames"], crops["size"][0]
     H, W = frames.shape[2:4]
     mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
@@ -89,6 +103,7 @@ def grid_sample(crops: dict[str, Any]) -> Tensor:
 
 
 def py360convert(crops: dict[str, Any]) -> np.ndarray:
+    """Crops with py360convert.e2p."""
     peer = pytest.importorskip("py360convert")
     frames, size, fov = crops["frames"].numpy(), crops["size"], np.degrees(crops["fov"])
     looks = np.degrees(crops["directions"].numpy())
@@ -102,7 +117,7 @@ def py360convert(crops: dict[str, Any]) -> np.ndarray:
 
 
 def bytes_touched_and_written(crops: dict[str, Any]) -> int:
-    """Bytes of frames that the crops' footprints touch, each once, and bytes written: those of a crop's gradient."""
+    """Counts the bytes that crops read (once each) and write; a byte is read if its gradient is not 0."""
     frames = torch.zeros(1, 1, *crops["frames"].shape[2:], requires_grad=True)
     touched = 0
     for b in range(len(crops["frames"])):
@@ -115,6 +130,7 @@ def bytes_touched_and_written(crops: dict[str, Any]) -> int:
 
 @pytest.fixture(params=[pytest.param(case, marks=pytest.mark.benchmark(group=f"gnomonic: {case}")) for case in CASES])
 def crops(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Arguments of ops.gnomonic."""
     return arguments(request.param)
 
 
@@ -123,15 +139,16 @@ def test_kernel(benchmark: Any, crops: dict[str, Any]) -> None:
 
 
 def test_copy(benchmark: Any, crops: dict[str, Any]) -> None:
-    source = torch.ones(bytes_touched_and_written(crops) // 2, dtype=torch.uint8)  # read, and written
+    source = torch.ones(bytes_touched_and_written(crops) // 2, dtype=torch.uint8)  # half is read, half written
     target = torch.ones_like(source)
     benchmark.pedantic(lambda: target.copy_(source), rounds=60, warmup_rounds=5)
 
 
 def compare(benchmark: Any, peer: Callable[[dict[str, Any]], Any], crops: dict[str, Any]) -> None:
+    """Benchmarks a peer, or skips it if it is not installed or cannot do the case."""
     if crops["jitter"] is not None:
         pytest.skip("no peer jitters colours in the same pass")
-    peer(crops)  # skips here where it is not installed
+    peer(crops)  # skips the test here if the peer is not installed
     benchmark.pedantic(lambda: peer(crops), rounds=15, warmup_rounds=1)
 
 

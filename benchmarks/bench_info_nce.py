@@ -1,9 +1,9 @@
-"""InfoNCE forward and backward, symmetric, D = 128: the kernel in float32 and bfloat16, the reference and its peers.
+"""Benchmarks symmetric InfoNCE, forward and backward, D = 128, in float32 and bfloat16, against reference and peers.
 
-Peers: dense torch, the same under torch.compile, open_clip's ClipLoss (which is given normalised rows); on a GPU also
-Inf-CL, and siglip-kernel for its rate (a sigmoid loss of as many products): pip install inf-cl siglip-kernel. A peer
-that is not installed is left out. `sgemm` is a float32 matrix product of 8 N² D operations at the rate of 2048³:
-what the kernel's products alone would take, the recomputation of the backward pass included.
+Peers: dense torch, the same under torch.compile, open_clip's ClipLoss (on normalised rows); on a GPU also Inf-CL and
+siglip-kernel (pip install inf-cl siglip-kernel), which computes a sigmoid loss with as many matrix products. Peers that
+are not installed are skipped. `sgemm` runs 8 N² D operations of float32 matrix products of 2048³, the time that the
+kernel's products alone would take, including the recomputation in the backward pass.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,7 @@ Loss = Callable[..., Tensor]
 
 
 def case(rows: int, device: str = "cpu") -> Any:
+    """Returns a pytest parameter for a number of rows on a device."""
     where = "" if device == "cpu" else f" on {device}"
     group = pytest.mark.benchmark(group=f"info_nce: {rows} rows{where}")
     missing = pytest.mark.skipif(device == "cuda" and not torch.cuda.is_available(), reason="no CUDA device")
@@ -38,6 +39,7 @@ anywhere = pytest.mark.parametrize(("rows", "device"), [*ON_CPU, *ON_GPU])
 def measure(
     benchmark: Any, loss: Loss, rows: int, device: str, dtype: torch.dtype = torch.float32, **options: Any
 ) -> None:
+    """Benchmarks the forward and backward pass of a loss on random rows."""
     torch.manual_seed(0)
     query, key = (torch.randn(rows, D, device=device, dtype=dtype, requires_grad=True) for _ in range(2))
 
@@ -70,7 +72,7 @@ def test_kernel_wgmma(benchmark, rows, device, monkeypatch):
 def test_sgemm(benchmark, rows, device):
     if rows < 1024:
         pytest.skip("of so few operations a product of 2048 rows has no part")
-    size, products = 2048, 4 * rows**2 * D / 2048**3  # of 2 * 2048³ operations
+    size, products = 2048, 4 * rows**2 * D / 2048**3  # each of 2 * 2048³ operations; 8 N² D in total
     a, b = torch.randn(size, size), torch.randn(size, size)
     whole, rest = divmod(products, 1)
     part = round(rest * size)

@@ -1,11 +1,11 @@
-"""How fast prepare finds objects, how much cheaper its transcoded clips are to read, and how fast its index opens.
+"""Benchmarks dataset preparation: object detection, random access to transcoded clips, and opening an index.
 
 python benchmarks/bench_prepare.py FOLDER [--part detect|access|index]
 
-FOLDER holds videos, each with its sound inside or beside it. "detect": one clip on all cores, from its files to its
-detections, and the share of that time inside YOLO. "access": 8 frames at 16 fps (RGB, and planes as training on a GPU
-reads them) and 1 s of sound at random moments, of the originals and of transcoded clips, on one core. "index": a
-dataset folder of 100,000 clips.
+FOLDER holds videos, each with its sound inside or in a file next to it. "detect": one clip at a time with 2 threads and
+with 1, from its files to its detections, and the share of that time spent in YOLO. "access": 8 frames at 16 fps (RGB,
+and planes as training on a GPU reads them) and 1 s of sound at random moments, from the originals and from transcoded
+clips, on one core. "index": a dataset folder of 100,000 clips.
 """
 
 import argparse
@@ -34,11 +34,11 @@ from avsa_fast.prepare.find import find_jobs
 
 CLIPS = 100_000
 MOMENTS = 40
-HEIGHT = 512  # rows of a sphere that training reads
+HEIGHT = 512  # maximum height of the ERP frames that training reads
 
 
 class Timed:
-    """A detector that counts its time, and the processor's time that its own thread took."""
+    """Wraps a detector and accumulates its wall time, the CPU time of the calling thread, and the number of images."""
 
     def __init__(self, detector: YoloDetector) -> None:
         self._detector = detector
@@ -46,6 +46,7 @@ class Timed:
         self.pictures = 0
 
     def detect(self, images: torch.Tensor) -> list[list[Rectangle]]:
+        """Detects objects as the wrapped detector does."""
         wall, processor = time.perf_counter(), time.thread_time()
         found = self._detector.detect(images)
         self.wall += time.perf_counter() - wall
@@ -55,7 +56,12 @@ class Timed:
 
 
 def bench_detect(folder: Path, threads: int) -> None:
-    """From files to detections, at 2 searched frames a second."""
+    """Prints the speed from files to detections, with 2 frames per second of video searched.
+
+    Args:
+        folder: Folder with clips.
+        threads: Number of torch threads.
+    """
     torch.set_num_threads(threads)
     yolo = YoloDetector()
     yolo.detect(torch.zeros(4, 360, 640, 3, dtype=torch.uint8))
@@ -69,13 +75,17 @@ def bench_detect(folder: Path, threads: int) -> None:
         result = prepare_clip(job, Options(), detector, folder)
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
         size = f"{result.row['width']}×{result.row['height']}"
-        # YOLO's own threads count to the others' time, so that the processor's share is known of one thread only.
+        # thread_time misses YOLO's worker threads, so the share of CPU time is only correct with one thread.
         share = f" ({timed.processor / processor:.0%})" if threads == 1 else ""
         print(f"{job.name} {size}: {timed.pictures / wall:.1f}/s, {timed.wall / wall:.0%}{share}")
 
 
 def bench_access(folder: Path) -> None:
-    """Milliseconds of a random access to the originals and to transcoded clips."""
+    """Prints the milliseconds of a random access to the originals and to transcoded clips.
+
+    Args:
+        folder: Folder with clips.
+    """
     torch.set_num_threads(1)
     print("clip: RGB, planes, sound of the original -> of the transcoded clip, ms; times faster in all (with planes)")
     with tempfile.TemporaryDirectory() as scratch:
@@ -93,6 +103,7 @@ def bench_access(folder: Path) -> None:
 
 
 def _access(clip: Clip, row: dict[str, Any]) -> tuple[float, ...]:
+    """Measures the milliseconds of reading RGB frames, planes and sound."""
     video, sound = clip.video, clip.sound
     assert video is not None
     assert sound is not None
@@ -107,6 +118,7 @@ def _access(clip: Clip, row: dict[str, Any]) -> tuple[float, ...]:
 
 
 def _mean_seconds(read: Callable[[float], Any], moments: np.ndarray) -> float:
+    """Measures the mean time per read, after one warm-up read."""
     read(moments[0])
     began = time.perf_counter()
     for moment in moments:
@@ -115,7 +127,7 @@ def _mean_seconds(read: Callable[[float], Any], moments: np.ndarray) -> float:
 
 
 def bench_index() -> None:
-    """Seconds to open a folder of CLIPS clips, with the listing of its media."""
+    """Prints the seconds to open a dataset of CLIPS clips, including the listing of its media files."""
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch)
         names = [f"recording{number // 4:06d}-{number % 4 * 10}" for number in range(CLIPS)]
@@ -134,6 +146,7 @@ def bench_index() -> None:
 
 
 def main() -> None:
+    """Runs the selected parts, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", choices=("detect", "access", "index"))

@@ -1,10 +1,10 @@
-"""How fast samples come out of files as views, with what training does and with a straightforward pipeline.
+"""Benchmarks the input pipeline from files to views: training's own and a straightforward one, on one core.
 
 python benchmarks/bench_training.py VIDEO SOUND [--device cuda] [--json benchmarks/results/training-cpu.json]
 
-On one core. Both pipelines give 4 crops of 112 x 112 of 8 frames and their log-mel and
-intensity features. The straightforward one is written the way AVSpatialAlignment's is described: PyAV opened anew for
-each sample, projection by NumPy for each frame and crop, mel spectrograms by librosa for each view.
+Both pipelines produce 4 crops of 112 x 112 of 8 frames and their log-mel and intensity features. The straightforward
+one follows the description of AVSpatialAlignment's: PyAV opens the file for each sample, NumPy projects each frame and
+crop, and librosa computes mel spectrograms for each view.
 """
 
 import argparse
@@ -40,24 +40,33 @@ except ImportError as error:
 VIEWS, FRAMES, FPS, SIZE = 4, 8, 16.0, 112
 SECONDS = 1.0
 CONFIG = ViewConfig()
-MAP = [2, 1, 4, 0]  # of YouTube's six channels; transcoded ones are in order
+MAP = [2, 1, 4, 0]  # positions of W Y Z X among YouTube's six channels; transcoded files have them in order
 
 
 class Clock:
-    """Seconds by name."""
+    """Accumulates seconds by name."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
 
     @contextmanager
     def time(self, name: str) -> Iterator[None]:
+        """Context manager that adds the block's duration to `name`."""
         began = time.perf_counter()
         yield
         self.seconds[name] += time.perf_counter() - began
 
 
 def draw(rng: np.random.Generator, seconds: float) -> dict[str, Any]:
-    """A sample's moment and augmentation."""
+    """Draws a sample's moment and augmentation.
+
+    Args:
+        rng: Random number generator.
+        seconds: Duration of the clip.
+
+    Returns:
+        "moment" in seconds, and "directions", "fov", "flip" and "jitter" as in `Sample`.
+    """
     quadrants = -np.pi + np.pi / 2 * (np.arange(VIEWS) + rng.random(VIEWS))
     return {
         "moment": rng.uniform(SECONDS / 2, seconds - SECONDS / 2),
@@ -72,7 +81,17 @@ def ours(
     video: Path, sound: Path, channels: list[int], draws: list[dict[str, Any]], clock: Clock, device: torch.device,
     *, jitter: bool = True,
 ) -> None:  # fmt: skip
-    """All samples, by the functions and in the parts of batches that training has."""
+    """Processes all samples with training's functions, in chunks as training does.
+
+    Args:
+        video: Video file.
+        sound: Sound file.
+        channels: Positions of W, Y, Z, X among the file's channels.
+        draws: Moment and augmentation per sample, from `draw`.
+        clock: Receives the time of each stage.
+        device: Device that computes the views.
+        jitter: Whether colours are jittered.
+    """
     for first in range(0, len(draws), CHUNK):
         samples = []
         for chosen in draws[first : first + CHUNK]:
@@ -97,7 +116,7 @@ def ours(
 def straightforward(
     video: Path, sound: Path, channels: list[int], draws: list[dict[str, Any]], clock: Clock, device: torch.device
 ) -> None:
-    """All samples, one after the other, without jitter."""
+    """Processes all samples one by one, without jitter; arguments as for `ours`, `device` is ignored."""
     for chosen in draws:
         moment = chosen["moment"]
         with clock.time("video decode"):
@@ -115,7 +134,7 @@ def straightforward(
 
 
 def decode_frames(path: Path, moment: float) -> list[np.ndarray]:
-    """RGB frames at FRAMES times around a moment."""
+    """Decodes FRAMES RGB frames at FPS, centred on a moment in seconds; each [H, W, 3] uint8."""
     wanted = [moment + (i - (FRAMES - 1) / 2) / FPS for i in range(FRAMES)]
     frames: list[np.ndarray] = []
     with av.open(str(path)) as container:
@@ -133,7 +152,7 @@ def decode_frames(path: Path, moment: float) -> list[np.ndarray]:
 
 
 def decode_sound(path: Path, moment: float) -> np.ndarray:
-    """[channels, T] at SAMPLE_RATE."""
+    """Decodes SECONDS of sound centred on a moment in seconds: [channels, T] at SAMPLE_RATE."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         begin, rate = moment - SECONDS / 2, stream.rate
@@ -153,7 +172,7 @@ def decode_sound(path: Path, moment: float) -> np.ndarray:
 
 
 def project(frame: np.ndarray, azimuth: float, elevation: float, fov: float) -> np.ndarray:
-    """A gnomonic crop of one frame, bilinear: [SIZE, SIZE, 3]."""
+    """Computes a bilinear gnomonic crop of one frame [H, W, 3]; angles in radians. Returns [SIZE, SIZE, 3]."""
     H, W = frame.shape[:2]
     focal = SIZE / 2 / np.tan(fov / 2)
     z, y = np.meshgrid(*[-(np.arange(SIZE) + 0.5 - SIZE / 2) / focal] * 2, indexing="ij")
@@ -170,7 +189,7 @@ def project(frame: np.ndarray, azimuth: float, elevation: float, fov: float) -> 
 
 
 def turned(signal: np.ndarray, azimuth: float, elevation: float, flip: bool) -> np.ndarray:
-    """W Y Z X heard from a direction."""
+    """Rotates FOA [4, T] (W Y Z X) so that a direction (radians) is in front, and mirrors left and right if `flip`."""
     w, y, z, x = signal
     x, y = np.cos(azimuth) * x + np.sin(azimuth) * y, np.cos(azimuth) * y - np.sin(azimuth) * x
     x, z = np.cos(elevation) * x + np.sin(elevation) * z, np.cos(elevation) * z - np.sin(elevation) * x
@@ -178,7 +197,7 @@ def turned(signal: np.ndarray, azimuth: float, elevation: float, flip: bool) -> 
 
 
 def mel_and_intensity(signal: np.ndarray) -> np.ndarray:
-    """Log-mel of W Y Z X and the intensity vector: [7, n_mels, n_frames]."""
+    """Computes log-mel of W Y Z X and the intensity vector of FOA [4, T]: [7, n_mels, n_frames]."""
     options = {"n_fft": CONFIG.n_fft, "hop_length": CONFIG.hop_length}
     spectra = [librosa.stft(channel, center=False, **options) for channel in signal]
     mels = [
@@ -193,7 +212,17 @@ def mel_and_intensity(signal: np.ndarray) -> np.ndarray:
 
 
 def transcoded(video: Path, sound: Path, channels: list[int], folder: Path) -> tuple[Path, Path]:
-    """The clip as `prepare --transcode` leaves it: 16 frames a second in short GOPs, 24 kHz FLAC of W Y Z X."""
+    """Transcodes a clip as `prepare --transcode` does: 16 frames per second in short GOPs, 24 kHz FLAC of W Y Z X.
+
+    Args:
+        video: Video file.
+        sound: Sound file.
+        channels: Positions of W, Y, Z, X among the file's channels.
+        folder: Scratch folder.
+
+    Returns:
+        The transcoded video and sound files.
+    """
     source, target = folder / "source", folder / "target"
     for kind, file in (("video", video), ("audio", sound)):
         (source / kind).mkdir(parents=True)
@@ -205,7 +234,19 @@ def transcoded(video: Path, sound: Path, channels: list[int], folder: Path) -> t
 def measure(
     pipeline: Callable[..., None], video: Path, sound: Path, channels: list[int], count: int, device: torch.device
 ) -> dict[str, Any]:
-    """Samples a second, and milliseconds a sample of each part; best of three rounds of different moments."""
+    """Measures a pipeline, best of three rounds with different moments.
+
+    Args:
+        pipeline: `ours` or `straightforward`.
+        video: Video file.
+        sound: Sound file.
+        channels: Positions of W, Y, Z, X among the file's channels.
+        count: Samples per round.
+        device: Device that computes the views.
+
+    Returns:
+        "samples_per_second", and "ms": milliseconds per sample by stage.
+    """
     rng = np.random.default_rng(0)
     seconds = probe_video(video).seconds
     pipeline(video, sound, channels, [draw(rng, seconds) for _ in range(8)], Clock(), device)
@@ -220,7 +261,7 @@ def measure(
 
 
 def show(title: str, measured: dict[str, Any]) -> None:
-    """A line of what was measured."""
+    """Prints one line of results."""
     parts = ", ".join(f"{part} {ms:.1f}" for part, ms in measured["ms"].items())
     print(f"  {title:<18} {measured['samples_per_second']:6.1f} samples/s; ms a sample: {parts}", flush=True)
 

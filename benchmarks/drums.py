@@ -1,11 +1,11 @@
-"""A linear probe on real labelled sounds: single drum hits of Debian's hydrogen-drumkits, tested on kits never heard.
+"""Linear probe on real labelled sounds: single drum hits of Debian's hydrogen-drumkits, tested on unseen kits.
 
     apt-get download hydrogen-drumkits && dpkg -x hydrogen-drumkits_*.deb kits
-    pip install --no-deps aisfx==0.1.2          # the pretrained peer, MIT, its weights are in the wheel
+    pip install --no-deps aisfx==0.1.2          # the pretrained peer, MIT licence, weights in the wheel
     python benchmarks/drums.py RUN --kits kits --out drums
 
-Compared with the mean and deviation of log-mel bands, the same network untrained, and aisfx (Ma and Lerch, ISMIR 2022),
-a CNN trained with labels on libraries of sound effects. All hear the first second of each hit, in one channel.
+Peers: the mean and standard deviation of log-mel bands, the same network untrained, and aisfx (Ma and Lerch, ISMIR
+2022), a CNN trained with labels on sound effect libraries. All get the first second of each hit, in mono.
 """
 
 import csv
@@ -27,7 +27,7 @@ from avsa_fast.evaluate.figures import line, write_figures
 from avsa_fast.evaluate.run import load_run, run_of
 from avsa_fast.models import Model
 
-# In this order: a file's class is the first whose pattern its name has.
+# A file's class is the first one whose pattern matches its name.
 CLASSES = {
     "hihat": r"hi-?hat|hat|hh|^ho_",
     "clap": r"clap",
@@ -41,13 +41,13 @@ FOLDS, RATE = 4, 44100
 
 
 def main(run: Positional[Path], kits: Path, out: Path, seed: int = 0) -> None:
-    """Makes an ESC-50-style tree of one second of each hit, probes it, and writes OUT/drums.json.
+    """Builds an ESC-50-style dataset of one second of each hit, probes it, and writes OUT/drums.json.
 
     Args:
-        run: Folder of a run that train made.
-        kits: Where the package was unpacked.
-        out: Folder of the tree and of the results.
-        seed: Of shuffled labels and of the untrained network.
+        run: Folder of a training run.
+        kits: Folder where the package was unpacked.
+        out: Folder of the dataset and the results.
+        seed: Seed of the shuffled labels and the untrained network.
     """
     if not (out / "meta" / "drums.csv").exists():
         _build(kits, out)
@@ -75,7 +75,7 @@ def main(run: Positional[Path], kits: Path, out: Path, seed: int = 0) -> None:
 
 
 def _build(kits: Path, out: Path) -> None:
-    """audio/KIT_NAME.wav and meta/drums.csv; a kit is whole in one fold, kits are dealt by size."""
+    """Writes audio/NUMBER.wav and meta/drums.csv; each kit is in one fold, and folds are balanced by size."""
     hits = []
     for path in sorted([*kits.rglob("*.flac"), *kits.rglob("*.wav")]):
         label = next((name for name, pattern in CLASSES.items() if re.search(pattern, path.stem.lower())), None)
@@ -105,7 +105,7 @@ def _build(kits: Path, out: Path) -> None:
 
 
 def _each(data: Labelled, features) -> dict[str, Rows]:  # type: ignore[no-untyped-def]
-    """features of every item's sound [T] at RATE: [1, D]."""
+    """Computes features of each item's sound [T] at RATE, as rows [1, D] by item name."""
     rows = {}
     for item in (item for fold in data.folds for item in fold.test):
         rows[item.name] = features(torch.from_numpy(soundfile.read(item.audio, dtype="float32")[0]))[None]
@@ -113,7 +113,7 @@ def _each(data: Labelled, features) -> dict[str, Rows]:  # type: ignore[no-untyp
 
 
 def _log_mel(sound: torch.Tensor) -> np.ndarray:
-    """The mean and deviation over time of 64 log-mel bands, as the audio encoder hears them."""
+    """Computes mean and standard deviation over time of 64 log-mel bands, as the audio encoder gets them: [128]."""
     scene = torch.zeros(4, 24000)
     scene[0] = resample(sound, RATE, 24000)
     bands = ops.spatial_features(scene, view="mono", spatial=None)[0]  # [64, 98]
@@ -121,12 +121,12 @@ def _log_mel(sound: torch.Tensor) -> np.ndarray:
 
 
 def _aisfx():  # type: ignore[no-untyped-def]
-    """aisfx's embedding [512] of a sound; its own spectrogram needs essentia, this is its recipe in torch."""
+    """Returns aisfx's embedding function, [T] to [512]; its essentia spectrogram is reimplemented in torch."""
     import aisfx.inference
     from aisfx.models.cnn2d import EmbeddingNet
 
     numbers = [(np._core.multiarray.scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Int64DType]
-    with torch.serialization.safe_globals(numbers):  # class counts; no code is run from the file
+    with torch.serialization.safe_globals(numbers):  # for class counts; weights_only runs no code from the file
         weights, _ = torch.load(aisfx.inference.get_path_modelWeights(), map_location="cpu", weights_only=True)
     network = EmbeddingNet("max", 3, 1, 64).eval()
     prefix = "embedding_net."

@@ -1,9 +1,10 @@
-"""Which departures from the paper's recipe help: each alone, on the same scenes and seeds, beside the recipe itself.
+"""Ablation of changes to the paper's training recipe: each change alone, on the same scenes and seeds as the baseline.
 
-    python benchmarks/recipes.py OUT                            # the scenes that train makes for itself
+    python benchmarks/recipes.py OUT                            # the built-in procedural scenes
     python benchmarks/recipes.py OUT --data DIR --steps 400 --seeds 0 1 2
 
-Stops and goes on: runs that OUT holds already are not made again. Figures are of held-out clips, at each run's end.
+It can be interrupted and restarted: finished runs in OUT are reused. Metrics are computed on held-out clips at the end
+of each run.
 """
 
 import json
@@ -18,7 +19,7 @@ from avsa_fast.errors import run_command
 from avsa_fast.scenes.cache import embedded_default
 from avsa_fast.train.__main__ import main as train
 
-HELD_OUT = 384  # samples that are matched, so that a figure's standard deviation stays below 3 points
+HELD_OUT = 384  # samples per evaluation; keeps the standard deviation of an accuracy below 3 points
 RECIPES: dict[str, dict[str, Any]] = {
     "preset tiny": {},
     "cosine schedule, warm-up 0.1": {"schedule": "cosine", "warmup": 0.1},
@@ -41,9 +42,9 @@ def main(
 
     Args:
         out: Folder of the runs and of table.md.
-        data: Dataset folder. Default: the scenes that train makes for itself.
-        steps: Of each run; few enough that the recipe as it is has not learned everything.
-        seeds: Of weights, samples and augmentation.
+        data: Dataset folder. Default: the built-in procedural scenes.
+        steps: Steps per run; few enough that the baseline does not saturate.
+        seeds: Seeds of weights, samples and augmentation.
         workers: Processes that decode media.
     """
     data = data or embedded_default()
@@ -63,11 +64,12 @@ def main(
 
 
 def _folder(name: str) -> str:
+    """Returns the folder name of a recipe."""
     return name.replace(",", "").replace(" ", "-")
 
 
 def _markdown(out: Path, seeds: tuple[int, ...]) -> str:
-    """A row a recipe: each figure's mean over the seeds, and every seed's own."""
+    """Formats the table: one row per recipe, with each metric's mean over the seeds and its value per seed."""
     lines = ["| recipe | " + " | ".join(FIGURES) + " |", "|---" * (len(FIGURES) + 1) + "|"]
     for name in RECIPES:
         metrics = [json.loads((out / f"{_folder(name)}-{seed}" / "metrics.json").read_text()) for seed in seeds]

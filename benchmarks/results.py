@@ -1,10 +1,10 @@
-"""The tables of docs/results.md, from real objects, panoramas and a room response to figures with intervals.
+"""Produces the tables of docs/results.md: scenes from real assets, training runs, metrics with intervals.
 
-    python benchmarks/results.py OUT --assets DIR                       # both tables: an hour each on two cores
+    python benchmarks/results.py OUT --assets DIR                       # both tables: one hour each on two cores
     python benchmarks/results.py OUT --assets DIR --tables panoramas --kinds 54 --scenes 400 --steps 4000
 
-Stops and goes on: scenes, runs and figures that OUT holds already are not made again. Objects' directions are taken
-from the scenes' truth, so that no figure depends on a detector; --detect yolo has them found.
+It can be interrupted and restarted: scenes, runs and metrics that exist in OUT are reused. Object directions are taken
+from the scenes' ground truth, so that no metric depends on a detector; --detect yolo detects them instead.
 """
 
 import csv
@@ -29,12 +29,12 @@ from avsa_fast.scenes.cache import embedded_default
 from avsa_fast.train.__main__ import main as train
 
 Table = Literal["panoramas", "instances", "procedural"]
-HEARD = 0.7  # of each sound is for training; the rest is for testing
+HEARD = 0.7  # share of each sound used for training; the rest is for testing
 TEST_PANORAMAS = 4  # every fourth panorama is for testing
 TEST_INSTANCES = 3  # every third bird, every third mammal
-NOMINAL_SIZE = 0.7  # radians, of the boxes that truth gives in a detector's place
+NOMINAL_SIZE = 0.7  # radians, width and height of the boxes derived from ground truth
 
-# The rows of a table: a run's options, beside those that all rows share.
+# Training options per table row, in addition to those that all rows share.
 ROWS: dict[str, dict[str, Any]] = {
     "AVC, then AVSA, FOA + FOA-IV": {"audio": "foa_iv"},
     "AVC only, FOA + FOA-IV": {"audio": "foa_iv", "stages": "avc"},
@@ -52,7 +52,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Material:
-    """Folders of objects and panoramas that a part of a table's scenes is built from."""
+    """Folders of the objects and panoramas for one split's scenes."""
 
     objects: Path
     panoramas: Path
@@ -72,22 +72,22 @@ def main(
     workers: int = 2,
     detect: Literal["truth", "yolo"] = "truth",
 ) -> None:
-    """Builds the scenes, trains the runs, scores them and prints the tables.
+    """Builds the scenes, trains the runs, evaluates them and prints the tables.
 
     Args:
         out: Folder of scenes, runs and tables.
         assets: Folder with objects/NAME.png, NAME.ogg and index.tsv, panoramas/*.jpg and rir/*.wav.
-        tables: panoramas: unseen panoramas, unseen stretches of each sound, altered pictures. instances: unseen birds
-            and mammals. procedural: the scenes that train makes for itself, of eight kinds made from a seed.
-        kinds: Objects of the first table, at most; the first of every n by name.
-        scenes: To train on; a third as many are for testing.
-        seconds: Of each scene.
-        distance: Of objects, as a share of the one at which the room response was measured.
-        steps: Of each run.
-        seed: Of scenes, runs and classifiers.
-        moments: Of each clip, that are scored; objects are localised at one.
+        tables: panoramas: unseen panoramas, unseen segments of each sound, altered images. instances: unseen birds
+            and mammals. procedural: the built-in procedural scenes, of eight kinds generated from a seed.
+        kinds: Maximum number of objects in the first table: every n-th in the list sorted by name.
+        scenes: Number of training scenes; a third as many are for testing.
+        seconds: Duration of each scene.
+        distance: Distance of objects, as a share of the distance at which the room response was measured.
+        steps: Steps per run.
+        seed: Seed of scenes, runs and classifiers.
+        moments: Evaluated moments per clip; localisation uses one.
         workers: Processes that decode media.
-        detect: Where objects' directions come from.
+        detect: Source of the objects' directions.
     """
     if not assets.is_dir():
         raise UserError(f"--assets {assets}: no such folder")
@@ -110,7 +110,7 @@ def main(
 
 
 def _score(run: Path, moments: int, seed: int, workers: int, *, untrained: bool) -> None:
-    """The figures that are not there yet; objects are localised at the middle of each clip."""
+    """Computes the missing metrics of a run; localisation uses the middle of each clip."""
     folder = run / "eval" / "untrained" if untrained else run / "eval"
     options = {"seed": seed, "workers": workers, "untrained": untrained}
     if missing := [task for task in ("avc", "avsa", "retrieval") if not (folder / f"{task}.json").exists()]:
@@ -123,7 +123,7 @@ def _build(
     folder: Path, assets: Path, table: Table, kinds: int, scenes: int, seconds: float, distance: float, seed: int,
     detect: str,
 ) -> None:  # fmt: skip
-    """A dataset of training and test scenes of disjoint material; it appears when all of it is there."""
+    """Builds a dataset of training and test scenes from disjoint assets; it is renamed into place when complete."""
     make = _seen_and_unseen if table == "panoramas" else _instances
     material = make(folder / "material", assets, kinds)
     (rir,) = (assets / "rir").glob("*.wav")
@@ -155,7 +155,7 @@ def _build(
 
 
 def _seen_and_unseen(folder: Path, assets: Path, kinds: int) -> dict[str, Material]:
-    """The same objects in both parts, but of each sound the later stretch, and the picture altered, in the second."""
+    """Splits by sound segment: both splits have the same objects; the test split has later sound and altered images."""
     names = _index(assets)
     names = dict(list(names.items())[:: max(1, len(names) // kinds)][:kinds])
     for split in ("train", "test"):
@@ -165,7 +165,7 @@ def _seen_and_unseen(folder: Path, assets: Path, kinds: int) -> dict[str, Materi
             cut = round(HEARD * len(sound))
             stretch = sound[:cut] if split == "train" else sound[cut:]
             if not np.abs(stretch).max() > 0.01 * np.abs(sound).max():
-                stretch = sound  # a sound that has died away by then
+                stretch = sound  # the sound has decayed by then
             soundfile.write(folder / split / f"{name}.wav", stretch, rate)
             picture = Image.open(assets / "objects" / f"{name}.png").convert("RGBA")
             (picture if split == "train" else _altered(picture)).save(folder / split / f"{name}.png")
@@ -174,7 +174,7 @@ def _seen_and_unseen(folder: Path, assets: Path, kinds: int) -> dict[str, Materi
 
 
 def _instances(folder: Path, assets: Path, kinds: int) -> dict[str, Material]:
-    """Birds and mammals, some of each unseen in training."""
+    """Splits birds and mammals into training and test instances."""
     groups = {kind: [n for n, c in _index(assets).items() if f"/{kind}" in c] for kind in ("birds", "mammals")}
     for split in ("train", "test"):
         (folder / split).mkdir(parents=True, exist_ok=True)
@@ -188,6 +188,7 @@ def _instances(folder: Path, assets: Path, kinds: int) -> dict[str, Material]:
 
 
 def _split_panoramas(folder: Path, assets: Path) -> dict[str, Path]:
+    """Copies panoramas into one folder per split."""
     folders = {split: folder / f"{split}-panoramas" for split in ("train", "test")}
     for split, path in folders.items():
         path.mkdir(parents=True, exist_ok=True)
@@ -198,7 +199,7 @@ def _split_panoramas(folder: Path, assets: Path) -> dict[str, Path]:
 
 
 def _index(assets: Path) -> dict[str, str]:
-    """Objects' names and categories, sorted."""
+    """Reads the objects' names and categories, sorted by name."""
     path = assets / "objects" / "index.tsv"
     if not path.is_file():
         raise UserError(f"--assets {assets}: no objects/index.tsv in it")
@@ -207,18 +208,19 @@ def _index(assets: Path) -> dict[str, str]:
 
 
 def _altered(picture: Image.Image) -> Image.Image:
-    """Mirrored, tilted by 10°, darker and paler; what is transparent stays so."""
+    """Mirrors, rotates by 10°, darkens and desaturates an image; keeps transparency."""
     colours = ImageEnhance.Color(ImageEnhance.Brightness(picture.convert("RGB")).enhance(0.8)).enhance(0.6)
     colours.putalpha(picture.getchannel("A"))
     return ImageOps.mirror(colours).rotate(10, Image.Resampling.BICUBIC, expand=True)
 
 
 def _folder(row: str) -> str:
+    """Returns the folder name of a table row."""
     return row.lower().replace(",", "").replace(" + ", "-").replace(" ", "-")
 
 
 def _markdown(folder: Path) -> str:
-    """The table of what has been run: a row a run, the untrained control, chance."""
+    """Formats the table: one row per finished run, the untrained control, and chance."""
     lines = ["| training | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     chances: dict[str, str] = {}
     results = {name: folder / _folder(name) / "eval" for name in ROWS}
@@ -237,6 +239,7 @@ def _markdown(folder: Path) -> str:
 
 
 def _cell(figure: dict[str, float], *, degrees: bool) -> str:
+    """Formats a metric with its confidence interval."""
     value, low, high = (figure[key] for key in ("value", "low", "high"))
     if degrees:
         return f"{value:.0f}° [{low:.0f}, {high:.0f}]"

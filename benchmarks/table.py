@@ -1,4 +1,4 @@
-"""Prints pytest-benchmark's JSON as a table: how many times faster each kernel is than its peers in the same run.
+"""Prints pytest-benchmark's JSON as a table of each kernel's speedup over its peers in the same run.
 
 python benchmarks/table.py build/benchmark.json [benchmarks/results/NAME.json]
 """
@@ -10,10 +10,17 @@ from pathlib import Path
 
 
 def main(path: Path, results: Path | None) -> None:
-    """Groups benchmarks by case; a test named test_kernel… is ours, every other one of the group is a peer."""
+    """Prints the table, and optionally writes a summary as JSON.
+
+    Within a benchmark group, a test named test_kernel… is the kernel and every other one is a peer.
+
+    Args:
+        path: JSON written by pytest-benchmark.
+        results: File for medians, speedups and machine information, or None.
+    """
     run = json.loads(path.read_text())
     groups: dict[str, dict[str, float]] = defaultdict(dict)
-    shares: dict[str, dict[str, float]] = {}  # of peers that a kernel's own rounds timed, each with a median beside
+    shares: dict[str, dict[str, float]] = {}  # per group: speedup over peers timed within the kernel's own rounds
     for benchmark in run["benchmarks"]:
         name = benchmark["name"].split("[")[0].removeprefix("test_").removeprefix("features_")
         groups[benchmark["group"]][name] = benchmark["stats"]["median"]

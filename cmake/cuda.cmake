@@ -1,5 +1,4 @@
 # The device kernels: a static library of their own, since pybind11's link-time optimisation drops device code.
-set(DEVICE_KERNELS OFF)
 if(NOT AVSA_CUDA MATCHES "^(AUTO|ON|PYPI|OFF)$")
   message(FATAL_ERROR "AVSA_CUDA must be AUTO, ON, PYPI or OFF, not '${AVSA_CUDA}'")
 endif()
@@ -45,4 +44,3 @@ enable_language(CUDA)
 add_library(avsa_device STATIC ${DEVICE_SOURCES})
 string(REPLACE ";" " " CUDA_ARCHITECTURES_TEXT "${AVSA_CUDA_ARCHITECTURES}")
 target_compile_definitions(avsa_device PUBLIC AVSA_CUDA_RUNTIME="${CMAKE_CUDA_COMPILER_VERSION}" AVSA_CUDA_ARCHS="${CUDA_ARCHITECTURES_TEXT}")
-set(DEVICE_KERNELS ON)

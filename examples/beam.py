@@ -1,4 +1,4 @@
-"""Listens in one direction: python examples/beam.py FOA.flac AZIMUTH ELEVATION OUT.wav (degrees; ACN order, SN3D)."""
+"""Beamforms towards one direction: python examples/beam.py FOA.flac AZIMUTH ELEVATION OUT.wav (degrees; ACN, SN3D)."""
 
 import sys
 from math import radians

@@ -1,4 +1,4 @@
-"""From one clip to its heat map, step by step: where does the sound of what is seen come from?
+"""Computes a heat map of one clip step by step: from which direction comes the sound of a visible object?
 
 python examples/heat_map.py RUN DATASET NAME SECONDS OUT.jpg
 """
@@ -29,22 +29,22 @@ if name not in found:
     sys.exit(f"{dataset} has no clip {name}; it has {', '.join(sorted(found)[:5])}, ...")
 clip, row = found[name]
 
-# 2. One moment: 8 frames, and a second of sound around the same time.
+# 2. One moment: 8 frames and 1 s of sound, centred on the same time.
 run = load_run(Path(run_folder))
 config = run.config.samples
 frames = read_frames(clip.video, moment, config.frames, config.fps, config.max_height)  # [8, H, W, 3]
 sound = read_ambisonic(clip.sound, row["channel_map"], moment)  # [4, 24000]
 
-# 3. What is there to see: the first object that was detected then, or the front.
+# 3. The viewing direction: the first object detected at that moment, or straight ahead.
 objects = Detections(read_table(Path(dataset) / "detections.parquet", DETECTIONS)).at(name, moment)
 towards = torch.tensor(objects[0] if len(objects) else [0.0, 0.0], dtype=torch.float32)
 azimuth, elevation = towards.rad2deg().tolist()
 print(f"looking at azimuth {azimuth:.0f}°, elevation {elevation:.0f}°")
 
-# 4. The sound, turned to each direction of the sphere, beside the picture: cosines [18, 36].
+# 4. Cosine similarity of the crop to the sound rotated to each direction of the sphere: [18, 36].
 heat = similarity_map(run, frames, sound, towards=towards)
 
-# 5. Drawn over the frame: bright where the sound fits the picture.
+# 5. Overlay on the frame: bright where the sound matches the crop.
 frame = resize(frames[4].permute(2, 0, 1), [512, 1024]).float()
 glow = resize(((heat - heat.min()) / (heat.max() - heat.min()))[None], [512, 1024]).clamp(0, 1) ** 3
 picture = frame * (0.35 + 0.65 * glow)

@@ -1,30 +1,70 @@
-"""Fixtures of all tests: real media, and the CUDA kernels executed on the host."""
+"""Fixtures for all tests: fixed random numbers, real media, and CUDA kernels emulated on the host."""
 
 import importlib.util
 import os
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from helpers.seeds import DRAW, seed_of
+from hypothesis import HealthCheck, register_random, settings
 
 from avsa_fast.ops import _kernel
 
 ROOT = Path(__file__).parent.parent
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required for deterministic cuBLAS
+
+
+class TorchRandom:
+    """Interface that lets hypothesis control torch's generator, so that each example is reproducible."""
+
+    seed = staticmethod(lambda seed: torch.manual_seed(seed + DRAW))
+    getstate = staticmethod(torch.get_rng_state)
+    setstate = staticmethod(torch.set_rng_state)
+
+
+register_random(TorchRandom)
+settings.register_profile(
+    "avsa_fast",
+    derandomize="AVSA_TEST_SEED" not in os.environ,
+    database=None,
+    deadline=None,  # other processes may slow the machine down
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("avsa_fast")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives slow tests a longer timeout than the default in pyproject.toml."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(5400))
 
 
 @pytest.fixture(autouse=True)
-def fresh_random_numbers() -> None:
-    """Others in every run; the line is shown where a test fails."""
-    print(f"torch.manual_seed({torch.seed()})")
+def fixed_random_numbers(request: pytest.FixtureRequest) -> None:
+    """Seeds all generators by the test's name; prints the variable that reproduces a failing test's numbers."""
+    seed = seed_of(request.node.nodeid)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (libraries may draw from it)
+    torch.manual_seed(seed)
+    print(f"AVSA_TEST_SEED={DRAW}")
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A random generator seeded by the test's name."""
+    return np.random.default_rng(seed_of(request.node.nodeid))
 
 
 @pytest.fixture(scope="session")
 def assets() -> Path:
-    """The folder of real media, where there is one."""
+    """The folder of real media; skips the test if there is none."""
     folder = Path(os.environ.get("AVSA_ASSETS", ROOT.parent / "shared" / "assets"))
     if not folder.is_dir():
         pytest.skip(f"no real media at {folder} (set AVSA_ASSETS)")
@@ -33,10 +73,10 @@ def assets() -> Path:
 
 @pytest.fixture(scope="session")
 def emulated_module() -> ModuleType:
-    """_C_emulated: the CUDA sources compiled for the host by `make emulated`, or as AVSA_EMULATED says."""
+    """The extension _C_emulated: CUDA sources compiled for the host by `make test`, or found in AVSA_EMULATED."""
     folder = Path(os.environ.get("AVSA_EMULATED", ROOT / "build" / "emulated"))
     files = list(folder.glob("_C_emulated.*.so"))
-    assert files, f"no _C_emulated in {folder}: run `make emulated` first"
+    assert files, f"no _C_emulated in {folder}: run `make test`, which builds it"
     spec = importlib.util.spec_from_file_location("_C_emulated", files[0])
     assert spec is not None
     assert spec.loader is not None
@@ -48,7 +88,7 @@ def emulated_module() -> ModuleType:
 
 @pytest.fixture(params=["cpu", "emulated", pytest.param("cuda", marks=pytest.mark.cuda)])
 def kernel_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device:
-    """Runs a test with the host kernels, the CUDA kernels emulated on the host, and on a GPU where there is one."""
+    """Runs a test with the host kernels, with the CUDA kernels emulated on the host, and on a GPU if there is one."""
     if request.param == "cuda":
         return request.getfixturevalue("cuda_device")
     sanitized = "AVSA_EMULATED" in os.environ
@@ -61,7 +101,7 @@ def kernel_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def cuda_device() -> Iterator[torch.device]:
-    """The GPU, where there is one, with NaN in fresh memory."""
+    """The GPU, with new tensors filled with NaN; skips the test if there is no GPU."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -70,7 +110,7 @@ def cuda_device() -> Iterator[torch.device]:
 
 
 def _on_host(module: ModuleType, kind: str) -> SimpleNamespace:
-    """The emulated module's device kernels (kind "cuda") or host kernels ("cpu") as the extension's host kernels."""
+    """Wraps the emulated module's device ("cuda") or host ("cpu") kernels as the extension's host kernels."""
 
     def device_kernel(name: str):
         def call(*arguments: int | float) -> None:

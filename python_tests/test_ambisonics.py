@@ -1,4 +1,4 @@
-"""N3D and Furse-Malham to and from ACN, SN3D."""
+"""Conversion of N3D and Furse-Malham to and from ACN, SN3D."""
 
 import math
 
@@ -10,7 +10,7 @@ from avsa_fast.ambisonics import from_fuma, from_n3d, to_fuma, to_n3d
 
 
 def waves(order: int, count: int = 2000) -> torch.Tensor:
-    """Plane waves from everywhere: [C, count]."""
+    """Plane waves from random directions: [C, count]."""
     v = torch.nn.functional.normalize(torch.randn(count, 3, dtype=torch.float64), dim=-1)
     directions = torch.stack([torch.atan2(v[:, 1], v[:, 0]), torch.asin(v[:, 2])], dim=-1)
     return ops.encode(torch.ones(count, 1, 1, dtype=torch.float64), directions[:, None], order)[..., 0].T
@@ -24,7 +24,7 @@ def test_n3d_has_unit_energy_in_every_channel(order: int) -> None:
 
 
 def test_fuma_by_its_formulas() -> None:
-    """Malham's table of third order, W to Q."""
+    """Malham's third-order table, W to Q."""
     azimuth, elevation = 0.7, -0.4
     one = torch.ones(1, 1, dtype=torch.float64)
     scene = ops.encode(one, torch.tensor([[azimuth, elevation]], dtype=torch.float64), 3)

@@ -1,11 +1,11 @@
-"""How the package is built: what AVSA_CUDA asks for, and what it refuses."""
+"""Building of the package: values of AVSA_CUDA, and refused ones."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pybind11
 import pytest
+from helpers.commands import run
 
 ROOT = Path(__file__).parent.parent
 WHEELS = {"nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-cuda-cccl", "nvidia-cuda-runtime", "nvidia-nvvm"}
@@ -25,7 +25,7 @@ def test_only_pypi_takes_the_compiler_from_wheels(choice: str, monkeypatch: pyte
     [("PYPI", "AVSA_CUDA=PYPI needs the wheels"), ("YES", "AVSA_CUDA must be AUTO, ON, PYPI or OFF, not 'YES'")],
 )
 def test_refused(choice: str, line: str, tmp_path: Path) -> None:
-    """PYPI where its wheels are not: in an environment that is not the build's own."""
+    """PYPI is refused outside the build's own environment, because its wheels are missing."""
     command: list[str | Path] = [
         "cmake",
         "-S",
@@ -37,6 +37,6 @@ def test_refused(choice: str, line: str, tmp_path: Path) -> None:
     ]
     command.append(f"-Dpybind11_DIR={pybind11.get_cmake_dir()}")
     tools = str(Path(sys.executable).parent)
-    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": f"{tools}:/usr/bin:/bin"}, check=False)
+    done = run(*command, env={"PATH": f"{tools}:/usr/bin:/bin"})
     assert done.returncode != 0
     assert line in " ".join(done.stderr.split())

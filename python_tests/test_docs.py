@@ -1,19 +1,20 @@
-"""Every page's code and commands run as they stand, in order, in one folder; links and pictures lead somewhere.
+"""Code and commands of every page run unchanged, in order, in one folder; links and images resolve.
 
-Pages may use videos in my_videos or SRC, and a dataset my_clips unless they make it. Commands get smaller: training has
-few steps and the preset tiny, prepare does not detect. A block that cannot run follows a line <!-- not run: why -->.
+Pages may use videos in my_videos or SRC, and a dataset my_clips, unless they create it. Commands are reduced: training
+has few steps and the preset tiny, and prepare does not detect. A block that cannot run follows a line
+<!-- not run: why -->.
 """
 
 import re
 import runpy
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from helpers.commands import run
 
 from avsa_fast.scenes.build import build_scenes
 
@@ -28,7 +29,7 @@ def named(page: Path) -> str:
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str]]:
-    """Language and text of a page's blocks that are to be run."""
+    """Language and text of a page's blocks that should run."""
     for not_run, language, text in FENCE.findall(page.read_text(encoding="utf-8")):
         if not not_run:
             yield language, dedent(text)
@@ -41,7 +42,15 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+# Pages whose commands README has too, or that take the longest, are left to the long proofs.
+LONG_PAGES = ("data.md", "index.md", "report.md", "training.md")
+
+
+@pytest.mark.timeout(1200)  # up to a dozen commands
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if page.name in LONG_PAGES else [], id=named(page)) for page in PAGES],
+)
 def test_code_runs(page: Path, datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("my_videos", "SRC"):
@@ -60,16 +69,13 @@ def test_code_runs(page: Path, datasets: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs a command of the package in this process; of `make`, the target must exist; other programs are not ours."""
+    """Runs a command of the package in this process; checks targets of `make`; ignores other programs."""
     words = shlex.split(line, comments=True)
     if line.startswith(MODULE):
         module = words[2]
         arguments = smaller(module, words[3:])
-        if module == "avsa_fast.prepare":  # it starts processes
-            done = subprocess.run(
-                [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stderr
+        if module == "avsa_fast.prepare":  # starts processes
+            run(sys.executable, "-m", module, *arguments, check=True)
             return
         monkeypatch.setattr(sys, "argv", [module, *arguments])
         try:
@@ -83,13 +89,18 @@ def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def smaller(module: str, arguments: list[str]) -> list[str]:
-    """Training takes a few steps, on my_clips where the page names no dataset, without workers; nothing is detected."""
+    """Limits training to a few steps without workers, on my_clips by default, and disables detection."""
     if module == "avsa_fast.prepare" and not {"--check", "--detector"} & set(arguments):
         return [*arguments, "--detector", "none", "--workers", "1"]
+    if module == "avsa_fast.scenes":
+        few = {"--count": "8", "--seconds": "1.5"}
+        return [few.get(before, word) for before, word in zip(["", *arguments], arguments, strict=False)]
+    if module == "avsa_fast.evaluate":
+        return [*arguments, "--moments", "1", "--workers", "0"]
     if module != "avsa_fast.train" or "--help" in arguments or "--resume" in arguments:
         return arguments
     arguments = ["tiny" if word == "paper" else word for word in arguments]
-    for option, value in (("--data", "my_clips"), ("--preset", "tiny"), ("--steps", "4"), ("--batch", "8")):
+    for option, value in (("--data", "my_clips"), ("--preset", "tiny"), ("--steps", "2"), ("--batch", "4")):
         if option not in arguments:
             arguments += [option, value]
     if not (Path(arguments[arguments.index("--data") + 1]) / "detections.parquet").exists():
@@ -105,7 +116,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             path = page.parent / target.partition("#")[0]
             assert path.exists(), target
     for example in re.findall(r"^<!-- (examples/.+) -->$", text, flags=re.MULTILINE):
-        assert (ROOT / example).is_file(), example  # test_examples.py runs it
+        assert (ROOT / example).is_file(), example  # run by test_examples.py
 
 
 def test_every_page_is_in_the_navigation() -> None:

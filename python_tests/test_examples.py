@@ -1,4 +1,4 @@
-"""The examples run as they stand, and do what they say."""
+"""The examples run unchanged, and do what they claim."""
 
 import runpy
 import sys
@@ -27,7 +27,7 @@ def example(name: str, *arguments: object) -> dict[str, object]:
 
 
 def test_crop(tmp_path: Path) -> None:
-    """A red patch at the left, level, is in the middle of a crop to the left."""
+    """A red patch on the left, at elevation 0, is at the centre of a crop to the left."""
     panorama = torch.zeros(3, 200, 400, dtype=torch.uint8)
     panorama[0, 90:110, 90:110] = 255  # azimuth 90°
     write_png(panorama, str(tmp_path / "panorama.png"))
@@ -39,7 +39,7 @@ def test_crop(tmp_path: Path) -> None:
 
 
 def test_beam(tmp_path: Path) -> None:
-    """A source passes unchanged through a beam towards it, and at half of it, inverted, through one away from it."""
+    """A beam passes a source in its direction unchanged; the opposite beam gives half of it, inverted."""
     noise = 0.1 * torch.randn(1, 24000, generator=torch.Generator().manual_seed(0))
     scene = ops.encode(noise, torch.tensor([[radians(-70), radians(20)]]))
     soundfile.write(tmp_path / "foa.flac", scene.T.numpy(), 24000)
@@ -53,7 +53,7 @@ def test_beam(tmp_path: Path) -> None:
 def test_loss() -> None:
     loss = example("loss")["loss"]
     assert isinstance(loss, torch.Tensor)
-    assert loss.item() < 1.0  # log(256) = 5.5 to begin with
+    assert loss.item() < 1.0  # initially log(256) = 5.5
 
 
 def test_heat_map(tmp_path: Path) -> None:

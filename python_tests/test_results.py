@@ -1,10 +1,10 @@
-"""The command that makes docs/results.md's tables, at a size that takes a minute or two."""
+"""The command that writes the tables of docs/results.md, at a size that takes a minute or two."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from helpers.commands import run
 
 ROOT = Path(__file__).parent.parent
 
@@ -16,8 +16,7 @@ def test_a_table_is_made_and_not_made_twice(assets: Path, tmp_path: Path, table:
         sys.executable, ROOT / "benchmarks" / "results.py", tmp_path, "--assets", assets, "--tables", table,
         "--kinds", "6", "--scenes", "6", "--seconds", "1", "--steps", "2", "--moments", "1", "--workers", "0",
     ]  # fmt: skip
-    first = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert first.returncode == 0, first.stderr
+    run(*line, check=True)
     rows = (tmp_path / table / "table.md").read_text().splitlines()
     assert [row.split(" | ")[0] for row in rows[2:]] == [
         "| AVC, then AVSA, FOA + FOA-IV",
@@ -37,6 +36,6 @@ def test_a_table_is_made_and_not_made_twice(assets: Path, tmp_path: Path, table:
         assert len(objects["train"]) == 6
     else:
         assert not objects["train"] & objects["test"]
-    again = subprocess.run(line, capture_output=True, text=True, check=False)
+    again = run(*line, check=True)
     assert again.stderr == ""
     assert again.stdout.splitlines() == [*rows, ""]

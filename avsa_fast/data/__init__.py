@@ -1,1 +1,1 @@
-"""Datasets on disk: media, sound channels and tables, and the samples that training takes from them."""
+"""Datasets: media decoding, ambisonic channels, spherical metadata, tables, and loading of training samples."""

@@ -1,7 +1,7 @@
-"""Augmentation that keeps sound and picture of a scene together, and the yaws by which AVSA-Bin misaligns them.
+"""Joint yaw rotation of a scene's frames and sound, and random yaws for the misaligned pairs of AVSA-Bin.
 
-Mirroring and gain need nothing here: `flip` of `gnomonic` and `rotate` mirrors a crop and its sound, and its gain
-is a factor (`Samples`).
+Other augmentation is applied elsewhere: `flip` of `gnomonic` and `rotate` mirrors a crop and its sound, and `Samples`
+scales the sound.
 """
 
 from math import pi
@@ -14,23 +14,29 @@ from avsa_fast import ops
 
 
 def yaw_scene(frames: Tensor, sound: Tensor, directions: Tensor, columns: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Turns a whole scene to the left (counter-clockwise from above) by 2π `columns` / W.
+    """Rotates a whole scene to the left (counter-clockwise seen from above) by 2π `columns` / W.
 
-    frames: ERP [..., H, W, 3], shifted by whole columns, so that no pixel is interpolated and the angle is exact.
-    sound: [C, T], ACN and SN3D of any order, turned by that angle. directions: [..., 2] of what is in the scene.
+    Args:
+        frames: ERP [..., H, W, 3]. They are shifted by whole columns, so no interpolation is needed.
+        sound: [C, T], ACN and SN3D of any order.
+        directions: [..., 2], azimuth and elevation of objects in the scene, radians.
+        columns: Number of columns to shift by.
+
+    Returns:
+        Rotated frames, sound and directions. Azimuths are not wrapped.
     """
     yaw = 2 * pi * columns / frames.shape[-2]
-    # Azimuth falls to the right: what moves to the left gets a higher one.
+    # Azimuth decreases to the right, so moving content to the left increases it.
     turned = torch.roll(frames, -columns, dims=-2)
     return turned, _yaw_sound(sound, yaw), directions + directions.new_tensor([yaw, 0.0])
 
 
 def random_yaws(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Yaws [count] float64, radians, uniform over the circle: by them AVSA-Bin turns the sound of unmatched pairs."""
+    """Draws uniform yaws, float64 [count], radians; AVSA-Bin rotates the sound of unmatched pairs by them."""
     return rng.uniform(0, 2 * pi, count)
 
 
 def _yaw_sound(sound: Tensor, yaw: float) -> Tensor:
-    """A scene's sound [C, T] turned to the left by `yaw` radians."""
+    """Rotates a scene's sound [C, T] to the left by `yaw` radians."""
     dtype = torch.float64 if sound.dtype == torch.float64 else torch.float32
     return ops.rotate(sound, torch.tensor([[-yaw, 0.0]], dtype=dtype, device=sound.device))[0]

@@ -1,6 +1,6 @@
-"""Batches: samples put together in the process that decoded them, so that few and large tensors are handed over.
+"""Batches of samples, assembled in the worker process, so that few and large tensors are transferred.
 
-Small fields are arrays, which go through the loader's pipe; each tensor has to be fetched from shared memory.
+Small fields are NumPy arrays, which are sent through the loader's pipe; each tensor is fetched from shared memory.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from .video import Planes
 
 
 class Frames(NamedTuple):
-    """The frames of those samples of a batch that are of one size, projection and colour."""
+    """Frames of the samples in a batch that share size, projection and colour encoding."""
 
-    rows: np.ndarray  # [b] int64, numbers of the samples
-    pixels: Tensor  # [b, F, H, W, 3] uint8 RGB; of planes [b, F, 3/2 H, W] uint8, as in data.video.Planes
+    rows: np.ndarray  # [b] int64, positions of the samples in the batch
+    pixels: Tensor  # uint8, RGB [b, F, H, W, 3] or YUV planes [b, F, 3/2 H, W] as in data.video.Planes
     projection: str
-    matrix: str | None  # of planes
+    matrix: str | None  # of YUV planes; None for RGB
     full_range: bool
 
 
 class Batch(NamedTuple):
-    """B samples with K views each; fields as in Sample."""
+    """B samples with K views each; the fields are those of Sample."""
 
     names: list[str]
     frames: list[Frames]
@@ -34,11 +34,11 @@ class Batch(NamedTuple):
     fov: np.ndarray  # [B, K]
     flip: np.ndarray  # [B, K]
     jitter: np.ndarray | None  # [B, K, 4]
-    failures: dict[str, str]  # clips that could not be read in these samples' place, with the reason
+    failures: dict[str, str]  # clips that were tried but could not be read: name to reason
 
 
 def collate(samples: Sequence[Sample | Unreadable]) -> Batch | Unreadable:
-    """Samples as one batch; Unreadable where one of them is."""
+    """Combines samples into a batch; returns Unreadable if one of them is unreadable."""
     failures = {name: reason for sample in samples for name, reason in sample.failures.items()}
     read = [sample for sample in samples if isinstance(sample, Sample)]
     if len(read) < len(samples):
@@ -47,7 +47,7 @@ def collate(samples: Sequence[Sample | Unreadable]) -> Batch | Unreadable:
 
 
 def batch_of(samples: Sequence[Sample]) -> Batch:
-    """Samples, all read, as one batch."""
+    """Combines samples into a batch, without their failures."""
     return Batch(
         names=[sample.name for sample in samples],
         frames=_frames(samples),
@@ -61,6 +61,7 @@ def batch_of(samples: Sequence[Sample]) -> Batch:
 
 
 def _frames(samples: Sequence[Sample]) -> list[Frames]:
+    """Groups the samples' frames by size, projection and colour encoding."""
     alike: dict[tuple[torch.Size, str, str | None, bool], list[int]] = {}
     pictures = [
         sample.frames if isinstance(sample.frames, Planes) else (sample.frames, None, True) for sample in samples

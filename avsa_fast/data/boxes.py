@@ -1,7 +1,7 @@
-"""Walking the nested boxes of MP4 files and the elements of Matroska files, whose lengths may all be lies.
+"""Iteration over the nested boxes of MP4 files and the elements of Matroska files; length fields are untrusted.
 
-Nothing is read beyond the enclosing box, a payload is read to at most MAX_PAYLOAD bytes, and a file's walk ends after
-MAX_BOXES boxes: a damaged file costs a bounded time and memory, and at worst shows fewer boxes than it has.
+Boxes that exceed the enclosing box end the iteration, payloads are read up to MAX_PAYLOAD bytes, and at most MAX_BOXES
+boxes are visited. A damaged file therefore costs bounded time and memory, and at worst yields too few boxes.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ MAX_PAYLOAD = 1 << 16  # bytes
 
 
 class Box(NamedTuple):
-    """A box's type, and where in the file what it holds begins and ends."""
+    """Type of a box, and the file offsets at which its payload begins and ends."""
 
     type: bytes
     begin: int
@@ -23,18 +23,18 @@ class Box(NamedTuple):
 
 @dataclass
 class Boxes:
-    """Reads a file's boxes: of ISO base media (MP4, MOV), or elements of EBML (Matroska, WebM)."""
+    """Reader of a file's boxes (ISO base media: MP4, MOV) or elements (EBML: Matroska, WebM)."""
 
     file: BinaryIO
     ebml: bool = False
     seen: int = 0
 
     def whole(self) -> Box:
-        """The file as a box."""
+        """Returns the whole file as a box."""
         return Box(b"", 0, self.file.seek(0, SEEK_END))
 
     def inside(self, box: Box, *path: bytes, skip: int = 0) -> Iterator[Box]:
-        """The boxes found along a path of types, the first of them `skip` bytes into `box`."""
+        """Yields the boxes along a path of types, starting `skip` bytes into `box`."""
         for child in self._children(box, skip):
             if child.type == path[0]:
                 if len(path) == 1:
@@ -43,15 +43,16 @@ class Boxes:
                     yield from self.inside(child, *path[1:])
 
     def children(self, box: Box, skip: int = 0) -> list[Box]:
-        """All boxes directly inside one, from `skip` bytes on."""
+        """Returns the direct children of a box, starting `skip` bytes into it."""
         return list(self._children(box, skip))
 
     def payload(self, box: Box, size: int = MAX_PAYLOAD) -> bytes:
-        """What a box holds, its first bytes."""
+        """Returns the first bytes of a box's payload, at most `size` and MAX_PAYLOAD."""
         self.file.seek(box.begin)
         return self.file.read(max(0, min(size, MAX_PAYLOAD, box.end - box.begin)))
 
     def _children(self, box: Box, skip: int) -> Iterator[Box]:
+        """Yields the direct children of a box, up to the first invalid one."""
         at = box.begin + skip
         while at < box.end and self.seen < MAX_BOXES:
             self.seen += 1
@@ -62,6 +63,7 @@ class Boxes:
             at = child.end
 
     def _box(self, at: int, limit: int) -> Box | None:
+        """ISO base media box at an offset; `limit` is the end of the enclosing box."""
         self.file.seek(at)
         head = self.file.read(16)
         if len(head) < 8:
@@ -72,6 +74,7 @@ class Boxes:
         return Box(head[4:8], at + header, limit if size == 0 else at + size)
 
     def _element(self, at: int, limit: int) -> Box | None:
+        """EBML element at an offset; `limit` is the end of the enclosing element."""
         self.file.seek(at)
         head = self.file.read(12)
         id_length = 9 - head[0].bit_length() if head else 9

@@ -1,9 +1,9 @@
-"""From a file's decoded channels to first-order ambisonics (ACN order, SN3D): W, Y, Z, X."""
+"""Mapping of a file's decoded channels to first-order ambisonics (ACN order, SN3D): W, Y, Z, X."""
 
 from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -12,28 +12,39 @@ from avsa_fast.data.spherical import SpatialSound
 from avsa_fast.data.validity import silent_channels
 from avsa_fast.errors import ClipError, UserError
 
+Gains = Literal["sn3d", "n3d", "fuma"]  # normalisation of ambisonic channels
+# Channel maps: the decoded channels that hold W, Y, Z, X.
 ACN = [0, 1, 2, 3]
-# W Y Z X as YouTube's encoder puts them into AAC's 5.1 (FL FR FC LFE BL BR); LFE and BR stay silent.
+# YouTube stores ambisonics in AAC 5.1 (FL FR FC LFE BL BR); LFE and BR are silent.
 YOUTUBE, YOUTUBE_SILENT = [2, 1, 4, 0], [3, 5]
-FUMA = [0, 2, 3, 1]  # W X Y Z, with W / sqrt 2
-FUMA_CHANNELS = (4, 6, 8, 9, 11, 16)  # of .amb files whose fourth channel is Z; those of 3, 5 and 7 have no height
-# Full ambisonics of orders 1 to 4; two more channels are head-locked stereo where the file is labelled ambisonic.
+FUMA = [0, 2, 3, 1]  # channels are W X Y Z, W scaled by 1 / sqrt 2
+FUMA_CHANNELS = (4, 6, 8, 9, 11, 16)  # channel counts of .amb files with Z as fourth channel; 3, 5 and 7 have no height
+# Channel counts of orders 1 to 4; in files labelled ambisonic, two more channels are head-locked stereo.
 AMBISONIC_CHANNELS = (4, 9, 16, 25)
 
 
 def is_fuma(path: Path) -> bool:
-    """Whether a file's channels are in Furse-Malham order and gain: .amb files are."""
+    """Whether a file has Furse-Malham (FuMa) channel order and gains, as .amb files do."""
     return path.suffix.lower() == ".amb"
 
 
 def channel_map(
     path: Path, info: SoundInfo, sound: torch.Tensor, stated: SpatialSound | None = None, *, fuma: bool | None = None
 ) -> list[int]:
-    """Which decoded channels are W, Y, Z, X; empty where the sound has no direction (mono, stereo).
+    """Determines which decoded channels hold W, Y, Z, X.
 
-    `sound` [C, T] is enough of the recording to see which channels are silent (`read_overview`); `stated` is what the
-    file's spatial metadata says; `fuma` whether the order is Furse-Malham's, where that is known besides `is_fuma`.
-    Raises ClipError (ambiguous), naming --channels, where that does not settle it.
+    Args:
+        path: Sound file.
+        info: Properties of the file.
+        sound: [C, T], enough of the recording to detect silent channels (`read_overview`).
+        stated: Ambisonic layout that the file declares, if any.
+        fuma: Whether the channels are in Furse-Malham order; None: decided by `is_fuma`.
+
+    Returns:
+        Channel numbers of W, Y, Z, X; empty for sound without direction (mono, stereo).
+
+    Raises:
+        ClipError: The layout is ambiguous (state "ambiguous"); the message names --channels.
     """
     if info.channels <= 2:
         return []
@@ -66,7 +77,19 @@ def channel_map(
 
 
 def check_channels(path: Path, info: SoundInfo, channels: Sequence[int]) -> list[int]:
-    """A channel map given by the user. Raises ClipError where the file has no such channels."""
+    """Validates a channel map given by the user.
+
+    Args:
+        path: Sound file.
+        info: Properties of the file.
+        channels: Channel numbers of W, Y, Z, X.
+
+    Returns:
+        The channel map.
+
+    Raises:
+        ClipError: They are not four different channels of the file.
+    """
     if len(channels) != 4 or len(set(channels)) != 4 or not all(0 <= c < info.channels for c in channels):
         raise ClipError(
             "ambiguous",
@@ -79,10 +102,17 @@ def check_channels(path: Path, info: SoundInfo, channels: Sequence[int]) -> list
 def to_ambisonic(
     sound: torch.Tensor, channel_map: Sequence[int], *, fuma: bool = False, n3d: bool = False
 ) -> torch.Tensor:
-    """Decoded channels [C, T] to W, Y, Z, X [4, T] by a channel map.
+    """Converts decoded channels to first-order ambisonics.
 
-    An empty map (sound without direction) puts the mean of the channels into W and zeros elsewhere.
-    `fuma` raises W by sqrt 2, `n3d` lowers the others by sqrt 3.
+    Args:
+        sound: [C, T], decoded channels.
+        channel_map: Channel numbers of W, Y, Z, X. If empty (sound without direction), W is the mean of all channels
+            and the others are zero.
+        fuma: Whether the gains are Furse-Malham's: W is multiplied by sqrt 2.
+        n3d: Whether the gains are N3D: Y, Z and X are divided by sqrt 3.
+
+    Returns:
+        [4, T], channels W, Y, Z, X in SN3D.
     """
     if not channel_map:
         return torch.nn.functional.pad(sound.mean(dim=0, keepdim=True), (0, 0, 0, 3))
@@ -97,7 +127,21 @@ def to_ambisonic(
 def read_ambisonic(
     path: Path, channel_map: Sequence[int], centre: float, seconds: float = 1.0, rate: int = 24000
 ) -> torch.Tensor:
-    """`read_sound`, then `to_ambisonic`: float32 [4, round(seconds * rate)]."""
+    """Reads sound around a point in time as first-order ambisonics.
+
+    Args:
+        path: Sound or video file.
+        channel_map: Channel numbers of W, Y, Z, X; empty for sound without direction.
+        centre: Centre time, in seconds from the start of the file.
+        seconds: Duration.
+        rate: Sample rate in Hz that the sound is resampled to.
+
+    Returns:
+        float32 [4, round(seconds * rate)], channels W, Y, Z, X.
+
+    Raises:
+        UserError: As for `read_sound`, or the file has fewer channels than the map needs.
+    """
     sound = read_sound(path, centre, seconds, rate)
     if channel_map and max(channel_map) >= len(sound):
         raise UserError(
@@ -107,7 +151,7 @@ def read_ambisonic(
 
 
 def require_ambisonic(row: dict[str, Any]) -> None:
-    """Refuses a row of the index whose sound has no direction: spatial training (AVSA) needs one. Raises UserError."""
+    """Raises UserError if an index row's sound has no direction, which spatial training (AVSA) needs."""
     if not row["channel_map"]:
         raise UserError(
             f"{row['name']}: {row['channels']}-channel sound has no direction in it, which AVSA needs, as does every "

@@ -1,4 +1,4 @@
-"""The clips of a dataset folder: which files belong together, and which clips are held out."""
+"""Finding the clips of a dataset folder and their split."""
 
 import hashlib
 import os
@@ -8,14 +8,16 @@ from pathlib import Path
 
 from avsa_fast.errors import UserError
 
-# In order of preference, where a clip has several files.
+# In order of preference if a clip has several files.
 VIDEO = (".mp4", ".webm", ".mkv")
 SOUND = (".flac", ".wav", ".m4a", ".opus", ".amb", *VIDEO)
-HELD_OUT = 0.2
+HELD_OUT = 0.2  # share of the clips that are held out if there are no lists
 
 
 @dataclass(frozen=True)
 class Clip:
+    """The files of a clip and its split."""
+
     name: str
     video: Path | None
     sound: Path | None
@@ -23,10 +25,17 @@ class Clip:
 
 
 def find_clips(data: Path) -> list[Clip]:
-    """The clips of a dataset folder, by name: each has a video, a sound or both.
+    """Finds the clips of a dataset folder.
 
-    Their splits are those of `split_names`; where there are both lists, a clip in neither is left out.
-    Raises UserError where the folder or a list is not what it should be.
+    Args:
+        data: Dataset folder.
+
+    Returns:
+        Clips with a video, a sound or both, sorted by name and split as by `split_names`. If there are both train.txt
+        and test.txt, clips in neither are omitted.
+
+    Raises:
+        UserError: The folder is missing or has no clips, or a list is invalid.
     """
     if not data.is_dir():
         raise UserError(f"{data}: no such folder")
@@ -40,7 +49,17 @@ def find_clips(data: Path) -> list[Clip]:
 
 
 def media_files(data: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-    """The videos and the sounds of a dataset folder, by the clips' names. Raises UserError where there are none."""
+    """Finds the media files of a dataset folder.
+
+    Args:
+        data: Dataset folder.
+
+    Returns:
+        Paths of the videos and of the sounds, by the names of the clips.
+
+    Raises:
+        UserError: The folder `video` or `audio` is missing or cannot be listed.
+    """
     videos, sounds = media_names(data)
     return (
         {name: data / "video" / file for name, file in videos.items()},
@@ -49,11 +68,12 @@ def media_files(data: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 
 
 def media_names(data: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """As `media_files`, the files' names in their folders: a hundred thousand paths take a second to make."""
+    """Like `media_files`, but returns file names: creating 100,000 Path objects takes a second."""
     return _names(data / "video", VIDEO), _names(data / "audio", SOUND)
 
 
 def _names(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
+    """File names in a folder by clip name; `suffixes` are in order of preference."""
     ranks = {suffix: rank for rank, suffix in enumerate(suffixes)}
     found: dict[str, str] = {}
     try:
@@ -64,19 +84,32 @@ def _names(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
                 if other is not name:
                     found[stem] = min(name, other, key=lambda name: (ranks[os.path.splitext(name)[1].lower()], name))
     except FileNotFoundError as error:
-        raise UserError(f"{folder}: no such folder; a dataset has video/NAME.mp4 and audio/NAME.flac") from error
+        raise UserError(
+            f"{folder}: no such folder; a dataset has video/NAME.mp4 and audio/NAME.flac: python -m avsa_fast.prepare "
+            "SRC DST makes one of any folder of videos"
+        ) from error
     except OSError as error:
         raise UserError(f"{folder}: cannot be listed: {error.strerror}") from error
     return found
 
 
 def split_names(folder: Path, names: Sequence[str], complete: Sequence[str]) -> dict[str, str]:
-    """The split, "train" or "test", of clips by name, as a folder's train.txt and test.txt say.
+    """Assigns clips to the splits "train" and "test" (held out), as listed in train.txt and test.txt.
 
-    A list names clips, or recordings ({id} for all {id}-{start second}). Held out ("test") are those of test.txt;
-    without it, those that train.txt lacks; without both, a fifth of the complete clips, chosen by a hash of their names
-    (none of a single clip). Where there are both lists, a clip in neither has no split.
-    Raises UserError where a list cannot be read, names no clip that is there, or shares one with the other.
+    A list names clips, or recordings ({id} for all clips {id}-{start second}). If one list is missing, it is the
+    complement of the other. If both are missing, a fifth of the complete clips is held out, chosen by a hash of their
+    names; a single clip is not. If there are both, a clip in neither has no split.
+
+    Args:
+        folder: Folder with the lists.
+        names: Names of the clips.
+        complete: Names of the clips that have both video and sound.
+
+    Returns:
+        Split by name.
+
+    Raises:
+        UserError: A list cannot be read or names none of the clips, or both lists name the same clip.
     """
     train, test = _read_list(folder / "train.txt", names), _read_list(folder / "test.txt", names)
     if train is None and test is None:
@@ -91,11 +124,12 @@ def split_names(folder: Path, names: Sequence[str], complete: Sequence[str]) -> 
 
 
 def recording_of(name: str) -> str:
-    """The recording's id in a clip's name {id}-{start second}."""
+    """Returns the id of the recording from a clip name of the form {id}-{start second}."""
     return name.rpartition("-")[0]
 
 
 def _read_list(path: Path, names: Sequence[str]) -> set[str] | None:
+    """The clips that a list names; None if there is no list."""
     if not path.exists():
         return None
     try:
@@ -109,10 +143,9 @@ def _read_list(path: Path, names: Sequence[str]) -> set[str] | None:
 
 
 def _hold_out(names: Sequence[str]) -> set[str]:
-    """A fifth of the clips, at least one of two, the same ones on every machine.
+    """Selects a fifth of the clips, at least one unless there is only one, identically on every machine.
 
-    Names are {id}-{start second}: ordered by a hash of the id, clips of one recording stay together, and
-    at most one recording is split between training and test.
+    Clips are ordered by a hash of the recording's id, so that at most one recording is split between train and test.
     """
 
     def order(name: str) -> tuple[bytes, str]:

@@ -1,4 +1,4 @@
-"""Opening media files of unknown origin, and decoding them from a given time on."""
+"""Opening untrusted media files, and decoding them from a given time."""
 
 import os
 from bisect import bisect_left, bisect_right, insort
@@ -8,35 +8,59 @@ from contextlib import contextmanager
 from errno import ENOMEM
 from itertools import chain, islice
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import av
+from av.stream import Disposition
 
+from avsa_fast.data.magic import KINDS, NAMES, kind_of
 from avsa_fast.errors import ClipError, UserError
 
-# Files only, of the formats that a dataset holds: no playlist can send FFmpeg to other files or to the network.
-OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,flac,wav,w64,ogg,mp3"}
+# Local files of the supported formats only, so that no content can make FFmpeg open other files or the network.
+OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(kind.demuxer for kind in KINDS)}
+# Reads tags that are not UTF-8; from version 19, this is PyAV's default.
+TAGS: dict[str, Any] = {"metadata_errors": "surrogateescape"} if int(av.__version__.partition(".")[0]) < 19 else {}
 MAX_WIDTH, MAX_HEIGHT = 16384, 8192
-# What a process keeps open for the next read: opening and probing a file costs as much as decoding some frames. A video
-# decoder holds up to some 20 frames.
-MOST_OPEN, MOST_OPEN_PIXELS = 256, 2**23
-# FFmpeg's AAC decoder draws noise from a generator that a seek does not restart: what is read would depend on what was
-# read before.
+# Limits of the files kept open for later reads, since opening and probing one costs as much as decoding several frames.
+# The pixels are the sum of the videos' frame sizes; a video decoder holds up to about 20 frames.
+MAX_OPEN, MAX_OPEN_PIXELS = 256, 2**23
+# Codecs whose decoder is not reused: FFmpeg's AAC decoder draws noise from a generator that a seek does not reset, so
+# the samples would depend on earlier reads.
 REMEMBERS = ("aac",)
-# Packets looked at before decoding; a decoder reorders 16 frames at most.
+# Packets demuxed ahead of decoding; a decoder reorders at most 16 frames.
 AHEAD = 32
 
 _kept: OrderedDict[tuple[Any, ...], tuple[Any, Any]] = OrderedDict()
-os.register_at_fork(after_in_child=_kept.clear)  # two processes would move one file offset
+_lock = Lock()  # guards _kept, since several threads may read files
+
+
+def _forget() -> None:
+    """Resets the state in a forked child: file offsets are shared with the parent, and the lock may have been held."""
+    global _lock
+    _lock = Lock()
+    _kept.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager
 def open_stream(path: Path, kind: Literal["video", "audio"]) -> Iterator[tuple[Any, Any]]:
-    """A PyAV container and its main stream of one kind, decoding in one thread (loaders decode many files at a time).
+    """Opens the main video or audio stream of a file, for decoding in one thread (loaders decode many files at a time).
 
-    It stays open for later calls, of which each must seek first; the files used longest ago are closed.
-    Raises UserError naming the file where it is missing, is no media file, has no such stream, and
-    where decoding inside the `with` block fails.
+    The file stays open for later calls, so each caller must seek first; the least recently used files are closed.
+
+    Args:
+        path: Media file.
+        kind: Kind of the stream.
+
+    Yields:
+        The PyAV container and the stream.
+
+    Raises:
+        ClipError: The file is not a media file, has no such stream, or decoding inside the `with` block fails.
+        UserError: The file is missing or holds no frames or samples.
     """
     try:
         found = path.stat()
@@ -46,7 +70,9 @@ def open_stream(path: Path, kind: Literal["video", "audio"]) -> Iterator[tuple[A
         raise UserError(f"{path}: no such file")
     key = (str(path), kind, found.st_ino, found.st_size, found.st_mtime_ns)
     try:
-        container, stream = _kept.pop(key) if key in _kept else _open(path, kind)
+        with _lock:
+            kept = _kept.pop(key, None)
+        container, stream = kept or _open(path, kind)
         try:
             yield container, stream
         except BaseException:
@@ -61,9 +87,11 @@ def open_stream(path: Path, kind: Literal["video", "audio"]) -> Iterator[tuple[A
 
 
 def _open(path: Path, kind: Literal["video", "audio"]) -> tuple[Any, Any]:
-    container = av.open(str(path), options=OPTIONS, metadata_errors="replace")
+    """Opens a file and its main stream of one kind. Raises ClipError if there is none."""
+    container = av.open(str(path), format=_demuxer(path, kind), options=OPTIONS, **TAGS)
     stream = container.streams.best(kind)
-    if stream is None or stream.codec_context is None:
+    # FFmpeg presents cover pictures as video streams.
+    if stream is None or stream.codec_context is None or Disposition.attached_pic in stream.disposition:
         container.close()
         raise ClipError("incomplete", f"{path}: no {kind} in this file")
     stream.codec_context.thread_count = 1
@@ -72,40 +100,62 @@ def _open(path: Path, kind: Literal["video", "audio"]) -> tuple[Any, Any]:
     return container, stream
 
 
+def _demuxer(path: Path, kind: Literal["video", "audio"]) -> str:
+    """FFmpeg's demuxer for a file. Raises ClipError if the format is not supported."""
+    try:
+        media = kind_of(path)
+    except OSError as error:
+        raise ClipError("unreadable", f"{path}: not a readable {kind} file ({error.strerror})") from error
+    if media is None:
+        raise ClipError("unreadable", f"{path}: not a readable {kind} file; expected {NAMES}")
+    return media.demuxer
+
+
 def _keep(key: tuple[Any, ...], container: Any, stream: Any) -> None:
+    """Keeps a file open for later calls, and closes the least recently used files beyond the limits."""
     if stream.codec_context.name in REMEMBERS:
         container.close()
         return
-    _kept[key] = container, stream
-    pixels = [s.codec_context.width * s.codec_context.height for _, s in _kept.values() if s.type == "video"]
-    while len(_kept) > MOST_OPEN or sum(pixels) > MOST_OPEN_PIXELS:
-        container, stream = _kept.popitem(last=False)[1]
-        if stream.type == "video":  # a closed container's streams must not be touched
-            pixels.pop(0)
+    with _lock:
+        over = [_kept.pop(key)] if key in _kept else []
+        _kept[key] = container, stream
+        pixels = [s.codec_context.width * s.codec_context.height for _, s in _kept.values() if s.type == "video"]
+        while len(_kept) > MAX_OPEN or sum(pixels) > MAX_OPEN_PIXELS:
+            over.append(_kept.popitem(last=False)[1])
+            if over[-1][1].type == "video":
+                pixels.pop(0)
+    for container, _ in over:
         container.close()
 
 
 def start_of(container: Any) -> float:
-    """The time stamp, in seconds, of a file's start.
+    """Returns the timestamp, in seconds, that counts as the start of a file.
 
-    It is 0, whatever the first frame's stamp: sound and picture of one recording, cut into two files,
-    share that zero. Only a cut that kept the stamps of a longer recording starts elsewhere.
+    It is 0 even if the first frame is stamped a little later: sound and picture of one recording that were split into
+    two files share that zero. Only a start of 1 s or more counts, as in an excerpt that kept the timestamps of a
+    longer recording.
     """
     first = (container.start_time or 0) / av.time_base
     return first if first >= 1 else 0.0
 
 
 def seconds_of(container: Any, stream: Any) -> float:
-    """Length of a stream in seconds, as the file declares it; 0 where it declares none."""
+    """Returns the duration of a stream in seconds, as the file declares it; 0 if it declares none."""
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     return (container.duration or 0) / av.time_base
 
 
 def decode_from(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any]:
-    """Frames from the last key frame at or before times[0] on (from the first frame where none is).
+    """Decodes from the last key frame at or before times[0], or from the first frame if there is no such key frame.
 
-    times: rising time stamps in seconds. Frames that show at none of them may be left out.
+    Args:
+        container: PyAV container.
+        stream: Stream of it to decode.
+        times: Increasing timestamps in seconds. Frames that are displayed at none of them may be skipped.
+
+    Returns:
+        The decoded frames; those without a timestamp are dropped.
     """
     back = 0.0
     while True:
@@ -117,20 +167,20 @@ def decode_from(container: Any, stream: Any, times: Sequence[float]) -> Iterator
             return iter(())
         if first.time <= times[0] or target == 0:
             return chain([first], frames)
-        back = 2 * back + 1  # an index of decoding times may land a key frame too late
+        back = 2 * back + 1  # a seek by decoding times may land one key frame too late
 
 
 def _decode(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any]:
-    """The stream's next frames; H.264 frames that show at none of the times and serve no other one stay undecoded.
+    """Decodes the stream's next frames; skips H.264 frames that neither a requested time nor another frame needs.
 
-    H.264 ends with the frame that shows at the last of the times, which then lasts until the next one.
+    H.264 decoding stops after the frame displayed at the last time; its duration is set to last until the next frame.
     """
     if stream.codec_context.name != "h264":
         yield from container.decode(stream)
         return
     packets, tick = container.demux(stream), float(stream.time_base)
     window: deque[Any] = deque()
-    known: list[int] = []  # stamps, sorted, of the packets read so far
+    known: list[int] = []  # sorted timestamps of the packets read so far
     first = True
     while True:
         for packet in islice(packets, AHEAD - len(window)):
@@ -158,7 +208,7 @@ def _decode(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any
 
 
 def _idle(window: Sequence[Any], times: Sequence[float], tick: float, extradata: bytes) -> int:
-    """How many packets come before the next IDR picture, if none of them shows at any of the times which go on."""
+    """Number of packets before the next IDR picture if none of them is displayed at a requested time, else 0."""
     key = next((i for i, packet in enumerate(window) if i and packet.is_keyframe), 0)
     stamps = [packet.pts for packet in islice(window, key + 1)]
     if not key or None in stamps:
@@ -169,7 +219,10 @@ def _idle(window: Sequence[Any], times: Sequence[float], tick: float, extradata:
 
 
 def _is_idr(packet: bytes, extradata: bytes) -> bool:
-    """Whether a packet as in MP4 and Matroska starts anew: other key frames may need those before them to be whole."""
+    """Whether an H.264 packet with length-prefixed NAL units (as in MP4 and Matroska) holds an IDR picture.
+
+    Other key frames may need earlier frames to be decoded completely.
+    """
     if len(extradata) < 5 or extradata[0] != 1:
         return False
     size, at = (extradata[4] & 3) + 1, 0

@@ -1,4 +1,4 @@
-"""Which directions a sample's crops look in: objects where they were detected, elsewhere at random."""
+"""Choice of crop directions: detected objects if there are any, else random."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,9 +10,14 @@ MAX_RANDOM_ELEVATION = np.pi / 6
 
 
 class Detections:
-    """The rows of detections.parquet, sorted once by clip and time, so that a sample's directions are quickly found."""
+    """Detected objects, sorted by clip and time for fast lookup; those with low scores are ignored."""
 
     def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Sorts the detections.
+
+        Args:
+            rows: Rows of detections.parquet.
+        """
         by_name: dict[str, list[tuple[float, float, float]]] = {}
         for row in rows:
             if row["score"] >= MIN_SCORE:
@@ -20,7 +25,15 @@ class Detections:
         self._clips = {name: _by_time(np.array(values)) for name, values in by_name.items()}
 
     def at(self, name: str, time: float) -> np.ndarray:
-        """Directions [n, 2] of a clip's objects at the detection time nearest to `time` (seconds); n = 0: none."""
+        """Looks up the objects of a clip at the detection time nearest to a given time.
+
+        Args:
+            name: Name of the clip.
+            time: Seconds from the start of the file.
+
+        Returns:
+            Azimuth and elevation [n, 2], radians; n = 0 if the clip has no detections.
+        """
         if name not in self._clips:
             return np.empty((0, 2))
         times, starts, directions = self._clips[name]
@@ -30,29 +43,54 @@ class Detections:
 
 
 def _by_time(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(time, azimuth, elevation) [n, 3] -> the t distinct times [t], where each starts [t + 1], directions [n, 2]."""
+    """Groups rows (time, azimuth, elevation) [n, 3] by time.
+
+    Returns the distinct times [t], the first row of each and the number of rows [t + 1], and the directions [n, 2].
+    """
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     times, starts = np.unique(rows[:, 0], return_index=True)
     return times, np.append(starts, len(rows)), rows[:, 1:]
 
 
 def random_directions(rng: np.random.Generator, count: int = 4) -> np.ndarray:
-    """One direction in each of `count` equal ranges of azimuth, [count, 2], from -pi on.
+    """Draws one random direction in each of `count` equal azimuth ranges.
 
-    Azimuth uniform in its range, elevation in ±pi/6.
+    Args:
+        rng: Random generator.
+        count: Number of ranges, which start at azimuth -pi.
+
+    Returns:
+        [count, 2]: azimuth, uniform in its range, and elevation, uniform in ±pi/6, radians.
     """
     azimuth = -np.pi + 2 * np.pi / count * (np.arange(count) + rng.random(count))
     return np.stack([azimuth, rng.uniform(-MAX_RANDOM_ELEVATION, MAX_RANDOM_ELEVATION, count)], axis=1)
 
 
 def avc_direction(objects: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The direction [2] of one of the objects [n, 2], at random; where there are none, a random direction."""
+    """Chooses the direction of a random object, or a random direction if there are no objects.
+
+    Args:
+        objects: [n, 2], azimuth and elevation, radians.
+        rng: Random generator.
+
+    Returns:
+        [2], azimuth and elevation, radians.
+    """
     choices = objects if len(objects) else random_directions(rng)
     return choices[rng.integers(len(choices))]
 
 
 def avsa_directions(objects: np.ndarray, rng: np.random.Generator, count: int = 4) -> np.ndarray:
-    """One direction in each of `count` equal ranges of azimuth: of a random object [n, 2] there, else a random one."""
+    """Chooses one direction in each of `count` equal azimuth ranges: a random object's, or a random direction.
+
+    Args:
+        objects: [n, 2], azimuth and elevation, radians.
+        rng: Random generator.
+        count: Number of ranges, which start at azimuth -pi.
+
+    Returns:
+        [count, 2], azimuth and elevation, radians.
+    """
     directions = random_directions(rng, count)
     azimuth = np.where(objects[:, 0] < np.pi, objects[:, 0], objects[:, 0] - 2 * np.pi)
     borders = -np.pi + 2 * np.pi / count * np.arange(1, count)

@@ -1,4 +1,4 @@
-"""The usable clips of a prepared dataset folder, each made when it is asked for: a folder may have a million."""
+"""Lazy access to the usable clips of a prepared dataset folder, which may have a million clips."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,20 +11,26 @@ import pyarrow.compute as pc
 from avsa_fast.errors import UserError
 
 from .clips import Clip, media_names
-from .tables import INDEX, read_columns
+from .tables import INDEX, read_columns, require_table
 
 Entry = tuple[Clip, dict[str, Any]]
 
 
 class Index(Sequence[Entry]):
-    """Clips, each with its row of index.parquet, whose split is the one that counts.
-
-    Raises UserError where the folder, the index or its media are not there.
-    """
+    """Usable clips with their rows of index.parquet; the splits are those of the index, not of the lists."""
 
     def __init__(self, data: Path) -> None:
+        """Reads the index and lists the media files.
+
+        Args:
+            data: Dataset folder.
+
+        Raises:
+            UserError: The folder, the index or all of its media are missing.
+        """
         self._data = data
         self._videos, self._sounds = media_names(data)
+        require_table(data, "index.parquet")
         table = read_columns(data / "index.parquet", INDEX)
         table = table.filter(pc.equal(table["state"], "ok"))
         there = [name in self._videos and name in self._sounds for name in table["name"].to_pylist()]
@@ -52,14 +58,15 @@ class Index(Sequence[Entry]):
             yield from map(self._entry, batch.to_pylist())
 
     def directed(self) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-        """Which of the clips have sound with a direction, [n]."""
+        """Returns a mask [n] of the clips with directional sound."""
         return pc.fill_null(pc.list_value_length(self._table["channel_map"]), 0).to_numpy() > 0
 
     def trained_on(self) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-        """Which of the clips are to train on, [n]; the others are held out."""
+        """Returns a mask [n] of the clips to train on; the others are held out."""
         return pc.fill_null(pc.equal(self._table["split"], "train"), False).to_numpy()
 
     def _entry(self, row: dict[str, Any]) -> Entry:
+        """Clip and row for a row of the index."""
         name = row["name"]
         video, sound = self._data / "video" / self._videos[name], self._data / "audio" / self._sounds[name]
         return Clip(name, video, sound, row["split"]), row

@@ -1,8 +1,9 @@
-"""How a picture covers the sphere: by its metadata, else by whether its edges continue into each other.
+"""Detection of a video's projection: from its metadata, else from the continuity across the edges of the picture.
 
-A projection cuts the sphere open, and what was cut apart still fits: an equirectangular picture continues from its
-right edge to its left one, an equi-angular cubemap from face to face. Edges that fit differ by no more than
-neighbouring pixels do; unrelated ones, for which the same edge shifted along itself stands, by much more.
+A projection cuts the sphere along seams, and the content still matches across them: an equirectangular picture
+continues from its right edge to its left one, an equi-angular cubemap (EAC) from face to face. Pixels on both sides of
+a seam differ no more than neighbouring pixels. The reference for unrelated edges, which differ much more, is the same
+edge shifted along itself.
 """
 
 from functools import lru_cache
@@ -17,24 +18,24 @@ from avsa_fast.reference import eac
 
 from .spherical import Picture, Stereo
 
-# What ops.gnomonic calls the sources that clips have; of stereoscopic ones the left eye's view is used.
+# The `source` values of ops.gnomonic that clips use; stereoscopic ones use the left eye's view.
 Source = Literal["erp", "erp_top", "erp_left", "eac"]
 SOURCES: tuple[Source, ...] = get_args(Source)
 
-HEIGHT, WIDTH = 128, 192  # pixels that a view is reduced to: coarse content continues, grain does not
-# Fit below which edges belong together. 13 panoramas and 3 videos fit to .10 or better as what they are, and no better
-# than .77 as the other; perspective pictures of them from .22 (nothing but sky at both edges) to 1.04.
+HEIGHT, WIDTH = 128, 192  # size that views are reduced to: coarse content continues across seams, grain does not
+# Maximum value of `fit` for matching edges. 13 panoramas and 3 videos score at most .10 with the correct projection and
+# at least .77 with the wrong one; perspective pictures taken from them .22 (only sky at both edges) to 1.04.
 FITS = 0.3
-SAME_EYES = 0.9  # correlation of the two eyes' views
-FLAT = 2.0  # grey levels: edges whose unrelated parts differ by less tell nothing
-DARK = 12.0  # grey levels of the surround of a fisheye's circle, at most
+SAME_EYES = 0.9  # minimum correlation of the two eyes' views
+FLAT = 2.0  # grey levels; if unrelated edges differ by less, they are uninformative
+DARK = 12.0  # maximum grey level around a fisheye circle
 
 Image = NDArray[np.float32]
 Pixels = NDArray[np.int64]  # [edges, n, 2]: row and column
 
 
 class Cut(NamedTuple):
-    """Edges that a projection cuts apart: the pixels on both sides, and those one further inside."""
+    """Seams of a projection: the pixels on both sides of each, and their neighbours one pixel further inside."""
 
     here: Pixels
     there: Pixels
@@ -43,16 +44,24 @@ class Cut(NamedTuple):
 
 
 def decide_source(picture: Picture, frames: torch.Tensor) -> Source:
-    """The gnomonic source of a video with this metadata and frames [N, H, W, 3] uint8 of different moments.
+    """Chooses the `source` of ops.gnomonic for a video.
 
-    Raises ClipError (refused) where crops cannot be taken from it.
+    Args:
+        picture: Geometry that the file declares.
+        frames: uint8 [N, H, W, 3], frames from different times of the video.
+
+    Returns:
+        The source.
+
+    Raises:
+        ClipError: The projection or stereo layout is not supported, or the video is not a 360° one (state "refused").
     """
     if picture.projection not in (None, "equirectangular", "mesh", "cubemap"):
         raise ClipError("refused", f"a {picture.projection} picture; equirectangular ones and YouTube's EAC are used")
     stereo = picture.stereo or _stereo(frames)
     if stereo == "unknown":
         raise ClipError("refused", "an unknown stereo layout; mono, over-under and side by side are used")
-    if picture.projection in ("mesh", "cubemap"):  # YouTube's EAC is a mesh to its metadata
+    if picture.projection in ("mesh", "cubemap"):  # YouTube's EAC is declared as a mesh
         if stereo != "mono" or fit(frames, "eac") > FITS:
             raise ClipError("refused", f"a {stereo} {picture.projection} picture, but not EAC in YouTube's layout")
         return "eac"
@@ -69,9 +78,14 @@ def decide_source(picture: Picture, frames: torch.Tensor) -> Source:
 
 
 def fit(frames: torch.Tensor, source: Source) -> float:
-    """How far the edges that a source cuts apart are from continuing: 0 they do, about 1 they are unrelated.
+    """Measures how well the content continues across the seams of a projection.
 
-    0 where there is nothing to tell by, as in black frames.
+    Args:
+        frames: uint8 [N, H, W, 3].
+        source: Projection to test.
+
+    Returns:
+        0 if the content continues, about 1 if the edges are unrelated; 0 also for uninformative frames, such as black.
     """
     cut = _eac_cut() if source == "eac" else _erp_cut()
     matched = unrelated = near = 0.0
@@ -85,7 +99,7 @@ def fit(frames: torch.Tensor, source: Source) -> float:
 
 
 def view_of(frames: torch.Tensor, source: Source) -> torch.Tensor:
-    """The part [..., h, w, 3] of frames [..., H, W, 3] that a source uses."""
+    """Returns the view [..., h, w, 3] of frames [..., H, W, 3] that a source uses."""
     H, W = frames.shape[-3:-1]
     if source == "erp_top":
         return frames[..., : H // 2, :, :]
@@ -93,7 +107,7 @@ def view_of(frames: torch.Tensor, source: Source) -> torch.Tensor:
 
 
 def check_size(source: Source, width: int, height: int) -> None:
-    """Raises ClipError where a picture of this size cannot be cut into its source's views."""
+    """Raises ClipError if frames of this size, in pixels, cannot be divided into the views of a source."""
     fits = {
         "erp": width % 2 == 0, "erp_top": width % 2 == height % 2 == 0, "erp_left": width % 4 == 0,
         "eac": height % 2 == 0 and min(width, height) >= 16,
@@ -103,13 +117,14 @@ def check_size(source: Source, width: int, height: int) -> None:
 
 
 def _reduced(view: torch.Tensor) -> Image:
+    """Downscales a view [h, w, 3] to [HEIGHT, WIDTH, 3]."""
     planes = view.permute(2, 0, 1).float()
     small = torch.nn.functional.adaptive_avg_pool2d(planes, (HEIGHT, WIDTH)).permute(1, 2, 0)
     return cast(Image, small.numpy())
 
 
 def _stereo(frames: torch.Tensor) -> Stereo:
-    """Whether a frame's halves are two eyes' views. Side by side they are at least three times as wide as high."""
+    """Stereo layout, from the similarity of the frames' halves; side by side only if W >= 3 H."""
     H, W = frames.shape[1:3]
     if _alike(frames[:, : H // 2], frames[:, H // 2 :]):
         return "top-bottom"
@@ -117,13 +132,14 @@ def _stereo(frames: torch.Tensor) -> Stereo:
 
 
 def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two halves correlate in every frame that is not uniform."""
     pairs = [(_reduced(a).ravel(), _reduced(b).ravel()) for a, b in zip(one, other, strict=True)]
     seen = [np.corrcoef(a, b)[0, 1] for a, b in pairs if a.std() > FLAT and b.std() > FLAT]
     return bool(seen) and min(seen) > SAME_EYES
 
 
 def _is_fisheye(frames: torch.Tensor) -> bool:
-    """Whether the frames are one circle, or two side by side, on black."""
+    """Whether the frames show one circle, or two side by side, on black."""
     H, W = frames.shape[1:3]
     row, column = (np.indices((HEIGHT, WIDTH)) + 0.5) / np.array([HEIGHT, WIDTH])[:, None, None] * 2 - 1
     if W > 1.5 * H:
@@ -135,7 +151,7 @@ def _is_fisheye(frames: torch.Tensor) -> bool:
 
 @lru_cache(maxsize=1)
 def _erp_cut() -> Cut:
-    """The left and the right edge."""
+    """The seam between the left and the right edge of an equirectangular picture."""
     rows = np.arange(HEIGHT)
     columns = (0, WIDTH - 1, 1, WIDTH - 2)
     return Cut(*(np.stack([rows, np.full_like(rows, column)], axis=-1)[None] for column in columns))
@@ -143,13 +159,13 @@ def _erp_cut() -> Cut:
 
 @lru_cache(maxsize=1)
 def _eac_cut() -> Cut:
-    """The eight edges between faces that are no neighbours in the picture, but for their ends."""
-    side, end = WIDTH // 3, 4  # a face is as many pixels wide as high
+    """The eight seams between faces that are not adjacent in an EAC picture, without their ends."""
+    side, end = WIDTH // 3, 4  # faces are square, and 4 pixels are omitted at each end of an edge
     along = (np.arange(end, side - end) + 0.5) / side * 2 - 1
     edges: dict[frozenset[int], list[Pixels]] = {}
     for face in range(6):
         for axis, sign in ((0, -1), (0, 1), (1, -1), (1, 1)):
-            place = np.stack([along, along], axis=-1)  # across and down the face, within ±1
+            place = np.stack([along, along], axis=-1)  # column and row coordinates on the face, within ±1
             place[:, axis] = sign
             rays = np.empty((len(along), 3))
             step = np.eye(2)[axis] * sign
@@ -161,7 +177,7 @@ def _eac_cut() -> Cut:
             right, down, forward = eac.on_face(other, beyond)
             met = torch.stack([torch.atan2(right, forward), torch.atan2(down, forward)], dim=-1).numpy() * 4 / np.pi
             pair = frozenset((face, int(other[0])))
-            inward = met * (np.abs(met) > 0.99)  # the direction from the other face's edge to its outside
+            inward = met * (np.abs(met) > 0.99)  # points outwards across the other face's edge; subtracted below
             sides = [
                 _pixels(face, place - step / side, side), _pixels(int(other[0]), met - inward / side, side),
                 _pixels(face, place - 3 * step / side, side), _pixels(int(other[0]), met - 3 * inward / side, side),
@@ -172,6 +188,6 @@ def _eac_cut() -> Cut:
 
 
 def _pixels(face: int, place: NDArray[np.float64], side: int) -> Pixels:
-    """Rows and columns [n, 2] of places [n, 2] (across and down, within ±1) on a face."""
+    """Pixel rows and columns [n, 2] of points [n, 2] on a face, given as column and row coordinates within ±1."""
     across, down = np.floor((place.T + 1) / 2 * side).astype(np.int64).clip(0, side - 1)
     return np.stack([down + side * (face // 3), across + side * (face % 3)], axis=-1)

@@ -1,7 +1,7 @@
-"""Samples: one moment of a clip, with the directions and the augmentation of its crops.
+"""Samples: frames and sound around one point in time of a clip, with crop directions and augmentation parameters.
 
-A sample depends only on the seed and its number, not on workers or on what was read before: a run resumed at step N
-reads what the uninterrupted one would have.
+A sample depends only on the seed and its number, not on the workers or on earlier reads, so a run resumed at step N
+reads the same samples as an uninterrupted one.
 """
 
 from collections.abc import Sequence
@@ -21,83 +21,104 @@ from .directions import Detections, avc_direction, avsa_directions
 from .index import Index
 from .projection import SOURCES
 from .projection import Source as Layout
-from .tables import DETECTIONS, read_table
+from .tables import DETECTIONS, read_table, require_table
 from .video import Planes, read_frames, read_planes
 
 CropChoice = Literal["yolo", "random"]
-SAMPLE_RATE = 24000  # Hz, of the samples' sound
-# A clip that stands alone is held out by time: its last fifth.
+SAMPLE_RATE = 24000  # Hz
+# If there is only one clip, this share of its duration, at the end, is held out.
 HELD_OUT_TIME = 0.2
-# Clips tried, where one cannot be read, before a sample is given up.
+# Number of clips tried for a sample before it is reported as unreadable.
 ATTEMPTS = 16
 
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """What a sample holds and how its crops are augmented; the defaults are the paper's."""
+    """Contents of a sample and augmentation of its crops; the defaults are the paper's."""
 
-    crops: CropChoice = "yolo"  # where crops look: at detected objects, or anywhere
-    views: Literal[4, 8] = 4  # crops of an AVSA sample, one in each equal range of azimuths
-    moments: int = 1  # samples that follow each other and are of one clip: each other's hard negatives
+    crops: CropChoice = "yolo"  # crop directions: detected objects, or random
+    views: Literal[4, 8] = 4  # crops per AVSA sample, one in each of as many equal azimuth ranges
+    moments: int = 1  # consecutive samples taken from the same clip, as hard negatives for each other
     frames: int = 8
     fps: float = 16.0
-    max_height: int = 512  # of the sphere's picture; higher ones are scaled down as they are decoded
+    max_height: int = 512  # rows per view; higher videos are scaled down while decoding
     seconds: float = 1.0  # of sound
     min_fov: float = 45.0  # degrees
     max_fov: float = 90.0
     held_out_fov: float = 65.0
-    jitter: float = 0.4  # of brightness, contrast and saturation
-    hue: float = 0.2
-    gain: float = 0.1  # of the sound
+    jitter: float = 0.4  # maximum change of brightness, contrast and saturation factors
+    hue: float = 0.2  # maximum hue shift
+    gain: float = 0.1  # maximum relative change of the sound's gain
 
 
 class Sample(NamedTuple):
-    """One moment of a clip and the K views of it."""
+    """Frames and sound around one point in time of a clip, with the parameters of its K views."""
 
     name: str  # of the clip
     projection: Layout  # of the frames
-    frames: Tensor | Planes  # [F, H, W, 3] uint8 RGB, or as decoders give them
-    sound: Tensor  # [4, T] float32, W Y Z X; only W for sound without direction
-    directions: np.ndarray  # [K, 2] float32, azimuth and elevation
+    frames: Tensor | Planes  # [F, H, W, 3] uint8 RGB, or YUV planes
+    sound: Tensor  # [4, T] float32, channels W Y Z X; without directional sound all but W are zero
+    directions: np.ndarray  # [K, 2] float32, azimuth and elevation, radians
     fov: np.ndarray  # [K] float32, radians
     flip: np.ndarray  # [K] bool
     jitter: np.ndarray | None  # [K, 4] float32: brightness, contrast, saturation, hue
-    failures: dict[str, str]  # clips that could not be read in its place, with the reason
+    failures: dict[str, str]  # clips that were tried first but could not be read: name to reason
 
 
 class Unreadable(NamedTuple):
-    """What there is instead of a sample where many clips in a row cannot be read."""
+    """Returned instead of a sample if none of ATTEMPTS clips could be read."""
 
     failures: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A clip that samples are taken from, and the part of it that they may come from."""
+    """A clip, and the time range of it that samples are taken from."""
 
     name: str
     video: Path
     sound: Path
     channel_map: list[int]
-    begin: float  # seconds
+    begin: float  # seconds from the start of the file
     end: float
     projection: Layout = "erp"
 
     def moment(self, share: float, margin: float) -> float:
-        """The time at a share of the source, its sound within the source where that is long enough."""
+        """Maps a relative position to a sample's centre time.
+
+        Args:
+            share: Position within the usable range, 0 to 1.
+            margin: Seconds to keep from both ends of the source, if it is long enough.
+
+        Returns:
+            Seconds from the start of the file; the middle of the source if it is shorter than two margins.
+        """
         if self.end - self.begin <= 2 * margin:
             return (self.begin + self.end) / 2
         return self.begin + margin + share * (self.end - self.begin - 2 * margin)
 
 
 class Collection:
-    """A prepared dataset's usable clips: training and held-out sources, and the objects detected in them.
+    """Usable clips of a prepared dataset: training and held-out sources, and the objects detected in them.
 
-    spatial: only clips whose sound has a direction are usable; `without_direction` counts the others.
-    Raises UserError where the dataset is not prepared or has no clip to train on.
+    Attributes:
+        train: Sources to train on.
+        held_out: Sources to evaluate on.
+        detections: Detected objects; empty for random crops.
+        without_direction: Number of clips in the index without directional sound.
     """
 
     def __init__(self, data: Path, crops: CropChoice, *, spatial: bool = True) -> None:
+        """Reads the index, and the detections if crops need them.
+
+        Args:
+            data: Dataset folder.
+            crops: Crop directions: detected objects ("yolo"), or random.
+            spatial: Whether to skip clips without directional sound.
+
+        Raises:
+            UserError: The dataset is not prepared or has no clip to train on.
+        """
         index = Index(data)
         directed = index.directed()
         self.without_direction = int((~directed).sum())
@@ -113,11 +134,13 @@ class Collection:
             self.train, self.held_out = [replace(only, end=cut)], [replace(only, begin=cut)]
         if not self.train:
             raise UserError(f"{data}: every usable clip is held out; train.txt must name some of them")
+        if crops == "yolo":
+            require_table(data, "detections.parquet")
         self.detections = Detections(read_table(data / "detections.parquet", DETECTIONS) if crops == "yolo" else [])
 
 
 class Sources(Sequence[Source]):
-    """The sources of some of an index's clips, each made when it is asked for."""
+    """Lazy sequence of the sources of some of an index's clips."""
 
     def __init__(self, index: Index, numbers: np.ndarray) -> None:
         self._index, self._numbers = index, numbers
@@ -140,17 +163,26 @@ class Sources(Sequence[Source]):
 
 
 class Samples(Dataset[Sample | Unreadable]):
-    """The samples that training or its final figures read, by number.
-
-    spatial: K = 4 or 8 views, one in each range of azimuths (AVSA), else one (AVC). augment: random moment, field of
-    view, flip, jitter and gain; else evenly spaced moments, 4 views, and nothing else drawn than the directions.
-    planes: frames stay in YUV planes, half the bytes to hand over; ops.gnomonic reads RGB faster on a CPU.
-    """
+    """Map-style dataset of training or held-out samples, by number."""
 
     def __init__(
         self, collection: Collection, config: SampleConfig, *, seed: int, count: int, spatial: bool, augment: bool,
         planes: bool = False,
     ) -> None:  # fmt: skip
+        """Selects the sources to sample from.
+
+        Args:
+            collection: Clips of the dataset.
+            config: Contents and augmentation of the samples.
+            seed: Seed of all random choices.
+            count: Number of samples.
+            spatial: Whether a sample has K = 4 or 8 views, one per azimuth range (AVSA), rather than one (AVC).
+            augment: Whether to draw time, field of view, flip, jitter and gain at random from the training sources.
+                Otherwise held-out sources are sampled at evenly spaced times with 4 views (AVSA), and only the
+                directions are random.
+            planes: Whether frames stay YUV planes, which halves the bytes to transfer. On a CPU, ops.gnomonic is
+                faster with RGB.
+        """
         self.sources = collection.train if augment else collection.held_out
         self.detections = collection.detections
         self.config, self.seed, self.count = config, seed, count
@@ -160,6 +192,7 @@ class Samples(Dataset[Sample | Unreadable]):
         return self.count
 
     def __getitem__(self, number: int) -> Sample | Unreadable:
+        """Reads one sample; if a clip cannot be read, tries others, up to ATTEMPTS in total."""
         failures: dict[str, str] = {}
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng([self.seed, int(self.spatial), int(self.augment), number, attempt])
@@ -171,7 +204,7 @@ class Samples(Dataset[Sample | Unreadable]):
         return Unreadable(failures)
 
     def _source(self, number: int, attempt: int) -> Source:
-        """Every clip once an epoch, in an order drawn anew for each; another one where that cannot be read."""
+        """Source of a sample: each clip once per epoch, shuffled per epoch if augmenting; later attempts differ."""
         visit = number // self.config.moments if self.augment else number
         epoch, place = divmod(visit + attempt * (attempt + 1) // 2, len(self.sources))
         if not self.augment:
@@ -179,6 +212,7 @@ class Samples(Dataset[Sample | Unreadable]):
         return self.sources[_order(len(self.sources), self.seed, epoch)[place]]
 
     def _moment(self, source: Source, number: int, rng: np.random.Generator) -> float:
+        """Centre time of a sample, in seconds: random if augmenting, else evenly spaced per source."""
         if self.augment:
             moments = self.config.moments
             share = (number % moments + rng.random()) / moments
@@ -187,6 +221,7 @@ class Samples(Dataset[Sample | Unreadable]):
         return source.moment(min(share, 1.0), self.config.seconds / 2)
 
     def _read(self, source: Source, moment: float, rng: np.random.Generator) -> Sample:
+        """Reads the sample at a given time and draws its augmentation."""
         config = self.config
         directions = self._directions(source.name, moment, rng)
         K = len(directions)
@@ -213,6 +248,7 @@ class Samples(Dataset[Sample | Unreadable]):
         )
 
     def _directions(self, name: str, moment: float, rng: np.random.Generator) -> np.ndarray:
+        """Directions [K, 2] of a sample's views, radians."""
         objects = self.detections.at(name, moment)
         if self.spatial:
             return avsa_directions(objects, rng, self.config.views if self.augment else 4)
@@ -221,4 +257,5 @@ class Samples(Dataset[Sample | Unreadable]):
 
 @lru_cache(maxsize=2)
 def _order(clips: int, seed: int, epoch: int) -> np.ndarray:
+    """Random order of the clips in one epoch."""
     return np.random.default_rng([seed, epoch]).permutation(clips)

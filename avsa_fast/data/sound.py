@@ -1,4 +1,4 @@
-"""Sound of a file around a moment, by seeking, right to the sample and channel by channel."""
+"""Sample-accurate random access to the sound of media files, without mixing of channels."""
 
 from dataclasses import dataclass
 from math import ceil, gcd
@@ -14,40 +14,53 @@ from avsa_fast.errors import UserError
 
 MAX_CHANNELS = 64
 MIN_RATE, MAX_RATE = 4000, 384000
-# A decoder of overlapping blocks (AAC, Opus) is right again this long after a seek, in seconds.
+# Seconds that codecs with overlapping blocks (AAC, Opus) need after a seek until their output is correct.
 PREROLL = 0.2
-LOSSLESS = ("flac", "pcm_", "alac")  # what codecs begin with whose blocks stand alone
-# A file that ends this much sooner than it says, in seconds, is truncated.
+LOSSLESS = ("flac", "pcm_", "alac")  # name prefixes of codecs with independent blocks, which need no preroll
+# Seconds; a file that ends earlier than its declared duration by more than this is reported as truncated.
 TOLERANCE = 0.5
-# Half the resampler's filter, in periods of the lower of the two rates.
+# Half the length of the resampling filter, in periods of the lower of the two rates.
 FILTER_WIDTH = 24
-# Largest product of the two numbers of a resampling ratio: a ratio's filter bank has about as many coefficients.
+# Maximum product of a resampling ratio's two terms; the filter bank has about as many coefficients.
 MAX_RATIO = 4_000_000
 
 
 @dataclass(frozen=True)
 class SoundInfo:
+    """Properties that a sound file declares."""
+
     seconds: float
     rate: int  # Hz
     channels: int
     codec: str
-    layout: str  # FFmpeg's name for it: a label, not to be trusted
-    start: float = 0.0  # time stamp of the first sample, seconds
+    layout: str  # FFmpeg's name of the declared channel layout, which is not reliable
+    start: float = 0.0  # timestamp of the first sample, seconds
 
 
 def probe_sound(path: Path) -> SoundInfo:
-    """What a sound file says of itself. Raises UserError naming the file where it cannot be used."""
+    """Reads the properties of a sound file. Raises UserError if it cannot be used."""
     with open_stream(path, "audio") as (container, stream):
         return _info(path, container, stream)
 
 
 def read_sound(path: Path, centre: float, seconds: float = 1.0, rate: int = 24000) -> torch.Tensor:
-    """Sound around a moment, resampled to `rate` (Hz), with the channels that the file decodes to, in its order.
+    """Reads sound around a point in time, with the channels as decoded: their layout is never converted.
 
-    Sample n is at `centre - seconds / 2 + n / rate` seconds from the file's start, to within half a sample; before
-    and after the file there are zeros. No layout conversion ever takes place.
+    Sample n is at `centre - seconds / 2 + n / rate`, to within half a sample. Samples before and after the file are
+    zero.
 
-    Returns float32 [C, round(seconds * rate)]. Raises UserError naming the file where it is unreadable or truncated.
+    Args:
+        path: Sound or video file.
+        centre: Centre time, in seconds from the start of the file.
+        seconds: Duration.
+        rate: Sample rate in Hz that the sound is resampled to.
+
+    Returns:
+        float32 [C, round(seconds * rate)].
+
+    Raises:
+        UserError: The file is unreadable, truncated, or holds samples that are not finite, or the ratio of the two
+            rates is too complex.
     """
     with open_stream(path, "audio") as (container, stream):
         info = _info(path, container, stream)
@@ -55,7 +68,7 @@ def read_sound(path: Path, centre: float, seconds: float = 1.0, rate: int = 2400
         if up * down > MAX_RATIO:
             raise UserError(f"{path}: {info.rate} Hz has no simple ratio to {rate} Hz; convert the file first")
         first, count = round((centre - seconds / 2) * rate), round(seconds * rate)
-        # Both grids of samples meet every `down` samples of the file: `up` of the result.
+        # Input and output samples coincide every `down` input samples, which are `up` output samples.
         margin = ceil((FILTER_WIDTH + 1) * max(up, down) / up / down) if info.rate != rate else 0
         begin, end = first // up - margin, -((first + count) // -up) + margin
         sound = torch.from_numpy(_decode(path, container, stream, info, begin * down, end * down))
@@ -70,9 +83,18 @@ def read_sound(path: Path, centre: float, seconds: float = 1.0, rate: int = 2400
 
 
 def read_overview(path: Path, windows: int = 12, seconds: float = 5.0) -> torch.Tensor:
-    """What a recording sounds like: all of it, or evenly spaced windows of a long one.
+    """Reads a short recording completely, or evenly spaced windows of a long one.
 
-    Returns float32 [C, T] at the file's own rate, T at most windows * seconds * rate.
+    Args:
+        path: Sound or video file.
+        windows: Number of windows of a long recording.
+        seconds: Duration of a window.
+
+    Returns:
+        float32 [C, T] at the file's sample rate, with T at most windows * seconds * rate.
+
+    Raises:
+        UserError: As for `read_sound`.
     """
     info = probe_sound(path)
     if info.seconds <= windows * seconds:
@@ -82,6 +104,7 @@ def read_overview(path: Path, windows: int = 12, seconds: float = 5.0) -> torch.
 
 
 def _info(path: Path, container: Any, stream: Any) -> SoundInfo:
+    """Properties of an open audio stream. Raises UserError if they are not supported."""
     context, seconds = stream.codec_context, seconds_of(container, stream)
     if not 1 <= context.channels <= MAX_CHANNELS:
         raise UserError(f"{path}: {context.channels} channels; 1 to {MAX_CHANNELS} are read")
@@ -94,12 +117,12 @@ def _info(path: Path, container: Any, stream: Any) -> SoundInfo:
 
 
 def _decode(path: Path, container: Any, stream: Any, info: SoundInfo, begin: int, end: int) -> np.ndarray:
-    """Samples begin .. end - 1 of a file, counted from its start at its own rate, float32 [C, end - begin]."""
+    """Decodes samples begin .. end - 1, counted from the file's start at its own rate: float32 [C, end - begin]."""
     sound = np.zeros((info.channels, end - begin), np.float32)
     if end <= 0 or begin >= info.seconds * info.rate:
         return sound
     start = start_of(container)
-    tick = ceil(stream.time_base * info.rate)  # stamps may be coarser than samples
+    tick = ceil(stream.time_base * info.rate)  # timestamps may be coarser than samples
     position: int | None = None
     preroll = 0.0 if info.codec.startswith(LOSSLESS) else PREROLL
     for frame in decode_from(container, stream, [start + begin / info.rate - preroll]):
@@ -117,7 +140,7 @@ def _decode(path: Path, container: Any, stream: Any, info: SoundInfo, begin: int
 
 
 def _samples(path: Path, frame: Any, info: SoundInfo) -> np.ndarray:
-    """A frame's samples in [-1, 1], [C, n]."""
+    """Samples of a decoded frame, float32 [C, n]; integer formats are scaled to [-1, 1)."""
     if (len(frame.layout.channels), frame.sample_rate) != (info.channels, info.rate):
         raise UserError(f"{path}: changes its channels or sample rate at {frame.time:.2f} s")
     samples = frame.to_ndarray()

@@ -1,4 +1,4 @@
-"""What a file says of its own sphere: the picture's projection, stereo layout and pose, and the sound's ambisonics.
+"""Spherical metadata of media files: projection, stereo layout and pose of the video, ambisonic layout of the sound.
 
 Reads Google's Spherical Video V1 (XML) and V2 (st3d, sv3d), Spatial Audio (SA3D) and Apple's vexu in MP4 and MOV, and
 the projection elements of Matroska and WebM.
@@ -18,7 +18,7 @@ from .boxes import Box, Boxes
 Projection = Literal["equirectangular", "half-equirectangular", "cubemap", "mesh", "fisheye", "rectilinear", "unknown"]
 Stereo = Literal["mono", "top-bottom", "left-right", "unknown"]
 
-V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")  # UUID of the box with the XML
+V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")  # UUID of the box that holds the XML
 V1_TAG = "{http://ns.google.com/videos/1.0/spherical/}"
 ST3D: dict[int, Stereo] = {0: "mono", 1: "top-bottom", 2: "left-right", 4: "left-right"}
 V1_STEREO: dict[str, Stereo] = {"mono": "mono", "top-bottom": "top-bottom", "left-right": "left-right"}
@@ -28,53 +28,68 @@ APPLE: dict[bytes, Projection] = {
     b"equi": "equirectangular", b"hequ": "half-equirectangular", b"fish": "fisheye", b"rect": "rectilinear",
 }  # fmt: skip
 MAX_ORDER = 7
-WHOLE = 0.01  # share of the sphere, cropped away along one axis, that still counts as none
+WHOLE = 0.01  # pictures cropped along each axis by less than this share of the sphere count as complete
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture's geometry. projection None: the file does not say. Angles in radians."""
+    """Geometry of the video frames as the file declares it."""
 
-    projection: Projection | None = None
-    stereo: Stereo | None = None
-    yaw: float = 0.0
+    projection: Projection | None = None  # None: not declared
+    stereo: Stereo | None = None  # None: not declared
+    yaw: float = 0.0  # radians, like pitch and roll
     pitch: float = 0.0
     roll: float = 0.0
 
 
 @dataclass(frozen=True)
 class SpatialSound:
-    """Ambisonic sound: the ACN number of each decoded channel that has one, and the normalisation."""
+    """Layout of ambisonic sound as the file declares it."""
 
     order: int
-    channels: list[int]
-    normalisation: Literal["SN3D", "unknown"]
-    head_locked: bool  # two more channels are stereo that does not turn with the head
+    channels: list[int]  # ACN number of each decoded channel; head-locked channels have numbers beyond the order
+    normalisation: Literal["SN3D", "unknown"]  # SN3D implies ACN order; "unknown" covers other orders too
+    head_locked: bool  # whether up to two more channels are stereo that does not rotate with the head
 
 
 @dataclass(frozen=True)
 class Spherical:
+    """Spherical metadata of a file."""
+
     picture: Picture
     sound: SpatialSound | None
 
 
 def read_spherical(path: Path) -> Spherical:
-    """A media file's spherical metadata; what is missing or damaged counts as not said. Raises OSError."""
+    """Reads the spherical metadata of a media file.
+
+    Missing metadata counts as not declared. If a box is too short for its fields, all metadata of the file is ignored.
+
+    Args:
+        path: Media file.
+
+    Returns:
+        The metadata; for Matroska and WebM without sound.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     with path.open("rb") as file:
         ebml = file.read(4) == b"\x1a\x45\xdf\xa3"
         boxes = Boxes(file, ebml)
         try:
             return Spherical(_matroska(boxes), None) if ebml else _mp4(boxes)
-        except struct.error:  # a box too short for what it should hold
+        except struct.error:  # a box is too short for its fields
             return Spherical(Picture(), None)
 
 
 def _mp4(boxes: Boxes) -> Spherical:
+    """Metadata of an MP4 or MOV file."""
     picture, sound = Picture(), None
     for track in boxes.inside(boxes.whole(), b"moov", b"trak"):
         for table in boxes.inside(track, b"mdia", b"minf", b"stbl", b"stsd"):
             for entry in boxes.children(table, skip=8):
-                for skip in (28, 44, 64):  # an audio sample entry of version 0, QuickTime's 1 and 2
+                for skip in (28, 44, 64):  # sizes of an audio sample entry: version 0, QuickTime's versions 1 and 2
                     for box in boxes.inside(entry, b"SA3D", skip=skip):
                         sound = sound or _sa3d(boxes.payload(box))
                 picture = _picture(boxes, entry, picture)
@@ -85,7 +100,7 @@ def _mp4(boxes: Boxes) -> Spherical:
 
 
 def _picture(boxes: Boxes, entry: Box, picture: Picture) -> Picture:
-    """The boxes of V2 and Apple in a visual sample entry."""
+    """Updates a picture with the V2 and Apple boxes of a visual sample entry."""
     for box in boxes.children(entry, skip=78):
         if box.type == b"st3d":
             (mode,) = struct.unpack_from(">4xB", boxes.payload(box))
@@ -100,6 +115,7 @@ def _picture(boxes: Boxes, entry: Box, picture: Picture) -> Picture:
 
 
 def _projection(boxes: Boxes, box: Box, picture: Picture) -> Picture:
+    """Updates a picture with the contents of a V2 `proj` box."""
     for child in boxes.children(box):
         if child.type == b"prhd":
             turns = struct.unpack_from(">4x3i", boxes.payload(child))
@@ -115,12 +131,13 @@ def _projection(boxes: Boxes, box: Box, picture: Picture) -> Picture:
 
 
 def _equirectangular(bounds: bytes) -> Projection:
-    """Four shares of 2^32 cropped away: top, bottom, left, right."""
+    """Projection of an equirectangular picture from its crop bounds: top, bottom, left, right, as 0.32 fixed point."""
     top, bottom, left, right = (share / 2**32 for share in struct.unpack_from(">4I", bounds))
     return "equirectangular" if max(top + bottom, left + right) < WHOLE else "half-equirectangular"
 
 
 def _sa3d(payload: bytes) -> SpatialSound | None:
+    """Parses an SA3D box; None if it is invalid or not supported."""
     version, kind, order, ordering, normalisation, count = struct.unpack_from(">BBIBBI", payload)
     ambisonic = (order + 1) ** 2
     if version != 0 or kind & 0x7F or order > MAX_ORDER or count < ambisonic or count > ambisonic + 2:
@@ -133,6 +150,7 @@ def _sa3d(payload: bytes) -> SpatialSound | None:
 
 
 def _v1(xml: bytes, picture: Picture) -> Picture:
+    """Updates a picture with V1 metadata; returns it unchanged if the XML is invalid."""
     try:
         root = fromstring(xml.rstrip(b"\0"), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError):
@@ -147,6 +165,7 @@ def _v1(xml: bytes, picture: Picture) -> Picture:
 
 
 def _is_cropped(said: dict[str, str]) -> bool:
+    """Whether V1 metadata declares a picture that covers only a part of the sphere."""
     for axis in ("Width", "Height"):
         part, whole = (said.get(f"{name}{axis}Pixels", "") for name in ("CroppedAreaImage", "FullPano"))
         if part.isdecimal() and whole.isdecimal() and int(part[:9]) < (1 - WHOLE) * int(whole[:9]):
@@ -155,6 +174,7 @@ def _is_cropped(said: dict[str, str]) -> bool:
 
 
 def _matroska(boxes: Boxes) -> Picture:
+    """Geometry declared by a Matroska or WebM file."""
     segment, tracks, entry, video, projection = b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0", b"\x76\x70"
     picture = Picture()
     for box in boxes.inside(boxes.whole(), segment, tracks, entry, video):
@@ -168,6 +188,7 @@ def _matroska(boxes: Boxes) -> Picture:
 
 
 def _matroska_projection(boxes: Boxes, box: Box, picture: Picture) -> Picture:
+    """Updates a picture with a Matroska Projection element."""
     held = {child.type: boxes.payload(child) for child in boxes.children(box)}
     kind = int.from_bytes(held.get(b"\x76\x71", b"")[:8])
     projection = MATROSKA_PROJECTION.get(kind, "unknown")
@@ -179,5 +200,6 @@ def _matroska_projection(boxes: Boxes, box: Box, picture: Picture) -> Picture:
 
 
 def _float(payload: bytes) -> float:
+    """Angle in degrees from an EBML float; 0 if it is invalid or beyond ±360."""
     value = struct.unpack(">f" if len(payload) == 4 else ">d", payload)[0] if len(payload) in (4, 8) else 0.0
     return float(value) if abs(value) <= 360 else 0.0

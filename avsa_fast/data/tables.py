@@ -1,4 +1,4 @@
-"""The Parquet tables of a dataset folder: what is in each column, read with checks and written atomically."""
+"""The Parquet tables of a dataset folder: schemas, validated reading and atomic writing."""
 
 import gc
 import os
@@ -15,10 +15,11 @@ from avsa_fast.errors import UserError
 
 
 def _schema(columns: dict[str, pa.DataType]) -> pa.Schema:
+    """Schema from column names and types."""
     return pa.schema(list(columns.items()))
 
 
-# Why a clip can or cannot be used, in a word; the column `reason` says it in a line.
+# Values of the column `state`: whether a clip can be used. The column `reason` holds the details.
 STATES = {
     "ok": "usable; for spatial training if its channel map is not empty",
     "ambiguous": "sound whose channels could be in more than one order, or a pose; the reason says how to settle it",
@@ -28,35 +29,35 @@ STATES = {
     "costly": "took more memory or time than a clip may",
 }
 
-# One row a clip. Where its media cannot be read the numbers are null.
+# One row per clip. If its media cannot be read, the numbers are null.
 INDEX = _schema(
     {
         "name": pa.string(),
-        "seconds": pa.float64(),  # of video and sound together: the shorter one
-        "offset": pa.float64(),  # seconds from the first frame to the first sample, in the file's own times
+        "seconds": pa.float64(),  # duration of the video or the sound, whichever is shorter
+        "offset": pa.float64(),  # seconds from the first frame to the first audio sample, by the files' timestamps
         "fps": pa.float64(),
         "width": pa.int32(),
         "height": pa.int32(),
-        "projection": pa.string(),  # of the picture, as ops.gnomonic's `source`; null: erp
-        "yaw": pa.float32(),  # pose of the picture that the file states, radians; crops are in the picture's own axes
+        "projection": pa.string(),  # `source` of ops.gnomonic; null: erp
+        "yaw": pa.float32(),  # declared pose of the picture, radians; crops use the picture's own axes, ignoring it
         "pitch": pa.float32(),
         "roll": pa.float32(),
         "rate": pa.int32(),  # Hz
         "channels": pa.int32(),  # as decoded
-        "channel_map": pa.list_(pa.int32()),  # decoded channels in ACN order; empty: no direction in the sound
-        "spatial_validity": pa.float32(),  # E_xyz / E_w below 4 kHz; null for silence and for sound without direction
+        "channel_map": pa.list_(pa.int32()),  # decoded channels in ACN order; empty: sound is not directional
+        "spatial_validity": pa.float32(),  # E_xyz / E_w below 4 kHz; null for silence and non-directional sound
         "silent_channels": pa.list_(pa.int32()),  # decoded channels without sound
-        "arrival_share": pa.float32(),  # of windows of .1 s in which sound from one direction dominates
-        "arrival_azimuth": pa.float32(),  # mean direction of arrival in those windows, radians; null: there are none
+        "arrival_share": pa.float32(),  # share of .1 s windows in which sound from one direction dominates
+        "arrival_azimuth": pa.float32(),  # mean direction of arrival in those windows, radians; null: no such window
         "arrival_elevation": pa.float32(),
-        "arrival_spread": pa.float32(),  # median angle of theirs from it
+        "arrival_spread": pa.float32(),  # median angle between the windows' directions and the mean, radians
         "split": pa.string(),  # "train" or "test"
-        "state": pa.string(),  # one of STATES
+        "state": pa.string(),  # a key of STATES
         "reason": pa.string(),
     }
 )
 
-# One row an object in a frame. Angles and angular sizes in radians, time in seconds from the file's start.
+# One row per object and frame. Angles and angular sizes in radians, time in seconds from the start of the file.
 DETECTIONS = _schema(
     {
         "name": pa.string(),
@@ -67,11 +68,11 @@ DETECTIONS = _schema(
         "height": pa.float32(),
         "class": pa.string(),
         "score": pa.float32(),
-        "track": pa.int32(),  # the same for one object of a clip over time
+        "track": pa.int32(),  # identifies an object of a clip over time
     }
 )
 
-# One row a source and time, in scenes made by avsa_fast.scenes.
+# Ground truth of scenes rendered by avsa_fast.scenes: one row per source and time.
 TRUTH = _schema(
     {
         "name": pa.string(),
@@ -84,16 +85,16 @@ TRUTH = _schema(
     }
 )
 
-# Columns that tables made elsewhere need not have; null there.
+# Columns that tables from other tools may omit; they are read as null.
 OPTIONAL = {"offset", "projection", "yaw", "pitch", "roll", "reason", "track", "silent_channels"}
 OPTIONAL |= {"arrival_share", "arrival_azimuth", "arrival_elevation", "arrival_spread"}
-GROUP = 100_000  # rows written at a time
+GROUP = 100_000  # rows per row group when writing
 MAX_ROWS = 100_000_000
 
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Keeps the garbage collector from looking through a million new objects, none of them garbage, time and again."""
+    """Pauses the garbage collector, which would repeatedly scan the many new objects while a table is converted."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -104,7 +105,13 @@ def collector_paused() -> Iterator[None]:
 
 
 def write_table(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
-    """Writes rows to a Parquet file, by a rename, so that no reader ever sees half a file."""
+    """Writes rows to a Parquet file, replacing it atomically.
+
+    Args:
+        path: Parquet file.
+        rows: One dict per row, with the columns as keys.
+        schema: Columns and their types.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     rows = iter(rows)
     try:
@@ -116,17 +123,31 @@ def write_table(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -
         part.unlink(missing_ok=True)
 
 
+def require_table(data: Path, name: str) -> None:
+    """Raises UserError, which names the command that creates the table, if a dataset folder lacks it."""
+    if not (data / name).exists():
+        raise UserError(f"{data}: not prepared: no {name} in it; python -m avsa_fast.prepare {data} {data} makes it")
+
+
 def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
-    """Rows of a Parquet file; raises as `read_columns` does."""
+    """Reads a Parquet file as one dict per row; otherwise like `read_columns`."""
     columns = read_columns(path, schema).to_pydict()
     with collector_paused():
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def read_columns(path: Path, schema: pa.Schema) -> pa.Table:
-    """The schema's columns of a Parquet file that has at least those that are not OPTIONAL.
+    """Reads the columns of a schema from a Parquet file.
 
-    Raises UserError where the file is unreadable, lacks a column or holds one of another type, naming it.
+    Args:
+        path: Parquet file.
+        schema: Columns to read. Columns in OPTIONAL that the file lacks are filled with null.
+
+    Returns:
+        A table with exactly this schema.
+
+    Raises:
+        UserError: The file is unreadable, has too many rows, lacks a required column, or the type of one differs.
     """
     try:
         file = pq.ParquetFile(path)

@@ -1,4 +1,4 @@
-"""Checks on a recording: is it really ambisonic, where does its sound come from, which channels are silent?"""
+"""Analysis of recordings: validity as ambisonic sound, directions of arrival, silent channels."""
 
 from math import log2
 from typing import NamedTuple
@@ -9,24 +9,39 @@ from torch import Tensor
 
 from avsa_fast.reference.harmonics import unit_vectors
 
-CUTOFF = 4000.0  # Hz: microphone arrays alias above
-SILENCE = 1e-10  # mean square
-SILENT_CHANNEL = 1e-4  # peak, relative to the loudest channel's
-FRAME = 0.0232  # seconds of a spectrum in which directions of arrival are found, about
-GROUP = 64  # windows whose spectra are in memory at a time
-DOMINATES = 0.3  # the length of a window's mean intensity from which one direction dominates
+CUTOFF = 4000.0  # Hz; above it, microphone arrays have spatial aliasing
+SILENCE = 1e-10  # maximum mean square of silence
+SILENT_CHANNEL = 1e-4  # maximum peak of a silent channel, relative to the loudest channel's peak
+FRAME = 0.0232  # seconds per STFT frame for directions of arrival, approximately
+GROUP = 64  # windows whose spectra are computed at a time, to limit memory
+DOMINATES = 0.3  # length of a window's mean intensity vector above which one direction dominates
 
 
 def silent_channels(sound: Tensor) -> list[int]:
-    """Which of a recording's channels [C, T] are silent against its loudest one; all of a silent recording's."""
+    """Returns the numbers of the channels that are silent relative to the loudest one.
+
+    Args:
+        sound: [C, T].
+
+    Returns:
+        Channel numbers; all of them if the recording is silent.
+    """
     peaks = sound.abs().amax(dim=1)
     return torch.nonzero(peaks <= SILENT_CHANNEL * peaks.max()).flatten().tolist()
 
 
 def spatial_validity(scene: Tensor, rate: int) -> float | None:
-    """E_xyz / E_w of W, Y, Z, X [4, T] at `rate` Hz, below 4 kHz; None for silence.
+    """Computes the energy ratio E_xyz / E_w below 4 kHz.
 
-    A plane wave and a diffuse field have 1, mono in W 0, N3D near 3, unconverted FuMa near 2 (infinity: no W at all).
+    A plane wave and a diffuse field in SN3D give 1, mono in W gives 0, N3D about 3, unconverted FuMa about 2. Without
+    any W the ratio is infinite.
+
+    Args:
+        scene: [4, T], channels W, Y, Z, X.
+        rate: Sample rate in Hz.
+
+    Returns:
+        The ratio; None for silence.
     """
     spectrum, length = _low_spectrum(scene, rate)
     energy = spectrum.abs().double().square().sum(dim=1)  # [4]
@@ -36,14 +51,21 @@ def spatial_validity(scene: Tensor, rate: int) -> float | None:
 
 
 def directions_of_arrival(scene: Tensor, rate: int, window: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Where the sound of W, Y, Z, X [4, T] comes from, window by window (seconds), below 4 kHz.
+    """Estimates the direction of arrival (DOA) of the sound below 4 kHz, per window.
 
-    In each window, a mean over frequencies of the intensity 2 · Re(W* · (X, Y, Z)) over the energy E_w + E_xyz, which
-    is a plane wave's direction and shorter where the field is diffuse (DirAC, Pulkki 2007); they count by the fourth
-    root of their energy, about as loud as they sound: of a steady tone, room and instruments interfere to another
-    direction at each frequency, and one strong partial must not speak for the window. Returns [n, 2] azimuth and
-    elevation, and the mean's length [n], how much one direction dominates: 1 for one plane wave, near 0 for a diffuse
-    field or silence. float64.
+    The intensity vector 2 · Re(W* · (X, Y, Z)) / (E_w + E_xyz) of each frequency is the direction of a plane wave, and
+    shorter in a diffuse field (DirAC, Pulkki 2007). A window's estimate is the mean over frequencies, weighted by the
+    fourth root of the energy, roughly the perceived loudness: with steady tones, interference in the room shifts the
+    direction differently at each frequency, so a single strong partial must not decide the result.
+
+    Args:
+        scene: [4, T], channels W, Y, Z, X.
+        rate: Sample rate in Hz.
+        window: Window length in seconds; windows do not overlap.
+
+    Returns:
+        Azimuth and elevation in radians, float64 [n, 2], and the length of the mean vector, float64 [n]: 1 for one
+        plane wave, near 0 for a diffuse field or silence.
     """
     samples = max(1, round(window * rate))
     if scene.shape[1] < samples:
@@ -56,7 +78,7 @@ def directions_of_arrival(scene: Tensor, rate: int, window: float = 0.1) -> tupl
 
 
 def _mean_intensity(windows: Tensor, rate: int) -> Tensor:
-    """X, Y, Z [n, 3] float64 of windows [4, n, samples], as `directions_of_arrival` says."""
+    """Mean intensity vector x, y, z, float64 [n, 3], of windows [4, n, samples]; see `directions_of_arrival`."""
     samples = windows.shape[2]
     frame = min(samples, 2 ** round(log2(FRAME * rate)))
     spectra = torch.stft(
@@ -71,16 +93,24 @@ def _mean_intensity(windows: Tensor, rate: int) -> Tensor:
 
 
 class Arrivals(NamedTuple):
-    """What the windows of a recording in which one direction dominates say of it. Angles in radians."""
+    """Summary of the windows of a recording in which one direction dominates. Angles in radians."""
 
     share: float  # of all windows
-    azimuth: float | None  # of their mean direction; None where there is no such window
+    azimuth: float | None  # of the mean direction; None if there is no such window
     elevation: float | None
-    spread: float | None  # median angle from that direction
+    spread: float | None  # median angle from the mean direction
 
 
 def arrivals(scene: Tensor, rate: int) -> Arrivals:
-    """A summary of `directions_of_arrival` of W, Y, Z, X [4, T] at `rate` Hz."""
+    """Summarises the directions of arrival of a recording.
+
+    Args:
+        scene: [4, T], channels W, Y, Z, X.
+        rate: Sample rate in Hz.
+
+    Returns:
+        Share, mean direction and spread of the windows of 0.1 s in which one direction dominates.
+    """
     directions, share = directions_of_arrival(scene, rate)
     vectors = unit_vectors(directions[share > DOMINATES])
     if not len(vectors):
@@ -92,6 +122,6 @@ def arrivals(scene: Tensor, rate: int) -> Arrivals:
 
 
 def _low_spectrum(scene: Tensor, rate: int) -> tuple[Tensor, int]:
-    """The spectrum of [C, T] below the cutoff, padded to a length that transforms fast, and that length."""
+    """Spectrum of [C, T] below the cutoff, zero-padded to a length with a fast FFT, and that length."""
     length = next_fast_len(scene.shape[1], real=True)
     return torch.fft.rfft(scene, length)[:, : int(CUTOFF / rate * length) + 1], length

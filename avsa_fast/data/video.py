@@ -1,4 +1,4 @@
-"""Frames of a video file around a moment, by seeking."""
+"""Random access to the frames of video files: by seeking, at regular intervals or at key frames."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,42 +15,54 @@ from avsa_fast.data.projection import Source
 from avsa_fast.errors import ClipError, UserError
 
 MAX_SECONDS = 24 * 3600
-# A file that ends this much sooner than it says, in seconds, is truncated.
+# Seconds; a file that ends earlier than its declared duration by more than this is reported as truncated.
 TOLERANCE = 0.5
 
 
-# Of what width and height are multiples where ops.gnomonic reads planes: chroma is of halves, even in width and height.
+# Width and height are multiples of these, so that ops.gnomonic accepts the planes of every source: with 4:2:0 chroma,
+# side-by-side views need a width divisible by 8, over-under views a height divisible by 4.
 PLANES = 8, 4
 
-# Of FFmpeg's numbers of colour spaces; 2 is one that the file does not name, which FFmpeg takes for BT.601.
+# Keys are FFmpeg's AVColorSpace values. 2 is "unspecified", which FFmpeg treats as BT.601.
 MATRICES = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
 
 
 Size = tuple[int, int]  # width and height, pixels
-Limits = tuple[int | None, int | None]  # of them
+Limits = tuple[int | None, int | None]  # maximum width and height, pixels; None: unlimited
 
 
 class Planes(NamedTuple):
-    """Frames as video decoders give them: 4:2:0 planes, one below the other."""
+    """Frames in YUV 4:2:0, as video decoders output them, with the planes of each frame stacked vertically."""
 
-    bytes: torch.Tensor  # [F, 3/2 H, W] uint8: H rows of luma, then as many bytes as H/4 rows of U, and of V
+    bytes: torch.Tensor  # [F, 3/2 H, W] uint8: H rows of luma, then U and V, each stored in the bytes of H/4 rows
     matrix: str  # "bt601" or "bt709"
     full_range: bool
 
 
 @dataclass(frozen=True)
 class VideoInfo:
+    """Properties that a video file declares."""
+
     seconds: float
     fps: float  # mean
     width: int
     height: int
-    start: float = 0.0  # time stamp of the first frame, seconds
+    start: float = 0.0  # timestamp of the first frame, seconds
 
 
 def probe_video(path: Path, *, flat: bool = False) -> VideoInfo:
-    """What a video file says of itself; its first frame is decoded.
+    """Reads the properties of a video file, and decodes its first frame as a check.
 
-    flat: an ordinary video, not an equirectangular one. Raises UserError naming the file where it cannot serve as such.
+    Args:
+        path: Video file.
+        flat: Whether the video is an ordinary one rather than equirectangular, so that its width may be odd.
+
+    Returns:
+        Duration, frame rate, size and start time.
+
+    Raises:
+        ClipError: The file has no video or is unreadable, or its size or duration is not supported.
+        UserError: The file is missing or has no frames.
     """
     with open_stream(path, "video") as (container, stream):
         info = _info(path, container, stream)
@@ -67,15 +79,25 @@ def probe_video(path: Path, *, flat: bool = False) -> VideoInfo:
 def read_frames(
     path: Path, centre: float, count: int = 8, fps: float = 16.0, max_height: int | None = None
 ) -> torch.Tensor:
-    """Frames around a moment, whatever the file's own frame rate, constant or variable.
+    """Reads frames around a point in time as RGB, for files of any constant or variable frame rate.
 
-    Frame i is the one showing at `centre + (i - (count - 1) / 2) / fps` seconds from the file's start; before the
-    first frame it is the first, after the last frame the last. Decodes from the key frame before the first one wanted.
+    Frame i is the one displayed at `centre + (i - (count - 1) / 2) / fps`. Times before the first frame give the first
+    frame, times after the last frame give the last. Decoding starts at the key frame before the first requested time.
+    Colours are converted with the matrix and range that the file declares.
 
-    `max_height` scales higher videos down to that many rows, keeping the aspect, to a width that is a multiple of 4.
-    Colours are converted by the matrix and range that the file names.
+    Args:
+        path: Video file.
+        centre: Centre time, in seconds from the start of the file.
+        count: Number of frames.
+        fps: Frames per second at which the video is sampled.
+        max_height: Maximum number of rows. Higher videos are scaled down, keeping the aspect ratio except that the
+            width is rounded to a multiple of 4. None: no limit.
 
-    Returns uint8 [count, H, W, 3], RGB. Raises UserError naming the file where it is unreadable or truncated there.
+    Returns:
+        uint8 [count, H, W, 3], RGB.
+
+    Raises:
+        UserError: The file is unreadable, or truncated before a requested time.
     """
     with open_stream(path, "video") as (container, stream):
         wanted = _wanted(centre, count, fps)
@@ -84,10 +106,22 @@ def read_frames(
 
 
 def read_planes(path: Path, centre: float, count: int = 8, fps: float = 16.0, max_height: int | None = None) -> Planes:
-    """The frames that `read_frames` reads, left in the colours that they have.
+    """Reads the same frames as `read_frames`, as YUV 4:2:0 planes instead of RGB.
 
-    Scaled down as there, and to a height that is a multiple of 4 and a width of 8: what `ops.gnomonic` reads.
-    Raises as `read_frames` does, and where the colours change in between.
+    BT.601 and BT.709 colours are kept as they are; others are converted to BT.709.
+
+    Args:
+        path: Video file.
+        centre: Centre time, in seconds from the start of the file.
+        count: Number of frames.
+        fps: Frames per second at which the video is sampled.
+        max_height: Maximum number of rows; higher videos are scaled down. None: no limit.
+
+    Returns:
+        The frames' planes, with a width that is a multiple of 8 and a height that is a multiple of 4.
+
+    Raises:
+        UserError: As for `read_frames`, or the colour matrix or range changes between the frames.
     """
     with open_stream(path, "video") as (container, stream):
         info = _info(path, container, stream)
@@ -103,7 +137,19 @@ def read_planes(path: Path, centre: float, count: int = 8, fps: float = 16.0, ma
 
 
 def read_key_frames(path: Path, count: int, max_height: int) -> torch.Tensor:
-    """Key frames from all over a video, uint8 [count, H, W, 3] RGB, cheap to decode; scaled as by `read_frames`."""
+    """Reads evenly spaced key frames of a video, which are cheap to decode.
+
+    Args:
+        path: Video file.
+        count: Number of key frames; the same one may be returned more than once.
+        max_height: Maximum number of rows; higher videos are scaled down as by `read_frames`.
+
+    Returns:
+        uint8 [count, H, W, 3], RGB.
+
+    Raises:
+        UserError: The file is unreadable or truncated.
+    """
     info = probe_video(path)
     frames = []
     for i in range(count):
@@ -113,7 +159,7 @@ def read_key_frames(path: Path, count: int, max_height: int) -> torch.Tensor:
             try:
                 frame = next(decode_from(container, stream, [wanted]), None)
             finally:
-                stream.codec_context.skip_frame = "DEFAULT"  # it stays open for others
+                stream.codec_context.skip_frame = "DEFAULT"  # the stream stays open for later calls
             if frame is None or (frame.width, frame.height) != (info.width, info.height):
                 raise UserError(f"{path}: no frame can be decoded at {wanted:.2f} s; is the file truncated?")
             size = _scaled((info.width, info.height), (None, max_height))
@@ -131,11 +177,23 @@ def sample_frames(
     source: Source = "erp",
     multiples: Size | None = None,
 ) -> Iterator[tuple[float, torch.Tensor]]:
-    """The frames showing at 0, 1/fps, 2/fps … seconds from `begin` on, decoded in one pass: one eye's view of `source`.
+    """Samples a video at a constant rate in one decoding pass, keeping the left eye's view of stereoscopic frames.
 
-    They end with the file, or `length` seconds after `begin`. A frame that stays is yielded as the same tensor.
-    Views above `most` (width, height) are scaled down, keeping the aspect, all to `multiples` of width and height.
-    Yields (seconds from `begin`, uint8 [H, W, 3] RGB). Raises as `read_frames` does.
+    Args:
+        path: Video file.
+        fps: Frames per second at which the video is sampled.
+        most: Maximum width and height of a view; larger views are scaled down, keeping the aspect ratio.
+        begin: Time of the first frame, in seconds from the start of the file.
+        length: Seconds to sample; None: until the end of the file.
+        source: Layout of the frames.
+        multiples: Numbers that the output width and height are multiples of; None: as by `read_frames`.
+
+    Yields:
+        Seconds from `begin`, and the frame displayed then as uint8 [H, W, 3] RGB. While a frame stays on display, the
+        same tensor is yielded again.
+
+    Raises:
+        UserError: As for `read_frames`.
     """
     with open_stream(path, "video") as (container, stream):
         seconds = _info(path, container, stream).seconds - begin if length is None else length
@@ -146,15 +204,27 @@ def sample_frames(
 
 
 def _wanted(centre: float, count: int, fps: float) -> list[float]:
+    """Times, in seconds, of `count` frames around a centre."""
     return [float(centre) + (i - (count - 1) / 2) / fps for i in range(count)]
 
 
 def read_windows(
     path: Path, centres: Sequence[float], count: int = 8, fps: float = 16.0, max_height: int | None = None
 ) -> Iterator[torch.Tensor]:
-    """`read_frames` around each of some moments, decoded in one pass: uint8 [count, H, W, 3] at a time.
+    """Reads frames around several points in time in one decoding pass; otherwise like `read_frames`.
 
-    The moments rise by at least count / fps seconds from one to the next. Raises as `read_frames` does.
+    Args:
+        path: Video file.
+        centres: Centre times, in seconds from the start of the file, increasing by at least count / fps.
+        count: Frames per window.
+        fps: Frames per second at which the video is sampled.
+        max_height: Maximum number of rows; higher videos are scaled down. None: no limit.
+
+    Yields:
+        uint8 [count, H, W, 3] RGB for each centre.
+
+    Raises:
+        UserError: As for `read_frames`.
     """
     wanted = [centre + (i - (count - 1) / 2) / fps for centre in centres for i in range(count)]
     with open_stream(path, "video") as (container, stream):
@@ -164,6 +234,7 @@ def read_windows(
 
 
 def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
+    """Properties of an open video stream. Raises UserError if it is empty, too large or too long."""
     width, height = stream.codec_context.width, stream.codec_context.height
     seconds, rate = seconds_of(container, stream), stream.average_rate or stream.guessed_rate
     if not (0 < width <= MAX_WIDTH and 0 < height <= MAX_HEIGHT):
@@ -180,18 +251,19 @@ def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
 
 
 def _size(size: Size, most: Limits, multiples: Size) -> Size:
-    """Width and height to read a picture at: scaled down to the limits, to multiples of some numbers."""
+    """Output width and height: scaled down to the limits and rounded to the given multiples."""
     scale = _scale(size, most)
     width, height = (max(n, n * round(side * scale / n)) for side, n in zip(size, multiples, strict=True))
     return width, height
 
 
 def _scaled(size: Size, most: Limits) -> Size:
-    """Width and height to read a picture at in RGB: its own, unless it is too large."""
+    """Output width and height of an RGB image: unchanged unless it exceeds the limits."""
     return _size(size, most, (4, 1)) if _scale(size, most) < 1 else size
 
 
 def _scale(size: Size, most: Limits) -> float:
+    """Largest scale, at most 1, that satisfies the limits."""
     return min([1.0] + [limit / side for side, limit in zip(size, most, strict=True) if limit is not None])
 
 
@@ -204,7 +276,7 @@ def _images(
     source: Source = "erp",
     multiples: Size | None = None,
 ) -> Iterator[tuple[float, torch.Tensor]]:
-    """Seconds and RGB image [H, W, 3], of one eye's view, at each wanted time."""
+    """Yields each requested time and the RGB image [H, W, 3] displayed then, cropped to one eye's view."""
     info = _info(path, container, stream)
     view = _Crop(info, source)
     size = _size(view.size, most, multiples) if multiples else _scaled(view.size, most)
@@ -217,7 +289,7 @@ def _images(
 
 
 class _Crop:
-    """Takes the left eye's view out of stereoscopic frames, without a copy."""
+    """Crops stereoscopic frames to the left eye's view, without a copy."""
 
     def __init__(self, info: VideoInfo, source: Source) -> None:
         across, down = {"erp_left": (2, 1), "erp_top": (1, 2)}.get(source, (1, 1))
@@ -240,7 +312,7 @@ class _Crop:
 
 
 def _planes(frame: Any, converter: VideoReformatter, width: int, height: int) -> Planes:
-    """A frame as planes [3/2 H, W]; converted only where it is of another size or other colours."""
+    """Returns a frame as planes [3/2 H, W]; converts it only if its size, pixel format or colour matrix differs."""
     matrix = MATRICES.get(frame.colorspace)
     if matrix is None or frame.format.name not in ("yuv420p", "yuvj420p"):
         frame = converter.reformat(
@@ -255,9 +327,9 @@ def _planes(frame: Any, converter: VideoReformatter, width: int, height: int) ->
 
 
 def _frames(path: Path, container: Any, stream: Any, wanted: list[float]) -> Iterator[tuple[float, Any]]:
-    """The frame showing at each wanted time. Raises UserError where one cannot be decoded or has another size."""
+    """Yields each requested time and the frame displayed then. Raises UserError on truncation or a change of size."""
     info, start = _info(path, container, stream), start_of(container)
-    # Stamps are rounded to the time base, so half a tick before a frame's stamp is its time already.
+    # Timestamps are rounded to the time base: half a tick of tolerance counts a frame as displayed at its exact time.
     tick = float(stream.time_base)
     stamps = [start + time + tick / 2 for time in wanted]
     frames = decode_from(container, stream, stamps)
@@ -274,7 +346,10 @@ def _frames(path: Path, container: Any, stream: Any, wanted: list[float]) -> Ite
 
 
 def _showing(frames: Iterator[Any], times: Iterable[float]) -> Iterator[tuple[Any, bool]]:
-    """For each of the rising times, the frame showing then (the first, before it starts), and if it is the last."""
+    """Yields, for each of the increasing times, the frame displayed then and whether it is the last one.
+
+    Times before the first frame get the first frame.
+    """
     frame = next(frames, None)
     if frame is None:
         return

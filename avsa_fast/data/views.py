@@ -1,4 +1,4 @@
-"""From samples to what the encoders take: crops by gnomonic projection, and the sound as it is from there."""
+"""Encoder inputs from batches of samples: gnomonic crops, and audio features in the direction of each crop."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -13,7 +13,7 @@ from .batches import Batch, Frames
 from .samples import SAMPLE_RATE
 
 AudioView = Literal["foa_iv", "foa", "stereo", "stereo_icf", "beamform", "mono"]
-# Mean and standard deviation of Kinetics-400, as torchvision's video networks expect.
+# Mean and standard deviation of Kinetics-400, as expected by torchvision's video models.
 MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
 _FEATURES: dict[AudioView, dict[str, Any]] = {
@@ -29,7 +29,7 @@ AUDIO_CHANNELS: dict[AudioView, int] = dict(zip(get_args(AudioView), (7, 4, 2, 5
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """How crops and features are made; the defaults are the paper's."""
+    """Parameters of crops and features; the defaults are the paper's."""
 
     audio: AudioView = "foa_iv"
     crop_size: int = 112  # pixels
@@ -39,12 +39,21 @@ class ViewConfig:
 
 
 def make_views(batch: Batch, config: ViewConfig, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Crops [B, K, 3, F, h, w] and features [B, K, channels, n_mels, n_frames] of B samples, float32 on `device`."""
+    """Computes the crops and features of a batch.
+
+    Args:
+        batch: B samples with K views each.
+        config: Parameters of crops and features.
+        device: Device to compute on.
+
+    Returns:
+        Crops [B, K, 3, F, h, w] and features [B, K, channels, n_mels, n_frames], float32 on `device`.
+    """
     return make_crops(batch, config, device), make_features(batch, config, device)
 
 
 def make_crops(batch: Batch, config: ViewConfig, device: torch.device) -> Tensor:
-    """What is seen in the samples' directions: [B, K, 3, F, h, w] float32 on `device`."""
+    """Computes crops in the samples' directions: float32 [B, K, 3, F, h, w] on `device`."""
     crops = [_crops_of(frames, batch, config, device) for frames in batch.frames]
     if len(crops) == 1:
         return crops[0]
@@ -53,7 +62,7 @@ def make_crops(batch: Batch, config: ViewConfig, device: torch.device) -> Tensor
 
 
 def make_features(batch: Batch, config: ViewConfig, device: torch.device) -> Tensor:
-    """What is heard there: [B, K, channels, n_mels, n_frames] float32 on `device`."""
+    """Computes audio features in the samples' directions: float32 [B, K, channels, n_mels, n_frames] on `device`."""
     directions, flip = (torch.from_numpy(x).to(device) for x in (batch.directions, batch.flip))
     return ops.spatial_features(
         batch.sound.to(device, non_blocking=True), directions, flip=flip, n_mels=config.n_mels, n_fft=config.n_fft,
@@ -62,6 +71,8 @@ def make_features(batch: Batch, config: ViewConfig, device: torch.device) -> Ten
 
 
 def _crops_of(frames: Frames, batch: Batch, config: ViewConfig, device: torch.device) -> Tensor:
+    """Crops [b, K, 3, F, h, w] of the samples that share a frame format."""
+
     def rows(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values[frames.rows]).to(device)
 
@@ -75,7 +86,14 @@ def _crops_of(frames: Frames, batch: Batch, config: ViewConfig, device: torch.de
 
 
 def i420(planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Planes one below the other, [..., 3/2 H, W], as Y [..., H, W], U and V [..., H/2, W/2]; H a multiple of 4."""
+    """Splits vertically stacked YUV 4:2:0 planes.
+
+    Args:
+        planes: [..., 3/2 H, W], with H a multiple of 4.
+
+    Returns:
+        Y [..., H, W], and U and V [..., H/2, W/2].
+    """
     H, W = planes.shape[-2] // 3 * 2, planes.shape[-1]
     y, u, v = planes.split([H, H // 4, H // 4], dim=-2)
     half = (*planes.shape[:-2], H // 2, W // 2)

@@ -1,1 +1,1 @@
-"""Where the objects are in 360° frames: a detector's rectangles as directions."""
+"""Object detection in 360° frames, with objects located by direction."""

@@ -1,4 +1,4 @@
-"""What detectors find: rectangles in pictures, boxes on the sphere."""
+"""Detections: rectangles in images and boxes on the sphere."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Rectangle:
-    """An object in a picture, in continuous pixel coordinates: the picture's upper left corner is (0, 0)."""
+    """An object in an image, in continuous pixel coordinates: the image's upper left corner is (0, 0)."""
 
     left: float
     top: float
@@ -20,7 +20,7 @@ class Rectangle:
 
 @dataclass(frozen=True)
 class Box:
-    """An object on the sphere: the direction of its centre and its angular size, radians."""
+    """An object on the sphere: the direction of its centre and its angular size, in radians."""
 
     azimuth: float
     elevation: float
@@ -31,8 +31,15 @@ class Box:
 
 
 class Detector(Protocol):
-    """Any detector of objects in ordinary pictures."""
+    """Interface of object detectors for ordinary images."""
 
     def detect(self, images: Tensor) -> list[list[Rectangle]]:
-        """Objects in each picture of uint8 RGB [N, H, W, 3]."""
+        """Detects objects.
+
+        Args:
+            images: uint8 RGB [N, H, W, 3].
+
+        Returns:
+            One list of objects per image.
+        """
         ...

@@ -1,22 +1,25 @@
-"""Merging boxes on the sphere: one for each object, whichever views saw it."""
+"""Merging of boxes on the sphere, so that an object seen in several views is reported once."""
 
 from collections.abc import Sequence
 from math import acos, asin, cos, pi, sin, sqrt
 
 from .boxes import Box
 
-OVERLAP = 0.45  # intersection over union above which two boxes are of one object
+OVERLAP = 0.45  # intersection over union from which two boxes count as the same object
 
 
 def angle_between(one: Box, other: Box) -> float:
-    """Great-circle angle between two boxes' centres, radians."""
+    """Returns the great-circle angle between two boxes' centres, in radians."""
     (e1, e2), turn = (one.elevation, other.elevation), one.azimuth - other.azimuth
     haversine = sin((e1 - e2) / 2) ** 2 + cos(e1) * cos(e2) * sin(turn / 2) ** 2
     return 2 * asin(min(1.0, sqrt(haversine)))
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Intersection over union of discs of the boxes' areas and centres, which are the same however a view is turned."""
+    """Returns the intersection over union of two discs with the boxes' centres and areas.
+
+    Unlike rectangles, discs do not depend on the orientation of the view.
+    """
     r1, r2 = (sqrt(box.width * box.height / pi) for box in (one, other))
     distance, small, large = angle_between(one, other), min(r1, r2), max(r1, r2)
     if distance >= r1 + r2:
@@ -30,9 +33,15 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def merge(boxes: Sequence[Box]) -> list[Box]:
-    """Non-maximum suppression on the sphere: of boxes that overlap, the one of the highest score.
+    """Applies non-maximum suppression on the sphere, regardless of class.
 
-    Of any class: views that show an object at different angles often disagree on what it is.
+    Classes are ignored because views of an object from different angles often disagree on its class.
+
+    Args:
+        boxes: Boxes of one frame.
+
+    Returns:
+        The boxes that are kept, by decreasing score.
     """
     kept: list[Box] = []
     for box in sorted(boxes, key=lambda box: (-box.score, box.label, box.azimuth, box.elevation)):

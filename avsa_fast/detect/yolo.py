@@ -1,4 +1,4 @@
-"""YOLO on pictures. ultralytics is AGPL-3.0: this file alone imports it, and only to detect."""
+"""YOLO object detector. ultralytics is AGPL-3.0: only this file imports it, and only for detection."""
 
 import os
 from collections.abc import Sequence
@@ -17,13 +17,21 @@ from avsa_fast.errors import UserError
 
 CONFIDENCE = 0.25
 BATCH = 16
-MIN_SIZE, MAX_SIZE, STRIDE = 640, 1280, 32  # of the network's input, pixels
+MIN_SIZE, MAX_SIZE, STRIDE = 640, 1280, 32  # limits and granularity of the network's input size, pixels
 
 
 class YoloDetector:
-    """A YOLO detector of objects of some classes (all, where none are named) of at least some confidence.
+    """YOLO detector.
 
-    Raises UserError where ultralytics or its weights are not to be had, or do not know a class.
+    Args:
+        weights: Path or name of the weights; see `find_weights`.
+        classes: Names of the classes to detect; empty for all.
+        confidence: Min score of a detection.
+        trust_weights: Load weights of unknown checksum.
+        device: Device to run on; by default ultralytics chooses.
+
+    Raises:
+        UserError: If ultralytics or the weights are not available, or the weights do not have a requested class.
     """
 
     def __init__(
@@ -40,7 +48,7 @@ class YoloDetector:
         try:
             self._model: Any = yolo(str(path), task="detect")
             numbers = {name: number for number, name in self._model.names.items()}
-        except Exception as error:  # a foreign pickle may raise anything
+        except Exception as error:  # unpickling an arbitrary file may raise anything
             raise UserError(f"{path}: not YOLO weights: {str(error).partition(chr(10))[0]}") from error
         if unknown := [name for name in classes if name not in numbers]:
             raise UserError(f"--classes {unknown[0]}: not among those of {path.name}: {', '.join(sorted(numbers))}")
@@ -51,7 +59,17 @@ class YoloDetector:
         }
 
     def detect(self, images: torch.Tensor) -> list[list[Rectangle]]:
-        """Objects in pictures, uint8 RGB [N, H, W, 3]; a list a picture."""
+        """Detects objects.
+
+        Args:
+            images: uint8 RGB [N, H, W, 3].
+
+        Returns:
+            One list of objects per image.
+
+        Raises:
+            ValueError: If `images` has another dtype or shape.
+        """
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"images must be uint8 [N, H, W, 3], got {images.dtype} {list(images.shape)}")
         return [found for batch in images.split(BATCH) if len(batch) for found in self._detect(batch)]
@@ -59,7 +77,7 @@ class YoloDetector:
     def _detect(self, images: torch.Tensor) -> list[list[Rectangle]]:
         size = min(max(-(max(images.shape[1:3]) // -STRIDE) * STRIDE, MIN_SIZE), MAX_SIZE)
         bgr = [np.ascontiguousarray(image[..., ::-1]) for image in images.cpu().numpy()]
-        threads = torch.get_num_threads()  # ultralytics sets its own number when it first predicts
+        threads = torch.get_num_threads()  # ultralytics changes it on the first prediction
         try:
             results = self._model.predict(bgr, imgsz=size, verbose=False, **self._options)
         finally:
@@ -76,12 +94,12 @@ class YoloDetector:
 
 
 def _import_yolo() -> Any:
-    """ultralytics' YOLO class, kept from the network, from installing packages and from changing our process."""
+    """Imports ultralytics' YOLO class, without network access, package installation or changes to this process."""
     os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder() / "ultralytics"))
     os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_VERBOSE="false")
     threads = os.environ.get("OMP_NUM_THREADS")
     try:
-        # ultralytics puts an opener of its own into Pillow, which installs packages for a file it does not know.
+        # ultralytics replaces Image.open by a version that installs packages for unknown file formats.
         with patch.object(Image, "open", Image.open):
             from ultralytics.models import YOLO
     except ImportError as error:

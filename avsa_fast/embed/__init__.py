@@ -1,1 +1,1 @@
-"""Embeddings of files of any length: what is seen and heard in a window of time, in one direction or several."""
+"""Embeddings of media files of any length, per time window and direction."""

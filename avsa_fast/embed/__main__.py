@@ -1,4 +1,4 @@
-"""python -m avsa_fast.embed RUN FILES…: embeddings of files, for search, probes and maps of one's own."""
+"""Command python -m avsa_fast.embed RUN FILES…: embeds media files."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from .encode import FRONT, dense_centres, embed_windows, window_seconds
 from .media import Media, Modality, Picture, find_media, probe
 from .store import Parts
 
-PART = 64  # windows in a part
+PART = 64  # windows per part
 
 
 def main(
@@ -82,7 +82,7 @@ def main(
 
 
 def _fill(parts: Parts, run: Run, media: Media, number: int, modality: Modality, hop: float, looks: Tensor) -> None:
-    """Makes the parts of a file that are not there yet."""
+    """Writes the missing parts of a file."""
     if modality not in media.modalities:
         return
     centres = dense_centres(media.seconds(modality), hop, window_seconds(run, modality))
@@ -90,7 +90,7 @@ def _fill(parts: Parts, run: Run, media: Media, number: int, modality: Modality,
     missing = [i for i, name in enumerate(names) if not parts.has(name)]
     if not missing:
         return
-    begin = missing[0] * PART  # parts are made in order: all after it are missing too
+    begin = missing[0] * PART  # parts are written in order, so all later ones are missing too
     turned = _turned(looks, media, modality)
     batches = embed_windows(run, media, modality, centres[begin:], turned)
     held = next(batches)
@@ -103,6 +103,7 @@ def _fill(parts: Parts, run: Run, media: Media, number: int, modality: Modality,
 
 
 def _turned(looks: Tensor, media: Media, modality: Modality) -> Tensor:
+    """The requested directions, or only the front for media without directions."""
     return looks if media.turns(modality) else FRONT
 
 
@@ -110,7 +111,7 @@ def _stream(
     run: Run, paths: Iterator[Path], wanted: tuple[Modality, ...], hop: float, looks: Tensor, picture: Picture,
     channels: tuple[int, ...] | None,
 ) -> None:  # fmt: skip
-    """Lines of JSON on standard output, as paths come in; a path that cannot be read is reported."""
+    """Writes JSON lines to standard output while paths are read; reports files that cannot be read."""
     for path in paths:
         try:
             for file in find_media([path]):
@@ -123,6 +124,7 @@ def _stream(
 
 
 def _print_lines(run: Run, media: Media, modality: Modality, hop: float, looks: Tensor) -> None:
+    """Prints one JSON line per window and direction of a file."""
     centres = dense_centres(media.seconds(modality), hop, window_seconds(run, modality))
     turned = _turned(looks, media, modality)
     windows = (views for batch in embed_windows(run, media, modality, centres, turned) for views in batch)
@@ -133,7 +135,7 @@ def _print_lines(run: Run, media: Media, modality: Modality, hop: float, looks: 
 
 
 def _paths(files: tuple[str, ...]) -> Iterator[Path]:
-    """The paths named, those of standard input in the place of -."""
+    """The given paths; - is replaced by the paths on standard input."""
     if not files:
         raise UserError("no FILES: name files or folders, or - to read their paths from standard input")
     for file in files:
@@ -144,7 +146,7 @@ def _paths(files: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _directions(texts: tuple[str, ...]) -> Tensor:
-    """[K, 2] radians of "azimuth,elevation" in degrees."""
+    """Parses "azimuth,elevation" in degrees to float32 [K, 2] in radians."""
     looks = []
     for text in texts:
         try:
@@ -160,6 +162,7 @@ def _directions(texts: tuple[str, ...]) -> Tensor:
 
 
 def _checksum(path: Path) -> str:
+    """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

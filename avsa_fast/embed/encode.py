@@ -1,4 +1,4 @@
-"""Windows of a file, batch by batch, to embeddings."""
+"""Embedding of time windows of a file, in batches."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, pairwise
@@ -15,20 +15,20 @@ from avsa_fast.evaluate.run import Run
 
 from .media import Media, Modality, flat_crops, pictures, scenes
 
-BATCH = 4  # windows in memory at a time
+BATCH = 4  # windows of video in memory at a time; sound: 4 times as many
 FRONT = torch.zeros(1, 2)
 
 
 def dense_centres(seconds: float, hop: float, window: float) -> list[float]:
-    """The middles of windows every `hop` seconds, the first from the start, as many as fit (one, where none does)."""
+    """Centres of windows every `hop` seconds from the start of a file, as many as fit but at least one (seconds)."""
     count = max(1, 1 + int((seconds - window) / hop + 1e-6))
     return [window / 2 + i * hop for i in range(count)]
 
 
 def spread_centres(seconds: float, count: int, window: float) -> list[float]:
-    """The middles of `count` windows spread evenly over a file, the first at its start, the last at its end.
+    """Centres of `count` windows spread evenly over a file, from its start to its end (seconds).
 
-    A file no longer than a window has one.
+    A file that is no longer than a window has only one.
     """
     if count == 1 or seconds <= window:
         return [seconds / 2]
@@ -36,7 +36,7 @@ def spread_centres(seconds: float, count: int, window: float) -> list[float]:
 
 
 def window_seconds(run: Run, modality: Modality) -> float:
-    """How much of a file an embedding is of."""
+    """Duration of the window that one embedding covers, in seconds."""
     samples = run.config.samples
     return samples.frames / samples.fps if modality == "video" else samples.seconds
 
@@ -44,9 +44,20 @@ def window_seconds(run: Run, modality: Modality) -> float:
 def embed_windows(
     run: Run, media: Media, modality: Modality, centres: Sequence[float], directions: Tensor = FRONT
 ) -> Iterator[Tensor]:
-    """Embeddings [n, K, E] of a few windows at a time, in K directions [K, 2] (one where the media has no others).
+    """Embeds windows of a file in batches, in memory that does not depend on the file or the number of windows.
 
-    Memory does not grow with the file or the number of windows. Raises UserError naming a file that is damaged.
+    Args:
+        run: Trained run.
+        media: File to embed.
+        modality: Whether to embed picture or sound.
+        centres: Centres of the windows, in seconds.
+        directions: [K, 2], azimuth and elevation in radians; media without directions use only the front (K = 1).
+
+    Yields:
+        Embeddings of the next n windows, float32 [n, K, E] on the CPU.
+
+    Raises:
+        UserError: If the file is damaged.
     """
     for views in window_views(run, media, modality, centres, directions):
         yield run.encode(modality, views).cpu()
@@ -55,7 +66,14 @@ def embed_windows(
 def window_views(
     run: Run, media: Media, modality: Modality, centres: Sequence[float], directions: Tensor = FRONT
 ) -> Iterator[Tensor]:
-    """What the encoder takes of a few windows at a time: crops [n, K, 3, F, h, w] or features [n, K, C, mels, T]."""
+    """Prepares encoder inputs of windows in batches; arguments as for `embed_windows`.
+
+    Yields:
+        float32, crops [n, K, 3, F, h, w] or features [n, K, C, mels, T] of the next n windows.
+
+    Raises:
+        UserError: If the file is damaged.
+    """
     looks = directions if media.turns(modality) else FRONT
     config, views = run.config.samples, run.config.views
     if modality == "audio":
@@ -72,7 +90,7 @@ def window_views(
 
 
 def _pictures(run: Run, media: Media, centres: Sequence[float]) -> Iterator[Tensor]:
-    """Frames of windows, in one pass where they do not overlap, else each sought for."""
+    """Frames of windows, decoded in one pass if the windows do not overlap, else with one seek per window."""
     config = run.config.samples
     height = min(config.max_height, 2 * run.config.views.crop_size) if media.flat else config.max_height
     apart = min((b - a for a, b in pairwise(centres)), default=1.0)
@@ -82,7 +100,7 @@ def _pictures(run: Run, media: Media, centres: Sequence[float]) -> Iterator[Tens
 
 
 def _batch(windows: Sequence[tuple[Tensor, Tensor]], directions: Tensor, run: Run) -> Batch:
-    """Frames and sound of some windows, to be looked at in the same directions [K, 2]."""
+    """Batch of windows (frames, sound), all viewed in the same directions [K, 2]."""
     K = len(directions)
     fov = np.full(K, radians(run.config.samples.held_out_fov), np.float32)
     return batch_of(

@@ -1,4 +1,4 @@
-"""Files that embeddings are made of: 360° and flat video; ambisonic, stereo and mono sound."""
+"""Media files to embed: 360° and flat video; ambisonic, stereo and mono sound."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from torch.nn.functional import interpolate
 from avsa_fast.data.channels import AMBISONIC_CHANNELS, channel_map, check_channels, is_fuma, to_ambisonic
 from avsa_fast.data.samples import SAMPLE_RATE
 from avsa_fast.data.sound import probe_sound, read_overview, read_sound
-from avsa_fast.data.video import probe_video, read_windows
+from avsa_fast.data.video import VideoInfo, probe_video, read_windows
 from avsa_fast.data.views import MEAN, STD
-from avsa_fast.errors import UserError
+from avsa_fast.errors import ClipError, UserError
 
 VIDEO = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v")
 SOUND = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3", ".amb", ".w64")
@@ -24,33 +24,36 @@ Modality = Literal["video", "audio"]
 
 @dataclass(frozen=True)
 class Media:
-    """A file with a picture, a sound or both; lengths in seconds, None for what it has not."""
+    """A file with video, sound or both; durations in seconds, None for a missing modality."""
 
     path: Path
     video_seconds: float | None
     flat: bool
     sound_seconds: float | None
-    channels: list[int]  # decoded channels that are W, Y, Z, X; empty for stereo and mono
+    channels: list[int]  # indices of W, Y, Z, X among the decoded channels; empty for stereo and mono
 
     @property
     def modalities(self) -> list[Modality]:
+        """Modalities that the file has."""
         lengths: dict[Modality, float | None] = {"video": self.video_seconds, "audio": self.sound_seconds}
         return [modality for modality, seconds in lengths.items() if seconds is not None]
 
     def seconds(self, modality: Modality) -> float:
+        """Duration of a modality that the file has, in seconds."""
         seconds = self.video_seconds if modality == "video" else self.sound_seconds
         assert seconds is not None
         return seconds
 
     def turns(self, modality: Modality) -> bool:
-        """Whether there is more than one direction to look or listen in."""
+        """Whether the modality can be viewed in any direction (360° video, ambisonic sound)."""
         return not self.flat if modality == "video" else bool(self.channels)
 
 
 def find_media(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are, and of folders all files below with a known ending, sorted.
+    """Lists media files: paths of files as given, and all files below folders with a known suffix, sorted.
 
-    Raises UserError naming a path that is neither, and where nothing is found.
+    Raises:
+        UserError: If a path does not exist or no file is found.
     """
     found: list[Path] = []
     for path in paths:
@@ -66,28 +69,48 @@ def find_media(paths: Iterable[Path]) -> list[Path]:
 
 
 def probe(path: Path, picture: Picture = "auto", channels: Sequence[int] | None = None) -> Media:
-    """What a file holds. Without being told, a picture twice as wide as high is taken for an equirectangular one.
+    """Detects what a file contains.
 
-    channels: which decoded channels are W, Y, Z and X. Raises UserError naming the file where it cannot be used.
+    Args:
+        path: Video or sound file.
+        picture: Projection of the video; "auto" assumes ERP if it is exactly twice as wide as high.
+        channels: Indices of W, Y, Z and X among the decoded channels. Default: detected.
+
+    Returns:
+        Durations, projection and channel map.
+
+    Raises:
+        UserError: If the file cannot be used.
     """
     video_seconds, flat, sound_seconds, mapping = None, True, None, []
-    if path.suffix.lower() not in SOUND:
-        video = probe_video(path, flat=picture != "erp")
+    video = None if path.suffix.lower() in SOUND else _probe_picture(path, picture)
+    if video is not None:
         video_seconds = video.seconds
         flat = picture == "flat" or (picture == "auto" and video.width != 2 * video.height)
-    if path.suffix.lower() in SOUND or _has_sound(path):
+    if video is None or _has_sound(path):
         sound = probe_sound(path)
         sound_seconds = sound.seconds
         if channels is not None:
             mapping = check_channels(path, sound, channels)
         elif sound.channels > 2:
-            # Others must be listened to: which channels are silent tells their order.
+            # For other counts, the order is detected from the channels that are silent.
             known = sound.channels in AMBISONIC_CHANNELS
             mapping = channel_map(path, sound, torch.zeros(sound.channels, 1) if known else read_overview(path))
     return Media(path, video_seconds, flat, sound_seconds, mapping)
 
 
+def _probe_picture(path: Path, picture: Picture) -> VideoInfo | None:
+    """Properties of a file's video; None if it has none, whatever its suffix."""
+    try:
+        return probe_video(path, flat=picture != "erp")
+    except ClipError as error:
+        if error.state != "incomplete":
+            raise
+        return None
+
+
 def _has_sound(path: Path) -> bool:
+    """Whether the file has a readable sound stream."""
     try:
         probe_sound(path)
     except UserError:
@@ -96,10 +119,21 @@ def _has_sound(path: Path) -> bool:
 
 
 def scenes(media: Media, centres: Sequence[float], seconds: float) -> Iterator[Tensor]:
-    """Sound around moments: W, Y, Z, X, float32 [4, seconds * 24000], zeros before and after the file.
+    """Reads sound around moments of a file as first-order ambisonics.
 
-    Mono sound is W. A stereo pair is what cardioids to the left and right would hear, W ± Y = 2 L, 2 R, so that the
-    stereo view gives it back.
+    Mono sound becomes W. Stereo is treated as a pair of cardioids facing left and right: W + Y = 2 L and
+    W - Y = 2 R, so that the stereo view reproduces it.
+
+    Args:
+        media: File with sound.
+        centres: Moments in seconds.
+        seconds: Duration around each moment.
+
+    Yields:
+        float32 [4, seconds * 24000], W, Y, Z, X at 24 kHz; zeros before and after the file.
+
+    Raises:
+        UserError: If the file is damaged.
     """
     for centre in centres:
         sound = read_sound(media.path, centre, seconds, SAMPLE_RATE)
@@ -113,14 +147,19 @@ def scenes(media: Media, centres: Sequence[float], seconds: float) -> Iterator[T
 
 
 def pictures(media: Media, centres: Sequence[float], frames: int, fps: float, max_height: int) -> Iterator[Tensor]:
-    """Frames around moments, uint8 [frames, H, W, 3], decoded in one pass."""
+    """Reads frames around ascending moments, at least frames / fps apart; yields uint8 [frames, H, W, 3] each."""
     return read_windows(media.path, centres, frames, fps, max_height)
 
 
 def flat_crops(frames: Tensor, size: int) -> Tensor:
-    """Flat frames as a video encoder takes crops: scaled to `size` pixels on the shorter side, cut in the middle.
+    """Converts flat frames to an encoder input: scales the shorter side to `size` pixels and crops the centre.
 
-    frames: uint8 [F, H, W, 3]. Returns float32 [1, 3, F, size, size], normalised as crops of 360° video are.
+    Args:
+        frames: uint8 [F, H, W, 3], RGB.
+        size: Side of the crop in pixels.
+
+    Returns:
+        float32 [1, 3, F, size, size], normalised like crops of 360° video.
     """
     height, width = frames.shape[1:3]
     scale = size / min(height, width)

@@ -1,6 +1,6 @@
-"""Where embeddings are kept while they are made: small Parquet parts, each whole or not there, joined at the end.
+"""Resumable storage of embeddings: small Parquet parts, written atomically and joined at the end.
 
-A process that is killed, however hard, leaves whole parts behind; the next one with the same choices makes the rest.
+If the process is killed, only complete parts remain; the same command with the same options computes the rest.
 """
 
 import csv
@@ -21,7 +21,7 @@ from avsa_fast.errors import UserError
 COLUMNS = {
     "file": pa.string(),
     "modality": pa.string(),  # "video" or "audio"
-    "time": pa.float64(),  # of the window's middle, seconds from the file's start
+    "time": pa.float64(),  # centre of the window, in seconds from the start of the file
     "azimuth": pa.float32(),  # radians
     "elevation": pa.float32(),
     "embedding": pa.list_(pa.float32()),
@@ -30,12 +30,17 @@ SCHEMA = pa.schema(list(COLUMNS.items()))
 
 
 class Parts:
-    """The folder OUT.parts beside a result that is being made."""
+    """Folder OUT.parts with the parts of an unfinished result."""
 
     def __init__(self, out: Path, choices: dict[str, Any]) -> None:
-        """Goes on with what is there.
+        """Creates the folder, or resumes from the one that exists.
 
-        Raises UserError where it was begun with other choices, or OUT cannot be written.
+        Args:
+            out: The result, a .parquet or .npy file that does not exist yet.
+            choices: Everything that the result depends on, to be stored as JSON.
+
+        Raises:
+            UserError: If `out` is invalid, exists or cannot be written, or the folder was created with other choices.
         """
         self.out, self.folder = out, out.with_name(f"{out.name}.parts")
         if out.suffix not in (".parquet", ".npy"):
@@ -53,10 +58,20 @@ class Parts:
             raise UserError(f"--out {out}: cannot go on with {self.folder}: {error}") from error
 
     def has(self, name: str) -> bool:
+        """Whether a part is already written."""
         return self._path(name).exists()
 
     def add(self, name: str, file: str, modality: str, times: list[float], looks: Tensor, embeddings: Tensor) -> None:
-        """Writes a part: embeddings [n, K, E] of n times in K directions [K, 2]."""
+        """Writes a part.
+
+        Args:
+            name: Name of the part; parts are joined in the order of their names.
+            file: Path of the media file, for the column "file".
+            modality: "video" or "audio".
+            times: Centres of the n windows, in seconds.
+            looks: float32 [K, 2], azimuth and elevation in radians.
+            embeddings: float32 [n, K, E].
+        """
         n, K, _ = embeddings.shape
         rows = {
             "file": [file] * (n * K),
@@ -71,7 +86,14 @@ class Parts:
         _write(self._path(name), sink.getvalue())
 
     def join(self) -> int:
-        """Makes the result of all parts in the order of their names, and removes them. Returns the number of rows."""
+        """Joins the parts in the order of their names, writes the result and removes the folder.
+
+        Returns:
+            The number of rows.
+
+        Raises:
+            UserError: If there are no parts, or embeddings of different sizes would have to share a .npy array.
+        """
         parts = sorted(self.folder.glob("*.parquet"))
         if not parts:
             shutil.rmtree(self.folder)
@@ -92,7 +114,7 @@ class Parts:
         return rows
 
     def _join_array(self, parts: list[Path], rows: int, half: Path) -> None:
-        """float32 [rows, E], and a CSV file of the same name with what each row is of."""
+        """Writes a float32 array [rows, E] to `half`, and a CSV file with the other columns beside the result."""
         widths = {len(pq.read_table(part, columns=["embedding"])["embedding"][0]) for part in parts}
         if len(widths) > 1:
             raise UserError(
@@ -114,15 +136,18 @@ class Parts:
         assert done == rows
 
     def _path(self, name: str) -> Path:
+        """Path of a part."""
         return self.folder / f"{name}.parquet"
 
 
 def _tables(parts: list[Path]) -> Iterator[pa.Table]:
+    """Reads parts one at a time."""
     for part in parts:
         yield pq.read_table(part, schema=SCHEMA)
 
 
 def _write(path: Path, content: Any) -> None:
+    """Writes a file atomically."""
     half = path.with_name(f".{path.name}.{os.getpid()}.half")
     half.write_bytes(content)
     os.replace(half, path)

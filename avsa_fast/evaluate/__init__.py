@@ -1,1 +1,1 @@
-"""What a run's embeddings can do: the tables of Wang et al. 2022 and more, each figure with an interval and chance."""
+"""Evaluation of trained runs: the tasks of Wang et al. 2022 and more, with intervals and chance levels."""

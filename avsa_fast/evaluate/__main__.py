@@ -1,4 +1,4 @@
-"""python -m avsa_fast.evaluate RUN --task …: what a run's embeddings can do."""
+"""Command python -m avsa_fast.evaluate RUN --task …: evaluates a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 import torch
 from tyro.conf import Positional, arg
 
-from avsa_fast.data.samples import Collection
+from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.errors import UserError, run_command
 from avsa_fast.models import Model
+from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.progress import show_progress
 
 from .ablation import ablation
@@ -30,7 +31,7 @@ CONTROLS: tuple[Control, ...] = ("none", "shuffled labels", "sound alone")
 
 @dataclass
 class Options:
-    """What the tasks are told."""
+    """Options of the tasks, and embeddings that they share."""
 
     data: Path | None
     moments: int
@@ -40,7 +41,7 @@ class Options:
     format: Format
     modality: Input
     partial: bool
-    pairs: dict[str, Pairs] = field(default_factory=dict)  # embedded so far
+    pairs: dict[str, Pairs] = field(default_factory=dict)  # cache of embeddings by split
 
 
 def main(
@@ -65,7 +66,8 @@ def main(
     labelled dataset. ablation trains every sound representation with both kinds of crops, and scores them.
 
     Args:
-        data: Dataset folder, other than the run's own; of linear, knn and finetune, the labelled dataset.
+        data: Dataset folder, other than the run's own; tables that it lacks are made. Of linear, knn and finetune, the
+            labelled dataset.
         moments: Samples of each clip, evenly spaced.
         seed: Of the classifiers, of negatives and of directions without an object.
         truth: Where objects are: truth.parquet or a folder of STARSS-style NAME.csv. Default: the dataset's.
@@ -94,12 +96,14 @@ def main(
 
 
 def _avc(run: Run, options: Options) -> Figures:
+    """AVC-Bin with its controls, and AVC matching."""
     train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
     figures = {_name("avc_bin", c): avc_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
     return figures | {"avc_matching": avc_matching(run, test)}
 
 
 def _avsa(run: Run, options: Options) -> Figures:
+    """AVSA-Bin with its controls, and AVSA matching."""
     _needs_direction(run)
     train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
     figures = {_name("avsa_bin", c): avsa_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
@@ -107,27 +111,32 @@ def _avsa(run: Run, options: Options) -> Figures:
 
 
 def _retrieval(run: Run, options: Options) -> Figures:
+    """Cross-modal retrieval."""
     return retrieval(run, _pairs(run, options, "test"))
 
 
 def _localisation(run: Run, options: Options) -> Figures:
+    """Localisation of annotated objects."""
     _needs_direction(run)
     where = options.truth or _folder(run, options) / "truth.parquet"
     truth = read_truth(where)
+    sources = _collection(run, options, "random").held_out  # directions come from the truth: no detections needed
     with show_progress("localising objects") as progress:
-        sources = _collection(run, options).held_out
         return localise(run, sources, truth, where, moments=options.moments, progress=progress)
 
 
 def _linear(run: Run, options: Options) -> Figures:
+    """Linear probe."""
     return _probe(run, options, "linear")
 
 
 def _knn(run: Run, options: Options) -> Figures:
+    """Nearest neighbours."""
     return _probe(run, options, "knn")
 
 
 def _probe(run: Run, options: Options, method: Literal["linear", "knn"]) -> Figures:
+    """A classifier on frozen embeddings of the labelled dataset."""
     data = _labelled(options)
     with show_progress(f"embedding {data.name}") as progress:
         rows = embed_items(run, data, options.modality, progress)
@@ -135,6 +144,7 @@ def _probe(run: Run, options: Options, method: Literal["linear", "knn"]) -> Figu
 
 
 def _finetune(run: Run, options: Options) -> Figures:
+    """Fine-tuning of one encoder."""
     if options.modality == "both":
         raise UserError("--task finetune trains one encoder: --modality video or audio")
     data = _labelled(options)
@@ -155,43 +165,51 @@ DOWNSTREAM = ("linear", "knn", "finetune")
 
 
 def _untrained(folder: Path, seed: int) -> Run:
-    """The run as it was before its first step, but for the seed."""
+    """The run's network with new random weights."""
     run = load_run(folder)
     torch.manual_seed(seed)
     return run_of(folder, run.config, Model(run.config.model), run.device)
 
 
 def _folder(run: Run, options: Options) -> Path:
+    """Folder of the dataset: --data, else the run's."""
     return options.data or Path(run.config.data)
 
 
-def _collection(run: Run, options: Options) -> Collection:
-    return Collection(_folder(run, options), run.config.samples.crops, spatial=run.config.spatial)
+def _collection(run: Run, options: Options, crops: CropChoice) -> Collection:
+    """The dataset's clips, after creating the tables that it lacks."""
+    data = _folder(run, options)
+    prepare_for_crops(data, crops)
+    return Collection(data, crops, spatial=run.config.spatial)
 
 
 def _pairs(run: Run, options: Options, split: Literal["train", "test"]) -> Pairs:
-    """The embeddings of a split, made once for all tasks."""
+    """Embeddings of a split, computed once for all tasks."""
     if split not in options.pairs:
+        collection = _collection(run, options, run.config.samples.crops)
         with show_progress(f"embedding the {split} clips") as progress:
             options.pairs[split] = embed_pairs(
-                run, _collection(run, options), split, moments=options.moments, seed=options.seed,
+                run, collection, split, moments=options.moments, seed=options.seed,
                 workers=options.workers, progress=progress,
             )  # fmt: skip
     return options.pairs[split]
 
 
 def _labelled(options: Options) -> Labelled:
+    """The labelled dataset. Raises UserError without --data."""
     if options.data is None:
         raise UserError("--data must name the folder of a labelled dataset, and --format say how it is laid out")
     return LOADERS[options.format](options.data, partial=options.partial)
 
 
 def _needs_direction(run: Run) -> None:
+    """Raises UserError for a run on mono sound."""
     if run.config.views.audio == "mono":
         raise UserError(f"{run.folder}: a run on mono sound hears no direction; --task avc and retrieval can score it")
 
 
 def _name(figure: str, control: Control) -> str:
+    """Name of a metric under a control."""
     return figure if control == "none" else f"{figure}_{control.replace(' ', '_')}"
 
 

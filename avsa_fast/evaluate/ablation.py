@@ -1,7 +1,7 @@
-"""The paper's grid: every sound representation with random crops and with crops of objects, trained and scored.
+"""Ablation grid of Wang et al. 2022 (tables I and II) on the user's dataset.
 
-Tables I and II of Wang et al. 2022, for a dataset of one's own. Every row is a run of its own, below RUN/ablation; what
-is there already, trained or scored, is not made again, and a run that was stopped goes on.
+Trains and scores every audio representation with random crops and with object crops. Each row is a separate run in
+RUN/ablation; rows that are already trained or scored are skipped, and interrupted ones are resumed.
 """
 
 import json
@@ -13,7 +13,7 @@ from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.data.tables import INDEX, read_table
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
-from avsa_fast.prepare import Options, prepare_folder
+from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.train.config import Config, save_config
 from avsa_fast.train.loop import Trainer
 
@@ -22,7 +22,7 @@ from .pairs import embed_pairs
 from .pretext import avc_bin, avc_matching, avsa_bin, avsa_matching
 from .run import Run, load_run
 
-VALID = 0.1  # |E_xyz / E_w - 1| of sound that is fully ambisonic
+VALID = 0.1  # maximum |E_xyz / E_w - 1| of sound that counts as fully ambisonic
 NAMES: dict[AudioView, str] = {
     "foa_iv": "FOA + FOA-IV", "foa": "FOA", "stereo": "stereo", "stereo_icf": "stereo + ICF", "beamform": "beamform",
     "mono": "mono",
@@ -32,7 +32,7 @@ COLUMNS = {"avc_bin": "AVC", "avsa_bin": "AVSA", "avc_matching": "AVC matching",
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: what its run hears, where it looks, and which clips it is trained on."""
+    """One row of a table: the audio view and crops of its run, and whether it trains on spatially valid clips only."""
 
     audio: AudioView
     crops: CropChoice
@@ -40,6 +40,7 @@ class Row:
 
     @property
     def name(self) -> str:
+        """Name of the row's folder below RUN/ablation."""
         return f"{self.audio}-{self.crops}" + ("-valid" if self.valid_only else "")
 
 
@@ -48,13 +49,26 @@ TABLE_2 = [Row(audio, crops) for audio in get_args(AudioView) for crops in get_a
 
 
 def ablation(run: Run, data: Path | None, *, steps: int | None, moments: int, seed: int, workers: int) -> str:
-    """Trains and scores the rows that are missing, with the run's choices but for theirs. Returns both tables.
+    """Trains and scores the missing rows, each with the configuration of `run` except for the row's own settings.
 
-    Each row's figures are in RUN/ablation/NAME/eval/ablation.json, the tables in RUN/eval/ablation.md.
-    Raises UserError where rows that are there were trained otherwise.
+    Writes each row's metrics to RUN/ablation/NAME/eval/ablation.json and the tables to RUN/eval/ablation.md.
+
+    Args:
+        run: Run that provides the base configuration, the device and the output folder.
+        data: Dataset folder; None: the run's own.
+        steps: Training steps per row; None: the run's.
+        moments: Evenly spaced samples per clip to score on.
+        seed: Seed of training and scoring.
+        workers: Worker processes that decode media.
+
+    Returns:
+        Both tables as Markdown.
+
+    Raises:
+        UserError: If an unfinished row was started with another configuration.
     """
     folder = (data or Path(run.config.data)).resolve()
-    prepare_folder(folder, Options(detector=None))
+    prepare_for_crops(folder, "yolo" if any(row.crops == "yolo" for row in TABLE_1 + TABLE_2) else "random")
     base = replace(run.config, data=str(folder), seed=seed, steps=steps or run.config.steps, stages="both")
     rows = list(dict.fromkeys(TABLE_2 + [row for row in TABLE_1 if not row.valid_only or _valid(folder)]))
     for number, row in enumerate(rows, start=1):
@@ -70,7 +84,7 @@ def ablation(run: Run, data: Path | None, *, steps: int | None, moments: int, se
 
 
 def _config(base: Config, row: Row) -> Config:
-    """A row's choices. Mono sound has no direction, and so no second stage."""
+    """Configuration of a row. Mono sound has no direction, so it skips the AVSA stage."""
     return replace(
         base,
         views=replace(base.views, audio=row.audio),
@@ -81,6 +95,7 @@ def _config(base: Config, row: Row) -> Config:
 
 
 def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: int) -> dict[str, Figure]:
+    """Trains one row and returns its metrics."""
     collection = Collection(Path(config.data), config.samples.crops)
     if row.valid_only:
         valid = _valid(Path(config.data))
@@ -99,7 +114,7 @@ def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: 
 
 
 def _train(path: Path, config: Config, collection: Collection, run: Run, workers: int) -> None:
-    """Trains a row, from its last checkpoint where it was begun."""
+    """Trains a row, resuming from its last checkpoint if there is one."""
     known = path / "config.yaml"
     if (path / "weights.safetensors").exists():
         return
@@ -115,7 +130,7 @@ def _train(path: Path, config: Config, collection: Collection, run: Run, workers
 
 
 def _valid(data: Path) -> set[str]:
-    """Names of the clips whose sound is fully ambisonic, as far as energies tell."""
+    """Names of the training clips whose sound is fully ambisonic, judged by its spatial validity."""
     rows = read_table(data / "index.parquet", INDEX)
     return {
         row["name"]
@@ -125,6 +140,7 @@ def _valid(data: Path) -> set[str]:
 
 
 def _tables(folder: Path, rows: list[Row]) -> str:
+    """Both tables as Markdown."""
     table_1 = [(("spatially valid clips" if row.valid_only else "all clips"), row) for row in TABLE_1 if row in rows]
     table_2 = [(f"{NAMES[row.audio]}, {'objects' if row.crops == 'yolo' else 'random crops'}", row) for row in TABLE_2]
     return (
@@ -134,6 +150,7 @@ def _tables(folder: Path, rows: list[Row]) -> str:
 
 
 def _markdown(folder: Path, rows: list[tuple[str, Row]]) -> str:
+    """Markdown table of (title, row) pairs, read from the rows' ablation.json."""
     lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for title, row in rows:
         path = folder / "ablation" / row.name / "eval" / "ablation.json"
@@ -143,6 +160,7 @@ def _markdown(folder: Path, rows: list[tuple[str, Row]]) -> str:
 
 
 def _cell(figure: Figure | None) -> str:
+    """A metric in per cent with its interval."""
     if figure is None:
         return "–"
     value = f"{100 * figure['value']:.1f}"

@@ -1,7 +1,7 @@
 """Downstream classification of labelled recordings: linear probe, nearest neighbours, fine-tuning, early fusion.
 
-Every recording is cut into windows; windows are classified (clip@1), and their probabilities averaged over a recording
-classify that (video@1), as on UCF101. Folds are pooled.
+Recordings are cut into windows. clip@1 is the accuracy per window; video@1 the accuracy per recording, from the mean
+of its windows' probabilities, as is usual for UCF101. Predictions of all folds are pooled.
 """
 
 import copy
@@ -31,12 +31,12 @@ from .run import Run
 Method = Literal["linear", "knn", "finetune"]
 Input = Literal["video", "audio", "both"]
 NEIGHBOURS = 5
-EPOCHS, BATCH, LEARNING_RATE = 10, 16, 1e-4  # of fine-tuning; the classifier learns ten times as fast
+EPOCHS, BATCH, LEARNING_RATE = 10, 16, 1e-4  # of fine-tuning; the classifier's learning rate is 10 times that
 Rows = NDArray[np.float32]
 
 
 class Classifier(Protocol):
-    """What scikit-learn's classifiers do."""
+    """Interface of scikit-learn's classifiers."""
 
     def fit(self, rows: Rows, labels: Sequence[str]) -> "Classifier": ...
     def predict_proba(self, rows: Rows) -> NDArray[np.float64]: ...
@@ -44,7 +44,7 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class Answers:
-    """Probabilities [n, classes] of a recording's n windows."""
+    """Predicted probabilities [n, classes] of a recording's n windows."""
 
     item: Item
     probabilities: NDArray[np.float64]
@@ -53,9 +53,19 @@ class Answers:
 def embed_items(
     run: Run, data: Labelled, modality: Input, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Rows]:
-    """Embeddings [windows, E] of each recording of a dataset; of picture and sound together, end to end [windows, 2E].
+    """Embeds the windows of every recording of a dataset.
 
-    Raises UserError naming a file that cannot be read or lacks the picture or sound.
+    Args:
+        run: Trained run.
+        data: Labelled dataset.
+        modality: What to embed; "both" concatenates the embeddings of picture and sound (early fusion).
+        progress: Called with the number of recordings done and their total.
+
+    Returns:
+        float32 [windows, E] by the name of the recording; [windows, 2E] for "both".
+
+    Raises:
+        UserError: If a file cannot be read, or lacks the picture or the sound.
     """
     items = {item.name: item for fold in data.folds for item in fold.train + fold.test}
     rows = {}
@@ -76,7 +86,17 @@ def embed_items(
 def probe_rows(
     data: Labelled, rows: dict[str, Rows], method: Literal["linear", "knn"], *, seed: int
 ) -> dict[str, Figure]:
-    """clip@1 and video@1 of a classifier on rows [windows, D] of each recording; and video@1 with shuffled labels."""
+    """Trains a classifier on frozen embeddings in every fold.
+
+    Args:
+        data: Labelled dataset.
+        rows: Embeddings [windows, D] by the name of the recording, as `embed_items` returns them.
+        method: Logistic regression or nearest neighbours.
+        seed: Seed of the shuffled labels.
+
+    Returns:
+        clip@1 and video@1, and as a control video@1 after training on shuffled labels.
+    """
     figures = _scores(data, [answer for fold in data.folds for answer in _fit(fold, data, rows, method, None)], method)
     rng = np.random.default_rng(seed)
     shuffled = [answer for fold in data.folds for answer in _fit(fold, data, rows, method, rng)]
@@ -89,7 +109,22 @@ def finetune(
     run: Run, data: Labelled, modality: Modality, *, seed: int, epochs: int = EPOCHS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Figure]:  # fmt: skip
-    """clip@1 and video@1 of the encoder trained on, with a linear classifier, from the run's weights in every fold."""
+    """Fine-tunes the run's encoder with a linear classifier, starting from the run's weights in every fold.
+
+    Args:
+        run: Trained run; its own weights are not changed.
+        data: Labelled dataset.
+        modality: Which encoder to fine-tune.
+        seed: Seed of the classifier's weights, of the order of recordings and of their windows.
+        epochs: Epochs per fold.
+        progress: Called with the number of folds done and their total.
+
+    Returns:
+        clip@1 and video@1.
+
+    Raises:
+        UserError: If a file cannot be read, or lacks the modality.
+    """
     answers = []
     for number, fold in enumerate(data.folds):
         answers += _train_on(run, fold, data, modality, seed, epochs)
@@ -98,7 +133,7 @@ def finetune(
 
 
 def open_item(item: Item, modality: Modality) -> Media:
-    """The file of a recording that holds its picture, or its sound. Raises UserError where it has none."""
+    """Probes the file with the picture or the sound of a recording. Raises UserError if there is none."""
     path = item.video if modality == "video" else item.audio
     media = _probe(path) if path is not None else None
     if media is None or modality not in media.modalities:
@@ -106,12 +141,13 @@ def open_item(item: Item, modality: Modality) -> Media:
     return media
 
 
-_probe = lru_cache(maxsize=100_000)(probe)  # fine-tuning asks for every file again and again
+_probe = lru_cache(maxsize=100_000)(probe)  # fine-tuning opens every file once per epoch
 
 
 def _fit(
     fold: Fold, data: Labelled, rows: dict[str, Rows], method: str, shuffle: np.random.Generator | None
 ) -> list[Answers]:
+    """Fits a classifier on a fold, with shuffled labels if `shuffle` is given, and predicts its test recordings."""
     labels = [item.label for item in fold.train for _ in rows[item.name]]
     if shuffle is not None:
         names = shuffle.permutation([item.label for item in fold.train])
@@ -127,12 +163,14 @@ def _fit(
 
 
 def _classifier(method: str, cases: int) -> Classifier:
+    """Nearest neighbours for "knn", else logistic regression, on normalised embeddings."""
     if method == "knn":
         return make_pipeline(Normalizer(), KNeighborsClassifier(min(NEIGHBOURS, cases), weights="distance"))
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
 
 
 def _scores(data: Labelled, answers: list[Answers], method: str) -> dict[str, Figure]:
+    """clip@1 and video@1, with intervals that resample groups of recordings."""
     clips, names, videos = [], [], []
     for answer in answers:
         truth = data.classes.index(answer.item.label)
@@ -149,6 +187,7 @@ def _scores(data: Labelled, answers: list[Answers], method: str) -> dict[str, Fi
 
 
 def _train_on(run: Run, fold: Fold, data: Labelled, modality: Modality, seed: int, epochs: int) -> list[Answers]:
+    """Fine-tunes on a fold and predicts its test recordings."""
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -182,7 +221,7 @@ def _train_on(run: Run, fold: Fold, data: Labelled, modality: Modality, seed: in
 
 
 def _random_view(run: Run, item: Item, modality: Modality, rng: np.random.Generator) -> torch.Tensor:
-    """What the encoder takes of a random window of a recording, [1, ...]."""
+    """Encoder input [1, ...] of a random window of a recording."""
     media, window = open_item(item, modality), window_seconds(run, modality)
     centre = window / 2 + rng.random() * max(0.0, media.seconds(modality) - window)
     (views,) = window_views(run, media, modality, [centre])

@@ -1,4 +1,4 @@
-"""Figures with 95 % intervals, by resampling whole clips: moments of one clip are no independent evidence."""
+"""Metrics with 95 % bootstrap intervals. Whole clips are resampled, since moments of one clip are not independent."""
 
 import json
 import os
@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 RESAMPLINGS = 2000
-CHUNK = 4_000_000  # weights in memory at a time
+CHUNK = 4_000_000  # bootstrap weights computed at once, which bounds memory
 
 
 class Figure(TypedDict):
-    """A figure; low and high bound its 95 % interval and are null where a single clip gives none; n are its cases."""
+    """A metric with its 95 % interval, chance level and number n of cases.
+
+    low and high are None if there is only one clip to resample.
+    """
 
     value: float
     low: float | None
@@ -26,9 +29,22 @@ class Figure(TypedDict):
 def figure(
     values: ArrayLike, clips: Sequence[str], chance: float | None, *, statistic: Literal["mean", "median"] = "mean"
 ) -> Figure:
-    """The mean or median of values [n], each of a clip, with its bootstrap interval (percentiles, clips resampled).
+    """Mean or median with its percentile bootstrap interval, resampling clips.
 
-    The same values give the same interval. A median is the lower one of two. Raises ValueError where n = 0.
+    The resampling is seeded: equal values give equal intervals. With an even number of values the median is the lower
+    of the two middle ones.
+
+    Args:
+        values: [n], one value per case.
+        clips: [n], the clip (or group) of each case.
+        chance: Chance level of the metric, if known.
+        statistic: "mean" or "median".
+
+    Returns:
+        The metric.
+
+    Raises:
+        ValueError: If n is 0.
     """
     cases = np.asarray(values, np.float64)
     if not len(cases):
@@ -50,9 +66,20 @@ def figure(
 
 
 def figure_of_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> Figure:
-    """The mean of values [S, n] of S repetitions, with its bootstrap interval: repetitions and clips both resampled.
+    """Mean over repeated trials with its percentile bootstrap interval, resampling both trials and clips.
 
-    For what differs more from repetition to repetition than from clip to clip. Raises ValueError where S or n is 0.
+    For values that vary more between trials than between clips.
+
+    Args:
+        trials: [S, n], one value per trial and case.
+        clips: [n], the clip of each case.
+        chance: Chance level of the metric.
+
+    Returns:
+        The metric.
+
+    Raises:
+        ValueError: If S or n is 0.
     """
     cases = np.asarray(trials, np.float64)
     if not cases.size:
@@ -71,18 +98,18 @@ def figure_of_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> 
 
 
 def _mean(cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """[n], [B, n] -> [B]."""
+    """Weighted means: cases [n], weights [B, n] -> [B]."""
     return weights @ cases / weights.sum(axis=1)
 
 
 def _median(cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The weighted medians of rising cases: [n], [B, n] -> [B]."""
+    """Weighted medians of sorted cases [n] with weights [B, n]: [B]."""
     total = weights.cumsum(axis=1)
     return cases[(total >= total[:, -1:] / 2).argmax(axis=1)]
 
 
 def write_figures(path: Path, figures: Mapping[str, Figure]) -> None:
-    """Writes figures as JSON, by a rename."""
+    """Writes metrics as JSON, replacing the file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -90,7 +117,7 @@ def write_figures(path: Path, figures: Mapping[str, Figure]) -> None:
 
 
 def line(name: str, figure: Figure) -> str:
-    """A figure as a line for a person: shares in per cent, other figures as they are."""
+    """A metric as one line of text. Values are shown in per cent if the chance level is at most 1."""
     share = figure["chance"] is not None and figure["chance"] <= 1
     shown = (figure["value"], figure["low"], figure["high"], figure["chance"])
     value, low, high, chance = ("?" if x is None else f"{x:.1%}" if share else f"{x:.1f}" for x in shown)

@@ -1,6 +1,6 @@
-"""Localisation: from which direction does the sound of the object in this crop come?
+"""Sound source localisation: estimates the direction of the sound of the object in a crop.
 
-Sound views over a spherical grid are scored against each object's crop; the best one's direction is the answer.
+Sound views over a spherical grid are compared with each object's crop; the direction of the best one is the estimate.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,17 +22,32 @@ from .maps import SIZE, erp_grid, object_maps
 from .run import Run
 from .truth import Truth
 
-WITHIN = 20.0  # degrees, of a direction that counts as found
+WITHIN = 20.0  # maximum angular error of a correct estimate, in degrees
 
 
 def localise(
     run: Run, sources: Sequence[Source], truth: Truth, truth_path: Path, *, moments: int,
     size: tuple[int, int] = SIZE, progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Figure]:  # fmt: skip
-    """Angular errors and shares of directions found within 20°, of the objects known at even moments of each clip.
+    """Angular error and accuracy within 20°, over the annotated objects at evenly spaced moments of each clip.
 
-    The energy figures are those of the loudest direction, which takes no notice of the picture. Chance is that of an
-    answer drawn from the grid's cells. Raises UserError where no object is known at any moment.
+    The energy metrics are a baseline that ignores the picture: the direction of maximum sound energy. Chance level is
+    that of a cell drawn uniformly from the grid.
+
+    Args:
+        run: Trained run.
+        sources: Clips to evaluate.
+        truth: Directions of the sounding objects.
+        truth_path: Where `truth` was read from, for the error message.
+        moments: Evenly spaced moments per clip; those without an annotated object are skipped.
+        size: H and W of the grid; W must be a multiple of 4.
+        progress: Called with the number of clips done and their total.
+
+    Returns:
+        Metrics by name, angular errors in degrees.
+
+    Raises:
+        UserError: If no object is annotated at any of the moments, or a clip cannot be read.
     """
     clips, errors, loudest, guesses = [], [], [], []
     grid = erp_grid(size)
@@ -66,7 +81,7 @@ def localise(
 
 
 def angular_distance(a: Tensor, b: Tensor) -> Tensor:
-    """The angle between directions [..., 2] and [..., 2], in degrees; exact for small ones too (haversine)."""
+    """Angle in degrees between directions [..., 2] in radians, by the haversine formula (accurate for small angles)."""
     half = torch.sin((a - b) / 2).square()
     chord = half[..., 1] + torch.cos(a[..., 1]) * torch.cos(b[..., 1]) * half[..., 0]
     return 2 * torch.asin(chord.clamp(0, 1).sqrt()) * degrees(1)

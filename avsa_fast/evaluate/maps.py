@@ -1,4 +1,4 @@
-"""Maps over the ERP frame: where sight and sound agree, and where an object's sound comes from.
+"""Audio-visual similarity maps over the ERP frame.
 
 seen_and_heard = similarity_map(run, frames, sound)                        # [H, W]
 of_one_object = similarity_map(run, frames, sound, towards=direction)      # [H, W]
@@ -15,14 +15,14 @@ from avsa_fast.data.samples import Sample
 
 from .run import Run
 
-# 10 degrees a cell. The number of columns is a multiple of 4: a cell's quarter turns are cells too.
+# 10 degrees per cell. The width is a multiple of 4, so that a cell rotated by 90 degrees is a cell too.
 SIZE = (18, 36)
 TURNS = 4
-CHUNK = 32  # groups of 4 views in memory at a time
+CHUNK = 32  # groups of 4 views encoded at once, which bounds memory
 
 
 def erp_grid(size: tuple[int, int]) -> Tensor:
-    """Directions of the pixel centres of an ERP frame of size (H, W): [H, W, 2] float32, radians."""
+    """Azimuth and elevation of the pixel centres of an ERP frame of size (H, W): float32 [H, W, 2], radians."""
     height, width = size
     azimuth = (0.5 - (torch.arange(width) + 0.5) / width) * 2 * pi
     elevation = (0.5 - (torch.arange(height) + 0.5) / height) * pi
@@ -32,12 +32,24 @@ def erp_grid(size: tuple[int, int]) -> Tensor:
 def similarity_map(
     run: Run, frames: Tensor, sound: Tensor, *, towards: Tensor | None = None, size: tuple[int, int] = SIZE
 ) -> Tensor:
-    """How well sight and sound agree, over the ERP frame: float32 [H, W], cosines in [-1, 1].
+    """Audio-visual similarity for every direction of the ERP frame.
 
-    frames: uint8 [F, H', W', 3], ERP. sound: float32 [4, T], 1 s at 24 kHz around the same moment, W Y Z X.
-    towards: None compares what is seen in each direction with what is heard there; a direction [2] compares what is
-    seen in that one direction with what is heard in each, so that the maximum is where that object's sound comes from.
-    Views come in quarter turns, 4 at a time, as the AVSA transformers expect. W must be a multiple of 4.
+    Directions are encoded in groups of 4, spaced by 90° in azimuth, as the AVSA transformers expect 4 views.
+
+    Args:
+        run: Trained run.
+        frames: uint8 [F, H', W', 3], RGB, ERP.
+        sound: float32 [4, T], 1 s at 24 kHz around the same moment; W, Y, Z, X (ACN, SN3D).
+        towards: None compares the crop and the sound view of each direction. A direction [2] (azimuth, elevation in
+            radians) compares the crop there with the sound view of each direction, so that the maximum is the
+            estimated direction of that object's sound.
+        size: H and W of the map; W must be a multiple of 4.
+
+    Returns:
+        float32 [H, W], cosine similarities in [-1, 1].
+
+    Raises:
+        ValueError: If W is not a multiple of 4.
     """
     groups = _quarter_turns(erp_grid(size))  # [H * W / 4, 4, 2]
     heard = _in_chunks(run.audio, frames, sound, groups, run)
@@ -52,23 +64,35 @@ def object_maps(
     run: Run, frames: Tensor, sound: Tensor, directions: Tensor, *, size: tuple[int, int] = SIZE,
     heard: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Where the sound of each of n objects comes from: [n, H, W], as `similarity_map` towards each direction [n, 2].
+    """Similarity maps of n objects: `similarity_map` with `towards` set to each direction.
 
-    heard: the audio embeddings of all quarter turns [H * W / 4, 4, E], where they are known already.
+    Args:
+        run: Trained run.
+        frames: uint8 [F, H', W', 3], RGB, ERP.
+        sound: float32 [4, T], 1 s at 24 kHz around the same moment; W, Y, Z, X (ACN, SN3D).
+        directions: [n, 2], azimuth and elevation of the objects in radians.
+        size: H and W of the maps; W must be a multiple of 4.
+        heard: Audio embeddings [H * W / 4, 4, E] of the whole grid, if already computed.
+
+    Returns:
+        float32 [n, H, W], cosine similarities in [-1, 1].
+
+    Raises:
+        ValueError: If W is not a multiple of 4.
     """
     if heard is None:
         heard = _in_chunks(run.audio, frames, sound, _quarter_turns(erp_grid(size)), run)
     turns = torch.arange(TURNS) * (2 * pi / TURNS)
     looks = directions[:, None].expand(-1, TURNS, -1).clone()
     looks[..., 0] += turns
-    seen = _in_chunks(run.video, frames, sound, looks, run)  # [n, 4, E]; the object is in view 0
-    # Each of a group's 4 sound views is compared with view 0: the group's views are turned round, one at a time.
+    seen = _in_chunks(run.video, frames, sound, looks, run)  # [n, 4, E]; view 0 shows the object
+    # Rolling a group's 4 sound views brings each of them to position 0, where it is compared with the object's crop.
     maps = [run.similarity(seen, heard.roll(-turn, dims=1))[..., 0] for turn in range(TURNS)]
     return torch.stack([_ungrouped(rows, size) for rows in torch.stack(maps, dim=-1)])
 
 
 def _quarter_turns(grid: Tensor) -> Tensor:
-    """[H, W, 2] -> [H * W / 4, 4, 2]: each direction with its quarter turns, counter-clockwise."""
+    """[H, W, 2] -> [H * W / 4, 4, 2]: groups of 4 directions in counter-clockwise steps of 90°."""
     height, width, _ = grid.shape
     if width % TURNS:
         raise ValueError(f"size {(height, width)}: the width must be a multiple of {TURNS}")
@@ -77,7 +101,7 @@ def _quarter_turns(grid: Tensor) -> Tensor:
 
 
 def _ungrouped(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """The inverse of _quarter_turns: [H * W / 4, 4] -> [H, W]."""
+    """Inverse of `_quarter_turns`: [H * W / 4, 4] -> [H, W]."""
     height, width = size
     return values.reshape(height, width // TURNS, TURNS).transpose(1, 2).flip(1).reshape(size).float().cpu()
 
@@ -85,7 +109,7 @@ def _ungrouped(values: Tensor, size: tuple[int, int]) -> Tensor:
 def _in_chunks(
     encode: Callable[[list[Sample]], Tensor], frames: Tensor, sound: Tensor, groups: Tensor, run: Run
 ) -> Tensor:
-    """Embeddings [G, 4, E] of one moment's views in groups of directions [G, 4, 2]."""
+    """Embeddings [G, 4, E] of one moment's views in directions [G, 4, 2], computed CHUNK groups at a time."""
     parts = []
     for chunk in groups.split(CHUNK):
         directions = chunk.flatten(0, 1)

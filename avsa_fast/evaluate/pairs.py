@@ -1,16 +1,16 @@
-"""The embeddings that the pretext tasks are scored on: 4 crops and their sounds, at even moments of every clip."""
+"""Embeddings for the pretext tasks: 4 crops and their sound views at evenly spaced moments of every clip."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from avsa_fast.data.augment import random_yaws
+from avsa_fast.data.loader import Loader
 from avsa_fast.data.samples import Collection, Sample, Samples, Unreadable
 from avsa_fast.errors import UserError
 
@@ -21,23 +21,37 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Pairs:
-    """N samples with K = 4 crops each: embeddings [N, K, E] of the crops, of their sounds, and of turned sounds."""
+    """Embeddings [N, K, E] of N samples with K = 4 views each: of crops, sound views, and rotated sound views."""
 
     clips: list[str]  # [N], the name of each sample's clip
-    rounds: list[int]  # [N], the number of each sample's moment in its clip
+    rounds: list[int]  # [N], index of the sample's moment within its clip
     video: Tensor
     audio: Tensor
-    turned: Tensor  # the scene turned by a random yaw, one a sample
+    turned: Tensor  # sound views of the scene rotated by a random yaw, one yaw per sample
 
 
 def embed_pairs(
     run: Run, collection: Collection, split: Literal["train", "test"], *, moments: int, seed: int, workers: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Pairs:  # fmt: skip
-    """Embeds `moments` evenly spaced moments of each clip of a split, unaugmented, at the held-out field of view.
+    """Embeds evenly spaced moments of each clip of a split, without augmentation and at the held-out field of view.
 
-    Each sample's yaw is uniform over the circle and depends on seed, split and number alone.
-    Raises UserError where the split has no clip, or many in a row cannot be read.
+    The yaws of the rotated sound views are uniform over the circle and depend only on seed, split and sample number.
+
+    Args:
+        run: Trained run.
+        collection: Dataset.
+        split: Which clips to embed.
+        moments: Moments per clip.
+        seed: Seed of the yaws and of the random view directions.
+        workers: Worker processes that decode media.
+        progress: Called with the number of samples done and their total.
+
+    Returns:
+        The embeddings, on the CPU.
+
+    Raises:
+        UserError: If the split has no clip, or many clips in a row cannot be read.
     """
     sources = collection.train if split == "train" else collection.held_out
     if not sources:
@@ -45,31 +59,36 @@ def embed_pairs(
     count = moments * len(sources)
     clips, rounds, parts = [], [], []
     yaws = random_yaws(np.random.default_rng([seed, split == "train"]), count)
-    for number, samples in enumerate(_batches(run, collection, split, count, seed, workers)):
-        begin = number * BATCH
-        turned = [_turned(sample, yaws[begin + i]) for i, sample in enumerate(samples)]
-        parts.append((run.video(samples).cpu(), run.audio(samples).cpu(), run.audio(turned).cpu()))
-        clips += [sample.name for sample in samples]
-        rounds += [(begin + i) // len(sources) for i in range(len(samples))]
-        progress(begin + len(samples), count)
+    with _loader(run, collection, split, count, seed, workers) as batches:
+        for number, batch in enumerate(batches):
+            samples = [_readable(sample) for sample in batch]
+            begin = number * BATCH
+            turned = [_turned(sample, yaws[begin + i]) for i, sample in enumerate(samples)]
+            parts.append((run.video(samples).cpu(), run.audio(samples).cpu(), run.audio(turned).cpu()))
+            clips += [sample.name for sample in samples]
+            rounds += [(begin + i) // len(sources) for i in range(len(samples))]
+            progress(begin + len(samples), count)
     return Pairs(clips, rounds, *(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
-def _batches(
+def _loader(
     run: Run, collection: Collection, split: str, count: int, seed: int, workers: int
-) -> Iterator[list[Sample]]:
+) -> Loader[list[Sample | Unreadable]]:
+    """Loader of unaugmented samples of a split, in order."""
     chosen = copy.copy(collection)
-    chosen.held_out = collection.train if split == "train" else collection.held_out  # what is read unaugmented
+    chosen.held_out = collection.train if split == "train" else collection.held_out  # read if augment=False
     samples = Samples(chosen, run.config.samples, seed=seed, count=count, spatial=True, augment=False)
-    for batch in DataLoader(samples, batch_size=BATCH, collate_fn=list, num_workers=workers):
-        for sample in batch:
-            if isinstance(sample, Unreadable):
-                raise UserError(
-                    f"no readable clip among {len(sample.failures)}: {next(iter(sample.failures.values()))}"
-                )
-        yield batch
+    batches = [range(begin, min(begin + BATCH, count)) for begin in range(0, count, BATCH)]
+    return Loader(samples, batches, list, workers, ahead=2 * workers)
+
+
+def _readable(sample: Sample | Unreadable) -> Sample:
+    """The sample. Raises UserError if it could not be read."""
+    if isinstance(sample, Unreadable):
+        raise UserError(f"no readable clip among {len(sample.failures)}: {next(iter(sample.failures.values()))}")
+    return sample
 
 
 def _turned(sample: Sample, yaw: float) -> Sample:
-    """The sample as it sounds when the scene is turned by -yaw under its crops."""
+    """The sample with its sound views as if the scene's sound were rotated by -yaw relative to its crops."""
     return sample._replace(directions=sample.directions + np.array([yaw, 0.0], np.float32))

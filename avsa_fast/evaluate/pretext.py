@@ -1,4 +1,4 @@
-"""The pretext tasks of Wang et al. 2022 on frozen encoders: AVC-Bin, AVSA-Bin, matching and retrieval."""
+"""Pretext tasks of Wang et al. 2022 on frozen encoders: AVC-Bin, AVSA-Bin, matching; and cross-modal retrieval."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -15,25 +15,55 @@ from .figures import Figure, figure, figure_of_trials
 from .pairs import Pairs
 from .run import Run
 
-HIDDEN, DROPOUT, EPOCHS = 512, 0.5, 10  # the papers'
-BATCH, LEARNING_RATE = 16, 1e-3  # samples of K crops, each matched and unmatched; Adam
-SHUFFLES = 16  # classifiers of the control with shuffled labels
-Unmatched = Callable[[Pairs, np.random.Generator], Tensor]  # the sounds [N, K, E] of unmatched pairs
+HIDDEN, DROPOUT, EPOCHS = 512, 0.5, 10  # as in the papers
+BATCH, LEARNING_RATE = 16, 1e-3  # samples per batch, each both matched and unmatched; rate of Adam
+SHUFFLES = 16  # classifiers trained for the control with shuffled labels
+Unmatched = Callable[[Pairs, np.random.Generator], Tensor]  # returns audio embeddings [N, K, E] of unmatched pairs
 Control = Literal["none", "shuffled labels", "sound alone"]
 
 
 def avc_bin(train: Pairs, test: Pairs, *, seed: int, control: Control = "none") -> Figure:
-    """Do this picture and this sound come from the same clip? Unmatched: the sound of another clip."""
+    """AVC-Bin: classifies whether picture and sound come from the same clip.
+
+    Unmatched pairs take the sound of another clip.
+
+    Args:
+        train: Embeddings that the classifier is trained on.
+        test: Embeddings that it is tested on.
+        seed: Seed of the classifier and of the unmatched pairs.
+        control: "none", or the control experiment to run instead.
+
+    Returns:
+        Accuracy over matched and unmatched test pairs.
+
+    Raises:
+        UserError: If all samples are of one clip.
+    """
     return _binary(train, test, _other_clips, seed, control)
 
 
 def avsa_bin(train: Pairs, test: Pairs, *, seed: int, control: Control = "none") -> Figure:
-    """Does this sound come from where this picture was taken? Unmatched: the scene's sound turned by a random yaw."""
+    """AVSA-Bin: classifies whether the sound view has the same direction as the crop.
+
+    Unmatched pairs take the sound of the scene rotated by a random yaw.
+
+    Args:
+        train: Embeddings that the classifier is trained on.
+        test: Embeddings that it is tested on.
+        seed: Seed of the classifier.
+        control: "none", or the control experiment to run instead.
+
+    Returns:
+        Accuracy over matched and unmatched test pairs.
+    """
     return _binary(train, test, lambda pairs, rng: pairs.turned, seed, control)
 
 
 def avc_matching(run: Run, test: Pairs) -> Figure:
-    """Is a sample's own sound the best of up to 16 clips', by the mean similarity of its crops?"""
+    """Rate at which a sample's own sound beats those of up to 15 others, by similarity averaged over crops.
+
+    Samples are compared in groups of up to 16; an incomplete last group is dropped.
+    """
     candidates = min(CANDIDATES, len(test.clips))
     count = len(test.clips) - len(test.clips) % candidates
     groups = torch.arange(count).reshape(-1, candidates)
@@ -42,7 +72,7 @@ def avc_matching(run: Run, test: Pairs) -> Figure:
 
 
 def avsa_matching(run: Run, test: Pairs) -> Figure:
-    """Is a crop's own sound view the best of its sample's K?"""
+    """Rate at which a crop's own sound view is the best match among the K views of its sample."""
     video, audio = test.video.to(run.device), test.audio.to(run.device)
     wins = _wins(run.alignment(video, audio).cpu())  # [N, K]
     K = wins.shape[1]
@@ -50,9 +80,9 @@ def avsa_matching(run: Run, test: Pairs) -> Figure:
 
 
 def retrieval(run: Run, test: Pairs) -> dict[str, Figure]:
-    """R@1, 5, 10 and the median rank, of sounds by pictures and of pictures by sounds.
+    """Cross-modal retrieval from picture to sound and from sound to picture: R@1, R@5, R@10 and median rank.
 
-    A gallery is the set of held-out clips at one moment each; every moment makes one, and ranks of all are pooled.
+    Each gallery holds one moment of every held-out clip. There is one gallery per moment; their ranks are pooled.
     """
     ranks: dict[str, list[Tensor]] = {"video_to_audio": [], "audio_to_video": []}
     clips: list[str] = []
@@ -75,25 +105,25 @@ def retrieval(run: Run, test: Pairs) -> dict[str, Figure]:
 
 
 def _similarity(run: Run, pairs: Pairs, rows: Tensor) -> Tensor:
-    """Of pictures (rows) with sounds (columns) of some samples, the mean over their crops: [n, n]."""
+    """Similarity [n, n] of pictures (rows) and sounds (columns) of some samples, averaged over crops."""
     return run.similarity(pairs.video[rows].to(run.device), pairs.audio[rows].to(run.device)).mean(dim=-1).cpu()
 
 
 def _wins(scores: Tensor) -> Tensor:
-    """[..., n, n] -> bool [..., n]: is the diagonal above all else in its row? A tie is no win."""
+    """[..., n, n] -> bool [..., n]: whether the diagonal is strictly the largest value of its row."""
     return _ranks(scores) == 1
 
 
 def _ranks(scores: Tensor) -> Tensor:
-    """[..., n, n] -> [..., n]: the place of each row's diagonal, from 1; ties count against it."""
+    """[..., n, n] -> [..., n]: rank of the diagonal in each row, from 1; ties count against it."""
     return (scores >= scores.diagonal(dim1=-2, dim2=-1)[..., None]).sum(dim=-1)
 
 
 def _binary(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control: Control) -> Figure:
-    """The share of right answers to matched and unmatched test pairs.
+    """Accuracy over matched and unmatched test pairs.
 
-    Of shuffled labels every classifier makes something of its own, right or wrong: the control is the mean of several,
-    its interval over them as well as over clips.
+    With shuffled labels the accuracy varies from one classifier to the next, so this control averages SHUFFLES of
+    them, and its interval resamples classifiers as well as clips.
     """
     if control != "shuffled labels":
         return figure(_answers(train, test, unmatched, seed, control), test.clips * 2, 0.5)
@@ -102,10 +132,10 @@ def _binary(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control:
 
 
 def _answers(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control: Control) -> Tensor:
-    """Trains 2E -> 512 -> 2 on single crops of matched and unmatched pairs, tests with logits averaged over crops.
+    """Trains an MLP (2E -> 512 -> 2) on single crops and tests it with logits averaged over crops.
 
-    Embeddings are standardised by the training set's mean and deviation, so that one learning rate fits all encoders.
-    Returns whether each matched, then each unmatched, test pair was told right: float [2N].
+    Embeddings are standardised with the training set's mean and deviation, so that one learning rate fits all encoders.
+    Returns 1 for each test pair classified correctly, else 0, matched pairs first: float64 [2N].
     """
     rng = np.random.default_rng(seed)
     center_video, center_audio = _standardise(train.video), _standardise(train.audio)
@@ -121,7 +151,7 @@ def _answers(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control
         )
         optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
         N = len(train.video)
-        truth = torch.tensor([1, 0]).repeat_interleave(N)  # of the training pairs: matched, then unmatched
+        truth = torch.tensor([1, 0]).repeat_interleave(N)  # training labels: matched, then unmatched pairs
         if control == "shuffled labels":
             truth = truth[torch.from_numpy(rng.permutation(2 * N))]
         for _ in range(EPOCHS):
@@ -140,13 +170,14 @@ def _answers(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control
 
 
 def _standardise(embeddings: Tensor) -> Callable[[Tensor], Tensor]:
+    """Function that standardises values with the mean and deviation of embeddings [N, K, E]."""
     rows = embeddings.flatten(0, 1)
     mean, deviation = rows.mean(dim=0), rows.std(dim=0).clamp(min=1e-6)
     return lambda values: (values - mean) / deviation
 
 
 def _other_clips(pairs: Pairs, rng: np.random.Generator) -> Tensor:
-    """The sound of a random sample of another clip, for each sample. Raises UserError where there is but one clip."""
+    """For each sample, the sound of a random sample of another clip. Raises UserError if there is only one clip."""
     clips = np.asarray(pairs.clips)
     if len(set(pairs.clips)) == 1:
         raise UserError(f"{clips[0]} is the only clip: AVC needs the sound of another one")

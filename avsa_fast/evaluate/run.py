@@ -1,4 +1,4 @@
-"""A trained run, ready to be asked for embeddings."""
+"""A trained run loaded for inference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from avsa_fast.train.config import Config, load_config
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, choices and network (in evaluation mode, on `device`)."""
+    """A trained run: its folder, its configuration and its network, in evaluation mode on `device`."""
 
     folder: Path
     config: Config
@@ -29,39 +29,63 @@ class Run:
 
     @property
     def aligned(self) -> bool:
-        """Whether the run went through AVSA, whose transformers then predict each modality from the other."""
+        """Whether the run includes the AVSA stage, whose transformers predict each modality from the other."""
         return self.config.stages == "both"
 
     def video(self, samples: Sequence[Sample]) -> Tensor:
-        """Video embeddings [B, K, E] of what is seen in the samples' directions."""
+        """Video embeddings, float32 [B, K, E], of the crops in the K directions of each of B samples."""
         return self.encode("video", make_crops(batch_of(samples), self.config.views, self.device))
 
     def audio(self, samples: Sequence[Sample]) -> Tensor:
-        """Audio embeddings [B, K, E] of what is heard in the samples' directions."""
+        """Audio embeddings, float32 [B, K, E], of the sound views in the K directions of each of B samples."""
         return self.encode("audio", make_features(batch_of(samples), self.config.views, self.device))
 
     @torch.inference_mode()
     def encode(self, modality: Literal["video", "audio"], views: Tensor) -> Tensor:
-        """Embeddings [B, K, E] of crops or features [B, K, ...] as `make_crops` and `make_features` give them."""
+        """Embeds views that are already prepared.
+
+        Args:
+            modality: Which encoder to use.
+            views: [B, K, ...], crops from `make_crops` or features from `make_features`.
+
+        Returns:
+            float32 [B, K, E].
+        """
         encoder = self.model.video_encoder if modality == "video" else self.model.audio_encoder
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             embeddings: Tensor = encoder(views.to(self.device).flatten(0, 1))
         return embeddings.float().unflatten(0, views.shape[:2])
 
     def similarity(self, video: Tensor, audio: Tensor) -> Tensor:
-        """How well the crops of N samples go with the sound views of M: [N, K, E], [M, K, E] -> cosines [N, M, K].
+        """Similarity between the crops of N samples and the sound views of M samples, direction by direction.
 
-        After AVC the projections are compared; after AVSA each projection with the one predicted from the other
-        modality's K views, and the two cosines averaged.
+        For AVC runs this is the cosine similarity of the projections. For AVSA runs, each projection is compared with
+        the one predicted from the K views of the other modality, and the two cosine similarities are averaged.
+
+        Args:
+            video: Video embeddings [N, K, E].
+            audio: Audio embeddings [M, K, E].
+
+        Returns:
+            [N, M, K], in [-1, 1].
         """
         return self._compare("nkp,mkp->nmk", video, audio)
 
     def alignment(self, video: Tensor, audio: Tensor) -> Tensor:
-        """How well each crop goes with each sound view of the same sample: [N, K, E] twice -> cosines [N, K, K]."""
+        """Similarity between each crop and each sound view of the same sample, computed as in `similarity`.
+
+        Args:
+            video: Video embeddings [N, K, E].
+            audio: Audio embeddings [N, K, E].
+
+        Returns:
+            [N, K (crops), K (sound views)], in [-1, 1].
+        """
         return self._compare("nip,njp->nij", video, audio)
 
     @torch.inference_mode()
     def _compare(self, pairs: str, video: Tensor, audio: Tensor) -> Tensor:
+        """Cosine similarities of the pairs that an einsum equation selects."""
         model = self.model
         seen, heard = normalize(model.video_head(video), dim=-1), normalize(model.audio_head(audio), dim=-1)
         if not self.aligned:
@@ -72,7 +96,18 @@ class Run:
 
 
 def load_run(folder: Path, device: torch.device | None = None) -> Run:
-    """The run of a folder that `train` filled. Raises UserError naming what is missing or damaged in it."""
+    """Loads a trained run.
+
+    Args:
+        folder: Output folder of `python -m avsa_fast.train`.
+        device: Default: the GPU if there is one, else the CPU.
+
+    Returns:
+        The run.
+
+    Raises:
+        UserError: If the folder is not one of a run, the training is not finished, or a file is damaged.
+    """
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}: not the folder of a run: no config.yaml in it")
     if not (folder / "weights.safetensors").is_file():
@@ -84,6 +119,6 @@ def load_run(folder: Path, device: torch.device | None = None) -> Run:
 
 
 def run_of(folder: Path, config: Config, model: Model, device: torch.device | None = None) -> Run:
-    """A run around a network that is already in memory. device: a GPU where there is one, unless given."""
+    """Wraps a network that is already in memory. Default device: the GPU if there is one, else the CPU."""
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Run(folder, config, model.to(device).eval(), device)

@@ -1,4 +1,4 @@
-"""Where things really are: truth.parquet of scenes, or a folder of labelled DOA files as STARSS22 and STARSS23 have."""
+"""Ground-truth directions: truth.parquet of synthetic scenes, or a folder of DOA files as in STARSS22 and STARSS23."""
 
 import csv
 from math import isfinite, radians
@@ -11,26 +11,33 @@ from avsa_fast.data.directions import Detections
 from avsa_fast.data.tables import TRUTH, read_table
 from avsa_fast.errors import UserError
 
-FRAME = 0.1  # seconds a frame of a DOA file
+FRAME = 0.1  # seconds per frame of a DOA file
 MAX_LINES = 10_000_000
 
 
 class Truth(Detections):
-    """Objects that sound, by clip and time: only those of the very moment, since a sound may begin and end."""
+    """Sounding objects by clip and time, valid only near their annotated time, since sounds start and end."""
 
     def at(self, name: str, time: float) -> np.ndarray:
-        """Directions [n, 2] of the objects known within a frame of `time` (seconds)."""
+        """Directions [n, 2] annotated at the time nearest to `time` (seconds); n = 0 if that is over 0.1 s away."""
         if name in self._clips and np.abs(self._clips[name][0] - time).min() > FRAME:
             return np.empty((0, 2))
         return super().at(name, time)
 
 
 def read_truth(path: Path) -> Truth:
-    """The directions of a dataset's sounding objects, by clip and time.
+    """Reads the directions of a dataset's sounding objects.
 
-    path: truth.parquet, or a folder with NAME.csv for each clip NAME, a line an object and frame of 100 ms:
-    frame, class, source, azimuth, elevation in degrees, azimuth counter-clockwise (a distance may follow, and a
-    header come first). Raises UserError naming the file, and the line, that is not so.
+    Args:
+        path: truth.parquet, or a folder with NAME.csv for each clip NAME. The CSV files have one line per object and
+            frame of 100 ms: frame, class, source, azimuth (counter-clockwise) and elevation in degrees. A header and
+            further columns, such as the distance, are allowed.
+
+    Returns:
+        The directions by clip and time.
+
+    Raises:
+        UserError: If a file is missing or malformed.
     """
     if path.is_dir():
         files = sorted(path.glob("*.csv"))
@@ -43,6 +50,7 @@ def read_truth(path: Path) -> Truth:
 
 
 def _read_doa(path: Path) -> list[dict[str, Any]]:
+    """Rows of a DOA file, in radians and seconds."""
     rows = []
     try:
         with path.open(newline="", encoding="utf-8") as file:

@@ -1,10 +1,10 @@
-"""Encoders for use elsewhere: torch.export and ONNX programs, and a folder that the Hugging Face hub takes."""
+"""Export of trained encoders: torch.export and ONNX programs, and a model folder for the Hugging Face hub."""
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Pretrained, imported when first used: without the extra `export` the command can say what is missing."""
+    """Imports `Pretrained` lazily, so that the command can report a missing extra `export`."""
     if name != "Pretrained":
         raise AttributeError(f"module 'avsa_fast.export' has no attribute {name!r}")
     from .pretrained import Pretrained

@@ -1,4 +1,4 @@
-"""python -m avsa_fast.export RUN OUT: encoders for use elsewhere."""
+"""Command python -m avsa_fast.export RUN OUT: exports the encoders of a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -44,11 +44,13 @@ def main(
 
 
 def _crop(run: Run) -> torch.Tensor:
+    """Example input of the video encoder: zeros [1, 3, F, h, w]."""
     size = run.config.views.crop_size
     return torch.zeros(1, 3, run.config.samples.frames, size, size)
 
 
 def _features(run: Run) -> torch.Tensor:
+    """Example input of the audio encoder, features of silence: [1, channels, n_mels, n_frames]."""
     samples = round(run.config.samples.seconds * SAMPLE_RATE)
     front, fov, none = np.zeros((1, 2), np.float32), np.ones(1, np.float32), np.zeros(1, bool)
     sample = Sample("", "erp", torch.empty(0), torch.zeros(4, samples), front, fov, none, None, {})

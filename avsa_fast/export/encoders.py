@@ -1,4 +1,4 @@
-"""Each encoder as a torch.export program and an ONNX file, checked against the network that it came from."""
+"""Export of an encoder as a torch.export program and an ONNX file, verified against the original module."""
 
 import os
 import warnings
@@ -9,20 +9,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-TOLERANCE = 1e-4  # of the largest value of an embedding
-BATCHES = (1, 3)  # sizes that a file is checked at; any other works too
+TOLERANCE = 1e-4  # maximum deviation, relative to the largest absolute value of the embeddings
+BATCHES = (1, 3)  # batch sizes that files are verified at; others work too
 
 
 def export_encoder(name: str, encoder: nn.Module, example: Tensor, folder: Path) -> dict[str, float]:
-    """Writes NAME.pt2 and NAME.onnx for inputs like the example [1, ...], of any batch size.
+    """Exports an encoder to NAME.pt2 and NAME.onnx with a dynamic batch size.
 
-    Returns each file's largest deviation from the encoder on random input, relative to the largest value. Raises
-    RuntimeError where one exceeds TOLERANCE; then the files are not there.
+    Args:
+        name: Name of the files, without suffix.
+        encoder: Module to export.
+        example: [1, ...], an input of the encoder; only its shape is used.
+        folder: Existing folder to write to.
+
+    Returns:
+        Maximum deviation of each file's output from the encoder's on random input, relative to the largest absolute
+        value.
+
+    Raises:
+        RuntimeError: If a deviation exceeds TOLERANCE; no file is written then.
     """
     inputs = torch.randn(2, *example.shape[1:])
     shapes = ({0: torch.export.Dim("batch", min=1, max=4096)},)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporters, about themselves
+        warnings.simplefilter("ignore")  # the exporters' internal warnings
         program = torch.export.export(encoder, (inputs,), dynamic_shapes=shapes)
         pt2, onnx = folder / f".{name}.part.pt2", folder / f".{name}.part.onnx"
         torch.export.save(program, pt2)
@@ -47,10 +57,12 @@ def export_encoder(name: str, encoder: nn.Module, example: Tensor, folder: Path)
 
 
 def _exported(path: Path) -> Callable[[Tensor], Tensor]:
+    """Loads a torch.export program."""
     return torch.export.load(path).module()
 
 
 def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
+    """Loads an ONNX file to run on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -60,6 +72,7 @@ def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
 
 @torch.inference_mode()
 def _deviation(encoder: nn.Module, run: Callable[[Tensor], Tensor], example: Tensor, size: int) -> float:
+    """Maximum relative deviation of `run` from the encoder on random input of a batch size."""
     inputs = torch.randn(size, *example.shape[1:])
     wanted = encoder(inputs)
     return float((run(inputs) - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))

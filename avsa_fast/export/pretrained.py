@@ -1,4 +1,4 @@
-"""A trained network as a model of the Hugging Face hub: config.json and model.safetensors in a folder or repository.
+"""Trained network as a Hugging Face hub model: config.json and model.safetensors in a folder or repository.
 
     from avsa_fast.export import Pretrained
     model = Pretrained.from_pretrained("my_export")          # or "user/repository"
@@ -23,7 +23,13 @@ class Pretrained(
     license="apache-2.0",
     tags=["audio", "video", "spatial-audio", "ambisonics", "self-supervised"],
 ):
-    """The network of a run, with what its views are made of. Arguments are kept in config.json."""
+    """A run's network and the configuration of its inputs. The hub mixin saves the arguments in config.json.
+
+    Args:
+        model: Sizes of the network.
+        views: How crops and features are computed.
+        stages: Training stages of the run, "avc" or "both"; mentioned in the model card.
+    """
 
     def __init__(self, model: ModelConfig, views: ViewConfig, stages: str = "both") -> None:
         super().__init__()
@@ -31,11 +37,16 @@ class Pretrained(
         self.views, self.stages = views, stages
 
     def forward(self, crops: Tensor, features: Tensor) -> Embeddings:
-        """crops: [B, K, 3, F, h, w]. features: [B, K, channels, n_mels, n_frames]. As avsa_fast.models.Model."""
+        """Computes embeddings and projections, as `avsa_fast.models.Model` does.
+
+        Args:
+            crops: float32 [B, K, 3, F, h, w].
+            features: float32 [B, K, channels, n_mels, n_frames].
+        """
         return self.network(crops, features)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> Any:
-        """The hub's model card, with what the inputs must be."""
+        """Creates the hub's model card, with a description of the inputs."""
         card = super().generate_model_card(*args, **kwargs)
         views = self.views
         card.text = f"""

@@ -1,4 +1,4 @@
-"""The networks: video and audio encoders, projection heads, and the transformers that predict one from the other."""
+"""Networks: video and audio encoders, projection heads, and transformers that predict each modality from the other."""
 
 from .audio import AudioEncoder
 from .model import Embeddings, Model, ModelConfig

@@ -1,20 +1,25 @@
-"""The audio encoder: a 2D CNN of 9 layers over log-mel and spatial features."""
+"""Audio encoder: a 9-layer 2D CNN on log-mel and spatial features."""
 
 from torch import Tensor, nn
 
 
 class AudioEncoder(nn.Module):
-    """One 7x7 convolution and four blocks of two 3x3 ones, then the maximum over time and frequency.
+    """One 7x7 convolution and four blocks of two 3x3 convolutions, then max pooling over time and frequency.
 
-    The network of Morgado et al. 2020 and Wang et al. 2022. channels: of the features, 7 for FOA log-mel and intensity.
-    width: channels of the first layer, 64 in the papers; the last has 8 times as many.
+    The network of Morgado et al. 2020 and Wang et al. 2022.
     """
 
     def __init__(self, channels: int, width: int = 64) -> None:
+        """Builds the network.
+
+        Args:
+            channels: Feature channels; 7 for FOA log-mel and intensity.
+            width: Channels of the first layer, 64 in the papers; the last layer has 8 times as many.
+        """
         super().__init__()
         self.embedding = 8 * width
         self.layers = nn.Sequential(
-            nn.BatchNorm2d(channels),  # log-mel and intensity come in very different ranges
+            nn.BatchNorm2d(channels),  # log-mel and intensity have very different ranges
             *_convolution(channels, width, kernel=7, stride=2),
             *_convolution(width, width), *_convolution(width, width),
             *_convolution(width, 2 * width, stride=2), *_convolution(2 * width, 2 * width),
@@ -23,11 +28,19 @@ class AudioEncoder(nn.Module):
         )  # fmt: skip
 
     def forward(self, features: Tensor) -> Tensor:
-        """features: [N, channels, n_mels, n_frames]. Returns [N, 8 * width]."""
+        """Embeds features.
+
+        Args:
+            features: [N, channels, n_mels, n_frames].
+
+        Returns:
+            [N, 8 * width].
+        """
         return self.layers(features).amax(dim=(2, 3))
 
 
 def _convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    """Returns a convolution with batch normalisation and ReLU."""
     return [
         nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),

@@ -1,4 +1,4 @@
-"""The whole network and its two losses: AVC over clips, AVSA over clips and crops."""
+"""The complete network and its two losses: AVC over clips, AVSA over clips and crops."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,10 +14,10 @@ from .video import VideoEncoder
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the network; the defaults are the paper's."""
+    """Sizes of the network; the defaults are those of Wang et al. 2022."""
 
     audio_channels: int = 7
-    video_width: int = 64  # embeddings have 8 times as many values, of video as of sound
+    video_width: int = 64  # embeddings have 8 * width values; likewise for audio_width
     video_blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
     audio_width: int = 64
     projection: int = 128
@@ -27,7 +27,7 @@ class ModelConfig:
 
 
 class Embeddings(NamedTuple):
-    """Encoder outputs [B, K, E] and their projections [B, K, P] of B samples with K crops each."""
+    """Encoder outputs [B, K, E] and their projections [B, K, P], for B samples with K crops each."""
 
     video: Tensor
     audio: Tensor
@@ -38,11 +38,12 @@ class Embeddings(NamedTuple):
 class Model(nn.Module):
     """Encoders, heads, and transformers that predict each modality's projections from the other's embeddings.
 
-    Wang et al. 2022, section III; Morgado et al. 2020. The K crops of a sample are the tokens of a transformer, without
-    positional encoding, since a crop's place is in its sound's rotation and nowhere else.
+    From Wang et al. 2022, section III, and Morgado et al. 2020. The K crops of a sample are the tokens of a transformer
+    without positional encoding: a crop's direction is only encoded in the rotation of its sound.
     """
 
     def __init__(self, config: ModelConfig) -> None:
+        """Builds the network with the given sizes."""
         super().__init__()
         self.video_encoder = VideoEncoder(config.video_width, config.video_blocks)
         self.audio_encoder = AudioEncoder(config.audio_channels, config.audio_width)
@@ -54,7 +55,15 @@ class Model(nn.Module):
         self.predict_video = nn.Linear(self.audio_encoder.embedding, config.projection)
 
     def forward(self, crops: Tensor, features: Tensor) -> Embeddings:
-        """crops: [B, K, 3, F, h, w]. features: [B, K, channels, n_mels, n_frames]."""
+        """Embeds and projects the views of a batch.
+
+        Args:
+            crops: [B, K, 3, F, h, w].
+            features: [B, K, channels, n_mels, n_frames].
+
+        Returns:
+            Embeddings and projections of both modalities.
+        """
         leading = crops.shape[:2]
         video = self.video_encoder(crops.flatten(0, 1))
         audio = self.audio_encoder(features.flatten(0, 1))
@@ -62,15 +71,28 @@ class Model(nn.Module):
         return Embeddings(*(x.unflatten(0, leading) for x in outputs))
 
     def predictions(self, embeddings: Embeddings) -> tuple[Tensor, Tensor]:
-        """Video and audio projections, each predicted from the other modality: [B, K, P] twice."""
+        """Predicts each modality's projections from the other modality.
+
+        Args:
+            embeddings: Output of the model.
+
+        Returns:
+            Predicted video and audio projections, each [B, K, P].
+        """
         video = self.predict_video(self.audio_to_video(embeddings.audio))
         audio = self.predict_audio(self.video_to_audio(embeddings.video))
         return video, audio
 
     def avc_loss(self, embeddings: Embeddings, temperature: float | Tensor, group: Any = None) -> Tensor:
-        """Audio-visual correspondence: which sound belongs to which clip, both ways. Embeddings of one crop a clip.
+        """Audio-visual correspondence: symmetric InfoNCE between the clips' video and audio projections.
 
-        group: None, or a torch.distributed process group, over whose ranks the clips are spread.
+        Args:
+            embeddings: Embeddings with one crop per clip (K = 1).
+            temperature: Temperature of the logits: a number or a scalar tensor.
+            group: torch.distributed process group over whose ranks the clips are distributed, or None.
+
+        Returns:
+            The loss [].
         """
         return ops.info_nce(
             _rows(embeddings.video_projection), _rows(embeddings.audio_projection),
@@ -81,9 +103,17 @@ class Model(nn.Module):
         self, embeddings: Embeddings, predictions: tuple[Tensor, Tensor], temperature: float | Tensor,
         negatives: str = "all", group: Any = None,
     ) -> Tensor:  # fmt: skip
-        """Audio-visual spatial alignment: which sound view belongs to which clip and crop.
+        """Audio-visual spatial alignment: InfoNCE of predicted and actual projections over clips and crops.
 
-        predictions: of these embeddings. negatives: as in ops.info_nce. group: as in avc_loss.
+        Args:
+            embeddings: Output of the model.
+            predictions: Output of `predictions` for these embeddings.
+            temperature: Temperature of the logits: a number or a scalar tensor.
+            negatives: "all" or "joint", as in `ops.info_nce`.
+            group: As in `avc_loss`.
+
+        Returns:
+            The loss [], the mean over the two modalities.
         """
         video, audio = predictions
         losses = [
@@ -97,11 +127,12 @@ class Model(nn.Module):
 
 
 def _rows(projections: Tensor) -> Tensor:
-    """[B, K, P] -> [B * K, P], of float32 at least, whatever autocast made of it."""
+    """Flattens [B, K, P] to [B * K, P] and converts to float32 if autocast left a narrower dtype."""
     return projections.flatten(0, 1).to(torch.promote_types(projections.dtype, torch.float32))
 
 
 def _transformer(width: int, config: ModelConfig) -> nn.Module:
+    """Builds a transformer encoder of a given embedding width."""
     layer = nn.TransformerEncoderLayer(
         width, config.transformer_heads, config.transformer_ffn, dropout=0.1, batch_first=True
     )

@@ -1,4 +1,4 @@
-"""The video encoder: torchvision's R(2+1)D-18 trunk, of any width and depth."""
+"""Video encoder: torchvision's R(2+1)D-18 trunk with configurable width and depth."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,16 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D
 class VideoEncoder(nn.Module):
     """R(2+1)D (Tran et al. 2018) without its classifier.
 
-    width: channels of the first stage, 64 in R(2+1)D-18; the last stage has 8 times as many. blocks: residual blocks
-    of each of the 4 stages, 2 in R(2+1)D-18, whose weights then have torchvision's names and shapes (r2plus1d_18).
+    With the default sizes, weights have the names and shapes of torchvision's r2plus1d_18.
     """
 
     def __init__(self, width: int = 64, blocks: Sequence[int] = (2, 2, 2, 2)) -> None:
+        """Builds the network with Kaiming-initialised convolutions.
+
+        Args:
+            width: Channels of the first stage, 64 in R(2+1)D-18; the last stage has 8 times as many.
+            blocks: Residual blocks in each of the 4 stages, 2 in R(2+1)D-18.
+        """
         super().__init__()
         self.embedding = 8 * width
         middle = 45 * width // 64  # keeps the parameter count of a full 3D stem, as in the paper
@@ -34,12 +39,20 @@ class VideoEncoder(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, clips: Tensor) -> Tensor:
-        """clips: [N, 3, F, h, w]. Returns [N, 8 * width]."""
+        """Embeds clips.
+
+        Args:
+            clips: [N, 3, F, h, w].
+
+        Returns:
+            [N, 8 * width].
+        """
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
         return x.mean(dim=(2, 3, 4))
 
 
 def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:
+    """Builds one stage of residual blocks."""
     shortcut = None
     if stride != 1 or inputs != outputs:
         shortcut = nn.Sequential(nn.Conv3d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm3d(outputs))

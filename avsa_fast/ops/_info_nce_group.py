@@ -1,6 +1,6 @@
 """InfoNCE over rows that span the ranks of a process group: each rank meets its query rows with every rank's keys.
 
-Keys are gathered from all ranks where they fit into MOST_GATHERED bytes, else they pass round a ring of ranks: no rank
+Keys are gathered from all ranks if they fit into MAX_GATHERED_BYTES, else they pass round a ring of ranks: no rank
 then holds more than two ranks' keys.
 """
 
@@ -29,7 +29,7 @@ from ._info_nce_kernels import (
 )
 from ._kernel import DTYPES
 
-MOST_GATHERED = 2**30  # bytes of all ranks' keys
+MAX_GATHERED_BYTES = 2**30  # bytes of all ranks' keys
 
 # Called with a rank's key rows, and the tensor [n, ...] of that rank to add to.
 Step = Callable[[Rows, Tensor], None]
@@ -120,7 +120,7 @@ def _visit(
 ) -> Tensor:
     """Meets every rank's keys. Returns the tensor, of start(rows of this rank), that all ranks have added to."""
     most = max(span.counts)
-    if span.ranks * most * key.data.shape[1] * key.data.element_size() > MOST_GATHERED:
+    if span.ranks * most * key.data.shape[1] * key.data.element_size() > MAX_GATHERED_BYTES:
         return _ring(step, key, start(most), span)
     data, statistics = (_gather(_padded(x, most), span) for x in (key.data, key.statistics))
     added = torch.stack([start(most) for _ in span.counts])

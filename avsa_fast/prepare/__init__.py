@@ -1,6 +1,6 @@
-"""From a folder of anyone's 360° videos to a dataset folder."""
+"""Preparation of a folder of 360° videos as a dataset folder."""
 
 from avsa_fast.prepare.options import Options
-from avsa_fast.prepare.run import prepare, prepare_folder
+from avsa_fast.prepare.run import prepare, prepare_folder, prepare_for_crops
 
-__all__ = ["Options", "prepare", "prepare_folder"]
+__all__ = ["Options", "prepare", "prepare_folder", "prepare_for_crops"]

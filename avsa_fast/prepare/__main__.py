@@ -1,17 +1,18 @@
-"""python -m avsa_fast.prepare SRC DST: from a folder of anyone's 360° videos to a training set."""
+"""python -m avsa_fast.prepare SRC DST: prepares a folder of 360° videos for training."""
 
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from avsa_fast.data.channels import Gains
 from avsa_fast.data.projection import Source
 from avsa_fast.detect.sphere import Views
 from avsa_fast.detect.weights import DEFAULT
 from avsa_fast.detect.yolo import CONFIDENCE
 from avsa_fast.errors import UserError, run_command
 from avsa_fast.prepare.check import check as check_set
-from avsa_fast.prepare.options import Gains, Options
+from avsa_fast.prepare.options import Options
 from avsa_fast.prepare.run import Engine, prepare
 
 

@@ -1,4 +1,4 @@
-"""What is in a prepared dataset, as tables on the terminal."""
+"""Summary of a prepared dataset, as tables on the terminal."""
 
 from collections import Counter
 from math import pi
@@ -12,14 +12,22 @@ from rich.table import Table
 from avsa_fast.data.tables import DETECTIONS, INDEX, read_table
 from avsa_fast.errors import UserError
 
-VALID = 0.1  # |r - 1| of a recording that is fully ambisonic, as in the paper
-CLASSES = 8  # of the most frequent objects shown
-ROWS, COLUMNS = 6, 12  # of the histogram of directions: 30° each
+VALID = 0.1  # max |E_xyz / E_w - 1| of a fully ambisonic recording, as in the paper
+CLASSES = 8  # number of classes shown, the most frequent first
+ROWS, COLUMNS = 6, 12  # bins of the histogram of directions: 30° each
 SHADES = " ·░▒▓█"
 
 
 def check(data: Path, console: Console | None = None) -> None:
-    """Prints what is in a dataset folder. Raises UserError where it is not prepared or its tables cannot be read."""
+    """Prints a summary of a dataset folder.
+
+    Args:
+        data: Dataset folder.
+        console: Console to print to; by default a new one on stdout.
+
+    Raises:
+        UserError: If the folder is not prepared, or its tables cannot be read.
+    """
     index, detections = data / "index.parquet", data / "detections.parquet"
     if not index.exists():
         raise UserError(f"{index}: no such file; python -m avsa_fast.prepare SRC {data} makes it")
@@ -74,7 +82,7 @@ def _media(rows: list[dict[str, Any]]) -> Table:
 
 
 def _silent(row: dict[str, Any]) -> str | None:
-    """Which of W, Y, Z, X has no sound, if any."""
+    """Returns a message that names the silent channels among W, Y, Z, X, or None."""
     silent = row["silent_channels"] or []
     names = [f"{name} (channel {c})" for name, c in zip("WYZX", row["channel_map"], strict=False) if c in silent]
     return f"no sound in {', '.join(names)}" if names else None
@@ -98,7 +106,7 @@ def _objects(found: list[dict[str, Any]], clips: int) -> Table:
 
 
 def _directions(found: list[dict[str, Any]]) -> Table:
-    """Shares of the objects by direction, as one looks at an equirectangular picture."""
+    """Histogram of object directions, laid out as an equirectangular image: azimuth +180° on the left."""
     azimuths = np.array([row["azimuth"] for row in found])
     elevations = np.array([row["elevation"] for row in found])
     edges = np.linspace(-pi / 2, pi / 2, ROWS + 1), np.linspace(-pi, pi, COLUMNS + 1)

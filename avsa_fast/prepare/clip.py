@@ -1,8 +1,7 @@
-"""The preparation of one clip: what it is, and what is seen in it. A function of the clip's files and the options."""
+"""Preparation of one clip: its row of the index and its detections, which depend only on its files and the options."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from math import degrees
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -10,13 +9,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from avsa_fast.data.channels import channel_map, check_channels, to_ambisonic
-from avsa_fast.data.projection import Source, check_size, decide_source
-from avsa_fast.data.sound import SoundInfo, probe_sound, read_overview
-from avsa_fast.data.spherical import Picture, read_spherical
+from avsa_fast.data.describe import describe_clip
+from avsa_fast.data.projection import Source
 from avsa_fast.data.tables import DETECTIONS, INDEX
-from avsa_fast.data.validity import arrivals, silent_channels, spatial_validity
-from avsa_fast.data.video import VideoInfo, probe_video, read_key_frames, sample_frames
+from avsa_fast.data.video import sample_frames
 from avsa_fast.detect.boxes import Box
 from avsa_fast.detect.sphere import SphereDetector
 from avsa_fast.detect.tracks import link
@@ -26,18 +22,13 @@ from .find import Job
 from .options import Options
 from .transcode import transcode
 
-BATCH = 4  # frames of a video in memory at a time, and as many decoded ahead
-LOOKS = 3  # key frames that tell a picture's projection
-LOOK_HEIGHT = 512
-# Picture and sound whose lengths, or starts, differ by more do not belong together: seconds, and share of the longer.
-MISMATCH, MISMATCH_SHARE = 2.0, 0.1
-POSE = 0.5  # degrees that a picture may be turned by and still has the axes of its sound
+BATCH = 4  # frames per detector call, and also the number of frames decoded ahead
 
 T = TypeVar("T")
 
 
 class Result(NamedTuple):
-    """A clip's row of the index, but for its split, and its detections, by column."""
+    """A clip's row of the index, without its split, and its detections by column."""
 
     row: dict[str, Any]
     detections: dict[str, list[Any]]
@@ -50,10 +41,22 @@ def prepare_clip(
     target: Path,
     alive: Callable[[], None] = lambda: None,
 ) -> Result:
-    """Describes a clip, finds the objects in it and, if the options say so, transcodes it into the folder `target`.
+    """Describes a clip, detects the objects in it and, if requested, transcodes it.
 
-    What is wrong with the clip's files is told by the row's state and reason. `alive` is called every so often.
-    Raises OSError where `target` cannot be written.
+    Errors in the clip's files are reported by the row's `state` and `reason`.
+
+    Args:
+        job: Clip to prepare.
+        options: How to prepare it.
+        detector: Detector of objects; None skips detection.
+        target: Dataset folder that transcoded files are written to.
+        alive: Called regularly as a sign of progress.
+
+    Returns:
+        The clip's row of the index and its detections.
+
+    Raises:
+        OSError: If `target` cannot be written.
     """
     try:
         row = _describe(job, options)
@@ -66,7 +69,7 @@ def prepare_clip(
 
 
 def failed(job: Job, state: str, reason: str) -> Result:
-    """The result of a clip that cannot be used."""
+    """Returns the result of an unusable clip, without detections."""
     row = dict.fromkeys(INDEX.names) | {"name": job.name, "state": state, "reason": " ".join(reason.split())}
     return Result(row, _columns([], []))
 
@@ -75,52 +78,16 @@ def _describe(job: Job, options: Options) -> dict[str, Any]:
     if job.video is None or job.sound is None:
         missing = "video" if job.video is None else "sound"
         raise ClipError("incomplete", f"no {missing} of this name in the folder")
-    try:
-        metadata = read_spherical(job.video)
-    except OSError as error:
-        raise UserError(f"{job.video}: cannot be read: {error.strerror}") from error
-    video, sound = probe_video(job.video), probe_sound(job.sound)
-    _check_match(job, video, sound)
-    source = options.projection or _source(job.video, metadata.picture)
-    try:
-        check_size(source, video.width, video.height)
-    except ClipError as error:
-        raise ClipError(error.state, f"{job.video}: {error}") from error
-    overview = read_overview(job.sound)
-    gains = options.gains_of(job.sound)
-    if options.channels is not None and sound.channels > 2:
-        mapping = check_channels(job.sound, sound, options.channels)
-    else:
-        stated = metadata.sound if job.sound == job.video else None
-        mapping = channel_map(job.sound, sound, overview, stated, fuma=gains == "fuma")
-    if mapping and not options.ignore_pose:
-        _check_pose(job.video, metadata.picture)
-    scene = to_ambisonic(overview, mapping, fuma=gains == "fuma", n3d=gains == "n3d")
-    posed = metadata.picture.projection is not None
-    return dict.fromkeys(INDEX.names) | {
-        "name": job.name,
-        "seconds": _seconds(job, min(video.seconds, sound.seconds)),
-        "offset": sound.start - video.start,
-        "fps": video.fps,
-        "width": video.width,
-        "height": video.height,
-        "projection": source,
-        "yaw": metadata.picture.yaw if posed else None,
-        "pitch": metadata.picture.pitch if posed else None,
-        "roll": metadata.picture.roll if posed else None,
-        "rate": sound.rate,
-        "channels": sound.channels,
-        "channel_map": mapping,
-        "silent_channels": silent_channels(overview),
-        "state": "ok",
-        **(_directed(scene, sound.rate) if mapping else {}),
-    }
-
-
-def _directed(scene: torch.Tensor, rate: int) -> dict[str, float | None]:
-    """The columns that only sound with direction has."""
-    found = {f"arrival_{name}": value for name, value in arrivals(scene, rate)._asdict().items()}
-    return found | {"spatial_validity": spatial_validity(scene, rate)}
+    row = describe_clip(
+        job.name,
+        job.video,
+        job.sound,
+        gains=options.gains_of(job.sound),
+        channels=options.channels,
+        projection=options.projection,
+        ignore_pose=options.ignore_pose,
+    )
+    return row | {"seconds": _seconds(job, row["seconds"])}
 
 
 def _seconds(job: Job, whole: float) -> float:
@@ -130,36 +97,6 @@ def _seconds(job: Job, whole: float) -> float:
     if seconds < job.seconds / 2:
         raise ClipError("refused", f"{job.video}: {whole:.2f} s long, too short for a segment from {job.begin:g} s on")
     return seconds
-
-
-def _check_pose(video: Path, picture: Picture) -> None:
-    pose = [degrees(angle) for angle in (picture.yaw, picture.pitch, picture.roll)]
-    if max(map(abs, pose)) > POSE:
-        raise ClipError(
-            "ambiguous",
-            f"{video}: states a pose (yaw {pose[0]:g}°, pitch {pose[1]:g}°, roll {pose[2]:g}°), and whether its sound "
-            "is turned with its picture no standard says; --ignore-pose takes the two to have the same axes",
-        )
-
-
-def _check_match(job: Job, video: VideoInfo, sound: SoundInfo) -> None:
-    most = max(MISMATCH, MISMATCH_SHARE * max(video.seconds, sound.seconds))
-    if abs(video.seconds - sound.seconds) > most:
-        raise ClipError(
-            "refused",
-            f"{job.video}: {video.seconds:.2f} s of picture and {sound.seconds:.2f} s of sound do not belong together",
-        )
-    if job.sound == job.video and abs(sound.start - video.start) > MISMATCH:
-        raise ClipError("refused", f"{job.video}: sound starts {sound.start - video.start:.2f} s after the picture")
-
-
-def _source(video: Path, picture: Picture) -> Source:
-    try:
-        settled = picture.projection == "equirectangular" and picture.stereo
-        frames = torch.zeros(1, 2, 4, 3, dtype=torch.uint8) if settled else read_key_frames(video, LOOKS, LOOK_HEIGHT)
-        return decide_source(picture, frames)
-    except ClipError as error:
-        raise ClipError(error.state, f"{video}: {error}") from error
 
 
 def _detect(
@@ -176,7 +113,7 @@ def _detect(
         new = [image for before, image in zip([shown, *images], images, strict=False) if image is not before]
         found = iter(detector.detect(torch.stack(new), layout) if new else [])
         for time, image in batch:
-            moments.append(moments[-1] if image is shown else next(found))  # a frame that stays is searched once
+            moments.append(moments[-1] if image is shown else next(found))  # repeated frames are searched once
             times.append(time)
             shown = image
         alive()
@@ -194,7 +131,15 @@ def _columns(times: list[float], moments: list[list[Box]]) -> dict[str, list[Any
 
 
 def ahead(items: Iterator[T], count: int) -> Iterator[T]:
-    """The items, made in a thread of their own, up to `count` ahead of their use."""
+    """Runs an iterator in a thread of its own, up to `count` items ahead of their use.
+
+    Args:
+        items: Iterator to run; its exceptions are raised here.
+        count: Max number of items waiting.
+
+    Yields:
+        The items, in order.
+    """
     queue: Queue[tuple[bool, Any]] = Queue(count)
 
     def make() -> None:

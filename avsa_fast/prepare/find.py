@@ -1,4 +1,4 @@
-"""Which clips a folder of media holds: pairs in video/ and audio/, or videos with sound anywhere in a tree."""
+"""Discovery of the clips in a folder: pairs of files in video/ and audio/, or videos with sound anywhere in a tree."""
 
 import os
 from collections.abc import Iterator
@@ -8,27 +8,38 @@ from pathlib import Path
 from avsa_fast.data.clips import SOUND, VIDEO, media_files
 from avsa_fast.errors import UserError
 
-SEGMENT = 10.0  # seconds of a segment of segments.txt, as in YT-360
+SEGMENT = 10.0  # seconds per segment listed in segments.txt, as in YT-360
 
 
 @dataclass(frozen=True)
 class Job:
-    """A clip to prepare: its files, and the part of them where it is not the whole."""
+    """A clip to prepare: its files, and optionally the segment of them that it covers."""
 
     name: str
     video: Path | None
-    sound: Path | None  # the video's path where the sound is inside it
+    sound: Path | None  # same as `video` if the sound is inside it
     begin: float = 0.0  # seconds
-    seconds: float | None = None
+    seconds: float | None = None  # None: the whole file
 
 
 def find_jobs(source: Path, target: Path, *, transcode: bool) -> list[Job]:
-    """The clips of a folder by name.
+    """Lists the clips of a folder, sorted by name.
 
-    With folders video/ and audio/, files of the same name belong together. Else every video in the tree is a clip,
-    named by its path (with __ for /), with the sound of the same name beside it, else the sound inside it. A file
-    segments.txt ("ID 0,12,30") cuts recordings ID into clips ID-0, ID-12, ID-30 of 10 s, which needs `transcode`.
-    `target` inside `source` is left out. Raises UserError where there is no clip.
+    If `source` has folders video/ and audio/, files of the same name form a clip. Otherwise every video in the tree
+    is a clip, named by its path with "__" in place of "/". Its sound is the file of the same name beside it, or else
+    the sound inside the video. A line "ID 0,12,30" of segments.txt cuts recording ID into the 10 s clips ID-0, ID-12
+    and ID-30.
+
+    Args:
+        source: Folder of media.
+        target: Dataset folder; skipped if it is inside `source`.
+        transcode: Whether clips will be transcoded, which segments require.
+
+    Returns:
+        One job per clip.
+
+    Raises:
+        UserError: If `source` is not a folder, holds no clips, or its segments.txt is invalid or needs `transcode`.
     """
     if not source.is_dir():
         raise UserError(f"{source}: no such folder")
@@ -73,7 +84,7 @@ def _rank(name: str) -> int:
 
 
 def _cut(source: Path, jobs: dict[str, Job], transcode: bool) -> list[Job]:
-    """Recordings that segments.txt lists, in their segments; all else as it is, such as clips that are cut already."""
+    """Cuts the recordings that segments.txt lists into segments; keeps other clips, such as those cut before."""
     path = source / "segments.txt"
     if not path.exists():
         return list(jobs.values())
@@ -97,6 +108,6 @@ def _read_segments(path: Path) -> dict[str, list[int]]:
             if line.strip():
                 recording, starts = line.split()
                 segments[recording] = [int(start) for start in starts.split(",")]
-    except (OSError, ValueError) as error:  # of which a line that is no text is one
+    except (OSError, ValueError) as error:  # ValueError includes UnicodeDecodeError
         raise UserError(f"{path}: not a list of segments such as 'yJtIK922yxg 54,68,78': {error}") from error
     return segments

@@ -1,4 +1,4 @@
-"""What has been done in a dataset folder: a line a clip, appended when it is done; a run can be killed at any time."""
+"""Journal of the clips prepared in a dataset folder: one line per clip, so that a killed run can be resumed."""
 
 import json
 import os
@@ -10,17 +10,19 @@ from .clip import Result
 
 
 class Entry(NamedTuple):
-    key: str  # of the clip's files and the options
-    row: dict[str, Any]
-    media: list[str]  # paths in the folder that were made for it
-    begin: int  # where its detections are in the file, bytes
-    length: int
+    """The journal's record of one clip."""
+
+    key: str  # hash of the clip's files and the options
+    row: dict[str, Any]  # of the index, without the split
+    media: list[str]  # paths of the clip's links or files, relative to the dataset folder
+    begin: int  # offset of its detections in the journal, bytes
+    length: int  # of its detections, bytes
 
 
 class Journal:
-    """A file of one line a clip: {key, row, media} as JSON, a tab, its detections as JSON.
+    """Append-only file with one line per clip: {key, row, media} as JSON, a tab, the detections as JSON.
 
-    A line that a kill cut short is cut off; of several lines of one clip the last one counts.
+    Opening it removes an incomplete last line, which a killed run may leave. The last line of a clip takes precedence.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,10 +39,20 @@ class Journal:
         self._file.truncate(self._end)
 
     def close(self) -> None:
+        """Closes the file."""
         self._file.close()
 
     def append(self, key: str, result: Result, media: list[str]) -> None:
-        """Adds a clip's result. Raises OSError where it cannot be written; the journal is then as it was before."""
+        """Adds a clip's result.
+
+        Args:
+            key: Hash of the clip's files and the options.
+            result: The clip's row and detections.
+            media: Paths of the clip's files, relative to the dataset folder.
+
+        Raises:
+            OSError: If it cannot be written; the journal is then unchanged.
+        """
         head = json.dumps({"key": key, "row": result.row, "media": media})
         line = f"{head}\t{json.dumps(result.detections)}\n".encode()
         try:
@@ -53,14 +65,14 @@ class Journal:
         self._end += len(line)
 
     def detections(self, name: str) -> dict[str, list[Any]]:
-        """A clip's detections, by column."""
+        """Returns a clip's detections, by column."""
         entry = self.entries[name]
         self._file.seek(entry.begin)
         found: dict[str, list[Any]] = json.loads(self._file.read(entry.length))
         return found
 
     def rows(self, names: list[str]) -> Iterator[dict[str, Any]]:
-        """Rows of the table of detections of some clips."""
+        """Yields the rows of the detection table for the named clips."""
         for name in names:
             found = self.detections(name)
             for values in zip(*found.values(), strict=True):
@@ -73,11 +85,15 @@ class Journal:
             entry = Entry(values["key"], values["row"], values["media"], self._end + len(head) + 1, len(tail) - 1)
             self.entries[entry.row["name"]] = entry
         except (ValueError, KeyError, TypeError):
-            return  # a line damaged on disk: its clip is prepared anew
+            return  # a damaged line: its clip is prepared again
 
 
 def file_stamp(path: Path | None) -> list[Any] | None:
-    """What changes when a file does."""
+    """Returns a file's size and modification time, to detect changes.
+
+    Returns:
+        [bytes, nanoseconds]; None without a path; the error's text if the file cannot be accessed.
+    """
     if path is None:
         return None
     try:

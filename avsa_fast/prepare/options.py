@@ -1,13 +1,13 @@
-"""The choices that a clip's preparation depends on, and nothing else."""
+"""Options that affect how a clip is prepared."""
 
 import hashlib
 import importlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
-from avsa_fast.data.channels import is_fuma
+from avsa_fast.data.channels import Gains, is_fuma
 from avsa_fast.data.projection import Source
 from avsa_fast.detect.boxes import Detector
 from avsa_fast.detect.sphere import SphereDetector, Views, on_sphere
@@ -15,27 +15,30 @@ from avsa_fast.detect.weights import DEFAULT, find_weights
 from avsa_fast.detect.yolo import CONFIDENCE, YoloDetector
 from avsa_fast.errors import UserError
 
-VERSION = 2  # to be raised whenever the same clip and options give another result
-Gains = Literal["sn3d", "n3d", "fuma"]
-MIN_HEIGHT, MAX_HEIGHT = 64, 4096  # of transcoded videos
+VERSION = 2  # increment when the same clip and options give a different result
+MIN_HEIGHT, MAX_HEIGHT = 64, 4096  # of transcoded videos, pixels
 
 
 @dataclass(frozen=True)
 class Options:
-    """How clips are prepared. Raises UserError where a choice is out of range."""
+    """How clips are prepared.
 
-    channels: tuple[int, ...] | None = None  # decoded channels that are W, Y, Z, X; None: as the file tells
-    gains: Gains | None = None  # of ambisonic sounds, and FuMa's order; None: as the file tells
-    projection: Source | None = None  # of every picture; None: as the file tells
-    ignore_pose: bool = False  # whether picture and sound have the same axes, whatever pose the file states
-    detector: str | None = DEFAULT  # YOLO weights, or module:factory; None: nothing is detected
+    Raises:
+        UserError: If an option is out of range.
+    """
+
+    channels: tuple[int, ...] | None = None  # indices of decoded channels W, Y, Z, X; None: from the file
+    gains: Gains | None = None  # ambisonic normalisation ("fuma" implies FuMa's channel order); None: from the file
+    projection: Source | None = None  # of every video; None: from the file
+    ignore_pose: bool = False  # assume that picture and sound share their axes, whatever pose the file states
+    detector: str | None = DEFAULT  # YOLO weights, or module:factory; None: no detection
     views: Views = "erp"
     detect_fps: float = 2.0
     classes: tuple[str, ...] = ()
     confidence: float = CONFIDENCE
     trust_weights: bool = False
     transcode: bool = False
-    height: int = 512  # rows of a transcoded sphere, at most
+    height: int = 512  # maximum number of rows of transcoded frames, of one eye
 
     def __post_init__(self) -> None:
         if not 0 < self.detect_fps <= 120:
@@ -48,11 +51,11 @@ class Options:
             raise UserError(f"--gains {self.gains}: the sound has to be converted, which takes --transcode")
 
     def gains_of(self, sound: Path) -> Gains:
-        """The gains of a file's ambisonic channels."""
+        """Returns the ambisonic normalisation of a sound file."""
         return self.gains or ("fuma" if is_fuma(sound) else "sn3d")
 
     def digest(self) -> str:
-        """A hash of the choices, and of the detector's weights: the same for the same results."""
+        """Returns a hash of the options and of the detector's weights; equal hashes mean equal results."""
         values = asdict(self) | {"version": VERSION}
         if self.detector and ":" not in self.detector:
             weights = find_weights(self.detector, trust_weights=self.trust_weights)
@@ -60,7 +63,11 @@ class Options:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
     def make_detector(self) -> SphereDetector | None:
-        """The detector that the options name. Raises UserError where it cannot be had."""
+        """Returns the requested detector, or None for no detection.
+
+        Raises:
+            UserError: If the detector is not available.
+        """
         if self.detector is None:
             return None
         detector: Detector

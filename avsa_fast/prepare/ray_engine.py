@@ -1,7 +1,7 @@
-"""Preparing clips on a Ray cluster, whose machines all see the source and the target folder under the same paths."""
+"""Preparation of clips on a Ray cluster. All machines must see the source and target folders under the same paths."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from .worker import Setup, Worker, work
 
 
 class _Prepare:
-    """An actor of Ray Data: it prepares each clip in a worker of its own, under the same bounds as without Ray."""
+    """Ray Data actor that prepares clips in a worker process of its own, with the same limits as without Ray."""
 
     def __init__(self, setup: Setup) -> None:
         self._worker = Worker(setup)
@@ -23,10 +23,21 @@ class _Prepare:
         return {"result": json.dumps(result)}
 
 
-def run_ray(jobs: Sequence[Job], setup: Setup, workers: int) -> Iterator[Result]:
-    """Results of the jobs, in the order that they are done. An actor that dies is replaced, and its clips done again.
+def run_ray(jobs: Sequence[Job], setup: Setup, workers: int) -> Generator[Result, None, None]:
+    """Prepares clips on a Ray cluster: the one that RAY_ADDRESS names, or else one started on this machine.
 
-    Connects to the cluster that RAY_ADDRESS names, else starts one on this machine. Raises UserError without Ray.
+    Ray replaces an actor that dies, and repeats its clips.
+
+    Args:
+        jobs: Clips to prepare.
+        setup: Settings shared by all workers.
+        workers: Number of actors.
+
+    Yields:
+        Results, in order of completion.
+
+    Raises:
+        UserError: If Ray is not installed or the run fails.
     """
     try:
         import ray
@@ -39,7 +50,7 @@ def run_ray(jobs: Sequence[Job], setup: Setup, workers: int) -> Iterator[Result]
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         items = ray.data.from_items([{"job": _to_text(job)} for job in jobs], override_num_blocks=len(jobs))
-        worker: Any = _Prepare  # Ray's types know classes of its own protocol only
+        worker: Any = _Prepare  # Ray's annotations accept only classes of its own protocol
         done = items.map(
             worker,
             fn_constructor_args=(setup,),

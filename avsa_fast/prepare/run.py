@@ -1,4 +1,4 @@
-"""From a folder of media to a dataset folder."""
+"""Preparation runs: resumable conversion of a folder of media to a dataset folder."""
 
 import errno
 import fcntl
@@ -6,14 +6,16 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from avsa_fast.data.clips import split_names
+from avsa_fast.data.clips import media_names, split_names
+from avsa_fast.data.samples import CropChoice
 from avsa_fast.data.tables import DETECTIONS, INDEX, write_table
+from avsa_fast.detect.weights import DEFAULT
 from avsa_fast.errors import UserError
 from avsa_fast.progress import show_progress
 
@@ -24,20 +26,45 @@ from .options import Options
 from .worker import Setup, run_local
 
 Engine = Literal["local", "ray"]
-HIDDEN = ".prepare"  # folder of a dataset folder, with the lock and the journal
+HIDDEN = ".prepare"  # subfolder of a dataset folder, with the lock and the journal
 TABLES = {"index.parquet": INDEX, "detections.parquet": DETECTIONS}
 
 
-def prepare_folder(data: Path, options: Options, *, progress: bool = True) -> None:
-    """Makes a dataset folder's index.parquet and detections.parquet where they are missing; existing ones stay.
+def prepare_for_crops(data: Path, crops: CropChoice, *, detector: str = DEFAULT, trust_weights: bool = False) -> None:
+    """Writes the missing tables of a dataset folder that this choice of crops needs.
 
-    Raises UserError as `prepare` does.
+    Args:
+        data: Dataset folder with video/ and audio/.
+        crops: How crops are chosen; only "yolo" needs detections.parquet.
+        detector: YOLO weights, used if detections.parquet is missing.
+        trust_weights: Load weights of unknown checksum.
+
+    Raises:
+        UserError: As `prepare_folder`.
+    """
+    used = detector if crops == "yolo" else None
+    prepare_folder(data, Options(detector=used, trust_weights=trust_weights))
+
+
+def prepare_folder(data: Path, options: Options, *, progress: bool = True) -> None:
+    """Writes a dataset folder's index.parquet and detections.parquet if they are missing.
+
+    Args:
+        data: Dataset folder with video/ and audio/.
+        options: How clips are prepared; without a detector, detections.parquet is not written.
+        progress: Show a progress bar.
+
+    Raises:
+        UserError: As `prepare`; also if `data` has no folders video/ and audio/, and is then left unchanged.
     """
     wanted = [name for name in TABLES if options.detector or name == "index.parquet"]
     missing = [name for name in wanted if not (data / name).exists()]
     if "detections.parquet" not in missing:
-        options = replace(options, detector=None)  # what is found would not be kept
+        options = replace(options, detector=None)  # detections would be discarded
     if missing:
+        if not data.is_dir():
+            raise UserError(f"{data}: no such folder")
+        media_names(data)
         prepare(data, data, options, tables=missing, progress=progress)
 
 
@@ -51,13 +78,24 @@ def prepare(
     tables: Sequence[str] = tuple(TABLES),
     progress: bool = True,
 ) -> None:
-    """Makes `target` a dataset folder of the clips in `source`: media, index.parquet, detections.parquet, lists.
+    """Prepares the clips in `source` as the dataset folder `target`: media, index.parquet, detections.parquet, lists.
 
-    Media are links to those of `source`, or transcoded; with target = source they stay where they are. Killed at any
-    instant and run again, it goes on and ends with the same bytes; with nothing new it does nothing. Clips that cannot
-    be used are told with a line each, and have a state in the index.
-    Raises UserError where the folders are not what they should be, another run is at work in `target`, the detector
-    cannot be had, or not a single clip is usable.
+    Media are links to the files in `source`, or transcoded files; if `target` is `source` they stay in place. A run
+    that was killed resumes when it is run again, and produces the same bytes; if nothing has changed, it does nothing.
+    Unusable clips are reported on stderr, one line per clip, and have a state in the index.
+
+    Args:
+        source: Folder of media.
+        target: Dataset folder to create or update.
+        options: How clips are prepared.
+        workers: Number of processes; by default one per core.
+        engine: Processes on this machine, or a Ray cluster.
+        tables: Names of the tables to write.
+        progress: Show a progress bar.
+
+    Raises:
+        UserError: If a folder is unsuitable or not writable, another run is preparing `target`, the detector is not
+            available, or no clip is usable.
     """
     source, in_place = source.resolve(), source.resolve() == target.resolve()
     jobs = find_jobs(source, target, transcode=options.transcode)
@@ -69,16 +107,18 @@ def prepare(
         with _only_run(target), _journal(target) as journal:
             _claim(source, target, in_place)
             left = [job for job in jobs if not _is_prepared(target, journal.entries.get(job.name), keys[job.name])]
-            for remains in target.glob("*/.*.part*"):  # of a run that was killed
+            for remains in target.glob("*/.*.part*"):  # left by a run that was killed
                 remains.unlink()
             by_name = {job.name: job for job in left}
-            for result in _results(left, Setup(options, target, 1), workers, engine, progress):
-                job = by_name[result.row["name"]]
-                media: list[str] = []
-                if not in_place:
-                    media = _place(job, result, target, options.transcode)
-                    _remove(target, journal.entries.get(job.name), keep=media)
-                journal.append(keys[job.name], result, media)
+            # Close explicitly: an exception's traceback would keep the generator, and so its worker processes, alive.
+            with closing(_results(left, Setup(options, target, 1), workers, engine, progress)) as results:
+                for result in results:
+                    job = by_name[result.row["name"]]
+                    media: list[str] = []
+                    if not in_place:
+                        media = _place(job, result, target, options.transcode)
+                        _remove(target, journal.entries.get(job.name), keep=media)
+                    journal.append(keys[job.name], result, media)
             if left or not _is_finished(target, keys, journal, tables):
                 _finish(source, target, jobs, keys, journal, tables)
             _report(target, [journal.entries[job.name] for job in jobs])
@@ -88,7 +128,7 @@ def prepare(
 
 
 def _key(job: Job, options: str) -> str:
-    """What a clip's result depends on."""
+    """Hash of everything that a clip's result depends on."""
     held = [
         options,
         str(job.video),
@@ -106,7 +146,7 @@ def _only_run(target: Path) -> Iterator[None]:
     (target / HIDDEN).mkdir(parents=True, exist_ok=True)
     with (target / HIDDEN / "lock").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go by the kernel when the process ends
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the kernel when the process ends
         except BlockingIOError as error:
             raise UserError(f"{target}: another run is preparing this folder; wait for its end") from error
         yield
@@ -121,7 +161,9 @@ def _journal(target: Path) -> Iterator[Journal]:
         journal.close()
 
 
-def _results(jobs: Sequence[Job], setup: Setup, workers: int | None, engine: Engine, show: bool) -> Iterator[Result]:
+def _results(
+    jobs: Sequence[Job], setup: Setup, workers: int | None, engine: Engine, show: bool
+) -> Generator[Result, None, None]:
     if not jobs:
         return
     cores = len(os.sched_getaffinity(0))
@@ -133,9 +175,10 @@ def _results(jobs: Sequence[Job], setup: Setup, workers: int | None, engine: Eng
         run = run_local
     with show_progress("preparing clips") if show else nullcontext(_silent) as progress:
         progress(0, len(jobs))
-        for done, result in enumerate(run(jobs, setup, workers), start=1):
-            yield result
-            progress(done, len(jobs))
+        with closing(run(jobs, setup, workers)) as results:
+            for done, result in enumerate(results, start=1):
+                yield result
+                progress(done, len(jobs))
 
 
 def _silent(done: int, total: int) -> None:
@@ -147,7 +190,7 @@ def _is_prepared(target: Path, entry: Entry | None, key: str) -> bool:
 
 
 def _claim(source: Path, target: Path, in_place: bool) -> None:
-    """Raises UserError where media would be written over that prepare did not make."""
+    """Records the source of a dataset folder; raises UserError if it holds media that `prepare` did not create."""
     note = target / HIDDEN / "source"
     before = note.read_text() if note.exists() else None
     if not in_place:
@@ -161,7 +204,7 @@ def _claim(source: Path, target: Path, in_place: bool) -> None:
 
 
 def _place(job: Job, result: Result, target: Path, transcoded: bool) -> list[str]:
-    """Links a usable clip's media into the dataset folder. Returns the media that are there for it."""
+    """Links a usable clip's media into the dataset folder unless transcoded; returns their relative paths."""
     if result.row["state"] != "ok":
         return []
     if transcoded:
@@ -179,7 +222,7 @@ def _place(job: Job, result: Result, target: Path, transcoded: bool) -> list[str
 
 
 def _remove(target: Path, entry: Entry | None, keep: Collection[str]) -> None:
-    """Removes media that were made for a clip and are no longer wanted."""
+    """Removes a clip's links or transcoded files, except those to keep."""
     for path in set(entry.media if entry else ()) - set(keep):
         (target / path).unlink(missing_ok=True)
 
@@ -187,7 +230,7 @@ def _remove(target: Path, entry: Entry | None, keep: Collection[str]) -> None:
 def _finish(
     source: Path, target: Path, jobs: Sequence[Job], keys: dict[str, str], journal: Journal, tables: Sequence[str]
 ) -> None:
-    """Writes the tables and lists, and removes the media of clips that are no longer there or usable."""
+    """Writes the tables and lists, and removes the media of clips that are no longer in the source."""
     names = [job.name for job in jobs]
     complete = [job.name for job in jobs if job.video and job.sound]
     splits = split_names(source, names, complete)
@@ -217,7 +260,7 @@ def _mark(target: Path) -> Path:
 
 
 def _state(keys: dict[str, str], journal: Journal) -> str:
-    """A hash of what the tables were made of."""
+    """Hash of the clips' keys and of the journal's clip names, which the tables depend on."""
     return hashlib.sha256(json.dumps([sorted(keys.items()), sorted(journal.entries)]).encode()).hexdigest()
 
 
@@ -228,7 +271,7 @@ def _is_finished(target: Path, keys: dict[str, str], journal: Journal, tables: S
 
 
 def _report(target: Path, entries: Sequence[Entry]) -> None:
-    """A line for every clip that cannot be used, and their count. Raises UserError where none can."""
+    """Prints one line per unusable clip, and their count; raises UserError if no clip is usable."""
     bad = [entry.row for entry in entries if entry.row["state"] != "ok"]
     for row in bad:
         print(f"skipped {row['name']} ({row['state']}): {row['reason']}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Clips as files that are cheap to read from anywhere: H.264 with short GOPs, 24 kHz FLAC of ambisonic channels."""
+"""Transcoding of clips to files that are cheap to decode at any time: H.264 with short GOPs and 24 kHz FLAC."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,27 +10,37 @@ import av
 import soundfile
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from avsa_fast.data.channels import to_ambisonic
+from avsa_fast.data.channels import Gains, to_ambisonic
 from avsa_fast.data.samples import SAMPLE_RATE
 from avsa_fast.data.sound import read_sound
 from avsa_fast.data.video import PLANES, sample_frames
 
 from .find import Job
-from .options import Gains, Options
+from .options import Options
 
 FPS = 16
-GOP = 8  # frames: half a second, a sample's length
+GOP = 8  # frames: half a second, the length of a training sample
 CHUNK = 30.0  # seconds of sound in memory at a time
 
 
 def transcode(
     job: Job, row: dict[str, Any], options: Options, target: Path, alive: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Writes a clip's part of its files to video/NAME.mp4 and audio/NAME.flac in `target`, the same bytes every time.
+    """Writes a clip to video/NAME.mp4 and audio/NAME.flac in `target`; the output is deterministic.
 
-    The picture is one eye's, of at most `options.height` rows; the sound W, Y, Z, X, or as it was without direction.
-    Returns what changes in the clip's row of the index. Raises UserError where a file is unreadable, OSError where one
-    cannot be written.
+    Args:
+        job: The clip; only its segment is written.
+        row: The clip's row of the index.
+        options: `height` limits the number of rows. Only one eye's view of stereoscopic video is kept.
+        target: Dataset folder.
+        alive: Called regularly as a sign of progress.
+
+    Returns:
+        The fields of `row` that change. The channels are W, Y, Z, X if the source is ambisonic, else unchanged.
+
+    Raises:
+        UserError: If a file is unreadable.
+        OSError: If a file cannot be written.
     """
     assert job.video is not None
     assert job.sound is not None
@@ -47,7 +57,7 @@ def transcode(
 
 @contextmanager
 def _part(path: Path) -> Iterator[Path]:
-    """A file that takes its place when it is whole."""
+    """Yields a temporary path that replaces `path` atomically on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
@@ -60,7 +70,7 @@ def _part(path: Path) -> Iterator[Path]:
 def _write_video(
     path: Path, job: Job, row: dict[str, Any], height: int, alive: Callable[[], None]
 ) -> tuple[int, int, int]:
-    """Returns width, height and number of the frames."""
+    """Writes the video; returns width, height and number of its frames."""
     assert job.video is not None
     frames = sample_frames(job.video, FPS, (None, height), job.begin, row["seconds"], row["projection"], PLANES)
     options = {"preset": "veryfast", "tune": "fastdecode", "crf": "23", "bf": "0", "threads": "1"}
@@ -70,7 +80,7 @@ def _write_video(
         stream.pix_fmt, stream.gop_size = "yuv420p", GOP
         context = stream.codec_context
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
-        context.color_primaries = context.color_trc = 1  # BT.709, in FFmpeg's numbers
+        context.color_primaries = context.color_trc = 1  # FFmpeg's code for BT.709
         converter = VideoReformatter()
         for _, image in frames:
             if count == 0:
@@ -89,7 +99,7 @@ def _write_video(
 
 
 def _write_sound(path: Path, job: Job, row: dict[str, Any], gains: Gains, alive: Callable[[], None]) -> int:
-    """Returns the number of channels."""
+    """Writes the sound; returns its number of channels."""
     assert job.sound is not None
     total, mapping, done = round(row["seconds"] * SAMPLE_RATE), row["channel_map"], 0
     channels = 4 if mapping else row["channels"]

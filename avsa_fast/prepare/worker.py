@@ -1,35 +1,36 @@
-"""Preparing clips in processes of their own, whose memory and time are bounded, so that no file can take a run down."""
+"""Preparation of clips in worker processes with limits on memory and time, so that no file can end a whole run."""
 
 import os
 import resource
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple
 
 from avsa_fast.detect.sphere import SphereDetector
 from avsa_fast.errors import UserError
+from avsa_fast.processes import PATIENCE, end, serve, starting
 
 from .clip import Result, failed, prepare_clip
 from .find import Job
 from .options import Options
 
-MEMORY = 2 << 30  # bytes that a process may hold in all
-LEAST = 1 << 30  # bytes of them that a clip may take, whatever the process itself holds
-SILENCE = 120.0  # seconds without a sign of life after which a clip is given up
-LONGEST, LONGEST_A_MEGABYTE = 3600.0, 60.0  # seconds that a clip may take in all, and more for each megabyte of it
-ATTEMPTS = 2  # at a clip whose process dies, which may not be the clip's fault
+MEMORY = 2 << 30  # limit on a process's data segment, bytes
+LEAST = 1 << 30  # min memory available to a clip, whatever the process already holds, bytes
+START = 600.0  # seconds for a process to start, including the download of detector weights
+SILENCE = 120.0  # seconds without a sign of progress before a clip is abandoned
+LONGEST, LONGEST_A_MEGABYTE = 3600.0, 60.0  # max seconds per clip, plus seconds per megabyte of video
+ATTEMPTS = 2  # per clip whose process dies, because the clip may not be the cause
 
 _spawn = get_context("spawn")
 
 
 class Setup(NamedTuple):
-    """What all workers of a run share."""
+    """Settings that all workers of a run share."""
 
     options: Options
     target: Path
@@ -37,15 +38,16 @@ class Setup(NamedTuple):
 
 
 class Fatal(NamedTuple):
-    """What ends the whole run: a detector that cannot be had, a full disk."""
+    """An error that ends the whole run, such as a missing detector or a full disk."""
 
     message: str
 
 
 class Worker:
-    """A process that prepares one clip at a time, and is replaced when it dies or has to be killed."""
+    """Handle of a process that prepares one clip at a time, and is restarted if it dies or exceeds a limit."""
 
     connection: Connection
+    _ready: bool
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -53,18 +55,18 @@ class Worker:
         self._start()
 
     def submit(self, job: Job) -> None:
+        """Sends a clip to the process, which must be idle."""
         self.job, self._attempt = job, 1
         size = job.video.stat().st_size if job.video and job.video.exists() else 0
         self._longest = LONGEST + LONGEST_A_MEGABYTE * size / 1e6
         self._send()
 
-    def close(self) -> None:
-        self._process.kill()
-        self._process.join()
-        self.connection.close()
-
     def result(self) -> Result | None:
-        """The job's result, if there is one by now. Raises UserError where the run cannot go on."""
+        """Returns the job's result if it is complete or has failed, else None; does not block.
+
+        Raises:
+            UserError: If the whole run cannot continue.
+        """
         assert self.job is not None
         try:
             while self.connection.poll():
@@ -73,9 +75,15 @@ class Worker:
                     raise UserError(message.message)
                 if isinstance(message, Result):
                     return self._done(message)
-                self._ready, self._silent = True, 0.0
+                if not self._ready:
+                    self._ready, self._busy = True, 0.0
+                self._silent = 0.0
         except (EOFError, OSError):
             return self._died()
+        if not self._ready:
+            if self._busy > START:
+                raise UserError(f"a process that prepares clips is not ready after {START:.0f} s")
+            return None
         why = None
         if self._silent > SILENCE:
             why = f"no sign of progress for {SILENCE:.0f} s"
@@ -83,26 +91,30 @@ class Worker:
             why = f"not done after {self._longest:.0f} s"
         if why is None:
             return None
-        self.close()
-        self._start()
+        self._restart()
         return self._done(failed(self.job, "costly", f"{self.job.video}: {why}"))
 
     def passed(self, seconds: float) -> None:
-        """Counts time that this process was awake."""
-        if self._ready:
-            self._silent += seconds
-            self._busy += seconds
+        """Adds elapsed time, in seconds, to the time that the job and its silence have taken."""
+        self._silent += seconds
+        self._busy += seconds
 
     def _start(self) -> None:
         self._ready = False
         self.connection, child = _spawn.Pipe()
-        self._process = _spawn.Process(target=_serve, args=(child, self._setup), daemon=True)
-        self._process.start()
+        self.process = _spawn.Process(target=_serve, args=(os.getpid(), child, self._setup), daemon=True)
+        resource_tracker.ensure_running()  # otherwise the first start launches it and unblocks SIGINT
+        with starting():
+            self.process.start()
         child.close()
+
+    def _restart(self) -> None:
+        close([self])
+        self._start()
 
     def _send(self) -> None:
         self._silent = self._busy = 0.0
-        with suppress(OSError):  # of a process that has died meanwhile, which result() sees
+        with suppress(OSError):  # the process has died; result() detects it
             self.connection.send(self.job)
 
     def _done(self, result: Result) -> Result:
@@ -111,12 +123,11 @@ class Worker:
 
     def _died(self) -> Result | None:
         assert self.job is not None
-        self._process.join()
-        code = self._process.exitcode
+        self.process.join(PATIENCE)
+        code = self.process.exitcode
         if not self._ready:
             raise UserError(f"a process that prepares clips cannot start (exit code {code})")
-        self.close()
-        self._start()
+        self._restart()
         if self._attempt < ATTEMPTS:
             self._attempt += 1
             self._send()
@@ -124,18 +135,26 @@ class Worker:
         return self._done(failed(self.job, "unreadable", f"{self.job.video}: ends the process that reads it ({code})"))
 
 
-def run_local(jobs: Sequence[Job], setup: Setup, workers: int) -> Iterator[Result]:
-    """Results of the jobs, in the order that they are done, by a pool of workers."""
-    pool = [Worker(setup) for _ in range(min(workers, len(jobs)))]
+def close(pool: Sequence[Worker]) -> None:
+    """Ends workers in parallel, and closes their connections."""
+    end([worker.process for worker in pool])
+    for worker in pool:
+        worker.connection.close()
+
+
+def run_local(jobs: Sequence[Job], setup: Setup, workers: int) -> Generator[Result, None, None]:
+    """Prepares clips in a new pool of `workers` processes; yields results in order of completion."""
+    pool: list[Worker] = []
     try:
+        for _ in range(min(workers, len(jobs))):
+            pool.append(Worker(setup))
         yield from work(jobs, pool)
     finally:
-        for worker in pool:
-            worker.close()
+        close(pool)
 
 
 def work(jobs: Sequence[Job], pool: Sequence[Worker]) -> Iterator[Result]:
-    """Results of the jobs, in the order that they are done, by idle workers."""
+    """Prepares clips in an existing pool of idle workers; yields results in order of completion."""
     left = deque(jobs)
     before = time.monotonic()
     while left or any(worker.job for worker in pool):
@@ -145,7 +164,7 @@ def work(jobs: Sequence[Job], pool: Sequence[Worker]) -> Iterator[Result]:
         busy = [worker for worker in pool if worker.job]
         wait([worker.connection for worker in busy], timeout=1.0)
         now = time.monotonic()
-        awake, before = min(now - before, 2.0), now  # a machine that slept took no time
+        awake, before = min(now - before, 2.0), now  # time in which the machine was suspended does not count
         for worker in busy:
             worker.passed(awake)
             result = worker.result()
@@ -153,13 +172,13 @@ def work(jobs: Sequence[Job], pool: Sequence[Worker]) -> Iterator[Result]:
                 yield result
 
 
-def _serve(connection: Connection, setup: Setup) -> None:
-    """A worker's process."""
+def _serve(owner: int, connection: Connection, setup: Setup) -> None:
+    """Main function of a worker process."""
     import torch
 
-    _die_with_parent()
+    serve(owner)
     torch.set_num_threads(setup.threads)
-    with suppress(EOFError, OSError, KeyboardInterrupt):
+    with suppress(EOFError, OSError):
         try:
             detector = setup.options.make_detector()
         except UserError as error:
@@ -181,13 +200,13 @@ def _prepare(job: Job, setup: Setup, detector: SphereDetector | None, alive: Cal
     except RuntimeError as error:
         if "memory" not in str(error).lower():
             return failed(job, "unreadable", f"{job.video}: {type(error).__name__}: {error}")
-    except Exception as error:  # of a library, about a file that nobody has seen before: not the end of the run
+    except Exception as error:  # libraries raise anything for malformed files, which must not end the run
         return failed(job, "unreadable", f"{job.video}: {type(error).__name__}: {error}")
     return failed(job, "costly", f"{job.video}: takes more than {LEAST / 2**30:g} GB of memory")
 
 
 def _bound_memory() -> None:
-    """Limits what this process may allocate. CUDA reserves memory without using it, so not where there is a GPU."""
+    """Limits this process's memory, unless there is a GPU: CUDA reserves address space that it does not use."""
     import torch
 
     if torch.cuda.is_available():
@@ -195,14 +214,3 @@ def _bound_memory() -> None:
     held = int(next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line).split()[1])
     limit = max(MEMORY, (held << 10) + LEAST)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
-
-def _die_with_parent() -> None:
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

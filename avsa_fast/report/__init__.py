@@ -1,4 +1,4 @@
-"""What a run learned, or what a dataset holds, as one HTML page that needs nothing else."""
+"""Self-contained HTML report of a run or a dataset."""
 
 import os
 

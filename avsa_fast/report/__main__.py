@@ -1,4 +1,4 @@
-"""python -m avsa_fast.report RUN: a run, or with --dataset a prepared dataset, as one HTML page."""
+"""Command python -m avsa_fast.report RUN: writes the HTML report of a run, or with --dataset of a dataset."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,9 @@ from .page import write_page
 
 def main(
     run: Annotated[Positional[Path | None], arg(metavar="[RUN]", help="Folder of a run that train made.")] = None,
-    dataset: Annotated[Path | None, arg(metavar="DST", help="Instead of a run: a prepared dataset.")] = None,
+    dataset: Annotated[
+        Path | None, arg(metavar="DST", help="Instead of a run: a dataset; an index that it lacks is made.")
+    ] = None,
     out: Annotated[
         Path | None, arg(metavar="FILE", help="The page to write. Default: report.html in the folder shown.")
     ] = None,

@@ -1,4 +1,4 @@
-"""A clip as the page shows it: one moment's pictures and maps, and an excerpt to look and listen around in."""
+"""Page content of a clip: pictures and maps of one moment, and an excerpt for interactive 360° playback."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,17 +20,17 @@ from avsa_fast.scenes.write import FPS
 from .media import flac, heat_png, jpeg, mp4
 from .sphere import as_erp
 
-EXCERPT = 4.0  # seconds: 12 clips of noise, which FLAC does not shrink, still stay below 15 MB
-HEIGHT = 480  # rows of the excerpt's frames and of the still, at most
-CROP = 160  # pixels
-BOXES = 24  # detections drawn, at most
-SAME = radians(0.01)  # a view that looks at a detection has its direction, rounded to float32
+EXCERPT = 4.0  # seconds: keeps 12 clips below 15 MB, even with noise that FLAC cannot compress
+HEIGHT = 480  # maximum height of the excerpt's frames and of the still, in pixels
+CROP = 160  # height and width of a view, in pixels
+BOXES = 24  # maximum number of detections drawn
+SAME = radians(0.01)  # tolerance: a view of a detection has the same direction up to float32 rounding
 
 Rows = dict[str, list[dict[str, Any]]]
 
 
 def by_clip(rows: Iterable[dict[str, Any]]) -> Rows:
-    """Rows of detections.parquet or truth.parquet, a list a clip."""
+    """Groups rows of detections.parquet or truth.parquet by the name of the clip."""
     found: Rows = defaultdict(list)
     for row in rows:
         found[row["name"]].append(row)
@@ -38,7 +38,7 @@ def by_clip(rows: Iterable[dict[str, Any]]) -> Rows:
 
 
 def rows_at(rows: Sequence[dict[str, Any]], time: float) -> list[dict[str, Any]]:
-    """The rows at the time that is nearest, most certain first; those that samples would not use are left out."""
+    """Up to BOXES rows at the time nearest to `time` (seconds), by falling score; skips scores below MIN_SCORE."""
     rows = [row for row in rows if row.get("score", 1.0) >= MIN_SCORE]
     nearest = min((row["time"] for row in rows), key=lambda t: abs(t - time), default=0.0)
     return sorted((row for row in rows if row["time"] == nearest), key=lambda row: -row.get("score", 1.0))[:BOXES]
@@ -47,7 +47,21 @@ def rows_at(rows: Sequence[dict[str, Any]], time: float) -> list[dict[str, Any]]
 def show_clip(
     source: Source, moment: float, objects: Sequence[dict[str, Any]], directions: Tensor, config: SampleConfig
 ) -> dict[str, Any]:
-    """What the page needs of a clip, with views in `directions` [K, 2]. Raises UserError where it cannot be read."""
+    """Prepares a clip for the page.
+
+    Args:
+        source: Clip.
+        moment: Time of the still, the views and the energy map, in seconds.
+        objects: Rows of the objects to draw.
+        directions: float32 [K, 2], azimuth and elevation of the views in radians.
+        config: Provides the frame rate, the field of view and the duration of the sound for the energy map.
+
+    Returns:
+        Content for the page template, with media as data URIs.
+
+    Raises:
+        UserError: If the clip cannot be read.
+    """
     still = _frames(source, moment, 1, config.fps)
     K = len(directions)
     size = (CROP, CROP)
@@ -73,17 +87,18 @@ def show_clip(
 
 
 def _frames(source: Source, centre: float, count: int, fps: float) -> Tensor:
-    """ERP frames [count, H, W, 3] around a moment."""
+    """ERP frames, uint8 [count, H, W, 3], around a moment."""
     rows = HEIGHT * (2 if source.projection == "erp_top" else 1)
     return as_erp(read_frames(source.video, centre, count, fps, rows), source.projection)
 
 
 def _audible(sound: Tensor) -> Tensor:
-    """Sound at a level that is neither silent nor clipped: its peak at half of full scale."""
+    """Normalises sound to a peak of half of full scale; near silence is amplified at most 500 times."""
     return sound * (0.5 / sound.abs().max().clamp_min(1e-3))
 
 
 def _view(direction: list[float], crop: Tensor, objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Page content of a view, labelled with the object in its direction, if any."""
     label, score = None, None
     for row in objects:
         if np.hypot(row["azimuth"] - direction[0], row["elevation"] - direction[1]) < SAME:
@@ -99,7 +114,7 @@ def _view(direction: list[float], crop: Tensor, objects: Sequence[dict[str, Any]
 
 
 def _box(row: dict[str, Any]) -> dict[str, Any]:
-    """A detection in degrees; left and top of the ERP frame are 0."""
+    """Page content of a detection, in degrees; left and top are measured from the corner of the ERP frame."""
     width, height = degrees(row.get("width", radians(6))), degrees(row.get("height", radians(6)))
     left, top = 180 - degrees(row["azimuth"]) - width / 2, 90 - degrees(row["elevation"]) - height / 2
     angles = {"azimuth": degrees(row["azimuth"]), "elevation": degrees(row["elevation"])}

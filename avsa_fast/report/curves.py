@@ -1,4 +1,4 @@
-"""The curves of a run, from its log.jsonl."""
+"""Training curves of a run, from its log.jsonl."""
 
 import json
 import math
@@ -8,8 +8,8 @@ from typing import Any
 
 from avsa_fast.errors import UserError
 
-POINTS = 600  # of a curve, at most; more steps are averaged
-# What the log's fields are called on the page; a field that is not here keeps its name.
+POINTS = 600  # maximum number of points per curve; neighbouring steps are averaged beyond that
+# Titles of the log's fields on the page; other fields are titled by their name.
 TITLES = {
     "loss": "Loss",
     "lr": "Learning rate",
@@ -19,10 +19,18 @@ TITLES = {
 
 
 def read_curves(run: Path) -> list[dict[str, Any]]:
-    """Every numeric field of log.jsonl over the steps, a trace a stage: [{title, traces: [{name, x, y}]}].
+    """Reads every numeric field of log.jsonl as a curve over the steps, with one trace per stage.
 
-    Steps are counted through all stages; more than POINTS of them are averaged. An unfinished last line is left out.
-    Raises UserError where the log is missing or holds something else.
+    Steps are counted across stages. Traces of more than POINTS steps are averaged. An incomplete last line is ignored.
+
+    Args:
+        run: Folder of the run.
+
+    Returns:
+        [{title, traces: [{name, x, y}]}].
+
+    Raises:
+        UserError: If the log is missing or malformed.
     """
     path = run / "log.jsonl"
     series: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
@@ -48,7 +56,7 @@ def read_curves(run: Path) -> list[dict[str, Any]]:
 
 
 def _averaged(points: list[tuple[int, float]]) -> dict[str, list[float]]:
-    """Steps x and values y, in at most POINTS groups of neighbours; what is not finite is left out."""
+    """Steps x and values y, averaged to at most POINTS; values that are not finite are ignored."""
     points = [(step, value) for step, value in points if math.isfinite(value)]
     size = max(1, math.ceil(len(points) / POINTS))
     groups = [points[begin : begin + size] for begin in range(0, len(points), size)]

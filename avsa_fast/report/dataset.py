@@ -1,4 +1,4 @@
-"""The page of a prepared dataset: what is in it, where objects and sound are, what was refused and why."""
+"""Report page of a prepared dataset: its content, where objects and sound are, and which clips were refused and why."""
 
 import sys
 from collections import Counter
@@ -18,6 +18,7 @@ from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
 from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, TRUTH, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate.intensity import intensity_map
+from avsa_fast.prepare import Options, prepare_folder
 from avsa_fast.progress import show_progress
 
 from .clips import by_clip, rows_at, show_clip
@@ -25,18 +26,26 @@ from .media import heat_png, stretched
 from .page import render
 from .run import spread
 
-VIEWS = 6  # of a clip, at its most certain detections
-SIZE = (45, 90)  # of the map of directions
-LISTENED = 60  # clips whose sound the map of sound is made from, at most
-CLASSES = 25  # shown, the most frequent
+VIEWS = 6  # maximum number of views per clip, at the detections with the highest scores
+SIZE = (45, 90)  # rows and columns of the maps of directions
+LISTENED = 60  # maximum number of clips in the map of sound
+CLASSES = 25  # number of classes shown, the most frequent ones
 
 
 def dataset_page(folder: Path, *, clips: int) -> str:
-    """The HTML of a prepared dataset. Raises UserError where it has no readable index or no usable clip."""
-    if not _has(folder, "index"):
-        raise UserError(
-            f"{folder}: not a prepared dataset: no index.parquet in it; python -m avsa_fast.prepare makes it"
-        )
+    """Renders the report of a dataset. Creates its index if it is missing, but does not run object detection.
+
+    Args:
+        folder: Dataset folder.
+        clips: Maximum number of clips shown, evenly spread over the usable ones.
+
+    Returns:
+        The HTML page.
+
+    Raises:
+        UserError: If there is no readable index or no usable clip.
+    """
+    prepare_folder(folder, Options(detector=None))
     index = read_table(folder / "index.parquet", INDEX)
     detections = read_table(folder / "detections.parquet", DETECTIONS) if _has(folder, "detections") else []
     detections = [row for row in detections if row["score"] >= MIN_SCORE]
@@ -75,10 +84,12 @@ def dataset_page(folder: Path, *, clips: int) -> str:
 
 
 def _has(folder: Path, table: str) -> bool:
+    """Whether the dataset has a table."""
     return (folder / f"{table}.parquet").exists()
 
 
 def _facts(index: Sequence[dict[str, Any]], detections: Sequence[dict[str, Any]], folder: Path) -> list[str]:
+    """Summary of the dataset in a few phrases."""
     usable = [row for row in index if row["state"] == "ok"]
     seconds = sum(row["seconds"] for row in usable)
     directed = sum(bool(row["channel_map"]) for row in usable)
@@ -96,13 +107,14 @@ def _facts(index: Sequence[dict[str, Any]], detections: Sequence[dict[str, Any]]
 
 
 def _duration(seconds: float) -> str:
+    """A duration in seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
 def _charts(index: Sequence[dict[str, Any]], objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Bars: [{title, x, y, axis}]."""
+    """Bar charts: [{title, x, y, axis}]."""
     usable = [row for row in index if row["state"] == "ok"]
     charts = []
     validity = [row["spatial_validity"] for row in usable if row["spatial_validity"] is not None]
@@ -126,13 +138,14 @@ def _charts(index: Sequence[dict[str, Any]], objects: Sequence[dict[str, Any]]) 
 
 
 def _histogram(title: str, values: Any, low: float, high: float, bins: int, axis: str) -> dict[str, Any]:
+    """Bar chart of a histogram."""
     counts, edges = np.histogram(values, bins, (low, high))
     centres = ((edges[1:] + edges[:-1]) / 2).round(3).tolist()
     return {"title": title, "x": centres, "y": counts.tolist(), "axis": axis}
 
 
 def _directions_map(objects: Sequence[dict[str, Any]]) -> str | None:
-    """How often each direction of the ERP frame holds an object's centre."""
+    """Map of how often objects are centred in each direction of the ERP frame, as a data URI."""
     if not objects:
         return None
     row = ((0.5 - torch.tensor([o["elevation"] for o in objects]) / pi) * SIZE[0]).long().clamp(0, SIZE[0] - 1)
@@ -142,20 +155,20 @@ def _directions_map(objects: Sequence[dict[str, Any]]) -> str | None:
 
 
 def _blurred(heat: Tensor) -> Tensor:
-    """A map smoothed by 3 x 3 pixels, across the seam."""
+    """A map smoothed by a 3 x 3 box filter that wraps around in azimuth."""
     padded = torch.nn.functional.pad(heat[None, None], (1, 1, 0, 0), mode="circular")
     padded = torch.nn.functional.pad(padded, (0, 0, 1, 1), mode="replicate")
     return torch.nn.functional.avg_pool2d(padded, 3, stride=1)[0, 0]
 
 
 def _sound_map(sources: Sequence[Source]) -> str | None:
-    """The mean of the intensity maps of clips, a second from the middle of each."""
+    """Mean intensity map over clips, from one second in the middle of each, as a data URI."""
     maps = []
     for source in spread([source for source in sources if source.channel_map], LISTENED):
         try:
             middle = (source.begin + source.end) / 2
             sound = read_ambisonic(source.sound, source.channel_map, middle, 1.0, SAMPLE_RATE)
         except UserError:
-            continue  # a damaged stretch of one clip; the index says what cannot be used at all
+            continue  # locally damaged; clips that cannot be used at all are reported by the index
         maps.append(intensity_map(sound, SAMPLE_RATE, SIZE))
     return heat_png(stretched(torch.stack(maps).mean(dim=0)) ** 0.5, "inferno", opaque=True) if maps else None

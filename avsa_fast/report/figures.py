@@ -1,4 +1,4 @@
-"""The figures of a run: every accuracy, with its interval, beside chance."""
+"""Metrics of a run with their intervals and chance levels, as the page shows them."""
 
 import json
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from scipy.stats import binomtest
 
 from avsa_fast.errors import UserError
 
-MAX_BYTES = 50_000_000  # of a file of figures
+MAX_BYTES = 50_000_000  # maximum size of a file of metrics
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of metrics.json or of eval/TASK.json. low, high: 95 % interval; a share lies in [0, 1]."""
+    """A metric from metrics.json or eval/TASK.json; low and high bound its 95 % interval."""
 
     task: str
     name: str
@@ -24,22 +24,29 @@ class Figure:
     high: float | None
     chance: float | None
     n: int | None
-    computed: bool  # the interval is ours (Wilson), not the file's
+    computed: bool  # the interval was computed here (Wilson), not read from the file
 
     @property
     def is_share(self) -> bool:
-        """Whether the figure counts right choices among all, and can be drawn from 0 to 100 %."""
+        """Whether the metric is a proportion, which can be drawn from 0 to 100 %."""
         return self.chance is not None and 0 < self.chance < 1 and 0 <= self.value <= 1
 
     def show(self, value: float | None) -> str:
-        """A value in this figure's unit."""
+        """Formats a value in the unit of this metric."""
         if value is None:
             return "–"
         return f"{value:.1%}" if self.is_share else f"{value:.4g}"
 
 
 def read_figures(run: Path) -> list[Figure]:
-    """All figures of metrics.json and eval/*.json. Raises UserError naming a file that is not JSON."""
+    """Reads all metrics of metrics.json and eval/*.json.
+
+    Args:
+        run: Folder of the run.
+
+    Raises:
+        UserError: If a file is not valid JSON or too large.
+    """
     found: list[Figure] = []
     files = [run / "metrics.json", *sorted((run / "eval").glob("*.json"))]
     for file in (file for file in files if file.exists()):
@@ -49,6 +56,7 @@ def read_figures(run: Path) -> list[Figure]:
 
 
 def _read_json(path: Path) -> Any:
+    """Content of a JSON file of limited size."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB, which no table of figures is")
@@ -58,7 +66,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Every dictionary with a numeric "value" in nested dictionaries and lists, with the keys that lead to it."""
+    """Yields every dictionary with a numeric "value" in nested dictionaries and lists, with the path of keys to it."""
     if isinstance(node, dict):
         if _number(node.get("value")) is not None:
             yield path, node
@@ -71,6 +79,7 @@ def _walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], d
 
 
 def _figure(task: str, name: str, fields: dict[str, Any]) -> Figure:
+    """A metric from its JSON fields, with a Wilson interval for proportions that have none."""
     value, low, high, chance, n = (_number(fields.get(key)) for key in ("value", "low", "high", "chance", "n"))
     assert value is not None
     count = None if n is None else int(n)
@@ -83,8 +92,10 @@ def _figure(task: str, name: str, fields: dict[str, Any]) -> Figure:
 
 
 def _title(key: str) -> str:
+    """A key as words."""
     return " ".join(word.upper() if word in ("avc", "avsa") else word for word in key.split("_"))
 
 
 def _number(value: Any) -> float | None:
+    """A JSON number as float; None for anything else."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""Pictures, sounds and videos as data URIs, which a page carries in itself."""
+"""Encodes pictures, sound and video as data URIs, to embed in a page."""
 
 import io
 import tempfile
@@ -13,22 +13,27 @@ from torch import Tensor
 
 from avsa_fast.scenes.write import write_video
 
-# Colours of heat maps, from 0 to 1, dark to light and of rising lightness: matplotlib's inferno and viridis (CC0), at
-# nine points each.
+# Colour maps for values from 0 to 1: matplotlib's inferno and viridis (CC0), sampled at nine points.
 COLOURS = {
     "inferno": ("000004", "210c4a", "57106e", "8a226a", "bc3754", "e45a31", "f98e09", "f9cb35", "fcffa4"),
     "viridis": ("440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"),
 }
-CRF = 27  # x264's constant quality for a page: a second of 960 x 480 takes some 60 kB
+CRF = 27  # x264 constant rate factor: one second at 960 x 480 takes about 60 kB
 
 
 def jpeg(pixels: Tensor, quality: int = 82) -> str:
-    """A picture, uint8 [h, w, 3]."""
+    """Encodes a picture, uint8 [h, w, 3], as JPEG."""
     return _picture(Image.fromarray(pixels.numpy()), "jpeg", quality=quality, optimize=True)
 
 
 def heat_png(heat: Tensor, colours: str, *, opaque: bool = False) -> str:
-    """A heat map [h, w] in [0, 1]; unless opaque, low values are transparent, to be laid over a picture."""
+    """Encodes a heat map.
+
+    Args:
+        heat: [h, w], in [0, 1].
+        colours: Name of a colour map in COLOURS.
+        opaque: If false, low values are transparent, to overlay the map on a picture.
+    """
     stops = np.array([[int(colour[i : i + 2], 16) for i in (0, 2, 4)] for colour in COLOURS[colours]])
     at = np.linspace(0, 1, len(stops))
     values = heat.numpy()
@@ -38,14 +43,14 @@ def heat_png(heat: Tensor, colours: str, *, opaque: bool = False) -> str:
 
 
 def flac(sound: Tensor, rate: int) -> str:
-    """Sound [C, T] in [-1, 1], as 16-bit FLAC: every browser decodes its channels as they are."""
+    """Encodes sound [C, T] in [-1, 1] as 16-bit FLAC, whose channels every browser decodes unchanged."""
     file = io.BytesIO()
     soundfile.write(file, sound.clamp(-1, 1).T.numpy(), rate, subtype="PCM_16", format="FLAC", compression_level=1.0)
     return _uri("audio/flac", file.getvalue())
 
 
 def mp4(frames: Tensor) -> str:
-    """Frames, uint8 [F, H, W, 3], at scenes.write.FPS, as H.264; an odd last row or column is cut off."""
+    """Encodes frames, uint8 [F, H, W, 3], as H.264 at `scenes.write.FPS`; drops an odd last row or column."""
     frames = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
@@ -54,16 +59,18 @@ def mp4(frames: Tensor) -> str:
 
 
 def stretched(heat: Tensor) -> Tensor:
-    """A heat map [...] with its lowest value at 0 and its highest at 1; a flat one is all zeros."""
+    """Rescales a heat map of any shape to [0, 1]; a constant map becomes all zeros."""
     low, high = heat.min(), heat.max()
     return torch.zeros_like(heat) if high <= low else (heat - low) / (high - low)
 
 
 def _picture(image: Image.Image, format: str, **options: int | bool) -> str:
+    """Encodes an image as a data URI."""
     file = io.BytesIO()
     image.save(file, format, **options)
     return _uri(f"image/{format}", file.getvalue())
 
 
 def _uri(kind: str, content: bytes) -> str:
+    """Data URI of a MIME type and its content."""
     return f"data:{kind};base64,{b64encode(content).decode()}"

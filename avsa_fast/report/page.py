@@ -1,4 +1,4 @@
-"""From what is to be shown to one HTML file that needs no network: templates, style, scripts and libraries in it."""
+"""Renders a self-contained HTML file, with styles, scripts and libraries inlined."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,12 @@ SCRIPTS = ("media.js", "sound.js", "look.js", "charts.js", "clips.js")
 
 
 def render(template: str, **content: Any) -> str:
-    """A page from a template of this folder. All that is put in is escaped."""
+    """Renders a page.
+
+    Args:
+        template: Name of a template in the folder "page".
+        content: Variables of the template; HTML in them is escaped.
+    """
     environment = Environment(
         loader=PackageLoader("avsa_fast.report", "page"),
         autoescape=True,
@@ -34,19 +39,21 @@ def render(template: str, **content: Any) -> str:
 
 
 def write_page(path: Path, html: str) -> None:
-    """Writes a page, by a rename."""
+    """Writes a page, replacing the file atomically."""
     with replacing(path) as part:
         part.write_text(html, encoding="utf-8")
 
 
 def _files(folders: list[Path], pattern: str) -> list[Path]:
+    """Files of some folders that match a pattern, sorted within each folder."""
     return [file for folder in folders for file in sorted(folder.glob(pattern))]
 
 
 def _joined(files: list[Path]) -> Markup:
-    """Our own files and the libraries', which go in as they are."""
+    """Concatenates files of this package, which are trusted and not escaped."""
     return Markup("\n".join(_read(file) for file in files))
 
 
 def _read(path: Path) -> str:
+    """Text of a file."""
     return path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page of a run: what it can do, how it learned, and what it makes of held-out clips."""
+"""Report page of a run: metrics, training curves, and its output on held-out clips."""
 
 import sys
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate.maps import object_maps
 from avsa_fast.evaluate.run import Run, load_run
+from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.progress import show_progress
 
 from .clips import by_clip, rows_at, show_clip
@@ -27,15 +28,29 @@ from .page import render
 from .sphere import as_erp
 
 HEAT = (12, 24)  # rows and columns of a similarity map
-NEIGHBOURS = 4  # sounds shown for a picture, and pictures for a sound
-MAP_SAMPLES = 64  # moments whose views are on the map of embeddings
+NEIGHBOURS = 4  # number of sounds shown per picture, and of pictures per sound
+MAP_SAMPLES = 64  # maximum number of moments in the map of embeddings
 
 
 @torch.inference_mode()
 def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | None = None) -> str:
-    """The HTML of a run's report. Raises UserError where the run or its dataset cannot be read."""
+    """Renders the report of a run.
+
+    Args:
+        folder: Folder of the run.
+        clips: Maximum number of clips shown, evenly spread over the held-out ones.
+        seed: Seed of the random view directions.
+        device: Default: the GPU if there is one, else the CPU.
+
+    Returns:
+        The HTML page.
+
+    Raises:
+        UserError: If the run or its dataset cannot be read.
+    """
     run = load_run(folder, device)
     data = Path(run.config.data)
+    prepare_for_crops(data, run.config.samples.crops)
     collection = Collection(data, run.config.samples.crops, spatial=run.config.spatial)
     rows = by_clip(read_table(data / "detections.parquet", DETECTIONS) if run.config.samples.crops == "yolo" else [])
     sources = collection.held_out or collection.train
@@ -76,7 +91,7 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
 
 
 def spread(items: Sequence[Source], count: int) -> list[Source]:
-    """At most `count` of the items, evenly spaced."""
+    """Selects at most `count` evenly spaced items."""
     at = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[i] for i in at]
 
@@ -84,7 +99,7 @@ def spread(items: Sequence[Source], count: int) -> list[Source]:
 def _sample(
     run: Run, collection: Collection, source: Source, seed: int, number: int = 0, count: int = 1
 ) -> tuple[Sample, float]:
-    """One of `count` evenly spaced moments of a clip, as training's final figures see it: a view in each quadrant."""
+    """One of `count` evenly spaced moments of a clip, sampled as for training's final metrics: a view per quadrant."""
     samples = Samples(collection, run.config.samples, seed=seed, count=count, spatial=True, augment=False)
     samples.sources = [source]
     sample = samples[number]
@@ -96,7 +111,7 @@ def _sample(
 
 
 def _add_similarities(run: Run, sample: Sample, clip: dict[str, Any]) -> None:
-    """Adds the K x K table of crops against sound views, and for each view the map of where its sound comes from."""
+    """Adds the K x K similarities of crops and sound views, and for each view the localisation map of its sound."""
     clip["matrix"] = run.alignment(run.video([sample]), run.audio([sample]))[0].tolist()
     if not clip["spatial"]:
         return
@@ -107,18 +122,19 @@ def _add_similarities(run: Run, sample: Sample, clip: dict[str, Any]) -> None:
 
 
 def _neighbours(run: Run, samples: Sequence[Sample]) -> list[list[dict[str, Any]]]:
-    """For every view, [N][K], the nearest sounds of its picture and the nearest pictures of its sound."""
+    """For every view, [N][K]: the nearest sounds of its picture and the nearest pictures of its sound."""
     video, audio = run.video(samples), run.audio(samples)  # [N, K, E]
     N, K = video.shape[:2]
-    scores = video.new_empty(N, K, N, K)  # of crop k of sample n and sound view j of sample m
+    scores = video.new_empty(N, K, N, K)  # crop k of sample n with sound view j of sample m
     for turn in range(K):
-        similarity = run.similarity(video, audio.roll(-turn, dims=1))  # [N, M, K]: crop k and view k + turn
+        similarity = run.similarity(video, audio.roll(-turn, dims=1))  # [N, M, K]: crop k with sound view k + turn
         for k in range(K):
             scores[:, k, :, (k + turn) % K] = similarity[..., k]
     return [[_nearest(scores, n, k) for k in range(K)] for n in range(N)]
 
 
 def _nearest(scores: Tensor, n: int, k: int) -> dict[str, list[dict[str, Any]]]:
+    """Best matches of the crop and of the sound view k of sample n."""
     K = scores.shape[1]
     found = {}
     for name, row in (("sounds", scores[n, k]), ("pictures", scores[:, :, n, k])):
@@ -133,7 +149,7 @@ def _nearest(scores: Tensor, n: int, k: int) -> dict[str, list[dict[str, Any]]]:
 def _map(
     run: Run, collection: Collection, sources: Sequence[Source], rows: dict[str, list[dict[str, Any]]], seed: int
 ) -> dict[str, Any]:
-    """The projections of held-out views on their first two principal components, each modality about its own mean."""
+    """First two principal components of the views' projections, after centring each modality."""
     chosen = spread(sources, MAP_SAMPLES)
     count = max(1, MAP_SAMPLES // len(chosen))
     seen, heard, labels, names = [], [], [], []
@@ -142,7 +158,7 @@ def _map(
             try:
                 sample, moment = _sample(run, collection, source, seed, number, count)
             except UserError:
-                continue  # reported where the clips are drawn
+                continue  # reported when the clips are drawn
             seen.append(normalize(run.model.video_head(run.video([sample])[0]), dim=-1))
             heard.append(normalize(run.model.audio_head(run.audio([sample])[0]), dim=-1))
             objects = rows_at(rows[source.name], moment)
@@ -159,7 +175,7 @@ def _map(
 
 
 def _facts(run: Run, collection: Collection) -> list[str]:
-    """The run in a few words."""
+    """Summary of the run in a few phrases."""
     parameters = sum(p.numel() for p in run.model.parameters())
     return [
         f"preset {run.config.preset}",

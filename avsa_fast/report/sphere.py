@@ -1,4 +1,4 @@
-"""Frames of any projection that a clip may have, as equirectangular ones, to be shown."""
+"""Conversion of frames of any supported projection to ERP, for display."""
 
 from math import pi
 
@@ -10,7 +10,15 @@ from avsa_fast.reference import eac
 
 
 def as_erp(frames: Tensor | Planes, projection: str) -> Tensor:
-    """uint8 RGB frames [F, H, W, 3] as ERP: the left eye's half of stereoscopic ones, cubemaps resampled."""
+    """Converts frames to ERP: the left eye of stereoscopic video, a resampled cubemap.
+
+    Args:
+        frames: uint8 [F, H, W, 3], RGB.
+        projection: Projection of the frames, as in the index.
+
+    Returns:
+        uint8 [F, H', W', 3].
+    """
     assert isinstance(frames, Tensor)
     H, W = frames.shape[1:3]
     if projection == "erp_top":
@@ -21,7 +29,7 @@ def as_erp(frames: Tensor | Planes, projection: str) -> Tensor:
 
 
 def _from_cubemap(frames: Tensor) -> Tensor:
-    """Equi-angular cubemaps [F, H, W, 3] to [F, H, 2 H, 3], bilinearly."""
+    """Resamples equi-angular cubemaps [F, H, W, 3] to ERP [F, H, 2 H, 3] with bilinear interpolation."""
     F, H, W, _ = frames.shape
     elevation = ((0.5 - (torch.arange(H) + 0.5) / H) * pi)[:, None].expand(H, 2 * H).flatten()
     azimuth = ((0.5 - (torch.arange(2 * H) + 0.5) / (2 * H)) * 2 * pi).repeat(H)

@@ -1,4 +1,4 @@
-"""python -m avsa_fast.scenes OUT: spatial scenes with known truth, as real media files."""
+"""python -m avsa_fast.scenes OUT: builds a dataset of synthetic scenes with ground truth, as media files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +32,7 @@ def main(
     """Builds 360° scenes of known truth: moving objects and their sounds, as H.264 video and first-order ambisonics.
 
     What is not given is made from the seed: objects, panoramas, and for the room a free field.
-    OUT also gets truth.parquet, train.txt and test.txt; with made objects index.parquet and detections.parquet too.
+    OUT also gets index.parquet, truth.parquet, train.txt and test.txt; with made objects detections.parquet too.
     """
     with show_progress("Rendering scenes") as progress:
         build_scenes(

@@ -1,30 +1,31 @@
-"""Builds a dataset of scenes, with known truth, as real media files."""
+"""Builds a dataset of synthetic scenes with ground truth, as media files."""
 
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
+from avsa_fast.data.describe import describe_clip
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, write_table
-from avsa_fast.data.validity import spatial_validity
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.collection import Objects, Panoramas
 from avsa_fast.scenes.scene import Material, Scene, draw_scene
 from avsa_fast.scenes.sound import read_room
-from avsa_fast.scenes.write import FPS, RATE, write_sound, write_video
+from avsa_fast.scenes.write import FPS, write_sound, write_video
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 600.0
 MIN_DISTANCE = 0.01
-HELD_OUT = 0.2  # share of scenes
+HELD_OUT = 0.2  # fraction of scenes in the test split
 
+T = TypeVar("T")
 Row = dict[str, Any]
-Record = tuple[Row, list[Row]]  # a scene's row of the index, and a row for every source in every frame
+Record = tuple[Row, list[Row]]  # a scene's row of the index, and one row per source and frame
 
 
 def build_scenes(
@@ -39,12 +40,25 @@ def build_scenes(
     distance: float = 1.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Writes a dataset folder of `count` scenes: media, lists, truth.parquet, the last fifth of the scenes held out.
+    """Writes a dataset folder of scenes: media, index.parquet, truth.parquet, train.txt and test.txt.
 
-    The same seed and material give the same scenes, whatever their count. Scenes of procedural objects also get
-    index.parquet and, from their truth, detections.parquet. `progress` receives scenes done and scenes in all.
-    The folder appears when all of it is there; when interrupted, nothing is left.
-    Raises UserError where an argument is out of range, material is unreadable or `out` is not empty or not writable.
+    The last fifth of the scenes is the test split. The same seed and material give the same scenes, whatever their
+    count. With procedural objects, which no detector knows, detections.parquet is written from the ground truth. The
+    folder is created atomically: if the build is interrupted, nothing is left.
+
+    Args:
+        out: Folder to create; it may exist if it is empty.
+        count: Number of scenes.
+        seconds: Length of each scene, 1 to 600.
+        seed: Seed of the random generators, at least 0.
+        objects: Folder of cut-out photographs with sounds; see `Objects`. None: procedural objects.
+        panoramas: Folder of equirectangular images; None: procedural panoramas.
+        rir: First-order room impulse response (ACN, N3D); None: a free field.
+        distance: Distance of the sources, as a fraction of that at which `rir` was measured, 0.01 to 1.
+        progress: Called with the number of scenes done and their total.
+
+    Raises:
+        UserError: If an argument is out of range, a file is unreadable, or `out` is not empty or not writable.
     """
     if count < 1:
         raise UserError(f"--count {count}: at least 1 scene")
@@ -70,7 +84,7 @@ def build_scenes(
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out` that takes its place at the end, or vanishes on an error."""
+    """Yields a temporary folder that replaces `out` at the end, and is removed on an error."""
     try:
         out = out.resolve()
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -89,48 +103,47 @@ def _new_folder(out: Path) -> Iterator[Path]:
 def _build_all(
     folder: Path, count: int, frame_count: int, seed: int, material: Material, progress: Callable[[int, int], None]
 ) -> list[Record]:
-    """Records of the scenes, in order. Threads serve well: NumPy and the encoders release the interpreter's lock."""
+    """Builds all scenes in threads, since NumPy and the encoders release the GIL; returns their records in order."""
     held_out = max(1, round(HELD_OUT * count)) if count > 1 else 0
+    stopped = Event()
     with ThreadPoolExecutor(min(count, os.cpu_count() or 1)) as pool:
         futures: list[Future[Record]] = []
         try:
             for number in range(count):
                 split = "test" if number >= count - held_out else "train"
-                futures.append(pool.submit(_build_one, folder, number, split, frame_count, seed, material))
+                futures.append(pool.submit(_build_one, folder, number, split, frame_count, seed, material, stopped))
             for done, future in enumerate(as_completed(futures), start=1):
                 future.result()
                 progress(done, count)
         except BaseException:
+            stopped.set()
             pool.shutdown(cancel_futures=True)
             raise
     return [future.result() for future in futures]
 
 
-def _build_one(folder: Path, number: int, split: str, frame_count: int, seed: int, material: Material) -> Record:
+def _build_one(
+    folder: Path, number: int, split: str, frame_count: int, seed: int, material: Material, stopped: Event
+) -> Record:
     scene = draw_scene(np.random.default_rng([seed, number]), frame_count, material)
     name = f"scene{number:04d}-0"
-    height, width = material.frame_size
-    write_video(folder / "video" / f"{name}.mp4", scene.frames(), height, width)
-    write_sound(folder / "audio" / f"{name}.flac", scene.sound)
-    clip = {
-        "name": name,
-        "seconds": frame_count / FPS,
-        "fps": float(FPS),
-        "width": width,
-        "height": height,
-        "projection": "erp",
-        "rate": RATE,
-        "channels": 4,
-        "channel_map": [0, 1, 2, 3],
-        "spatial_validity": spatial_validity(torch.from_numpy(scene.sound), RATE),
-        "split": split,
-        "state": "ok",
-    }
-    return clip, _sightings(name, scene)
+    video, sound = folder / "video" / f"{name}.mp4", folder / "audio" / f"{name}.flac"
+    write_video(video, _until(stopped, scene.frames()), *material.frame_size)
+    write_sound(sound, scene.sound)
+    clip = describe_clip(name, video, sound, gains="sn3d", channels=(0, 1, 2, 3), projection="erp")
+    return clip | {"split": split}, _sightings(name, scene)
+
+
+def _until(stopped: Event, chunks: Iterator[T]) -> Iterator[T]:
+    """Yields the chunks; raises CancelledError once the build is stopped."""
+    for chunk in chunks:
+        if stopped.is_set():
+            raise CancelledError
+        yield chunk
 
 
 def _sightings(name: str, scene: Scene) -> list[Row]:
-    """A row for every source in every frame: what truth.parquet and detections.parquet hold."""
+    """Returns one row per source and frame, for truth.parquet and detections.parquet."""
     rows: list[Row] = []
     for number, (source, track, gain) in enumerate(zip(scene.sources, scene.tracks, scene.gains, strict=True)):
         width, height = source.sprite.angular_size
@@ -145,8 +158,8 @@ def _write_tables(folder: Path, records: list[Record], *, detected: bool) -> Non
     clips = [clip for clip, _ in records]
     sightings = [row for _, rows in records for row in rows]
     write_table(folder / "truth.parquet", sightings, TRUTH)
+    write_table(folder / "index.parquet", clips, INDEX)
     if detected:
-        write_table(folder / "index.parquet", clips, INDEX)
         write_table(folder / "detections.parquet", sightings, DETECTIONS)
     for split in ("train", "test"):
         names = [clip["name"] for clip in clips if clip["split"] == split]

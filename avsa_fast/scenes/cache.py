@@ -1,4 +1,4 @@
-"""The embedded default: procedural scenes, built once on this machine."""
+"""The embedded default dataset: procedural scenes, built once and cached."""
 
 import fcntl
 import shutil
@@ -9,15 +9,18 @@ from avsa_fast.errors import UserError
 from avsa_fast.progress import show_progress
 from avsa_fast.scenes.build import build_scenes
 
-VERSION = 1  # to be raised whenever the same seed gives other scenes
+VERSION = 1  # increment when the same seed gives different scenes
 COUNT, SECONDS, SEED = 120, 5, 0
 
 
 def embedded_default() -> Path:
-    """The folder of the embedded default's dataset, in the cache; built where it is missing.
+    """Returns the cached folder of the embedded default dataset, and builds it if it is missing.
 
-    Safe against a kill and against other processes: the folder appears whole, and one process builds while others wait.
-    Raises UserError where the cache cannot be written.
+    The folder is created atomically, so that a killed build leaves no partial dataset; one process builds while
+    others wait.
+
+    Raises:
+        UserError: If the cache cannot be written.
     """
     cache = cache_folder()
     folder = cache / f"scenes-v{VERSION}-{COUNT}x{SECONDS}s-seed{SEED}"
@@ -26,9 +29,9 @@ def embedded_default() -> Path:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with (cache / f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # let go by the kernel when the process ends, however it ends
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel when the process ends, even if it is killed
             if not folder.is_dir():
-                for remains in cache.glob(f".{folder.name}.*.part"):  # of a build that was killed
+                for remains in cache.glob(f".{folder.name}.*.part"):  # left by a build that was killed
                     shutil.rmtree(remains)
                 with show_progress("Rendering the embedded default's scenes") as progress:
                     build_scenes(folder, count=COUNT, seconds=SECONDS, seed=SEED, progress=progress)

@@ -1,4 +1,4 @@
-"""Scenes from real material: cut-out photographs with sounds of their own, and panoramas."""
+"""Recorded material for scenes: cut-out photographs with sounds, and panoramas."""
 
 from pathlib import Path
 
@@ -14,18 +14,22 @@ from avsa_fast.scenes.write import RATE
 
 SOUNDS = (".ogg", ".wav", ".flac", ".mp3")
 PICTURES = (".jpg", ".jpeg", ".png")
-MAX_PIXELS = 64_000_000  # of a picture, an 8K panorama among them
-MAX_SOUND = 60.0  # seconds of an object's sound
+MAX_PIXELS = 64_000_000  # per image; enough for an 8K panorama
+MAX_SOUND = 60.0  # seconds read of an object's sound
 MIN_SIZE, MAX_SIZE = np.radians(35), np.radians(50)
 CROSSFADE = round(0.01 * RATE)  # samples
-SILENCE = 0.01  # of a sound's peak, below which its ends are cut off
+SILENCE = 0.01  # fraction of a sound's peak up to which its ends are trimmed
 
 
 class Objects:
     """Photographs with sounds: NAME.png with transparency beside NAME.ogg (or wav, flac, mp3); NAME is the class."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises UserError where the folder is missing or holds no such pair."""
+        """Lists the pairs of files in a folder.
+
+        Raises:
+            UserError: If the folder is missing or holds no pair.
+        """
         self.pairs = [
             (picture, sound)
             for picture in list_files(folder, "--objects", (".png",))
@@ -35,27 +39,47 @@ class Objects:
             raise UserError(f"--objects {folder}: no PNG with a sound of the same name beside it ({', '.join(SOUNDS)})")
 
     def draw(self, rng: np.random.Generator, number: int, samples: int, frame_height: int) -> list[Source]:
-        """At most `number` different objects, their sounds looped to `samples`.
+        """Draws different objects at random.
 
-        Raises UserError naming a file that cannot be read.
+        Args:
+            rng: Random generator.
+            number: Number of objects; fewer are returned if the folder has fewer.
+            samples: Length to which each sound is looped.
+            frame_height: Rows of the ERP frames.
+
+        Raises:
+            UserError: If a file cannot be read.
         """
         chosen = rng.choice(len(self.pairs), min(number, len(self.pairs)), replace=False)
         return [_read_source(self.pairs[i], rng, samples, frame_height) for i in chosen]
 
 
 class Panoramas:
-    """ERP pictures, each twice as wide as high."""
+    """ERP images, each twice as wide as high."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises UserError where the folder is missing or holds no picture."""
+        """Lists the images in a folder.
+
+        Raises:
+            UserError: If the folder is missing or holds no image.
+        """
         self.paths = list_files(folder, "--panoramas", PICTURES)
         if not self.paths:
             raise UserError(f"--panoramas {folder}: no picture in it ({', '.join(PICTURES)})")
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-        """One of them [height, width, 3], turned about the vertical axis.
+        """Draws an image at random, and rotates it about the vertical axis by a random angle.
 
-        Raises UserError naming a file that cannot be read or is no panorama.
+        Args:
+            rng: Random generator.
+            height: Rows of the result.
+            width: Columns of the result.
+
+        Returns:
+            uint8 RGB [height, width, 3].
+
+        Raises:
+            UserError: If the file cannot be read or is not a panorama.
         """
         path = self.paths[rng.integers(len(self.paths))]
         picture = read_picture(path, "RGB")
@@ -80,7 +104,16 @@ def _read_source(pair: tuple[Path, Path], rng: np.random.Generator, samples: int
 
 
 def list_files(folder: Path, option: str, suffixes: tuple[str, ...]) -> list[Path]:
-    """A folder's files with these suffixes, sorted. Raises UserError where it cannot be listed."""
+    """Lists a folder's files with the given suffixes, sorted.
+
+    Args:
+        folder: Folder to list.
+        option: Command-line option that names the folder, for error messages.
+        suffixes: Lower-case suffixes, such as ".png".
+
+    Raises:
+        UserError: If the folder cannot be listed.
+    """
     try:
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file())
     except OSError as error:
@@ -88,9 +121,17 @@ def list_files(folder: Path, option: str, suffixes: tuple[str, ...]) -> list[Pat
 
 
 def read_picture(path: Path, mode: str) -> NDArray[np.uint8]:
-    """Pixels [h, w, 3 or 4] of a picture, in mode "RGB" or "RGBA".
+    """Reads an image.
 
-    Raises UserError where it is unreadable or too large.
+    Args:
+        path: Image file.
+        mode: "RGB" or "RGBA".
+
+    Returns:
+        uint8 [H, W, 3] or [H, W, 4].
+
+    Raises:
+        UserError: If the image is unreadable or too large.
     """
     try:
         with Image.open(path) as picture:
@@ -102,7 +143,16 @@ def read_picture(path: Path, mode: str) -> NDArray[np.uint8]:
 
 
 def loop(voice: NDArray[np.float32], samples: int, start: int) -> NDArray[np.float32]:
-    """A sound [N] repeated, each end faded into the next beginning, to [samples], from its sample `start` on."""
+    """Loops a sound, with a crossfade at each repetition.
+
+    Args:
+        voice: Sound [N].
+        samples: Length of the result.
+        start: Sample of the sound to start at.
+
+    Returns:
+        Sound [samples].
+    """
     fade = min(CROSSFADE, len(voice) // 2)
     turn = np.linspace(0, np.pi / 2, fade, endpoint=False, dtype=np.float32)  # equal power: cos² + sin² = 1
     period = voice[: len(voice) - fade].copy()
@@ -111,6 +161,6 @@ def loop(voice: NDArray[np.float32], samples: int, start: int) -> NDArray[np.flo
 
 
 def _trimmed(voice: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A sound [N], not all silent, without the silence at its ends."""
+    """Removes the silence at both ends of a sound [N] that is not all silent."""
     loud = np.flatnonzero(np.abs(voice) > SILENCE * np.abs(voice).max())
     return voice[loud[0] : loud[-1] + 1]

@@ -1,4 +1,4 @@
-"""What procedural scenes look like: panoramas without a seam, and objects of distinct shapes and textures."""
+"""Images of procedural scenes: seamless panoramas, and objects with distinct shapes and textures."""
 
 from collections.abc import Callable
 from colorsys import hsv_to_rgb
@@ -9,11 +9,15 @@ from numpy.typing import NDArray
 from avsa_fast.scenes.motion import unit_vectors
 
 Plane = NDArray[np.float64]
-PICTURE = 96  # pixels a side
+PICTURE = 96  # width and height of an object's image, pixels
 
 
 def panorama(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """An ERP picture [height, width, 3]: a pale sky above a darker ground, textured by waves through the sphere."""
+    """Draws a random ERP panorama: a pale sky above a darker ground, textured by plane waves across the sphere.
+
+    Returns:
+        uint8 RGB [height, width, 3].
+    """
     latitude = (0.5 - (np.arange(height) + 0.5) / height) * np.pi
     longitude = (0.5 - (np.arange(width) + 0.5) / width) * 2 * np.pi
     vectors = unit_vectors(np.stack(np.meshgrid(longitude, latitude), axis=-1))  # [H, W, 3]
@@ -34,7 +38,17 @@ def draw(
     texture: Callable[[Plane, Plane, float], Plane],
     hue: float,
 ) -> NDArray[np.uint8]:
-    """A cut-out picture [PICTURE, PICTURE, 4] RGBA of a shape in two tones; tilt, hues and the texture's phase vary."""
+    """Draws the cut-out image of an object in two tones; its tilt, colours and the texture's phase are random.
+
+    Args:
+        rng: Random generator.
+        shape: Distance to the edge of points (x, y), positive inside.
+        texture: Texture value of points (x, y) for a phase.
+        hue: Hue of the object, in [0, 1].
+
+    Returns:
+        uint8 RGBA [PICTURE, PICTURE, 4].
+    """
     pixels = (np.arange(PICTURE) + 0.5) / PICTURE * 2 - 1
     x, y = np.meshgrid(pixels, -pixels)
     tilt = np.radians(rng.uniform(-15, 15))
@@ -56,73 +70,89 @@ def _colour(hue: float, saturation: float, value: float) -> Plane:
     return np.array(hsv_to_rgb(hue % 1, saturation, value))
 
 
-# Shapes: about the distance to the edge, positive inside, of points in [-1, 1]².
+# Shapes: approximate distance to the edge, positive inside, of points in [-1, 1]².
 
 
 def disc(x: Plane, y: Plane) -> Plane:
+    """Distance to a disc's edge."""
     return 0.95 - np.hypot(x, y)
 
 
 def square(x: Plane, y: Plane) -> Plane:
+    """Distance to a square's edge."""
     return 0.78 - np.maximum(np.abs(x), np.abs(y))
 
 
 def triangle(x: Plane, y: Plane) -> Plane:
+    """Distance to an equilateral triangle's edge."""
     return 0.5 - np.maximum(np.abs(x) * 0.866 + (y + 0.15) * 0.5, -(y + 0.15))
 
 
 def star(x: Plane, y: Plane) -> Plane:
-    sector = np.abs((np.arctan2(x, y) * 5 / (2 * np.pi) + 0.5) % 1 - 0.5)  # 0 at a point, ½ between two
+    """Distance to the edge of a five-pointed star."""
+    sector = np.abs((np.arctan2(x, y) * 5 / (2 * np.pi) + 0.5) % 1 - 0.5)  # 0 at a tip, ½ between two tips
     return (1 - 1.1 * sector - np.hypot(x, y)) * 0.7
 
 
 def ring(x: Plane, y: Plane) -> Plane:
+    """Distance to a ring's edge."""
     return 0.24 - np.abs(np.hypot(x, y) - 0.7)
 
 
 def cross(x: Plane, y: Plane) -> Plane:
+    """Distance to a cross's edge."""
     longer, shorter = np.maximum(np.abs(x), np.abs(y)), np.minimum(np.abs(x), np.abs(y))
     return np.minimum(0.92 - longer, 0.27 - shorter)
 
 
 def crescent(x: Plane, y: Plane) -> Plane:
+    """Distance to a crescent's edge."""
     return np.minimum(0.95 - np.hypot(x, y), np.hypot(x - 0.45, y) - 0.65)
 
 
 def lozenge(x: Plane, y: Plane) -> Plane:
+    """Distance to a lozenge's edge."""
     return (0.95 - np.abs(x) - 2 * np.abs(y)) / 5**0.5
 
 
-# Textures: values about [-1, 1], light above 0, of points in [-1, 1]² and a phase.
+# Textures: values of about [-1, 1], with positive values light, for points in [-1, 1]² and a phase.
 
 
 def checker(x: Plane, y: Plane, phase: float) -> Plane:
+    """Checkerboard."""
     return np.sign(np.sin(5 * x + phase) * np.sin(5 * y + phase))
 
 
 def diagonal(x: Plane, y: Plane, phase: float) -> Plane:
+    """Diagonal stripes."""
     return np.sin(7 * (x + y) + phase)
 
 
 def dots(x: Plane, y: Plane, phase: float) -> Plane:
+    """Grid of dots."""
     return np.sin(8 * x + phase) * np.sin(8 * y) * 2 - 0.7
 
 
 def plain(x: Plane, y: Plane, phase: float) -> Plane:
+    """Smooth radial gradient."""
     return 0.7 - np.hypot(x, y) + 0.1 * np.sin(phase)
 
 
 def spokes(x: Plane, y: Plane, phase: float) -> Plane:
+    """Radial spokes."""
     return np.sin(8 * np.arctan2(y, x) + phase)
 
 
 def bands(x: Plane, y: Plane, phase: float) -> Plane:
+    """Horizontal stripes."""
     return np.sin(9 * y + phase)
 
 
 def marble(x: Plane, y: Plane, phase: float) -> Plane:
+    """Wavy vertical stripes."""
     return np.sin(4 * x + 3 * np.sin(3 * y + phase) + phase)
 
 
 def columns(x: Plane, y: Plane, phase: float) -> Plane:
+    """Vertical stripes."""
     return np.sin(9 * x + phase)

@@ -1,4 +1,4 @@
-"""How the sources of a scene move: one in an azimuth quadrant, slowly, never close to one another."""
+"""Motion of a scene's sources: slow, each within its own azimuth quadrant, with a minimum separation."""
 
 from dataclasses import dataclass
 
@@ -7,26 +7,33 @@ from numpy.typing import NDArray
 
 QUADRANT_MARGIN = np.radians(12)  # from a quadrant's borders
 MAX_ELEVATION = np.radians(35)
-MIN_SEPARATION = np.radians(43)  # the half diagonal of a crop of 65°: no crop of one source shows another's centre
+MIN_SEPARATION = np.radians(43)  # > half the diagonal of a 65° crop: a crop of one source excludes other centres
 
 
 @dataclass(frozen=True)
 class Track:
-    """A swing about a direction, elliptic in (azimuth, elevation). Every field holds the two, in radians (a second)."""
+    """Sinusoidal motion about a direction; all fields are (azimuth, elevation)."""
 
-    centre: NDArray[np.float64]  # [2]
-    swing: NDArray[np.float64]  # [2]
-    rate: NDArray[np.float64]  # [2]
-    phase: NDArray[np.float64]  # [2]
+    centre: NDArray[np.float64]  # [2], radians
+    swing: NDArray[np.float64]  # [2], amplitude, radians
+    rate: NDArray[np.float64]  # [2], radians per second
+    phase: NDArray[np.float64]  # [2], radians
 
     def at(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Directions at times in seconds: [N] -> [N, 2], radians, azimuth in [-π, π)."""
+        """Returns the directions at some times.
+
+        Args:
+            times: [N], seconds.
+
+        Returns:
+            (azimuth, elevation) [N, 2], radians, with azimuth in [-π, π).
+        """
         directions: NDArray[np.float64] = self.centre + self.swing * np.sin(self.rate * times[:, None] + self.phase)
         return directions
 
 
 def unit_vectors(directions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(azimuth, elevation) [..., 2] -> (x, y, z) [..., 3]."""
+    """Converts directions (azimuth, elevation) [..., 2], in radians, to unit vectors (x, y, z) [..., 3]."""
     azimuth, elevation = directions[..., 0], directions[..., 1]
     return np.stack(
         [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=-1
@@ -34,7 +41,13 @@ def unit_vectors(directions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def draw_tracks(rng: np.random.Generator, number: int, seconds: float) -> list[Track]:
-    """Tracks of up to four sources, each in a quadrant of its own, drawn again until they keep MIN_SEPARATION."""
+    """Draws random tracks, each in its own quadrant, until all keep MIN_SEPARATION.
+
+    Args:
+        rng: Random generator.
+        number: Number of tracks, at most 4.
+        seconds: Duration for which the separation is checked.
+    """
     times = np.arange(0, seconds, 0.1)
     while True:
         quadrants = rng.permutation(4)[:number]
@@ -49,6 +62,6 @@ def draw_tracks(rng: np.random.Generator, number: int, seconds: float) -> list[T
 def _draw_track(rng: np.random.Generator, middle: float) -> Track:
     limits = np.array([np.pi / 4 - QUADRANT_MARGIN, MAX_ELEVATION])
     swing = np.radians(rng.uniform([4, 2], [14, 8]))
-    speed = np.radians(rng.uniform([3, 1], [14, 5]))  # at its fastest
+    speed = np.radians(rng.uniform([3, 1], [14, 5]))  # max speed, radians per second
     centre = np.array([middle, 0]) + rng.uniform(-1, 1, 2) * (limits - swing)
     return Track(centre, swing, speed / swing, rng.uniform(0, 2 * np.pi, 2))

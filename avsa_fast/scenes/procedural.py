@@ -1,4 +1,4 @@
-"""Objects made from a seed: eight kinds, each with a look and a voice of its own."""
+"""Procedural objects: eight kinds, each with its own shape, texture and sound."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from avsa_fast.scenes.write import RATE
 
 @dataclass(frozen=True)
 class Kind:
+    """A class of procedural objects."""
+
     name: str
     shape: Callable[[looks.Plane, looks.Plane], looks.Plane]
     texture: Callable[[looks.Plane, looks.Plane, float], looks.Plane]
@@ -35,14 +37,21 @@ MIN_SIZE, MAX_SIZE = np.radians(25), np.radians(40)
 
 
 def draw_sources(rng: np.random.Generator, number: int, samples: int, frame_height: int) -> list[Source]:
-    """Sources of `number` different kinds, their sounds `samples` long."""
+    """Draws sources of different kinds at random.
+
+    Args:
+        rng: Random generator.
+        number: Number of sources, at most `len(KINDS)`.
+        samples: Length of each sound.
+        frame_height: Rows of the ERP frames.
+    """
     kinds = rng.choice(len(KINDS), number, replace=False)
     return [_draw_source(rng, KINDS[kind], samples, frame_height) for kind in kinds]
 
 
 def _draw_source(rng: np.random.Generator, kind: Kind, samples: int, frame_height: int) -> Source:
     size = rng.uniform(MIN_SIZE, MAX_SIZE)
-    pitch = float((MIN_SIZE * MAX_SIZE) ** 0.5 / size) ** 0.35  # the bigger, the lower: ±9 %
+    pitch = float((MIN_SIZE * MAX_SIZE) ** 0.5 / size) ** 0.35  # larger objects sound lower: ±9 %
     time = np.arange(samples) / RATE
     picture = looks.draw(rng, kind.shape, kind.texture, kind.hue)
     signal: NDArray[np.float32] = kind.voice(rng, time, pitch).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pictures on a sphere: a cut-out placed on equirectangular (ERP) frames, as a camera at the centre would see it."""
+"""Rendering of cut-out images into equirectangular (ERP) frames, as seen by a camera at the centre of the sphere."""
 
 from dataclasses import dataclass
 
@@ -9,43 +9,50 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Sprite:
-    """A cut-out picture on the plane that touches the unit sphere at the picture's centre."""
+    """A cut-out image on the plane that is tangent to the unit sphere at the image's centre."""
 
     texels: NDArray[
         np.float32
-    ]  # [h + 2, w + 2, 4] RGBA, 0..255, colour multiplied by alpha, a transparent border around
+    ]  # [h + 2, w + 2, 4] RGBA with premultiplied alpha, 0..255, and a transparent border of 1 pixel
     half_extent: tuple[float, float]  # half width and half height on the plane: tangents of half the angular sizes
 
     @property
     def angular_size(self) -> tuple[float, float]:
-        """Angular width and height in radians."""
+        """Angular width and height, in radians."""
         return 2 * float(np.arctan(self.half_extent[0])), 2 * float(np.arctan(self.half_extent[1]))
 
 
 def make_sprite(picture: NDArray[np.uint8], size: float, frame_height: int) -> Sprite:
-    """A sprite whose visible part spans `size` radians on its longer side, at the frames' resolution: it cannot alias.
+    """Makes a sprite of an image's visible part, scaled down to the resolution of the frames to avoid aliasing.
 
-    picture [h, w, 4] RGBA, alpha not multiplied in, not all transparent; frame_height the rows of the ERP frames.
+    Args:
+        picture: uint8 RGBA [h, w, 4] with straight alpha, not all transparent.
+        size: Angular size of the longer side of the visible part, radians.
+        frame_height: Rows of the ERP frames.
     """
     rows, columns = (np.flatnonzero(picture[..., 3].any(axis=axis)) for axis in (1, 0))
     visible = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = visible.shape[:2]
     scale = np.tan(size / 2) / max(width, height)
     half_extent = (float(width * scale), float(height * scale))
-    # The pitch of ERP rows on the tangent plane is finest at its centre: π / H.
+    # The spacing of ERP rows on the tangent plane is smallest at its centre: π / H.
     wanted = [int(np.ceil(2 * half * frame_height / np.pi)) for half in half_extent]
     resized = (min(wanted[0], width), min(wanted[1], height))
-    # Pillow weighs colours by alpha and widens the filter when it shrinks.
+    # Pillow weights colours by alpha, and widens the filter when downscaling.
     rgba = np.asarray(Image.fromarray(visible).resize(resized, Image.Resampling.BILINEAR), np.float32)
     rgba = np.concatenate([rgba[..., :3] * (rgba[..., 3:] / 255), rgba[..., 3:]], axis=-1)
     return Sprite(np.pad(rgba, ((1, 1), (1, 1), (0, 0))), half_extent)
 
 
 def place(frames: NDArray[np.uint8], sprite: Sprite, directions: NDArray[np.float64]) -> None:
-    """Draws a sprite into ERP frames, in place: the inverse of the gnomonic projection, bilinear.
+    """Draws a sprite into ERP frames in place, by inverse gnomonic projection with bilinear sampling.
 
-    frames [N, H, W, 3], W even; directions [N, 2] azimuth and elevation of the sprite's centre in each frame, radians.
-    Only a window around the sprite is computed; it wraps at the seam and spans the whole row near a pole.
+    Only a window around the sprite is computed; it wraps at the seam and spans whole rows near a pole.
+
+    Args:
+        frames: uint8 RGB [N, H, W, 3], W even; modified in place.
+        sprite: Sprite to draw.
+        directions: Azimuth and elevation [N, 2] of the sprite's centre in each frame, radians.
     """
     height, width = frames.shape[1:3]
     azimuth, elevation = directions.T
@@ -56,7 +63,7 @@ def place(frames: NDArray[np.uint8], sprite: Sprite, directions: NDArray[np.floa
     tilt = elevation[:, None, None].astype(np.float32)
     level = np.cos(latitude) * np.cos(longitude)
     forward = level * np.cos(tilt) + np.sin(latitude) * np.sin(tilt)
-    depth = np.maximum(forward, 1e-3)  # directions behind the plane fall far outside the picture
+    depth = np.maximum(forward, 1e-3)  # so that directions behind the camera fall far outside the sprite
     up = (np.sin(latitude) * np.cos(tilt) - level * np.sin(tilt)) / depth
     left = np.cos(latitude) * np.sin(longitude) / depth
 
@@ -73,7 +80,7 @@ def place(frames: NDArray[np.uint8], sprite: Sprite, directions: NDArray[np.floa
 def _window(
     sprite: Sprite, azimuth: NDArray[np.float64], elevation: NDArray[np.float64], height: int, width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows [N, h] and columns [N, w] that hold the sprite in every frame, without repetition within a frame."""
+    """Rows [N, h] and columns [N, w] that cover the sprite in each frame, without repetition within a frame."""
     radius = np.arctan(np.hypot(*sprite.half_extent))
     top = np.floor((0.5 - (elevation + radius) / np.pi) * height - 0.5).astype(np.int64)
     bottom = np.ceil((0.5 - (elevation - radius) / np.pi) * height - 0.5).astype(np.int64)
@@ -89,7 +96,7 @@ def _window(
 
 
 def _bilinear(texels: NDArray[np.float32], y: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values of a picture [h, w, 4] at array indices y, x [M] inside it: [M, 4]."""
+    """Interpolates an image [h, w, 4] at fractional indices y, x [M] inside it; returns [M, 4]."""
     row, column = y.astype(np.int64), x.astype(np.int64)
     down, right = (y - row)[:, None], (x - column)[:, None]
     width = texels.shape[1]

@@ -1,4 +1,4 @@
-"""One scene: a panorama, sources that move in it, and what a camera and a microphone at its centre record."""
+"""A scene: a panorama with moving sources, as recorded by a camera and a microphone at its centre."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from avsa_fast.scenes.sound import Room, diffuse_noise, encode
 from avsa_fast.scenes.source import Source
 from avsa_fast.scenes.write import FPS, RATE
 
-SMALL, LARGE = (160, 320), (512, 1024)  # rows and columns of ERP frames: procedural, with real pictures
-PEAK = 0.1  # of the loudest sample of a scene: room for gain, and small files
-CHUNK = 16  # frames rendered at once
+SMALL, LARGE = (160, 320), (512, 1024)  # rows and columns of ERP frames, for procedural and recorded images
+PEAK = 0.1  # peak amplitude of a scene: leaves headroom for gain, and keeps files small
+CHUNK = 16  # max frames rendered at once
 
 
 @dataclass(frozen=True)
 class Material:
-    """What scenes are made of; None: made from the seed, and for the room a free field."""
+    """Recorded material for scenes; None means procedural objects or panoramas, or a free field for the room."""
 
     objects: Objects | None = None
     panoramas: Panoramas | None = None
@@ -35,15 +35,17 @@ class Material:
 
 @dataclass(frozen=True)
 class Scene:
+    """A scene's content and its ground truth."""
+
     panorama: NDArray[np.uint8]  # [H, W, 3]
     sources: list[Source]
-    tracks: list[Track]  # a source each
-    gains: list[float]  # from each source's signal, of RMS 1, to its direct sound in W
+    tracks: list[Track]  # one per source
+    gains: list[float]  # per source: from its signal, of RMS 1, to its direct sound in W
     sound: NDArray[np.float32]  # [4, T] at RATE, ACN/SN3D
-    times: NDArray[np.float64]  # [N] of the frames, seconds
+    times: NDArray[np.float64]  # [N], of the frames, seconds
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """The video, in chunks [<= CHUNK, H, W, 3]."""
+        """Renders the video; yields chunks [<= CHUNK, H, W, 3]."""
         for times in np.split(self.times, range(CHUNK, len(self.times), CHUNK)):
             chunk = np.repeat(self.panorama[None], len(times), axis=0)
             for source, track in zip(self.sources, self.tracks, strict=True):
@@ -52,7 +54,13 @@ class Scene:
 
 
 def draw_scene(rng: np.random.Generator, frame_count: int, material: Material) -> Scene:
-    """A scene of frame_count frames and as much sound, the same for the same generator and material."""
+    """Draws a random scene, which is determined by the generator's state and the material.
+
+    Args:
+        rng: Random generator.
+        frame_count: Number of video frames; the sound has the same duration.
+        material: What the scene consists of.
+    """
     height, width = material.frame_size
     samples = frame_count * RATE // FPS
     if material.panoramas is None:

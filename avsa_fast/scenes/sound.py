@@ -1,4 +1,4 @@
-"""Sources, rooms and diffuse noise as first-order ambisonics: channels W, Y, Z, X (ACN, SN3D)."""
+"""Sources, rooms and diffuse noise in first-order ambisonics: channels W, Y, Z, X (ACN, SN3D)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +12,36 @@ from avsa_fast.errors import UserError
 from avsa_fast.scenes.motion import unit_vectors
 from avsa_fast.scenes.write import RATE
 
-DIRECT_SOUND = round(0.001 * RATE)  # samples on either side of a response's first strong peak
+DIRECT_SOUND = round(0.001 * RATE)  # samples on either side of the onset of a response that are its direct sound
 MAX_RESPONSE = 20.0  # seconds
-RATES = range(1_000, 384_001)  # Hz, of files; resampling's filter grows with the rate
+RATES = range(1_000, 384_001)  # sample rates of files, Hz; the resampling filter grows with the rate
 MAX_CHANNELS = 64
 
 
 def encode(signal: NDArray[np.float32], directions: NDArray[np.float64]) -> NDArray[np.float32]:
-    """A plane wave [T] from a direction at every sample [T, 2] -> [4, T]."""
+    """Encodes a plane wave in first-order ambisonics.
+
+    Args:
+        signal: [T].
+        directions: Azimuth and elevation [T, 2] at each sample, radians.
+
+    Returns:
+        W, Y, Z, X [4, T].
+    """
     x, y, z = unit_vectors(directions).astype(np.float32).T
     return np.stack([signal, signal * y, signal * z, signal * x])
 
 
 def turn_from_front(foa: NDArray[np.float32], directions: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Rotates a scene [4, T] so that its front comes to a direction at every sample [T, 2] -> [4, T]."""
+    """Rotates a sound field so that its front moves to a given direction.
+
+    Args:
+        foa: W, Y, Z, X [4, T].
+        directions: Azimuth and elevation [T, 2] at each sample, radians.
+
+    Returns:
+        W, Y, Z, X [4, T].
+    """
     axes = _axes(directions).astype(np.float32)  # [T, 3, 3]
     w, y, z, x = foa
     x, y, z = np.einsum("tas,at->st", axes, np.stack([x, y, z]))
@@ -33,35 +49,52 @@ def turn_from_front(foa: NDArray[np.float32], directions: NDArray[np.float64]) -
 
 
 def turn_to_front(foa: NDArray[np.float32], direction: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Rotates a scene [4, T] so that a direction [2] comes to its front -> [4, T]."""
+    """Rotates a sound field so that a given direction moves to its front.
+
+    Args:
+        foa: W, Y, Z, X [4, T].
+        direction: Azimuth and elevation [2], radians.
+
+    Returns:
+        W, Y, Z, X [4, T].
+    """
     w, y, z, x = foa
     x, y, z = _axes(direction).astype(np.float32) @ np.stack([x, y, z])
     return np.stack([w, y, z, x])
 
 
 def _axes(directions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Front, left and up (rows) of a head that looks in each direction: [..., 2] -> [..., 3, 3]."""
+    """Front, left and up vectors (rows) of a listener facing each direction: [..., 2] -> [..., 3, 3]."""
     front = unit_vectors(directions)
     left = unit_vectors(np.stack([directions[..., 0] + np.pi / 2, np.zeros_like(directions[..., 1])], axis=-1))
     return np.stack([front, left, np.cross(front, left)], axis=-2)
 
 
 def diffuse_noise(rng: np.random.Generator, samples: int, rms: float) -> NDArray[np.float32]:
-    """A rumbling diffuse field [4, samples] whose W has this RMS, and each of Y, Z, X a third of its energy."""
+    """Draws low-pass diffuse noise.
+
+    Args:
+        rng: Random generator.
+        samples: Number of samples.
+        rms: RMS of W; each of Y, Z and X has a third of its energy.
+
+    Returns:
+        W, Y, Z, X [4, samples].
+    """
     white = rng.standard_normal((4, samples), np.float32)
-    dull = lfilter([1.0], [1.0, -0.97], white, axis=1).astype(np.float32)  # -6 dB an octave above 120 Hz
+    dull = lfilter([1.0], [1.0, -0.97], white, axis=1).astype(np.float32)  # -6 dB per octave above 120 Hz
     share = np.array([1, 1 / 3, 1 / 3, 1 / 3], np.float32) ** 0.5
     noise: NDArray[np.float32] = dull * (share[:, None] * np.float32(rms / root_mean_square(dull)))
     return noise
 
 
 def root_mean_square(signal: NDArray[np.float32]) -> float:
-    """RMS over every sample of every channel."""
+    """Returns the RMS over all samples of all channels."""
     return float(np.sqrt(np.mean(np.square(signal), dtype=np.float64)))
 
 
 def direction_of_arrival(foa: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The direction [2] of the mean intensity W·(X, Y, Z) of a scene [4, T]."""
+    """Returns azimuth and elevation [2], in radians, of the mean intensity W·(X, Y, Z) of a sound field [4, T]."""
     w, y, z, x = foa.astype(np.float64)
     x, y, z = (w * x).sum(), (w * y).sum(), (w * z).sum()
     return np.array([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))])
@@ -69,22 +102,36 @@ def direction_of_arrival(foa: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Room:
-    """A measured room: its response to a source straight ahead."""
+    """A measured room: its first-order impulse response to a source straight ahead."""
 
-    response: NDArray[np.float32]  # [4, N] at RATE, the direct sound first and of energy 1 in W
+    response: NDArray[np.float32]  # [4, N] at RATE, starting with the direct sound, which has energy 1 in W
 
     def record(self, signal: NDArray[np.float32], directions: NDArray[np.float64]) -> NDArray[np.float32]:
-        """A source [T] that moves [T, 2] -> [4, T]. The room turns with it, so that its direct sound is exact."""
+        """Renders a moving source in the room.
+
+        The whole room rotates with the source, so that the direction of the direct sound is exact.
+
+        Args:
+            signal: [T] at RATE.
+            directions: Azimuth and elevation [T, 2] at each sample, radians.
+
+        Returns:
+            W, Y, Z, X [4, T].
+        """
         wet = fftconvolve(signal[None], self.response, axes=1)[:, : len(signal)].astype(np.float32)
         return turn_from_front(wet, directions)
 
 
 def read_room(path: Path, distance: float = 1.0) -> Room:
-    """A Room from a first-order impulse response, ACN/N3D, of any sample rate.
+    """Reads a room from a first-order impulse response (ACN, N3D) of any sample rate.
 
-    distance: of a source, as a share of the one at which the response was measured. Nearer, only the direct sound
-    grows: a diffuse field is as loud everywhere.
-    Raises UserError where the file is unreadable, has not 4 channels or holds no direct sound with a direction.
+    Args:
+        path: Sound file.
+        distance: Distance of a source, as a fraction of that at which the response was measured. A smaller distance
+            increases the direct sound relative to the rest, since a diffuse field is equally loud everywhere.
+
+    Raises:
+        UserError: If the file is unreadable, does not have 4 channels, or has no direct sound with a direction.
     """
     signal, rate = read_sound(path, MAX_RESPONSE)
     if len(signal) != 4:
@@ -107,18 +154,28 @@ def read_room(path: Path, distance: float = 1.0) -> Room:
 
 
 def _decayed(response: NDArray[np.float32]) -> int:
-    """The sample after which less than a millionth (-60 dB) of a response's energy [T] is left."""
+    """Returns the sample of a response [T] after which at most a millionth (-60 dB) of its energy remains."""
     left = np.cumsum(np.square(response[::-1], dtype=np.float64))[::-1]
     return int(np.count_nonzero(left > 1e-6 * left[0]))
 
 
 def read_sound(path: Path, max_seconds: float) -> tuple[NDArray[np.float32], int]:
-    """Samples [C, T] of a sound file, at most max_seconds of it, and its rate in Hz.
+    """Reads a sound file.
 
-    Raises UserError where the file is unreadable, empty, or of a sample rate or number of channels that is not read.
+    Args:
+        path: Sound file.
+        max_seconds: Maximum duration to read.
+
+    Returns:
+        Samples [C, T], and the sample rate in Hz.
+
+    Raises:
+        UserError: If the file is unreadable or empty, has samples that are not finite, or has an unsupported sample
+            rate or number of channels.
     """
     try:
-        with soundfile.SoundFile(path) as file:
+        # Open by descriptor: from a path, soundfile treats a file named *.raw as headerless samples.
+        with path.open("rb") as opened, soundfile.SoundFile(opened.fileno(), closefd=False) as file:
             if file.samplerate not in RATES or file.channels > MAX_CHANNELS:
                 raise UserError(
                     f"{path}: {file.channels} channels at {file.samplerate} Hz; "
@@ -126,14 +183,16 @@ def read_sound(path: Path, max_seconds: float) -> tuple[NDArray[np.float32], int
                 )
             signal = file.read(round(max_seconds * file.samplerate), dtype="float32", always_2d=True).T
             rate = int(file.samplerate)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise UserError(f"{path}: not a readable sound: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path}: not a readable sound: {error.strerror}") from error
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"{path}: not a readable sound: {error.error_string}") from error
     if signal.shape[1] == 0 or not np.isfinite(signal).all():
         raise UserError(f"{path}: a sound of {signal.shape[1]} samples, or with samples that are not numbers")
     return signal, rate
 
 
 def resample(signal: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    """[..., T] at rate -> [..., T·RATE/rate] at RATE."""
+    """Resamples a signal from `rate` to RATE, in Hz: [..., T] -> [..., T·RATE/rate]."""
     divisor = np.gcd(rate, RATE)
     return resample_poly(signal, RATE // divisor, rate // divisor, axis=-1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a scene shows and sounds."""
+"""Sound sources of a scene."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from avsa_fast.scenes.sound import root_mean_square
 
 @dataclass(frozen=True)
 class Source:
-    """An object with its sound."""
+    """An object with its image and its sound."""
 
     label: str
     sprite: Sprite
-    signal: NDArray[np.float32]  # [T] at RATE; the whole sound, of which this may be a part, has RMS 1
+    signal: NDArray[np.float32]  # [T] at RATE; the complete sound, of which this may be an excerpt, has RMS 1
 
 
 def normalised(signal: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A signal that is not silent, scaled to RMS 1."""
+    """Scales a signal, which must not be silent, to RMS 1."""
     return signal / np.float32(root_mean_square(signal))

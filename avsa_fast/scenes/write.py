@@ -1,4 +1,4 @@
-"""Media files of scenes: H.264 in mp4 and 4-channel FLAC."""
+"""Writing of media files: H.264 in mp4, and 4-channel FLAC."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +11,19 @@ from numpy.typing import NDArray
 
 FPS = 16
 RATE = 24_000  # Hz
-GOP = 8  # frames: half a second, a clip's length, so that a random seek decodes little
+GOP = 8  # frames: half a second, the length of a training sample, so that a random seek decodes little
 
 
 def write_video(path: Path, chunks: Iterable[NDArray[np.uint8]], height: int, width: int, crf: int = 20) -> None:
-    """RGB frames, in chunks [N, H, W, 3], as H.264 yuv420p, BT.709 limited range and tagged so, FPS frames a second."""
+    """Writes RGB frames as H.264: yuv420p, BT.709 limited range, tagged as such, at FPS frames per second.
+
+    Args:
+        path: mp4 file to write.
+        chunks: Frames, in chunks [N, H, W, 3].
+        height: Rows of the frames.
+        width: Columns of the frames.
+        crf: x264's constant rate factor.
+    """
     options = {"preset": "veryfast", "crf": str(crf), "bf": "0", "threads": "1"}  # one thread: scenes run in parallel
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options=options)
@@ -24,8 +32,8 @@ def write_video(path: Path, chunks: Iterable[NDArray[np.uint8]], height: int, wi
         context = stream.codec_context
         context.colorspace = Colorspace.ITU709
         context.color_range = ColorRange.MPEG
-        context.color_primaries = context.color_trc = 1  # BT.709, in FFmpeg's numbers
-        converter = VideoReformatter()  # one for all frames: setting up a conversion costs more than a small frame
+        context.color_primaries = context.color_trc = 1  # FFmpeg's code for BT.709
+        converter = VideoReformatter()  # reused: setting up a conversion costs more than converting a small frame
         for chunk in chunks:
             for pixels in chunk:
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
@@ -37,5 +45,5 @@ def write_video(path: Path, chunks: Iterable[NDArray[np.uint8]], height: int, wi
 
 
 def write_sound(path: Path, foa: NDArray[np.float32]) -> None:
-    """First-order ambisonics [4, T] in [-1, 1], ACN/SN3D, as 16-bit FLAC at RATE."""
+    """Writes first-order ambisonics [4, T] in [-1, 1], ACN/SN3D, as 16-bit FLAC at RATE."""
     soundfile.write(path, foa.T, RATE, subtype="PCM_16", format="FLAC", compression_level=1.0)

@@ -1,4 +1,4 @@
-"""python -m avsa_fast.train: from a folder of 360° clips, or the embedded default, to trained embeddings."""
+"""Command `python -m avsa_fast.train`: trains embeddings on a folder of 360° clips or on procedural scenes."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +11,7 @@ import avsa_fast
 from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError, run_command
-from avsa_fast.prepare import Options, prepare_folder
+from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.scenes.cache import embedded_default
 
 from .config import PRESETS, Config, Precision, Stages, load_config, save_config
@@ -45,25 +45,25 @@ def main(
 
     Args:
         data: Dataset folder with video/NAME.mp4 and audio/NAME.flac (.wav, .m4a, .opus). Without it, procedural scenes
-            are made once into a cache, and trained on.
+            are generated once, cached and used for training.
         preset: Sizes and schedule: "tiny" trains on a CPU in minutes, "paper" is Wang et al. 2022. Default: paper with
             --data on a GPU, else tiny.
-        config: YAML file with choices that differ from the preset's; a run's config.yaml has them all.
-        out: Folder of the run; it must not hold one yet, unless with --resume. Default: runs/PRESET-TIME.
-        resume: Go on from the newest checkpoint of the run in --out, with the choices that it was started with.
-        seed: Of weights, samples and augmentation. Default: 0.
-        steps: Optimiser steps in all, split between the two stages as the preset does.
-        workers: Processes that decode media, of each rank; 0 decodes in the training process.
-        batch: Crops a step, over all ranks: so many clips for AVC, a quarter for AVSA, which takes 4 crops of each.
-        device: "cpu", "cuda" or "cuda:N". Default: a GPU where there is one.
-        precision: "bf16" autocasts, on a GPU. Default: bf16 on a GPU that multiplies it, else fp32.
-        audio: What the audio encoder takes: log-mel of the rotated sound with its intensity (foa_iv) or without (foa),
+        config: YAML file with the options that differ from the preset's; a run's config.yaml has them all.
+        out: Folder of the run; it must not contain a run yet, except with --resume. Default: runs/PRESET-TIME.
+        resume: Continue from the newest checkpoint of the run in --out, with the options that it was started with.
+        seed: Seed of weights, samples and augmentation. Default: 0.
+        steps: Total number of optimiser steps, split between the two stages as in the preset.
+        workers: Processes per rank that decode media; 0 decodes in the training process.
+        batch: Crops per step, over all ranks: this many clips for AVC, a quarter for AVSA, which takes 4 crops of each.
+        device: "cpu", "cuda" or "cuda:N". Default: a GPU if there is one.
+        precision: "bf16" autocasts, on a GPU. Default: bf16 on a GPU that supports it, else fp32.
+        audio: Input of the audio encoder: log-mel of the rotated sound with its intensity (foa_iv) or without (foa),
             stereo without or with level and phase differences (stereo_icf), a beam or mono. Default: foa_iv.
         crops: Where crops look: at objects that YOLO found, or anywhere. Default: yolo.
-        stages: "avc" ends after the first stage, for sound without direction too. Default: both.
-        detector: YOLO weights, a path or a name, that find the objects of a dataset without detections.parquet.
+        stages: "avc" ends after the first stage and also accepts sound without direction. Default: both.
+        detector: YOLO weights, a path or a name, that detect the objects of a dataset without detections.parquet.
         trust_weights: Load a detector of unknown checksum; such a file can run any code.
-        profile: Only find out where time goes: record so many steps of each stage, print the shares, write traces into
+        profile: Only profile: record this many steps of each stage, print the shares of time, and write traces into
             the run's folder `profile`.
     """
     if workers < 0:
@@ -86,8 +86,7 @@ def main(
         if profile is not None:
             choices, run = replace(choices, steps=2 * (WARM_UP + profile), avc_share=0.5), run / "profile"
         if ranks.first:
-            used = detector if choices.samples.crops == "yolo" else None
-            prepare_folder(Path(choices.data), Options(detector=used, trust_weights=trust_weights))
+            prepare_for_crops(Path(choices.data), choices.samples.crops, detector=detector, trust_weights=trust_weights)
         ranks.wait()
         collection = Collection(Path(choices.data), choices.samples.crops, spatial=choices.spatial)
         profiler = None if profile is None else Profiler(run, profile)
@@ -105,6 +104,7 @@ def main(
 
 
 def _device(name: str | None) -> torch.device:
+    """Returns the named device, checked to be usable, or the default device."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -116,7 +116,7 @@ def _device(name: str | None) -> torch.device:
 
 
 def _started(out: Path | None, file: Path | None, chosen: dict[str, Any], device: torch.device) -> tuple[Path, Config]:
-    """A new run's folder and choices."""
+    """Returns the folder and configuration of a new run."""
     preset = chosen.get("preset") or ("paper" if "data" in chosen and device.type == "cuda" else "tiny")
     run = out or Path("runs") / f"{preset}-{datetime.now():%Y%m%d-%H%M%S}"
     if (run / "config.yaml").exists():
@@ -130,7 +130,7 @@ def _started(out: Path | None, file: Path | None, chosen: dict[str, Any], device
 
 
 def _resumed(out: Path | None, file: Path | None, chosen: dict[str, Any], device: torch.device) -> tuple[Path, Config]:
-    """A begun run's folder and choices, which must not be changed."""
+    """Returns the folder and configuration of an existing run; options that differ from it are an error."""
     if out is None or not (out / "config.yaml").exists():
         raise UserError(f"--resume needs --out with the folder of a run; {out or 'none given'} is not one")
     config = load_config(out / "config.yaml")
@@ -144,7 +144,7 @@ def _resumed(out: Path | None, file: Path | None, chosen: dict[str, Any], device
 
 
 def _choose(config: Config, chosen: dict[str, Any]) -> Config:
-    """A configuration with the chosen values in place of its own."""
+    """Returns the configuration with the chosen values applied."""
     chosen = dict(chosen)
     if audio := chosen.pop("audio", None):
         model = replace(config.model, audio_channels=AUDIO_CHANNELS[audio])
@@ -155,17 +155,18 @@ def _choose(config: Config, chosen: dict[str, Any]) -> Config:
 
 
 def _precision(asked: Precision | None, device: torch.device) -> Precision:
-    """The precision asked for, else the fastest that is right."""
+    """Returns the requested precision, or the fastest one that is safe on the device."""
     if device.type == "cuda":
         return asked or ("bf16" if torch.cuda.is_bf16_supported() else "fp32")
-    # Seen with torch 2.14.1 on an EPYC with AVX512-BF16: the weight gradient of a (3, 1, 1) convolution of 2 frames of
-    # 5 x 5 or 7 x 7, which R(2+1)D has, multiplies memory that was never written by 0, and is NaN where that is NaN.
+    # torch 2.14.1 on an EPYC with AVX512-BF16: in a (3, 1, 1) convolution of 2 frames of 5 x 5 or 7 x 7, as in R(2+1)D,
+    # the weight gradient multiplies uninitialised memory by 0, which gives NaN if that memory holds NaN.
     if asked == "bf16":
         raise UserError("--precision bf16 needs a GPU: on a CPU torch's bf16 convolutions can give NaN; leave it out")
     return "fp32"
 
 
 def _banner(trainer: Trainer) -> str:
+    """Returns the lines printed at the start of a run."""
     config, collection, build = trainer.config, trainer.collection, avsa_fast.build_info()
     parameters = sum(p.numel() for p in trainer.model.parameters())
     kernels = (
@@ -188,6 +189,7 @@ def _banner(trainer: Trainer) -> str:
 
 
 def _left_out(config: Config, collection: Collection) -> str:
+    """Returns the banner's note on clips excluded because their sound has no direction."""
     if not (config.spatial and collection.without_direction):
         return ""
     return f", {collection.without_direction} left out, since their sound has no direction in it"

@@ -1,7 +1,7 @@
-"""Checkpoints: written whole or not at all, read without running code from them.
+"""Checkpoints: written atomically, loaded without executing code from them.
 
 A checkpoint is a folder step-NNNNNNN with weights.safetensors, state.pt (optimiser and step, loaded with weights_only)
-and SHA256SUMS, by which `sha256sum -c` and `resume_newest` tell a damaged one.
+and SHA256SUMS, which lets `sha256sum -c` and `load_newest` detect a damaged one.
 """
 
 import hashlib
@@ -19,33 +19,48 @@ from torch import nn
 from avsa_fast.errors import UserError
 from avsa_fast.files import replacing, sync
 
-KEPT = 2  # the newest checkpoints, besides the best one; older ones are removed
+KEPT = 2  # number of newest checkpoints that are kept, besides the best one
 FILES = ("weights.safetensors", "state.pt")
 SUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True)
 class State:
-    """Where a run is: steps done, and what the next one needs besides the weights.
+    """Progress of a run, and what the next step needs besides the weights.
 
-    Random numbers are not in it: each step draws them from the seed and its own number.
+    It holds no random number state: each step is seeded from the run's seed and the step number.
+
+    Attributes:
+        step: Steps done, over both stages.
+        stage: Stage of the last step.
+        optimiser: The optimiser's state_dict.
+        log_temperature: Natural logarithm of the loss's temperature.
+        best: Step with the stage's best held-out accuracy, and that accuracy; None before the first evaluation.
     """
 
     step: int
     stage: str
     optimiser: dict[str, Any]
     log_temperature: float
-    best: tuple[int, float] | None = None  # the stage's step of the best held-out figure, and that figure
+    best: tuple[int, float] | None = None
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Writes the model's weights as safetensors, by a rename."""
+    """Writes the model's weights as safetensors, replacing the file atomically."""
     with replacing(path) as part:
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, part)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Fills the model with weights of the same names and shapes. Raises UserError naming a file that does not fit."""
+    """Loads weights into the model.
+
+    Args:
+        model: Model whose parameters and buffers have the names and shapes in the file.
+        path: A safetensors file.
+
+    Raises:
+        UserError: If the file cannot be read or does not fit the model; the message names the file.
+    """
     try:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -53,9 +68,15 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
-    """Adds a checkpoint to the folder and removes all but the newest and the best."""
+    """Writes a checkpoint atomically, then removes all but the newest and the best.
+
+    Args:
+        folder: Folder of the run's checkpoints; created if missing.
+        model: Model whose weights are saved.
+        state: Progress of the run; its step names the checkpoint.
+    """
     folder.mkdir(exist_ok=True)
-    for remains in folder.glob(".step-*.part"):  # of a process that was killed
+    for remains in folder.glob(".step-*.part"):  # left by a process that was killed
         shutil.rmtree(remains)
     part = folder / f".step-{state.step:07d}.part"
     part.mkdir()
@@ -65,7 +86,7 @@ def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
     with replacing(part / SUMS) as file:
         file.write_text("".join(f"{_digest(part / name)}  {name}\n" for name in FILES), encoding="utf-8")
     final = folder / part.stem.removeprefix(".")
-    for later in checkpoints(folder):  # damaged, if it was passed over when the run went on
+    for later in checkpoints(folder):  # damaged ones that were skipped when the run was resumed
         if later.name >= final.name:
             shutil.rmtree(later)
     os.replace(part, final)
@@ -76,12 +97,23 @@ def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The folder's checkpoints, oldest first."""
+    """Returns the paths of the folder's checkpoints, oldest first."""
     return sorted(folder.glob("step-*"))
 
 
 def load_checkpoint(path: Path, model: nn.Module) -> State:
-    """Fills the model from a checkpoint. Raises UserError naming the file that is damaged."""
+    """Loads a checkpoint's weights into the model.
+
+    Args:
+        path: Folder of the checkpoint.
+        model: Model of the same architecture as the saved one.
+
+    Returns:
+        The state saved with the weights, on the CPU.
+
+    Raises:
+        UserError: If a file is missing or damaged, or its checksum differs; the message names it.
+    """
     try:
         sums = (path / SUMS).read_text(encoding="utf-8")
         for name in FILES:
@@ -90,16 +122,24 @@ def load_checkpoint(path: Path, model: nn.Module) -> State:
         state = State(**torch.load(path / "state.pt", map_location="cpu", weights_only=True))
     except UserError:
         raise
-    except Exception as error:  # torch.load raises whatever a file that is no checkpoint makes of it
+    except Exception as error:  # torch.load raises many types on a malformed file
         raise UserError(f"{path}: damaged: {str(error).splitlines()[0]}") from error
     load_weights(model, path / "weights.safetensors")
     return state
 
 
 def load_newest(folder: Path, model: nn.Module) -> tuple[State | None, list[str]]:
-    """Fills the model from the newest checkpoint that is whole; None where the folder has none at all.
+    """Loads the newest intact checkpoint into the model.
 
-    Also returns what is wrong with newer ones. Raises UserError where all are damaged.
+    Args:
+        folder: Folder of the run's checkpoints.
+        model: Model of the same architecture as the saved one.
+
+    Returns:
+        The checkpoint's state, or None if the folder has no checkpoints, and one message per newer, damaged checkpoint.
+
+    Raises:
+        UserError: If there are checkpoints and all are damaged.
     """
     damage: list[str] = []
     for path in reversed(checkpoints(folder)):
@@ -113,5 +153,6 @@ def load_newest(folder: Path, model: nn.Module) -> tuple[State | None, list[str]
 
 
 def _digest(path: Path) -> str:
+    """Returns a file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Every choice of a training run, its presets, and how it is kept in the run's folder."""
+"""Configuration of a training run: its fields, the presets, and reading and writing config.yaml."""
 
 from dataclasses import asdict, dataclass, field, replace
 from math import cos, pi
@@ -21,7 +21,7 @@ Stages = Literal["both", "avc"]
 
 @dataclass(frozen=True)
 class Config:
-    """A run's choices; the defaults are the paper's (Wang et al. 2022)."""
+    """Configuration of a run; the defaults are those of Wang et al. 2022."""
 
     preset: str = "paper"
     data: str = ""  # the dataset folder
@@ -30,27 +30,27 @@ class Config:
     views: ViewConfig = field(default_factory=ViewConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     stages: Stages = "both"
-    batch: int = 112  # crops a step, over all ranks: as many clips for AVC; for AVSA a clip has samples.views of them
-    epochs: int = 100  # of all stages together; an epoch takes samples.moments samples of each clip
-    steps: int | None = None  # optimiser steps of all stages together, in place of epochs
-    avc_share: float = 0.5  # of the epochs or steps; AVSA has the rest
+    batch: int = 112  # crops per step over all ranks: one per clip for AVC, samples.views per clip for AVSA
+    epochs: int = 100  # total of all stages; an epoch draws samples.moments samples from each clip
+    steps: int | None = None  # total optimiser steps of all stages; overrides epochs
+    avc_share: float = 0.5  # share of the epochs or steps for AVC; AVSA gets the rest
     temperature: float = 0.07
-    learn_temperature: bool = False  # from there on
-    cache_chunk: int | None = None  # samples at a time whose graph is in memory: batches beyond it, of one rank
-    negatives: Literal["all", "joint"] = "all"  # of AVSA; joint: crops of the same clip or of the same number
+    learn_temperature: bool = False  # starting from `temperature`
+    cache_chunk: int | None = None  # samples per chunk of the gradient cache, for large batches on one rank; None: off
+    negatives: Literal["all", "joint"] = "all"  # AVSA only; joint: crops of the same clip or with the same crop number
     learning_rate: float = 1e-4
-    schedule: Literal["constant", "cosine"] = "constant"  # cosine: down to 0 at the end of each stage
-    warmup: float = 0.0  # share of a stage's steps in which the learning rate rises from 0
+    schedule: Literal["constant", "cosine"] = "constant"  # cosine: decays to 0 at the end of each stage
+    warmup: float = 0.0  # share of a stage's steps in which the learning rate rises linearly from 0
     weight_decay: float = 1e-5
     precision: Precision = "fp32"
-    compile: bool = True  # the encoders, by torch.compile, on a GPU
-    batch_norm: Literal["local", "sync"] = "local"  # statistics of each rank's samples, or of all ranks'
+    compile: bool = True  # compile the encoders with torch.compile; GPU only
+    batch_norm: Literal["local", "sync"] = "local"  # statistics per rank, or over all ranks
     checkpoint_every: int = 200  # steps
-    evaluate_every: int = 1000  # steps between the held-out figures that choose the best checkpoint
-    held_out_samples: int = 256  # at most, for the held-out figures
+    evaluate_every: int = 1000  # steps between held-out evaluations, which select the best checkpoint
+    held_out_samples: int = 256  # maximum number of samples per held-out evaluation
 
     def __post_init__(self) -> None:
-        """Raises UserError where a choice makes no sense."""
+        """Raises UserError if a value is out of range."""
         views = self.samples.views
         for name, right, wanted in (
             ("seed", self.seed >= 0, "at least 0"),
@@ -70,15 +70,22 @@ class Config:
 
     @property
     def spatial(self) -> bool:
-        """Whether the run needs sound with direction in it."""
+        """Whether the run needs sound with direction (ambisonic, not mono)."""
         return self.stages == "both" or self.views.audio != "mono"
 
     def clips_a_step(self, stage: Stage) -> int:
-        """Samples in a batch of a stage, over all ranks."""
+        """Returns the number of samples per step of a stage, over all ranks."""
         return self.batch if stage == "avc" else self.batch // self.samples.views
 
     def stage_steps(self, clips: int) -> dict[Stage, int]:
-        """Optimiser steps of each stage, on a dataset of so many training clips."""
+        """Computes the number of optimiser steps per stage.
+
+        Args:
+            clips: Number of training clips in the dataset.
+
+        Returns:
+            Steps by stage, in training order.
+        """
         share = self.avc_share if self.stages == "both" else 1.0
         if self.steps is not None:
             avc = round(self.steps * share)
@@ -90,7 +97,14 @@ class Config:
         }
 
     def rate_at(self, share: float) -> float:
-        """The learning rate after a share of a stage's steps."""
+        """Computes the learning rate.
+
+        Args:
+            share: Progress through the stage, 0 to 1.
+
+        Returns:
+            The learning rate at that point of the schedule.
+        """
         if share < self.warmup:
             return self.learning_rate * share / self.warmup
         if self.schedule == "constant":
@@ -99,7 +113,7 @@ class Config:
 
 
 _PAPER = Config()
-# The same method at sizes that two CPU cores train in minutes.
+# The same method at sizes that train in minutes on two CPU cores.
 _TINY = Config(
     preset="tiny",
     samples=SampleConfig(max_height=192),
@@ -116,7 +130,7 @@ PRESETS = {"paper": _PAPER, "tiny": _TINY}
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Writes a run's config.yaml."""
+    """Writes a configuration as YAML, replacing the file atomically."""
     values = asdict(config)
     values["model"]["video_blocks"] = list(config.model.video_blocks)  # YAML has no tuples
     with replacing(path) as part:
@@ -124,9 +138,17 @@ def save_config(config: Config, path: Path) -> None:
 
 
 def load_config(path: Path, base: Config | None = None) -> Config:
-    """Reads a config.yaml; what it leaves out is as in `base`, or the paper's.
+    """Reads a configuration from YAML.
 
-    Raises UserError naming the file, and the key that is unknown or of the wrong type.
+    Args:
+        path: A config.yaml; it may hold only some of the keys.
+        base: Values of the missing keys; None: the defaults of `Config`.
+
+    Returns:
+        The configuration, with `model.audio_channels` set from `views.audio`.
+
+    Raises:
+        UserError: If the file cannot be read, a key is unknown or a value is invalid; the message names the file.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -135,11 +157,12 @@ def load_config(path: Path, base: Config | None = None) -> Config:
         config = dacite.from_dict(Config, values, dacite.Config(strict=True, cast=[tuple]))
     except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError, dacite.DaciteError, UserError) as error:
         raise UserError(f"{path}: not a run's configuration: {error}") from error
-    # The encoder's input follows from the sound's representation.
+    # The audio representation determines the encoder's input channels.
     return replace(config, model=replace(config.model, audio_channels=AUDIO_CHANNELS[config.views.audio]))
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Merges nested dictionaries; values in `changes` take precedence."""
     return base | {
         name: _merged(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value
         for name, value in changes.items()

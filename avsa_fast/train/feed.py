@@ -1,69 +1,77 @@
-"""From samples on disk to views on the device: workers decode, the device projects, one step ahead."""
+"""Input pipeline: workers decode samples from disk, and the device computes their views one step ahead."""
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch.profiler import record_function
-from torch.utils.data import DataLoader
 
 from avsa_fast.data.batches import Batch, collate
+from avsa_fast.data.loader import Loader, LoaderError
 from avsa_fast.data.samples import Samples, Unreadable
 from avsa_fast.data.views import ViewConfig, make_views
 
-# Samples that are handed over at a time: several workers share in a batch, and shared memory holds parts of batches.
+# Samples per chunk that a worker decodes: several workers share a batch, and shared memory holds only parts of batches.
 CHUNK = 4
-STEPS_AHEAD = 2  # decoded
+STEPS_AHEAD = 2  # steps decoded in advance
 
 
 class Views(NamedTuple):
-    """What the encoders take, of B samples with K views each."""
+    """Encoder inputs of one step: B samples with K views each."""
 
     crops: Tensor  # [B, K, 3, F, h, w]
     features: Tensor  # [B, K, channels, n_mels, n_frames]
-    names: list[str]  # of the clips
-    waited: float  # seconds in which nothing else went on
-    made: float  # seconds in which the views were made; on a GPU, were queued
+    names: list[str]  # clip names [B]
+    waited: float  # seconds spent waiting for decoded data while the device was idle
+    made: float  # seconds to compute the views; on a GPU, to queue the work
 
 
 class Feed(Iterator[Views]):
-    """The views of each step's samples, in turn; a context, whose workers end with it.
+    """Iterates over the views of each step's samples.
 
-    steps: the numbers of each step's samples. On a GPU, `prefetch` queues the next step's views beside the work that is
-    already queued. `usable` is asked for each part of a batch, and raises where there is none.
+    It is a context manager: the decoding workers start on entry and end on exit. On a GPU, `prefetch` queues the next
+    step's views on a side stream, concurrently with the work already queued.
     """
 
     def __init__(
         self, samples: Samples, steps: Sequence[range], config: ViewConfig, device: torch.device, workers: int,
         usable: Callable[[Batch | Unreadable], Batch],
     ) -> None:  # fmt: skip
+        """Sets up the pipeline without starting it.
+
+        Args:
+            samples: Dataset to decode.
+            steps: Sample numbers of each step.
+            config: How views are computed.
+            device: Device on which views are computed.
+            workers: Number of decoding processes; 0 decodes in this process.
+            usable: Called with each decoded chunk; returns the batch, or raises if the chunk is unreadable.
+        """
         self._config, self._device, self._usable = config, device, usable
-        chunks: list[Any] = [numbers[i : i + CHUNK] for numbers in steps for i in range(0, len(numbers), CHUNK)]
-        loader = DataLoader(
-            samples, batch_sampler=chunks, collate_fn=collate, num_workers=workers, worker_init_fn=_ignore_signals,
-            prefetch_factor=ceil(STEPS_AHEAD * len(chunks) / len(steps) / workers) if workers and steps else None,
+        chunks = [numbers[i : i + CHUNK] for numbers in steps for i in range(0, len(numbers), CHUNK)]
+        self._loader: Loader[Batch | Unreadable] = Loader(
+            samples, chunks, collate, workers, ahead=ceil(STEPS_AHEAD * len(chunks) / max(1, len(steps))),
             pin_memory=device.type == "cuda",
         )  # fmt: skip
         self._steps = iter(steps)
-        self._chunks: Iterator[Batch | Unreadable] = iter(loader)
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._ahead: Views | None = None
+        self._ahead: Views | LoaderError | None = None
 
-    def __enter__(self) -> "Feed":
+    def __enter__(self) -> Self:
+        self._loader.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        # Not left to the garbage collector: an exception's traceback keeps this object, and the process would wait for
-        # workers that nobody told to end.
-        self._chunks = iter(())
+    def __exit__(self, *raised: object) -> None:
+        self._loader.__exit__(*raised)
 
     def __next__(self) -> Views:
-        views = self._ahead or self._load()
-        self._ahead = None
+        """Returns the next step's views; raises LoaderError if decoding cannot continue."""
+        views, self._ahead = self._ahead or self._load(), None
+        if isinstance(views, LoaderError):
+            raise views
         if self._stream is not None:
             torch.cuda.current_stream(self._device).wait_stream(self._stream)
             for tensor in views[:2]:
@@ -71,7 +79,7 @@ class Feed(Iterator[Views]):
         return views
 
     def prefetch(self) -> None:
-        """Queues the views of the next step, where there is one and a GPU makes them while this process goes on."""
+        """Queues the next step's views on the GPU; does nothing on a CPU or after the last step."""
         if self._stream is None:
             return
         busy = torch.cuda.Event()
@@ -80,15 +88,19 @@ class Feed(Iterator[Views]):
             views = self._load()
         except StopIteration:
             return
+        except LoaderError as error:
+            self._ahead = error  # raised by the next __next__, so between two steps
+            return
         self._ahead = views._replace(waited=views.waited if busy.query() else 0.0)
 
     def _load(self) -> Views:
+        """Decodes the next step's samples chunk by chunk and computes (on a GPU, queues) their views."""
         numbers, parts, waited, made = next(self._steps), [], 0.0, 0.0
         names: list[str] = []
         while len(names) < len(numbers):
             began = time.perf_counter()
             with record_function("data wait"):
-                chunk = next(self._chunks)
+                chunk = next(self._loader)
             waited += time.perf_counter() - began
             batch = self._usable(chunk)
             began = time.perf_counter()
@@ -99,9 +111,3 @@ class Feed(Iterator[Views]):
         with torch.cuda.stream(self._stream):
             crops, features = (torch.cat(part) if len(parts) > 1 else part[0] for part in zip(*parts, strict=True))
         return Views(crops, features, names, waited, made)
-
-
-def _ignore_signals(worker: int) -> None:
-    """Ctrl-C and a stopped job reach every process of the group; workers end when the loop does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)

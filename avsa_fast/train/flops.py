@@ -1,4 +1,4 @@
-"""How much arithmetic a sample takes, and how much the device could do: utilisation is their quotient."""
+"""Operations per sample and the device's peak matrix rate, from which utilisation is computed."""
 
 import copy
 import time
@@ -13,9 +13,19 @@ from .config import Stage
 
 
 def flops_a_sample(model: Model, stage: Stage, crops: torch.Tensor, features: torch.Tensor) -> float:
-    """Operations of convolutions and matrix products, forward and backward, of one of the samples that are given."""
+    """Counts the operations of convolutions and matrix products per sample, forward and backward.
+
+    Args:
+        model: Model to count; it is copied to the meta device, so nothing is computed.
+        stage: "avc", or "avsa", which includes the transformers.
+        crops: [B, K, 3, F, h, w]; only the shape after the first dimension matters.
+        features: [B, K, channels, n_mels, n_frames]; likewise.
+
+    Returns:
+        Floating-point operations per sample.
+    """
     samples = 2
-    twin = copy.deepcopy(model).to("meta")  # counts without computing
+    twin = copy.deepcopy(model).to("meta")
     for module in twin.modules():
         if isinstance(module, nn.SyncBatchNorm):
             module.eval()
@@ -28,11 +38,19 @@ def flops_a_sample(model: Model, stage: Stage, crops: torch.Tensor, features: to
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a large matrix product on the device, in the best of three goes."""
+    """Measures the operations per second of a large matrix product, best of three runs.
+
+    Args:
+        device: Device to measure.
+        dtype: Type of the matrices.
+
+    Returns:
+        Floating-point operations per second.
+    """
     n = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     seconds = []
-    for _ in range(4):  # the first warms up
+    for _ in range(4):  # the first is a warm-up
         began = time.perf_counter()
         a @ b
         if device.type == "cuda":

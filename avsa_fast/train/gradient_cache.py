@@ -1,8 +1,8 @@
-"""Batches larger than memory, by a cache of gradients (Gao et al. 2021, arXiv 2101.06983).
+"""Gradient cache for contrastive batches larger than memory (Gao et al. 2021, arXiv 2101.06983).
 
-A contrastive loss needs all of a batch's embeddings at once, but not all of the encoder's graph: the loss's gradient in
-the embeddings is found first, from embeddings made without a graph; then each chunk is embedded again, with its graph,
-and its share of the gradient goes back through it.
+A contrastive loss needs all embeddings of a batch at once, but not the encoder's whole graph. First, embeddings are
+computed without a graph, and the loss's gradient with respect to them is stored. Then each chunk is embedded again with
+its graph, and its slice of that gradient is backpropagated.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +18,24 @@ Chunk = TypeVar("Chunk")
 def cached_backward(
     embed: Callable[[Chunk], Sequence[Tensor]], chunks: Sequence[Chunk], loss: Callable[..., Tensor]
 ) -> Tensor:
-    """Adds to all gradients those of loss(*embed(whole batch)), with one chunk's graph in memory; returns the loss [].
+    """Accumulates the gradients of loss(*embed(whole batch)) with the graph of only one chunk in memory.
 
-    embed: a chunk of n rows to tensors [n, ...]; chunks may differ in n. loss: those tensors of all chunks, joined
-    along the first dimension, to a scalar; what it uses beside them, such as a temperature, receives its gradient too.
-    Gradients equal those of one pass where rows are embedded independently of each other; batch normalisation in
-    training mode takes its statistics from each chunk, and updates its running ones twice. Random numbers of the
-    second embedding are those of the first, on the CPU and on the current CUDA device, so dropout is the same.
-    Call it under torch.autocast where the embeddings are to be computed so. Raises ValueError for no chunks.
+    The gradients equal those of a single pass if rows are embedded independently of each other. Batch normalisation in
+    training mode is an exception: it uses the statistics of each chunk, and updates its running statistics twice.
+    The second embedding reuses the random state of the first, on the CPU and on the current CUDA device, so dropout is
+    the same. For mixed precision, call this function under torch.autocast.
+
+    Args:
+        embed: Maps a chunk of n rows to tensors [n, ...]; called twice per chunk.
+        chunks: Parts of the batch; n may differ between them.
+        loss: Maps those tensors, concatenated over all chunks along the first dimension, to a scalar. Other parameters
+            that it uses, such as a temperature, receive gradients too.
+
+    Returns:
+        The loss [], detached.
+
+    Raises:
+        ValueError: If `chunks` is empty.
     """
     if not chunks:
         raise ValueError("chunks must hold at least one chunk")
@@ -34,7 +44,7 @@ def cached_backward(
         for chunk in chunks:
             states.append(_random_state())
             parts.append(tuple(embed(chunk)))
-    torch.clear_autocast_cache()  # it holds weights that were cast without a graph
+    torch.clear_autocast_cache()  # its weights were cast under no_grad and would not propagate gradients
     embeddings = [torch.cat(column).requires_grad_() for column in zip(*parts, strict=True)]
     value = loss(*embeddings)
     value.backward()
@@ -52,12 +62,13 @@ def cached_backward(
 
 
 def _random_state() -> tuple[Tensor, Tensor | None]:
+    """Returns the random number state of the CPU and of the current CUDA device."""
     return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None
 
 
 @contextmanager
 def _as_then(state: tuple[Tensor, Tensor | None]) -> Iterator[None]:
-    """Random numbers as they once were; afterwards as they are now."""
+    """Sets a saved random number state within the block and restores the current one afterwards."""
     now = _random_state()
     _restore(state)
     try:
@@ -67,6 +78,7 @@ def _as_then(state: tuple[Tensor, Tensor | None]) -> Iterator[None]:
 
 
 def _restore(state: tuple[Tensor, Tensor | None]) -> None:
+    """Sets the random number state."""
     torch.set_rng_state(state[0])
     if state[1] is not None:
         torch.cuda.set_rng_state(state[1])

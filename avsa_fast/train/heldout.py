@@ -1,4 +1,4 @@
-"""Matching accuracies on held-out samples, during a run and at its end."""
+"""Matching accuracy on held-out samples, during a run and at its end."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from .config import Config, Stage
 from .feed import Feed
 from .matching import CANDIDATES, avc_matches, avsa_matches, figure
 
-MOMENTS = 16  # of a held-out clip, at most
+MOMENTS = 16  # maximum number of samples per held-out clip
 
 
 @torch.no_grad()
@@ -25,7 +25,22 @@ def held_out_figure(
     workers: int,
     usable: Callable[[Batch | Unreadable], Batch],
 ) -> dict[str, float] | None:
-    """AVC: matching among up to 16 held-out samples; AVSA: among a sample's 4 views. None where no clip is held out."""
+    """Computes the held-out matching accuracy of a stage.
+
+    AVC matches among up to 16 held-out samples, AVSA among the views of one sample.
+
+    Args:
+        model: Model to evaluate; its training mode is restored.
+        stage: "avc" or "avsa".
+        config: The run's configuration.
+        collection: Dataset whose held-out clips are used.
+        device: Device of the model.
+        workers: Number of decoding processes.
+        usable: Called with each decoded chunk, as in `Feed`.
+
+    Returns:
+        "value", "chance" and "n" as in `matching.figure`, or None if no clip is held out.
+    """
     count = min(config.held_out_samples, MOMENTS * len(collection.held_out))
     if count == 0:
         return None
@@ -38,7 +53,7 @@ def held_out_figure(
     steps = [range(first, first + candidates) for first in range(0, count, candidates)]
     was_training, matches = model.training, []
     model.eval()
-    eager = torch.compiler.set_stance("force_eager")  # for other batch sizes than those that were compiled for
+    eager = torch.compiler.set_stance("force_eager")  # batch sizes differ from the compiled ones
     with eager, Feed(samples, steps, config.views, device, workers, usable) as feed:
         for views in feed:
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):

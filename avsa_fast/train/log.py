@@ -1,4 +1,4 @@
-"""What a run leaves behind of its steps: log.jsonl, TensorBoard events, and a progress bar or lines."""
+"""Logging of training steps: log.jsonl, TensorBoard events, and a progress bar or progress lines."""
 
 import json
 import time
@@ -17,13 +17,20 @@ from torchvision.utils import make_grid
 from avsa_fast.data.views import MEAN, STD
 from avsa_fast.files import replacing
 
-LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+LINE_EVERY = 10.0  # seconds between progress lines if stderr is not a terminal
 
 
 class Log:
-    """Records a step everywhere at once. `step` counts both stages together, from 1."""
+    """Writes each step to log.jsonl, TensorBoard and the console. Steps count over both stages, from 1."""
 
     def __init__(self, run: Path, total_steps: int, first_step: int) -> None:
+        """Opens the logs, and truncates those of an earlier run to `first_step` steps.
+
+        Args:
+            run: Folder of the run.
+            total_steps: Steps of both stages.
+            first_step: Steps already done by the run that is resumed, or 0.
+        """
         self._lines = _continued(run / "log.jsonl", first_step)
         self._events = SummaryWriter(run, purge_step=first_step + 1)
         self._console = Console(stderr=True, soft_wrap=True)
@@ -36,7 +43,13 @@ class Log:
         self._progress.start()
 
     def step(self, step: int, stage: str, figures: Mapping[str, float]) -> None:
-        """One line a step; of the figures, "loss" and "clips_per_second" are shown to the person who watches."""
+        """Logs one step.
+
+        Args:
+            step: Number of the step.
+            stage: Name of the stage.
+            figures: Metrics by name; must contain "loss" and "clips_per_second", which the console shows.
+        """
         self._lines.write(json.dumps({"step": step, "stage": stage, **figures}) + "\n")
         for name, value in figures.items():
             self._events.add_scalar(f"{stage}/{name}", value, step)
@@ -49,7 +62,14 @@ class Log:
             self._last_line = now
 
     def pictures(self, step: int, stage: str, crops: Tensor, features: Tensor) -> None:
-        """The first frames of a sample's crops [K, 3, F, h, w], and the first channels of their sounds' features."""
+        """Logs one sample's views to TensorBoard: the first frame of each crop and the first channel of its features.
+
+        Args:
+            step: Number of the step.
+            stage: Name of the stage.
+            crops: [K, 3, F, h, w], normalised.
+            features: [K, channels, n_mels, n_frames].
+        """
         mean, std = (torch.tensor(values, device=crops.device).view(3, 1, 1) for values in (MEAN, STD))
         seen = (crops[:, :, 0] * std + mean).clamp(0, 1)
         self._events.add_image(f"{stage}/crops", make_grid(seen, nrow=len(seen)), step)
@@ -57,17 +77,18 @@ class Log:
         self._events.add_image(f"{stage}/spectrograms", make_grid(heard, nrow=len(heard), normalize=True), step)
 
     def note(self, text: str) -> None:
-        """A line for the person who watches."""
+        """Prints a line to the console."""
         self._progress.console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
+        """Closes the log files and the progress bar."""
         self._progress.stop()
         self._lines.close()
         self._events.close()
 
 
 class Silence(Log):
-    """The log of a rank whose steps another one records."""
+    """Log of the ranks other than the first: prints notes and ignores steps."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, soft_wrap=True)
@@ -86,7 +107,7 @@ class Silence(Log):
 
 
 def _continued(path: Path, steps: int) -> Any:
-    """The log, cut after the steps that a resumed run keeps; written line by line."""
+    """Opens log.jsonl for appending, line-buffered, truncated to the steps that a resumed run keeps."""
     kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps] if steps and path.exists() else []
     with replacing(path) as part:
         part.write_text("".join(kept), encoding="utf-8")
@@ -95,7 +116,14 @@ def _continued(path: Path, steps: int) -> Any:
 
 @contextmanager
 def logging(run: Path, total_steps: int, first_step: int, silent: bool = False) -> Iterator[Log]:
-    """A log that is closed whatever happens; a silent one shows notes alone."""
+    """Context manager that opens a log and closes it on exit.
+
+    Args:
+        run: Folder of the run.
+        total_steps: Steps of both stages.
+        first_step: Steps already done by the run that is resumed, or 0.
+        silent: Whether only notes are shown and nothing is written, as on all ranks but the first.
+    """
     log = Silence() if silent else Log(run, total_steps, first_step)
     try:
         yield log

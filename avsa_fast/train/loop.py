@@ -1,14 +1,11 @@
-"""The training loop: AVC, then AVSA from its weights, then the final figures."""
+"""The training loop: AVC, then AVSA from its weights, then the final held-out accuracies."""
 
 import json
 import math
 import random
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import record_function
 
 from avsa_fast.data.batches import Batch
+from avsa_fast.data.loader import LoaderError
 from avsa_fast.data.samples import Collection, Samples, Unreadable
 from avsa_fast.errors import UserError
 from avsa_fast.files import replacing
@@ -33,19 +31,34 @@ from .log import logging
 from .objective import Objective
 from .profile import Profiler
 from .ranks import Ranks
+from .stop import Stop
 
 ALONE = Ranks()
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Trainer:
-    """A run: its choices, its data, its network and its folder."""
+    """Trains a model on a collection and writes logs, checkpoints and results to the run's folder."""
 
     def __init__(
         self, config: Config, collection: Collection, run: Path, device: torch.device, workers: int,
         ranks: Ranks = ALONE, profiler: Profiler | None = None,
     ) -> None:  # fmt: skip
-        """With a profiler, nothing is kept. Raises UserError where ranks cannot share a step's samples evenly."""
+        """Builds the model from the configuration and its seed.
+
+        Args:
+            config: The run's configuration.
+            collection: Training and held-out clips.
+            run: Folder of the run.
+            device: Device to train on.
+            workers: Decoding processes per rank; 0 decodes in this process.
+            ranks: This process's place among those that train together.
+            profiler: If given, steps are only profiled: no checkpoints and no weights are written.
+
+        Raises:
+            UserError: If the clips of a step cannot be divided evenly among the ranks, or `cache_chunk` is set with
+                several ranks.
+        """
         self.config, self.collection, self.run = config, collection, run
         self.device, self.workers, self.ranks, self.profiler = device, workers, ranks, profiler
         self.unreadable: set[str] = set()
@@ -73,13 +86,22 @@ class Trainer:
 
     @property
     def total_steps(self) -> int:
+        """Optimiser steps of both stages."""
         return sum(self.stage_steps.values())
 
     def train(self, resume: bool) -> dict[str, dict[str, float]]:
-        """Runs all remaining steps and returns the final figures, which metrics.json then holds too.
+        """Runs all remaining steps and writes the final weights and metrics.json.
 
-        Raises UserError where the data cannot be read, a decoding worker died or all checkpoints are damaged,
-        KeyboardInterrupt after SIGINT or SIGTERM, once a checkpoint is written.
+        Args:
+            resume: Whether to continue from the newest intact checkpoint in the run's folder.
+
+        Returns:
+            Final held-out metrics by name, as in metrics.json; empty when profiling and on ranks other than the first.
+
+        Raises:
+            UserError: If data cannot be read, a decoding worker died, all checkpoints are damaged, or the loss or the
+                gradient norm is not finite.
+            KeyboardInterrupt: After SIGINT or SIGTERM, once a checkpoint is written; immediately after a second signal.
         """
         state, damage = load_newest(self.run / "checkpoints", self.model) if resume else (None, [])
         if state is not None:
@@ -87,26 +109,31 @@ class Trainer:
             self.objective.log_temperature.data.fill_(state.log_temperature)
         done = 0 if state is None else state.step
         silent = not self.ranks.first
-        with logging(self.run, self.total_steps, done, silent) as self.log, _stop_requested() as self.stopped:
+        with logging(self.run, self.total_steps, done, silent) as self.log, Stop() as self.stop:
             for reason in damage if self.ranks.first else []:
                 self.log.note(f"passed over: {reason}; going on after step {done}")
+            if self.profiler is not None:
+                self.stop.raise_at_once()  # profiling writes no checkpoints, so there is nothing to lose
             try:
                 begin = 0
                 for stage, steps in self.stage_steps.items():
                     if done < begin + steps:
                         self._train_stage(stage, range(begin, begin + steps), max(done - begin, 0), state)
                     begin += steps
-                return {} if self.profiler is not None else self._finish()
-            except RuntimeError as error:
-                if "DataLoader worker (pid" not in str(error):
-                    raise
-                raise UserError(
-                    f"a decoding worker died: {error}; too little memory? Fewer --workers need less, and --resume "
-                    "goes on from the last checkpoint"
-                ) from error
+                if self.profiler is not None:
+                    return {}
+                self.stop.raise_at_once()  # the last step has a checkpoint, so there is nothing to lose
+                return self._finish()
+            except (KeyboardInterrupt, LoaderError) as error:
+                # A signal sent to every process of a job also ends the workers, so a LoaderError then means a stop.
+                if isinstance(error, LoaderError) and not self.stop.requested:
+                    raise UserError(f"{error}; --resume goes on from the last checkpoint") from error
+                if self.ranks.first and self.profiler is None:
+                    self.log.note(f"stopped; --resume --out {self.run} continues")
+                raise KeyboardInterrupt from error
 
     def _train_stage(self, stage: Stage, steps: range, done: int, state: State | None) -> None:
-        """A stage's steps, counted from 0 over both stages, without those that are done of them."""
+        """Runs a stage, skipping its first `done` steps; `steps` are 0-based and count over both stages."""
         if state is None or state.stage != stage:
             state = self.best = None
         optimiser = self._optimiser(stage, state)
@@ -120,7 +147,12 @@ class Trainer:
             for number in range(done, len(steps)):
                 step = steps[number] + 1
                 seed_step(self.config.seed, step, self.ranks.rank)
-                views = next(feed)
+                try:
+                    views = next(feed)
+                except LoaderError:
+                    if self.stop.requested and number > done:
+                        self._keep(step - 1, stage, optimiser)
+                    raise
                 if number == done:
                     flops = flops_a_sample(self.model, stage, views.crops, views.features) * len(views.names)
                     self.log.pictures(step, stage, views.crops[0], views.features[0])
@@ -136,6 +168,7 @@ class Trainer:
                 began = time.perf_counter()
 
     def _optimiser(self, stage: Stage, state: State | None) -> torch.optim.Optimizer:
+        """Builds a stage's optimiser, with the state of the checkpoint if there is one."""
         groups: list[dict[str, Any]] = [{"params": self.objective.trained(stage)}]
         if self.config.learn_temperature:
             groups.append({"params": [self.objective.log_temperature], "weight_decay": 0.0})
@@ -147,7 +180,7 @@ class Trainer:
         return optimiser
 
     def _feed(self, stage: Stage, steps: int, done: int) -> Feed:
-        """This rank's share of the samples of a stage's steps: all ranks together take each number once."""
+        """Builds the feed of this rank's samples; over all ranks, each sample number is used once."""
         clips, share = self.config.clips_a_step(stage), self.config.clips_a_step(stage) // self.ranks.count
         samples = Samples(
             self.collection, self.config.samples, seed=self.config.seed, count=steps * clips, spatial=stage == "avsa",
@@ -161,7 +194,7 @@ class Trainer:
         self, objective: nn.Module, optimiser: torch.optim.Optimizer, rate: float, stage: Stage, views: Views,
         feed: Feed,
     ) -> dict[str, float]:  # fmt: skip
-        """One step of the optimiser. Returns the loss and what else was seen before it."""
+        """Runs one optimiser step; returns the loss and other metrics, computed before the update."""
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.zero_grad()
@@ -178,10 +211,11 @@ class Trainer:
             optimiser.step()
         feed.prefetch()
         named: dict[str, Tensor] = {"loss": loss.detach(), **watched, "gradient_norm": norm}
-        values = torch.stack([value.double() for value in named.values()]).tolist()  # waits for the device, once
+        values = torch.stack([value.double() for value in named.values()]).tolist()  # one device synchronisation
         return dict(zip(named, values, strict=True))
 
     def _cached_backward(self, stage: Stage, views: Views, chunk: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Computes the loss, metrics and gradients with a gradient cache of `chunk` samples per chunk."""
         watched: dict[str, Tensor] = {}
 
         def loss(*embeddings: Tensor) -> Tensor:
@@ -194,10 +228,11 @@ class Trainer:
             return cached_backward(lambda chunk: self.model(*chunk), chunks, loss), watched
 
     def _autocast(self) -> AbstractContextManager[None]:
+        """Returns the autocast context of the configured precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def _check(self, step: int, figures: dict[str, float], views: Views) -> None:
-        """Raises UserError where the step has spoilt the weights."""
+        """Raises UserError if the loss or the gradient norm is not finite."""
         if math.isfinite(figures["loss"] + figures["gradient_norm"]):
             return
         names = sorted(set(self.ranks.gather(views.names)))
@@ -209,7 +244,7 @@ class Trainer:
     def _record(
         self, step: int, stage: Stage, figures: dict[str, float], optimiser: torch.optim.Optimizer, last: bool
     ) -> None:
-        """What is logged and kept after a step. Raises KeyboardInterrupt where the run is to stop."""
+        """Logs a step, evaluates and writes a checkpoint if due; raises KeyboardInterrupt if the run is to stop."""
         if self.profiler is not None:
             self.log.step(step, stage, figures)
             self.profiler.step(stage)
@@ -218,18 +253,21 @@ class Trainer:
         if evaluated and step != self.total_steps:
             figures |= self._evaluate(step, stage)
         self.log.step(step, stage, figures)
-        stop = self.ranks.any(bool(self.stopped), self.device)
-        if self.ranks.first and (step % self.config.checkpoint_every == 0 or evaluated or last or stop):
+        stop = self.ranks.any(self.stop.requested, self.device)
+        if step % self.config.checkpoint_every == 0 or evaluated or last or stop:
+            self._keep(step, stage, optimiser)
+        if stop:
+            raise KeyboardInterrupt
+
+    def _keep(self, step: int, stage: Stage, optimiser: torch.optim.Optimizer) -> None:
+        """Writes a checkpoint, on the first rank."""
+        if self.ranks.first:
             temperature = self.objective.log_temperature.item()
             state = State(step, stage, optimiser.state_dict(), temperature, self.best)
             save_checkpoint(self.run / "checkpoints", self.model, state)
-        if stop:
-            if self.ranks.first:
-                self.log.note(f"stopped after step {step}; --resume --out {self.run} continues")
-            raise KeyboardInterrupt
 
     def _evaluate(self, step: int, stage: Stage) -> dict[str, float]:
-        """The held-out figure, on the first rank; the best step of the stage is remembered, and its checkpoint kept."""
+        """Computes the held-out accuracy on the first rank and updates the stage's best step."""
         found = self._held_out(stage) if self.ranks.first else None
         self.ranks.wait()
         if found is None:
@@ -239,12 +277,13 @@ class Trainer:
         return {"held_out": found["value"]}
 
     def _held_out(self, stage: Stage) -> dict[str, float] | None:
+        """Computes the held-out accuracy; None if no clip is held out."""
         return held_out_figure(
             self.model, stage, self.config, self.collection, self.device, self.workers, self._usable
         )  # fmt: skip
 
     def _finish(self) -> dict[str, dict[str, float]]:
-        """Writes the final weights and figures, and returns these; on the first rank."""
+        """Writes the final weights and metrics on the first rank, and returns the metrics."""
         figures = {}
         if self.ranks.first:
             save_weights(self.model, self.run / "weights.safetensors")
@@ -260,7 +299,7 @@ class Trainer:
         return figures
 
     def _usable(self, batch: Batch | Unreadable) -> Batch:
-        """The batch; says once of each clip that it cannot be read. Raises UserError where none can."""
+        """Returns the batch and reports each unreadable clip once; raises UserError if the chunk has no usable clip."""
         for name, reason in batch.failures.items():
             if name not in self.unreadable:
                 self.unreadable.add(name)
@@ -271,24 +310,16 @@ class Trainer:
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:
-    """Seeds all random numbers by the step: a resumed run draws what the uninterrupted one does, with nothing kept."""
+    """Seeds the generators of Python, NumPy and torch for one step.
+
+    A resumed run thus draws the same random numbers as an uninterrupted one, without saved generator state.
+
+    Args:
+        seed: The run's seed.
+        step: Number of the step, over both stages.
+        rank: Rank of this process.
+    """
     number = int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
     random.seed(number)
     np.random.seed(number)  # noqa: NPY002 (libraries may draw from it)
     torch.manual_seed(number)
-
-
-@contextmanager
-def _stop_requested() -> Iterator[list[bool]]:
-    """A list that is empty until SIGINT or SIGTERM asks to stop: a step is never cut in two."""
-    asked: list[bool] = []
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.append(True)
-
-    handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

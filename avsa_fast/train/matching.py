@@ -1,4 +1,4 @@
-"""Matching accuracies on held-out samples: can the embeddings tell which sound belongs to which picture?"""
+"""Matching accuracies: how often the embeddings identify which sound belongs to which crop."""
 
 import torch
 from torch import Tensor
@@ -10,17 +10,31 @@ CANDIDATES = 16
 
 
 def avc_matches(embeddings: Embeddings) -> Tensor:
-    """For each of n samples of one crop, whether its own sound is the nearest of the n: bool [n]."""
+    """Checks for each sample whether its own audio is the nearest among all samples, by cosine similarity.
+
+    Args:
+        embeddings: Embeddings of n samples; only the first crop of each is used.
+
+    Returns:
+        bool [n].
+    """
     video, audio = embeddings.video_projection[:, 0], embeddings.audio_projection[:, 0]  # [n, P]
     scores = cosine_similarity(video[:, None], audio[None], dim=-1)
     return _diagonal_wins(scores)
 
 
 def avsa_matches(embeddings: Embeddings, predictions: tuple[Tensor, Tensor]) -> Tensor:
-    """For each crop of each sample, whether its own sound view is the nearest of the sample's K: bool [B, K].
+    """Checks for each crop whether its own audio view is the nearest among the sample's K views.
 
-    Crop i and view j are as near as the sound predicted for crop i is to view j, plus the video predicted for view j to
-    crop i.
+    The score of crop i and audio view j is the cosine similarity of the audio predicted from crop i to view j, plus
+    that of the video predicted from view j to crop i.
+
+    Args:
+        embeddings: Embeddings of B samples with K crops each.
+        predictions: Video and audio projections [B, K, P] from `Model.predictions`.
+
+    Returns:
+        bool [B, K].
     """
     video, audio = predictions
     to_audio = cosine_similarity(audio[:, :, None], embeddings.audio_projection[:, None], dim=-1)  # [B, K, K]
@@ -29,7 +43,7 @@ def avsa_matches(embeddings: Embeddings, predictions: tuple[Tensor, Tensor]) -> 
 
 
 def _diagonal_wins(scores: Tensor) -> Tensor:
-    """[..., n, n] -> bool [..., n]; a tie is no win, so that equal embeddings score nothing."""
+    """Whether the diagonal is the strict maximum of each row; a tie does not count, so equal embeddings score 0."""
     n = scores.shape[-1]
     own = torch.eye(n, dtype=torch.bool, device=scores.device)
     others = scores.masked_fill(own, -torch.inf).amax(dim=-1)
@@ -37,5 +51,13 @@ def _diagonal_wins(scores: Tensor) -> Tensor:
 
 
 def figure(matches: Tensor, candidates: int) -> dict[str, float | int]:
-    """An accuracy beside its chance; n choices were made among the candidates."""
+    """Summarises matches as an accuracy.
+
+    Args:
+        matches: bool, of any shape.
+        candidates: Number of candidates per choice.
+
+    Returns:
+        "value": accuracy; "chance": accuracy of random choices; "n": number of choices.
+    """
     return {"value": matches.float().mean().item(), "chance": 1 / candidates, "n": matches.numel()}

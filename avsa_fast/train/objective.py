@@ -1,4 +1,4 @@
-"""What a step minimises: the network, the temperature and the stage's loss, as one module that DDP can wrap."""
+"""Training objective: model, temperature and the stage's loss in one module that DistributedDataParallel can wrap."""
 
 from math import log
 from typing import Any
@@ -12,17 +12,21 @@ from avsa_fast.models import Embeddings, Model
 from .config import Config, Stage
 from .matching import avc_matches, avsa_matches
 
-MIN_TEMPERATURE = 0.01  # a learned one stays above
-MOST_RIVALS = 256  # samples among which the training accuracy of AVC chooses, at most
+MIN_TEMPERATURE = 0.01  # lower bound of a learned temperature
+MAX_CANDIDATES = 256  # maximum number of candidates for the AVC training accuracy
 
 
 class Objective(nn.Module):
-    """The stage's loss of a batch, and figures to watch.
-
-    group: None, or the process group over whose ranks the batch is spread.
-    """
+    """Computes a stage's loss for a batch, and metrics to monitor."""
 
     def __init__(self, model: Model, config: Config, group: Any = None) -> None:
+        """Adds the temperature to a model.
+
+        Args:
+            model: The network.
+            config: Temperature and negatives of the loss.
+            group: Process group over whose ranks the batch is distributed, or None.
+        """
         super().__init__()
         self.model, self.negatives, self.group = model, config.negatives, group
         start = torch.tensor(log(config.temperature), device=next(model.parameters()).device)
@@ -30,20 +34,34 @@ class Objective(nn.Module):
         self.fixed = None if config.learn_temperature else config.temperature
 
     def forward(self, stage: Stage, crops: Tensor, features: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """crops, features: as Model takes them. Returns as `compare` does."""
+        """Embeds a batch and computes its loss.
+
+        Args:
+            stage: "avc" or "avsa".
+            crops: [B, K, 3, F, h, w].
+            features: [B, K, channels, n_mels, n_frames].
+
+        Returns:
+            Loss [] and metrics, as from `compare`.
+        """
         return self.compare(stage, self.model(crops, features))
 
     def compare(self, stage: Stage, embeddings: Embeddings) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss [] of a whole batch's embeddings, and figures []: accuracy, collapse, temperature.
+        """Computes the loss and metrics of a batch's embeddings.
 
-        accuracy: of matching within the rank's part of the batch. collapse: 0 where embeddings spread evenly over the
-        sphere, 1 where they are all the same.
+        Args:
+            stage: "avc" or "avsa".
+            embeddings: Embeddings of this rank's whole batch.
+
+        Returns:
+            The loss [], and scalar tensors by name: "accuracy" (matching within this rank's batch), "collapse" (0 if
+            embeddings spread evenly over the sphere, 1 if they are all equal) and "temperature".
         """
         temperature = self.fixed or self.log_temperature.exp().clamp(min=MIN_TEMPERATURE)
         if stage == "avc":
             loss = self.model.avc_loss(embeddings, temperature, self.group)
             with torch.no_grad():
-                matches = avc_matches(Embeddings(*(x[:MOST_RIVALS] for x in embeddings)))
+                matches = avc_matches(Embeddings(*(x[:MAX_CANDIDATES] for x in embeddings)))
         else:
             predictions = self.model.predictions(embeddings)
             loss = self.model.avsa_loss(embeddings, predictions, temperature, self.negatives, self.group)
@@ -58,7 +76,14 @@ class Objective(nn.Module):
         return loss, figures
 
     def trained(self, stage: Stage) -> list[nn.Parameter]:
-        """The parameters that a stage trains; the others are frozen, as DDP wants to know beforehand."""
+        """Freezes the parameters that a stage does not use, as DistributedDataParallel requires.
+
+        Args:
+            stage: "avc", which freezes the predicting transformers, or "avsa".
+
+        Returns:
+            The model's trainable parameters, without the temperature.
+        """
         predicting = (
             self.model.video_to_audio, self.model.audio_to_video, self.model.predict_video, self.model.predict_audio
         )  # fmt: skip
@@ -68,5 +93,12 @@ class Objective(nn.Module):
 
 
 def collapse(projections: Tensor) -> Tensor:
-    """Length of the mean of projections [..., P] on the unit sphere: 1 where all are the same, near 0 where spread."""
+    """Computes the norm of the mean of normalised projections, a measure of representation collapse.
+
+    Args:
+        projections: [..., P].
+
+    Returns:
+        [], float32: 1 if all projections have the same direction, near 0 if they are spread over the sphere.
+    """
     return normalize(projections.flatten(0, -2).float(), dim=1).mean(dim=0).norm()

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: a trace for a viewer (Perfetto, chrome://tracing), and the shares in a table."""
+"""Profiling of training steps: a trace for Perfetto or chrome://tracing, and a table of time shares."""
 
 import json
 import time
@@ -7,20 +7,29 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-WARM_UP = 3  # steps of each stage that are not recorded
-PARTS = ("data wait", "views", "forward", "backward", "optimiser")  # as the loop names them
-OPERATIONS = 12  # shown of each stage
+WARM_UP = 3  # unrecorded steps at the start of each stage
+PARTS = ("data wait", "views", "forward", "backward", "optimiser")  # record_function names in the loop and the feed
+OPERATIONS = 12  # rows shown per stage
 
 
 class Profiler:
-    """Records so many steps of each stage into the run's folder, after a few that warm up."""
+    """Profiles a number of steps of each stage, after WARM_UP unrecorded ones.
+
+    It writes trace-STAGE.json and profile-STAGE.json to the run's folder and prints the shares.
+    """
 
     def __init__(self, run: Path, steps: int) -> None:
+        """Prepares profiling.
+
+        Args:
+            run: Folder that the files are written to.
+            steps: Number of recorded steps per stage.
+        """
         self.run, self.steps = run, steps
         self.done, self.on_gpu = 0, torch.cuda.is_available()
 
     def step(self, stage: str) -> None:
-        """To be called after each of a stage's WARM_UP + steps steps."""
+        """Must be called after each of the WARM_UP + `steps` steps of a stage."""
         self.done += 1
         if self.done == WARM_UP:
             self._recorder = profile(activities=_activities(self.on_gpu), acc_events=True)
@@ -33,7 +42,7 @@ class Profiler:
             self._report(stage, seconds / self.steps)
 
     def _report(self, stage: str, seconds: float) -> None:
-        """Prints and writes the shares of a step, by this process's clock; on a GPU it runs ahead of the device."""
+        """Prints and writes the time shares of a step, on the host's clock, which runs ahead of a GPU."""
         trace = self.run / f"trace-{stage}.json"
         self._recorder.export_chrome_trace(str(trace))
         averages = self._recorder.key_averages()
@@ -52,4 +61,5 @@ class Profiler:
 
 
 def _activities(on_gpu: bool) -> list[ProfilerActivity]:
+    """Returns what torch.profiler records."""
     return [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]

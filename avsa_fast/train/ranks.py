@@ -1,4 +1,4 @@
-"""The processes that train together, as torchrun starts them; one alone needs none of it."""
+"""Distributed training: the processes started by torchrun, and their communication."""
 
 import os
 import warnings
@@ -15,19 +15,32 @@ from avsa_fast.errors import UserError
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together. group: None where it is alone."""
+    """This process's rank among those that train together.
+
+    Attributes:
+        rank: Rank of this process.
+        count: Number of ranks.
+        group: Process group, or None with a single process.
+        restarts: How often torchrun has restarted the processes after a failure.
+    """
 
     rank: int = 0
     count: int = 1
     group: Any = None
-    restarts: int = 0  # how often torchrun has started them anew after a failure
+    restarts: int = 0
 
     @property
     def first(self) -> bool:
+        """Whether this is rank 0."""
         return self.rank == 0
 
     def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether the flag is set on some rank. All ranks must ask."""
+        """Returns whether the flag is set on any rank. A collective operation: every rank must call it.
+
+        Args:
+            flag: This rank's flag.
+            device: Device for the reduction: the rank's GPU with NCCL, the CPU with Gloo.
+        """
         if self.count == 1:
             return flag
         flags = torch.tensor(int(flag), device=device)
@@ -35,7 +48,7 @@ class Ranks:
         return bool(flags.item())
 
     def gather(self, value: list[str]) -> list[str]:
-        """The lists of all ranks, one after the other. All ranks must ask."""
+        """Concatenates the lists of all ranks in rank order. A collective operation: every rank must call it."""
         if self.count == 1:
             return value
         parts: list[list[str]] = [[] for _ in range(self.count)]
@@ -43,16 +56,25 @@ class Ranks:
         return [name for part in parts for name in part]
 
     def wait(self) -> None:
-        """Returns once all ranks have come here."""
+        """Waits until all ranks have reached this call."""
         if self.count > 1:
             dist.barrier(group=self.group)
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
-    """This process's place among those of torchrun, and its device: with "cuda", the GPU of its local rank.
+    """Context manager that joins the process group of torchrun and leaves it on exit.
 
-    Raises UserError where torchrun started more processes than there are GPUs.
+    Without torchrun, or with one process, no group is created.
+
+    Args:
+        device: Requested device; on several ranks, "cuda" becomes the GPU of the local rank.
+
+    Yields:
+        The ranks and this process's device.
+
+    Raises:
+        UserError: If torchrun started more processes than there are GPUs.
     """
     restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -66,7 +88,7 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    # torch 2.14 calls them by new names, which torch 2.11 does not have.
+    # torch 2.14 deprecates these names; torch 2.11 lacks the new ones.
     warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+_tensor` is deprecated", FutureWarning)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:

@@ -1,7 +1,7 @@
-"""What is measured: each operation with its arguments, the work it must do, and peers that do the same.
+"""Benchmark cases: each operation with its arguments, the work that it must do, and peers that do the same.
 
-Sizes are those of the paper's training or of DESIGN's targets; small=True gives the same cases in a size for a CPU, for
-compute-sanitizer and for a profiler. Arguments are fresh random numbers.
+Sizes are those of the paper's training or of DESIGN's targets; small=True gives the same cases in sizes suitable for a
+CPU, compute-sanitizer or a profiler. Arguments are unseeded random numbers.
 """
 
 import os
@@ -22,7 +22,14 @@ MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
 @dataclass(frozen=True)
 class Case:
-    """Bytes: what has to be read and written, each once. Operations: those of matrix units."""
+    """One case of the benchmark.
+
+    Attributes:
+        kernel: Runs the operation.
+        bytes: Computes the bytes that must be read and written, each once.
+        operations: Operations of matrix units.
+        peers: Other implementations by name.
+    """
 
     kernel: Callable[[], Any]
     bytes: Callable[[], int]
@@ -31,7 +38,12 @@ class Case:
 
 
 def cases(device: torch.device, small: bool) -> Iterator[tuple[str, Callable[[], Case]]]:
-    """Names, and how to make their arguments: one case's memory at a time."""
+    """Yields names and factories of all cases; a factory allocates its case's arguments only when called.
+
+    Args:
+        device: Device of the arguments.
+        small: Whether to use small sizes.
+    """
     for name, options in GNOMONIC.items():
         yield f"gnomonic {name}", partial(gnomonic, device, small, **options)
     for name in ("encode", "rotate", "beamform"):
@@ -45,7 +57,7 @@ def cases(device: torch.device, small: bool) -> Iterator[tuple[str, Callable[[],
 
 
 def offered(precision: str) -> bool:
-    """Whether this version of info_nce knows a precision."""
+    """Returns whether this version of info_nce supports a precision."""
     try:
         ops.info_nce(torch.ones(1, 1), torch.ones(1, 1), precision=precision)
     except ValueError:
@@ -55,7 +67,7 @@ def offered(precision: str) -> bool:
 
 # --- gnomonic ---------------------------------------------------------------------------------------------------------
 
-# 8 frames of 3840 x 1920 to 224 x 224, 4 crops a clip.
+# 8 frames of 3840 x 1920 to 224 x 224, 4 crops per clip.
 GNOMONIC: dict[str, dict[str, Any]] = {
     "uint8 bilinear": {"antialias": False},
     "uint8": {},
@@ -70,6 +82,17 @@ def gnomonic(
     device: torch.device, small: bool, *, dtype: torch.dtype = torch.uint8, out: torch.dtype = torch.float32,
     antialias: bool = True, jitter: bool = False, planes: bool = False,
 ) -> Case:  # fmt: skip
+    """Builds a case of ops.gnomonic.
+
+    Args:
+        device: Device of the arguments.
+        small: Whether to use small sizes.
+        dtype: Type of RGB frames.
+        out: Type of the crops.
+        antialias: Whether to antialias.
+        jitter: Whether to jitter colours.
+        planes: Whether frames are NV12 planes instead of RGB.
+    """
     B, F, K, H, size = (1, 2, 2, 64, 16) if small else (4, 8, 4, 1920, 224)
     W, fov = 2 * H, radians(90)
     if planes:
@@ -102,9 +125,21 @@ def gnomonic(
 def touched_bytes(
     shape: tuple[int, int, int, int], looks: Tensor, fov: float, size: int, antialias: bool, planes: bool, itemsize: int
 ) -> int:
-    """Of the sectors of 32 bytes that the crops of a clip touch, each once, in all frames.
+    """Computes the bytes in the 32-byte sectors that crops read, each sector once, over all frames.
 
-    A gradient in the frames is not 0 where a crop reads them.
+    A texel is read if the gradient of the crops with respect to it is not 0.
+
+    Args:
+        shape: B, F, H, W of the frames.
+        looks: [B, K, 2], azimuth and elevation in radians.
+        fov: Field of view in radians.
+        size: Crop width and height in pixels.
+        antialias: Whether crops are antialiased.
+        planes: Whether frames are NV12 planes instead of RGB.
+        itemsize: Bytes per RGB channel value.
+
+    Returns:
+        Bytes read from the frames.
     """
     B, F, H, W = shape
     sectors = 0
@@ -114,7 +149,7 @@ def touched_bytes(
         (grad,) = torch.autograd.grad(crops, leaf, torch.rand_like(crops) + 0.5)
         texels = (grad[0, 0] != 0).any(-1)  # [H, W]
         rows = [texels.repeat_interleave(3 * itemsize, dim=1)]
-        if planes:  # luma, and pairs of chroma for squares of 2 x 2
+        if planes:  # luma, and one chroma pair per 2 x 2 square
             squares = torch.nn.functional.max_pool2d(texels[None].float(), 2)[0] > 0
             rows = [texels, squares.repeat_interleave(2, dim=1)]
         for plane in rows:
@@ -124,7 +159,17 @@ def touched_bytes(
 
 
 def grid_sample(frames: Tensor, looks: Tensor, fov: float, size: int) -> Tensor:
-    """The usual pipeline: rays, a grid, bilinear samples, normalised; [B, K, 3, F, size, size]."""
+    """Crops with torch: rays, a sampling grid, grid_sample and normalisation.
+
+    Args:
+        frames: [B, F, H, W, 3], uint8 or float32.
+        looks: [B, K, 2], azimuth and elevation in radians.
+        fov: Field of view in radians.
+        size: Crop width and height in pixels.
+
+    Returns:
+        [B, K, 3, F, size, size], float32.
+    """
     B, F = frames.shape[:2]
     K = looks.shape[1]
     scale = 1 / 255 if frames.dtype == torch.uint8 else 1.0
@@ -150,7 +195,7 @@ FEATURES: dict[str, dict[str, Any]] = {
 
 
 def ambisonics(name: str, device: torch.device, small: bool) -> Case:
-    """Scenes of 10 s, or 1 s in features, at 24 kHz; 4 directions each."""
+    """Builds a case of ops.encode, rotate or beamform: scenes of 10 s at 24 kHz with 4 directions each."""
     B, K, T = (2, 3, 500) if small else (128, 4, 240_000)
     signals = torch.randn(B, 4, T, device=device)
     looks = torch.rand(B, K, 2, device=device) * 2 - 1
@@ -165,6 +210,7 @@ def ambisonics(name: str, device: torch.device, small: bool) -> Case:
 
 
 def features(options: dict[str, Any], device: torch.device, small: bool) -> Case:
+    """Builds a case of ops.spatial_features: scenes of 1 s at 24 kHz with 4 directions each."""
     B, K, T = (2, 2, 2400) if small else (512, 4, 24_000)
     signals, looks = torch.randn(B, 4, T, device=device), torch.rand(B, K, 2, device=device) * 2 - 1
     peers = {"eager": partial(rotate_first, signals, looks, **options)}
@@ -174,7 +220,7 @@ def features(options: dict[str, Any], device: torch.device, small: bool) -> Case
 
 
 def rotate_first(signals: Tensor, looks: Tensor, **options: Any) -> Tensor:
-    """What is usually composed of torch.stft and torchaudio: every view made in time, then transformed."""
+    """Computes the features in the usual order: each view is rotated in the time domain, then transformed."""
     return reference.spatial_features(signals, looks, **options)
 
 
@@ -182,7 +228,7 @@ def rotate_first(signals: Tensor, looks: Tensor, **options: Any) -> Tensor:
 
 
 def info_nce(precision: str, device: torch.device, small: bool, wgmma: bool = False) -> Case:
-    """Forward and backward, symmetric: 8 N² D operations, the recomputed cosines among them."""
+    """Builds a case of symmetric InfoNCE, forward and backward: 8 N² D operations, including recomputed cosines."""
     N, D = (96, 128 if wgmma else 32) if small else (32_768, 128)
     half = precision == "bf16"
     dtype = torch.bfloat16 if half else torch.float32
@@ -201,14 +247,14 @@ def info_nce(precision: str, device: torch.device, small: bool, wgmma: bool = Fa
         if find_spec("inf_cl") is not None and device.type == "cuda":
             peers["inf_cl"] = partial(step, inf_cl_loss)
         if find_spec("siglip_kernel") is not None and device.type == "cuda":
-            peers["siglip_kernel"] = partial(step, siglip_loss)  # another loss, of as many products
+            peers["siglip_kernel"] = partial(step, siglip_loss)  # a different loss with as many matrix products
     return Case(
         partial(step, ops.info_nce, precision=precision), lambda: 4 * N * D * dtype.itemsize, 8 * N * N * D, peers,
     )  # fmt: skip
 
 
 def dense(query: Tensor, key: Tensor, *, temperature: float, symmetric: bool) -> Tensor:
-    """What most code does: the matrix of logits, and torch's cross-entropy over it."""
+    """Computes InfoNCE with a dense matrix of logits and torch's cross-entropy."""
     logits = torch.nn.functional.normalize(query) @ torch.nn.functional.normalize(key).T / temperature
     target = torch.arange(len(query), device=query.device)
     cross_entropy = torch.nn.functional.cross_entropy
@@ -216,12 +262,14 @@ def dense(query: Tensor, key: Tensor, *, temperature: float, symmetric: bool) ->
 
 
 def open_clip_loss(query: Tensor, key: Tensor, *, temperature: float, symmetric: bool) -> Tensor:
+    """Computes InfoNCE with open_clip's ClipLoss."""
     from open_clip.loss import ClipLoss
 
     return ClipLoss()(torch.nn.functional.normalize(query), torch.nn.functional.normalize(key), 1 / temperature)
 
 
 def inf_cl_loss(query: Tensor, key: Tensor, *, temperature: float, symmetric: bool) -> Tensor:
+    """Computes InfoNCE with Inf-CL."""
     from inf_cl import cal_flash_loss
 
     units = torch.nn.functional.normalize(query), torch.nn.functional.normalize(key)
@@ -230,7 +278,7 @@ def inf_cl_loss(query: Tensor, key: Tensor, *, temperature: float, symmetric: bo
 
 
 def siglip_loss(query: Tensor, key: Tensor, *, temperature: float, symmetric: bool) -> Tensor:
-    """The sigmoid loss, whose kernel's rate is what can be compared; by dtype it takes cuBLAS or Triton products."""
+    """Computes siglip_kernel's sigmoid loss, comparable by speed only; the dtype selects cuBLAS or Triton products."""
     from siglip_kernel import fused_siglip_loss
 
     units = torch.nn.functional.normalize(query), torch.nn.functional.normalize(key)

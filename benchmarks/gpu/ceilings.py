@@ -1,4 +1,4 @@
-"""The two ceilings: how fast the device copies its memory, and multiplies bf16 matrices through torch."""
+"""Measures the device's two ceilings: memory copy bandwidth and bf16 matrix rate, through torch."""
 
 import torch
 
@@ -6,7 +6,15 @@ from timing import median_seconds
 
 
 def ceilings(device: torch.device, small: bool) -> dict[str, float]:
-    """copy: bytes a second, read and written both counted; matrix: bf16 operations a second. On random numbers."""
+    """Measures the ceilings on random numbers.
+
+    Args:
+        device: Device to measure.
+        small: Whether to use small sizes.
+
+    Returns:
+        "copy": bytes per second, reads and writes both counted; "matrix": bf16 operations per second.
+    """
     size = 1 << 20 if small else min(1 << 31, torch.cuda.mem_get_info(device)[0] // 4)
     source = torch.randint(0, 256, (size,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)

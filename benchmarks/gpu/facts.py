@@ -1,4 +1,4 @@
-"""What the machine is: device, driver, versions; as JSON to the file named."""
+"""Writes facts about the machine to a JSON file: device, driver and versions."""
 
 import json
 import platform
@@ -13,6 +13,7 @@ PACKAGES = ("torch", "triton", "torchaudio", "torchvision", "numpy", "open_clip_
 
 
 def main(out: Path) -> None:
+    """Writes the facts to `out` and prints them."""
     facts: dict[str, object] = {"python": platform.python_version(), "cpu": platform.processor() or platform.machine()}
     facts |= {name: found for name in PACKAGES if (found := installed(name)) is not None}
     facts["cuda of torch"] = torch.version.cuda
@@ -27,6 +28,7 @@ def main(out: Path) -> None:
 
 
 def installed(name: str) -> str | None:
+    """Returns the version of an installed package, or None."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -34,7 +36,7 @@ def installed(name: str) -> str | None:
 
 
 def first_line(command: list[str], word: str) -> str | None:
-    """The first line that a command prints with a word in it; None where there is no such command, or it hangs."""
+    """Returns the first line of a command's output that contains `word`; None without one, or if the command hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):

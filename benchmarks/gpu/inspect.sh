@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles every kernel for sm_80 and sm_90a and compares what the compiler made of it with kernels.json; needs no device.
-# --record takes the present values into kernels.json; FILE... inspects these .cu files only.
+# Compiles every kernel for sm_80 and sm_90a and compares its resources with kernels.json; needs no device.
+# --record writes the current values to kernels.json; FILE... inspects only these .cu files.
 set -euo pipefail
 exec "${PYTHON:-python3}" "$(dirname "$0")/resources.py" "$@"

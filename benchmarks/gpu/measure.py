@@ -1,4 +1,4 @@
-"""Measures the ceilings, every operation and its peers; writes them as JSON after each, so that none is lost.
+"""Measures the ceilings, or every operation and its peers; the JSON file is rewritten after each, so none is lost.
 
 measure.py OUT [--small] [--only NAME] [--once]: --once runs each kernel once, untimed, for a sanitizer or a profiler.
 """
@@ -18,7 +18,7 @@ from timing import median_seconds
 
 
 def main() -> None:
-    """Ends with 1 where a kernel failed; a peer's failure is only noted."""
+    """Exits with 1 if a kernel failed; a peer's failure is only recorded."""
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--small", action="store_true")
@@ -53,6 +53,7 @@ def main() -> None:
 
 
 def run_once(case: Case, device: torch.device) -> dict[str, Any]:
+    """Runs the kernel once, untimed; returns an empty row."""
     case.kernel()
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -60,7 +61,12 @@ def run_once(case: Case, device: torch.device) -> dict[str, Any]:
 
 
 def measure(case: Case, device: torch.device) -> dict[str, Any]:
-    """Seconds of the kernel and of each peer, the reason where a peer did not run, and the memory beside its inputs."""
+    """Measures a case.
+
+    Returns:
+        "seconds" of the kernel, "bytes", "operations", seconds of "peers", the reason per peer that did not run in
+        "peers_failed", and on CUDA "extra_memory": the kernel's peak memory in bytes beyond its inputs.
+    """
     row: dict[str, Any] = {}
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -75,7 +81,7 @@ def measure(case: Case, device: torch.device) -> dict[str, Any]:
             continue
         try:
             row["peers"][name] = median_seconds(peer, device)
-        except Exception as error:  # a peer's failure is not ours
+        except Exception as error:  # a peer's failure is only recorded
             row["peers_failed"][name] = f"{type(error).__name__}: {error}".splitlines()[0]
     return row
 

@@ -1,4 +1,4 @@
-"""What run.sh writes: results.json, and a table of times, shares of the ceilings and ratios to peers."""
+"""Reads what the steps of run.sh wrote, and formats tables of times, shares of the ceilings and ratios to peers."""
 
 import csv
 import json
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-COUNTERS = {  # what ncu reads of each launch
+COUNTERS = {  # metrics that ncu collects per launch
     "seconds": "gpu__time_duration.sum",
     "share_of_dram": "dram__throughput.avg.pct_of_peak_sustained_elapsed",
     "share_of_sm": "sm__throughput.avg.pct_of_peak_sustained_elapsed",
@@ -17,7 +17,7 @@ COUNTERS = {  # what ncu reads of each launch
 
 
 def read_json(path: Path, default: Any) -> Any:
-    """What a step wrote; the default where it wrote nothing whole."""
+    """Reads a step's JSON file; returns the default if it is missing or incomplete."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -25,7 +25,15 @@ def read_json(path: Path, default: Any) -> Any:
 
 
 def shares(row: dict[str, Any], ceilings: dict[str, float]) -> dict[str, Any]:
-    """A measured row with its shares of the ceilings and how many times faster it is than each peer."""
+    """Adds shares of the ceilings and the speedup over each peer to a measured row.
+
+    Args:
+        row: From measure.py; returned unchanged if it has no "seconds".
+        ceilings: From ceilings.py; may be empty.
+
+    Returns:
+        The row with "share_of_copy", "share_of_matrix" and "ratios".
+    """
     if "seconds" not in row:
         return row
     out = dict(row)
@@ -38,9 +46,9 @@ def shares(row: dict[str, Any], ceilings: dict[str, float]) -> dict[str, Any]:
 
 
 def read_tests(path: Path) -> dict[str, int]:
-    """How many tests ran, failed and were skipped, of pytest's JUnit file."""
+    """Reads the numbers of tests, failures, errors and skipped tests from pytest's JUnit file; empty without one."""
     try:
-        suite = ElementTree.parse(path).getroot().find("testsuite")  # our own file, not untrusted
+        suite = ElementTree.parse(path).getroot().find("testsuite")  # a trusted file, written by the tests step
     except (OSError, ElementTree.ParseError):
         return {}
     if suite is None:
@@ -49,7 +57,11 @@ def read_tests(path: Path) -> dict[str, int]:
 
 
 def read_counters(path: Path) -> list[dict[str, Any]]:
-    """The launches in ncu's CSV (--page raw --print-units base), seconds and shares of 1."""
+    """Reads the launches from ncu's CSV (--page raw --print-units base).
+
+    Returns:
+        One row per launch: "kernel", and the metrics in COUNTERS in seconds, sectors, or shares from 0 to 1.
+    """
     try:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith('"')]
     except OSError:
@@ -68,6 +80,7 @@ def read_counters(path: Path) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
+    """Formats the measured operations."""
     lines = [f"{'operation':<32} {'ms':>9} {'MB':>9} {'GFLOP':>8} {'copy':>6} {'matrix':>6}  times faster than"]
     for row in rows:
         if "seconds" not in row:
@@ -83,6 +96,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def launches(kernels: list[dict[str, Any]]) -> str:
+    """Formats the profiled launches."""
     lines = [f"{'kernel':<64} {'ms':>9} {'DRAM':>6} {'SM':>6} {'tensor':>6} {'warps':>6} {'local':>6}"]
     for kernel in kernels:
         counted = [percent(kernel.get(name)) for name in list(COUNTERS)[1:5]]
@@ -95,4 +109,5 @@ def launches(kernels: list[dict[str, Any]]) -> str:
 
 
 def percent(share: float | None) -> str:
+    """Formats a share as a percentage; empty for None."""
     return "" if share is None else f"{100 * share:.1f}%"

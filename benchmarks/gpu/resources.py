@@ -1,6 +1,6 @@
-"""What the compiler made of each kernel: registers, spills, stack, and the instructions that matter.
+"""Checks each compiled kernel's resources: registers, spills, stack, and important instructions.
 
-Prints a table, and ends with code 1 where a kernel is worse than benchmarks/gpu/kernels.json says; see inspect.sh.
+Prints a table, and exits with 1 if a kernel is worse than recorded in benchmarks/gpu/kernels.json; see inspect.sh.
 """
 
 import argparse
@@ -25,7 +25,7 @@ WIDE = r"\b(?:LDG|STG|LDGSTS)\.\S*\b128\b|\bUTMALDG\b|\bUBLKCP\b"  # the last tw
 
 @dataclass(frozen=True)
 class Kernel:
-    """The last three are None where no disassembler was at hand."""
+    """Resources of a kernel; the last three are None if no disassembler is available."""
 
     registers: int
     spilled: int  # bytes stored and loaded
@@ -39,7 +39,7 @@ Kernels = dict[str, Kernel]  # by architecture and name: "sm_90a gnomonic/gnomon
 
 
 def main() -> None:
-    """Ends with 1 where a kernel got worse, with 2 without nvcc or a file that was named."""
+    """Exits with 1 if a kernel got worse, and with 2 if nvcc or a named file is missing."""
     parser = argparse.ArgumentParser(prog="benchmarks/gpu/inspect.sh", description=__doc__)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="these .cu files only; all where none is")
     parser.add_argument("--record", action="store_true", help="write the present values to kernels.json")
@@ -76,13 +76,14 @@ def main() -> None:
 
 
 def find_nvcc() -> Path | None:
+    """Finds nvcc on PATH, in CUDA_HOME, CUDA_PATH or /usr/local/cuda."""
     homes = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if name in os.environ] + ["/usr/local/cuda"]
     found = shutil.which("nvcc") or shutil.which("nvcc", path=os.pathsep.join(f"{home}/bin" for home in homes))
     return None if found is None else Path(found)
 
 
 def find_disassembler(nvcc: Path) -> Path | None:
-    """nvdisasm of the toolkit, on PATH, or of Triton, which torch brings."""
+    """Finds nvdisasm in the toolkit, on PATH, or in Triton, a dependency of torch."""
     folders = [str(nvcc.resolve().parent), os.environ.get("PATH", "")]
     triton = find_spec("triton")
     if triton is not None and triton.origin is not None:
@@ -92,7 +93,7 @@ def find_disassembler(nvcc: Path) -> Path | None:
 
 
 def inspect(nvcc: Path, disassembler: Path | None, source: Path, arch: str) -> Kernels:
-    """The kernels of one file, compiled for one architecture."""
+    """Compiles one file for one architecture and returns its kernels."""
     with tempfile.TemporaryDirectory() as made:
         cubin = Path(made) / "kernels.cubin"
         compute = arch.replace("sm", "compute")
@@ -105,6 +106,7 @@ def inspect(nvcc: Path, disassembler: Path | None, source: Path, arch: str) -> K
 
 
 def run(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
+    """Runs a command, and exits with its output if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"inspect: {' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
@@ -112,7 +114,15 @@ def run(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
 
 
 def parse(report: str, listing: str | None) -> Kernels:
-    """Kernels by name from ptxas's report, and nvdisasm's listing where there is one."""
+    """Parses kernels from ptxas's report, and from nvdisasm's listing if available.
+
+    Args:
+        report: Output of ptxas -v.
+        listing: Output of nvdisasm, or None.
+
+    Returns:
+        Kernels by demangled name.
+    """
     sections = {} if listing is None else code_sections(listing)
     entries = re.split(r"ptxas info\s*: Compiling entry function '", report)[1:]
     mangled = [entry.split("'")[0] for entry in entries]
@@ -131,6 +141,7 @@ def parse(report: str, listing: str | None) -> Kernels:
 
 
 def number(pattern: str, text: str) -> int:
+    """Returns the number matched by a pattern's group; exits if there is no match."""
     match = re.search(pattern, text)
     if match is None:
         sys.exit(f"inspect: ptxas's report lacks {pattern!r}:\n{text}")
@@ -138,13 +149,13 @@ def number(pattern: str, text: str) -> int:
 
 
 def code_sections(listing: str) -> dict[str, str]:
-    """Code by mangled name."""
+    """Splits a listing into code by mangled kernel name."""
     parts = re.split(r"^\s*\.section\s+\.text\.(\w+)", listing, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def demangled(symbols: list[str]) -> list[str]:
-    """Names as written: without namespaces, return types and arguments."""
+    """Demangles names, without namespaces, return types and arguments."""
     if not symbols:
         return []
     names = subprocess.run(["c++filt"], input="\n".join(symbols), capture_output=True, text=True, check=True)
@@ -152,6 +163,7 @@ def demangled(symbols: list[str]) -> list[str]:
 
 
 def plain(name: str) -> str:
+    """Removes namespaces, return type and arguments from a demangled name."""
     name = name.replace("(anonymous namespace)::", "").removeprefix("void ")
     name = re.sub(r"\b_GLOBAL__N_\w+::|\bavsa::", "", name)
     name = re.sub(r"\((?:unsigned )?(?:int|bool|long)\)(\w+)", r"\1", name)  # (int)1 -> 1
@@ -159,19 +171,19 @@ def plain(name: str) -> str:
 
 
 def place(source: Path) -> str:
-    """A file as its kernels' names give it: its folder, and its own name where that is another."""
+    """Returns the prefix of a file's kernel names: its folder, plus its own name if that differs."""
     folder = source.resolve().parent.name
     return folder if source.stem == folder else f"{folder}/{source.stem}"
 
 
 def unmade(recorded: Kernels, sources: Iterable[Path]) -> Kernels:
-    """The kernels that none of the files makes."""
+    """Returns the recorded kernels that are in none of the given source files."""
     places = {place(source) for source in sources}
     return {name: kernel for name, kernel in recorded.items() if name.split()[1].rpartition("/")[0] not in places}
 
 
 def faults_of(name: str, kernel: Kernel, recorded: Kernel | None) -> Iterable[str]:
-    """How a kernel is worse than recorded; a new one than it should be: no spills, no local memory."""
+    """Yields how a kernel is worse than recorded; a new kernel must have no spills and no local memory."""
     limit = recorded or Kernel(255, 0, 0, 0, 0, "")
     for what in ("registers", "spilled", "stack", "local"):
         now, most = getattr(kernel, what), getattr(limit, what)
@@ -185,6 +197,8 @@ def faults_of(name: str, kernel: Kernel, recorded: Kernel | None) -> Iterable[st
 
 
 def table(kernels: Kernels) -> str:
+    """Formats the kernels."""
+
     def shown(value: int | str | None) -> str:
         return "?" if value is None else str(value) or "no"
 
@@ -198,13 +212,14 @@ def table(kernels: Kernels) -> str:
 
 
 def read_record() -> Kernels:
+    """Reads kernels.json; empty if there is none."""
     if not RECORD.exists():
         return {}
     return {name: Kernel(**values) for name, values in json.loads(RECORD.read_text(encoding="utf-8")).items()}
 
 
 def write_record(kernels: Kernels) -> None:
-    """A kernel a line, so that changes read well."""
+    """Writes kernels.json with one kernel per line, for readable diffs."""
     lines = [f"{json.dumps(name)}: {json.dumps(asdict(kernel))}" for name, kernel in sorted(kernels.items())]
     RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

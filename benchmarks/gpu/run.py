@@ -1,4 +1,4 @@
-"""Builds, tests, measures and explains the CUDA kernels within a bound of time; see run.sh and docs/gpu.md."""
+"""Builds, tests, measures and profiles the CUDA kernels within a time limit; see run.sh and docs/gpu.md."""
 
 import argparse
 import json
@@ -17,11 +17,11 @@ from steps import Outcome, Step, take
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-SECONDS = 520.0  # for all; the steps' own limits add up to more, so that a slow one takes from the last
+SECONDS = 520.0  # for all steps; their own limits add up to more, so slow steps shorten the last ones
 
 
 def main() -> None:
-    """Ends with 1 where a step failed; the other steps have run all the same."""
+    """Exits with 1 if a step failed; the other steps still run."""
     parser = argparse.ArgumentParser(prog="benchmarks/gpu/run.sh", description=__doc__)
     parser.add_argument("--rehearse", action="store_true", help="small, on the CPU; so anyway where there is no device")
     parser.add_argument("--out", type=Path, default=ROOT / "build/gpu", help="folder of results.json and logs")
@@ -55,7 +55,12 @@ def main() -> None:
 
 
 def clear(out: Path, builds: bool) -> None:
-    """Removes what an earlier run wrote, the package that it built where this one builds, and nothing else."""
+    """Removes the files of an earlier run.
+
+    Args:
+        out: Output folder.
+        builds: Whether the package is built again, so that the earlier build is removed too.
+    """
     for folder in ("logs", "site") if builds else ("logs",):
         shutil.rmtree(out / folder, ignore_errors=True)
     for file in ("facts", "ceilings", "operations", "sanitized", "profiled", "results"):
@@ -65,11 +70,19 @@ def clear(out: Path, builds: bool) -> None:
 
 
 def python(*arguments: str | Path) -> list[str]:
+    """Returns a command line for this Python interpreter."""
     return [sys.executable, *map(str, arguments)]
 
 
 def steps(out: Path, environment: dict[str, str], facts: dict[str, Any], patience: float) -> list[Step]:
-    """In the order of what would be missed most; each has its seconds times the patience."""
+    """Returns the steps, most important first.
+
+    Args:
+        out: Output folder.
+        environment: Environment variables of all steps.
+        facts: From facts.py; with "device", the build must include the CUDA kernels.
+        patience: Factor on each step's time limit.
+    """
     architecture = facts.get("architecture", "9.0").replace(".", "")
     build_here = {"AVSA_CUDA_ARCHITECTURES": f"{architecture}{'a' if architecture == '90' else ''}-real"}
     if "device" in facts:
@@ -83,11 +96,11 @@ def steps(out: Path, environment: dict[str, str], facts: dict[str, Any], patienc
     measure = python(HERE / "measure.py")
     once = [*measure, str(out / "sanitized.json"), "--small", "--once"]
     sanitizer = ["compute-sanitizer", "--error-exitcode", "9", "--tool"]
-    # One allocation a tensor, so that what lies beyond it belongs to nobody.
+    # Without torch's caching allocator each tensor is its own allocation, so memcheck detects accesses beyond it.
     apart = {**environment, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     profile = ["ncu", "--clock-control", "none", "--metrics", ",".join(COUNTERS.values()), "--page", "raw", "--csv"]
     profile += ["--print-units", "base", "--log-file", str(out / "ncu.csv")]
-    profile += ["--kernel-name-base", "mangled", "--kernel-name", "regex:4avsa"]  # ours alone
+    profile += ["--kernel-name-base", "mangled", "--kernel-name", "regex:4avsa"]  # only kernels of avsa_fast
     ceilings = [*measure, str(out / "ceilings.json"), "--only", "ceilings"]
     operations = [*measure, str(out / "operations.json")]
     made = [
@@ -103,12 +116,13 @@ def steps(out: Path, environment: dict[str, str], facts: dict[str, Any], patienc
 
 
 def card(facts: dict[str, Any]) -> str:
+    """Returns nvidia-smi's output and a line of versions."""
     done = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False)
     return f"{done.stdout}\n{facts['device']}, driver {facts['driver']}, torch {facts['torch']}, nvcc {facts['nvcc']}"
 
 
 def commit() -> str | None:
-    """With a + where the checkout differs from it."""
+    """Returns the commit of the checkout, with "+" if there are uncommitted changes; None if it is unknown."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
@@ -119,7 +133,7 @@ def commit() -> str | None:
 def write(
     out: Path, facts: dict[str, Any], outcomes: list[Outcome], rehearse: bool, named: str | None, seconds: float
 ) -> dict[str, Any]:
-    """results.json, of all that the steps have written so far."""
+    """Writes and returns results.json, from all that the steps have written so far."""
     ceilings = read_json(out / "ceilings.json", {})
     results = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -140,7 +154,7 @@ def write(
 
 
 def show(results: dict[str, Any], out: Path) -> None:
-    """The end of each log that tells of a failure, then the tables."""
+    """Prints the end of each failed step's log, then the tables."""
     for step in results["steps"]:
         if step["state"] in ("failed", "timed out", "not installed"):
             log = out / "logs" / f"{step['step']}.log"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds, tests, measures and explains the CUDA kernels in one command, within 9 minutes: docs/gpu.md.
-# Without a device, or with --rehearse, what needs none really runs, at small sizes; of the rest it says what would run.
+# Builds, tests, measures and profiles the CUDA kernels in one command, within 9 minutes: docs/gpu.md.
+# Without a device, or with --rehearse, steps that need none run with small sizes; the others only print their command.
 set -euo pipefail
 exec "${PYTHON:-python3}" "$(dirname "$0")/run.py" "$@"

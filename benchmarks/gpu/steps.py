@@ -1,4 +1,4 @@
-"""A step of run.sh: one command in a process group of its own, with a time limit and a log."""
+"""A step of run.sh: one command in its own process group, with a time limit and a log."""
 
 import os
 import shlex
@@ -11,15 +11,19 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Step:
+    """A command to run."""
+
     name: str
     command: list[str]
-    seconds: float  # at most
+    seconds: float  # time limit
     env: dict[str, str] = field(default_factory=dict)
-    rehearsal: list[str] | None = None  # what runs where there is no device; None: nothing
+    rehearsal: list[str] | None = None  # command to run without a device; None: skipped
 
 
 @dataclass(frozen=True)
 class Outcome:
+    """Result of a step."""
+
     step: str
     state: str  # passed, failed, timed out, not installed, no time left, rehearsed or not run
     seconds: float
@@ -27,7 +31,17 @@ class Outcome:
 
 
 def take(step: Step, rehearse: bool, logs: Path, left: float) -> Outcome:
-    """Runs a step within the time left, its output in logs/NAME.log. Never raises for what the command does."""
+    """Runs a step and writes its output to logs/NAME.log; a failure of the command is reported, not raised.
+
+    Args:
+        step: Step to run.
+        rehearse: Whether to run the command for machines without a device.
+        logs: Folder of the logs.
+        left: Seconds left for all steps.
+
+    Returns:
+        State, duration and command.
+    """
     planned = shlex.join(step.command)
     command = step.command if not rehearse else step.rehearsal
     if command is None:
@@ -47,6 +61,7 @@ def take(step: Step, rehearse: bool, logs: Path, left: float) -> Outcome:
 
 
 def run(command: list[str], log: Path, env: dict[str, str], limit: float) -> str:
+    """Runs a command with a time limit in seconds; returns "passed", "failed", "timed out" or "not installed"."""
     with log.open("w", encoding="utf-8") as output:
         try:
             process = subprocess.Popen(
@@ -58,7 +73,7 @@ def run(command: list[str], log: Path, env: dict[str, str], limit: float) -> str
             return "not installed"
         try:
             code = process.wait(limit)
-        except BaseException as error:  # Ctrl-C too: nothing is left running
+        except BaseException as error:  # on Ctrl-C too, so that no process is left running
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if not isinstance(error, subprocess.TimeoutExpired):

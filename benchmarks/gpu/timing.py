@@ -1,4 +1,4 @@
-"""How long a function takes."""
+"""Measures the duration of a function."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,15 @@ import torch
 
 
 def median_seconds(function: Callable[[], Any], device: torch.device) -> float:
-    """Of many runs, between device events and with the L2 cache cleared before each; on a CPU by the clock."""
+    """Measures the median duration over many runs.
+
+    Args:
+        function: Function to time.
+        device: On CUDA, times lie between device events, with the L2 cache cleared before each run.
+
+    Returns:
+        Seconds.
+    """
     if device.type == "cuda":
         from triton.testing import do_bench
 

@@ -1,4 +1,4 @@
-"""Training on a GPU: preset paper on procedural scenes, whose figures go into a JSON file.
+"""Benchmarks training on a GPU, preset paper on procedural scenes, and writes the metrics to a JSON file.
 
 python benchmarks/gpu/training.py OUT.json [--preset paper] [--workers 16] [--steps 60] [--profile 20]
 """
@@ -13,15 +13,16 @@ from statistics import median
 
 import torch
 
-WARM_UP = 10  # steps of a stage that are left out: compilation, first reads
+WARM_UP = 10  # steps at the start of a stage that are ignored: compilation, first reads
 
 
 def train(*options: object) -> None:
+    """Runs `python -m avsa_fast.train` with options."""
     subprocess.run([sys.executable, "-m", "avsa_fast.train", *map(str, options)], check=True)
 
 
 def main() -> None:
-    """Medians of what the log says of each step, and the shares that the profiler finds."""
+    """Computes medians of the logged metrics per step, and the time shares found by the profiler."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--preset", default="paper")

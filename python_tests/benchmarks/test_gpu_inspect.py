@@ -1,12 +1,12 @@
-"""benchmarks/gpu/inspect.sh: reports are read right, and no kernel is worse than recorded."""
+"""benchmarks/gpu/inspect.sh: parsing of reports, and no kernel with worse resource use than recorded."""
 
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers import commands
 
 import resources
 
@@ -84,11 +84,9 @@ def test_a_file_that_is_not_there(capfd: pytest.CaptureFixture[str], monkeypatch
 
 @pytest.mark.slow
 def test_no_kernel_is_worse_than_recorded() -> None:
-    """Compiles every kernel for two architectures. `benchmarks/gpu/inspect.sh --record` takes the present values."""
+    """Compiles every kernel for two architectures; `benchmarks/gpu/inspect.sh --record` records the present values."""
     if resources.find_nvcc() is None:
         pytest.skip("no nvcc")
     environment = {**os.environ, "PYTHON": sys.executable}
-    command = [ROOT / "benchmarks/gpu/inspect.sh"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
+    commands.run(ROOT / "benchmarks/gpu/inspect.sh", env=environment, check=True)
     assert all(kernel.registers <= 255 for kernel in resources.read_record().values())

@@ -1,4 +1,4 @@
-"""Several devices: kernels run where their tensors are, whichever device is current."""
+"""Multiple devices: kernels run on the device of their tensors, whichever device is current."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Addresses that are odd, tensors that are empty, and tensors of more than 2^31 elements."""
+"""Misaligned addresses, empty tensors, and tensors with more than 2^31 elements."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ BEYOND = 2**31
 @pytest.mark.parametrize("offset", [1, 3])
 @pytest.mark.parametrize("name", CALLS)
 def test_misaligned(kernel_device: torch.device, name: str, offset: int) -> None:
-    """Contiguous tensors that begin some elements into their memory."""
+    """Contiguous tensors that start at an offset of some elements into their memory."""
 
     def moved(x: Tensor) -> Tensor:
         memory = x.new_empty(x.numel() + offset)
@@ -42,7 +42,7 @@ EMPTY = {
 
 @pytest.mark.parametrize("name", EMPTY)
 def test_empty(kernel_device: torch.device, name: str) -> None:
-    """Nothing in, nothing out, as the reference has it; gradients too."""
+    """Empty tensors give the same result as the reference, and zero gradients."""
     call = CALLS[name]()
     shapes = EMPTY[name]
     made = {key: value.new_zeros(shapes[key]) for key, value in call.arguments.items() if key in shapes}
@@ -54,11 +54,11 @@ def test_empty(kernel_device: torch.device, name: str) -> None:
         assert not gradient.any()
 
 
-# --- more than 2^31 elements on a GPU; the same tests with few elements where there is none ---------------------------
+# --- more than 2^31 elements on a GPU; the same tests with few elements on the CPU ------------------------------------
 
 
 def needs(device: torch.device, size: int) -> None:
-    """Skips where a GPU has less memory free."""
+    """Skips the test if the GPU has less than `size` bytes of free memory."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info()[0]
         if free < size:
@@ -67,7 +67,7 @@ def needs(device: torch.device, size: int) -> None:
 
 @pytest.mark.parametrize("operation", ["encode", "rotate", "beamform"])
 def test_many_samples(kernel_device: torch.device, operation: str) -> None:
-    """Each sample is mixed alone: the last ones of a long sound are those of a short one."""
+    """Samples are independent: the first and last ones of a long signal match those of short signals."""
     views = {"encode": 4, "rotate": 3, "beamform": 5}[operation]
     channels = {"encode": 4, "rotate": 4 * views, "beamform": views}[operation]
     T = BEYOND // channels + 1001 if kernel_device.type == "cuda" else 2001
@@ -81,7 +81,7 @@ def test_many_samples(kernel_device: torch.device, operation: str) -> None:
 
 
 def test_many_texels(kernel_device: torch.device) -> None:
-    """The last frames of a long clip."""
+    """Frames beyond 2^31 elements of the input."""
     H, F = (1920, 100) if kernel_device.type == "cuda" else (16, 10)
     needs(kernel_device, 8 * F * H * H)
     frames = torch.randint(0, 256, (1, F, H, 2 * H, 3), dtype=torch.uint8, device=kernel_device)
@@ -92,7 +92,7 @@ def test_many_texels(kernel_device: torch.device) -> None:
 
 
 def test_many_pixels(kernel_device: torch.device) -> None:
-    """The last crops of many."""
+    """Crops beyond 2^31 elements of the output."""
     F, K, size = (100, 150, 224) if kernel_device.type == "cuda" else (2, 5, 9)
     needs(kernel_device, 3 * 2 * F * K * size * size)
     frames = torch.randint(0, 256, (1, F, 32, 64, 3), dtype=torch.uint8, device=kernel_device)
@@ -104,7 +104,7 @@ def test_many_pixels(kernel_device: torch.device) -> None:
 
 
 def test_many_views(kernel_device: torch.device) -> None:
-    """The last of so many views of one scene that their features are more than 2^31."""
+    """Features of views beyond 2^31 elements of the output."""
     K = BEYOND // (7 * 64 * 98) + 2 if kernel_device.type == "cuda" else 3
     needs(kernel_device, 10 * 4 * 7 * 64 * 98 * K // 4)
     signals, directions = torch.randn(4, 24000, device=kernel_device), torch.rand(K, 2, device=kernel_device)

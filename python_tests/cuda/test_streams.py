@@ -1,4 +1,4 @@
-"""Kernels on streams: they run in the current one, and in CUDA graphs."""
+"""CUDA streams and graphs: kernels run in the current stream, and can be captured."""
 
 import pytest
 import torch
@@ -6,14 +6,14 @@ from helpers.operations import CALLS, Call, assert_as_expected
 from torch import Tensor
 
 pytestmark = pytest.mark.cuda
-CYCLES = 10_000_000  # some milliseconds, in which a kernel in another stream would be done
+CYCLES = 10_000_000  # some milliseconds, in which a kernel in another stream would finish
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_runs_in_the_current_stream(cuda_device: torch.device, name: str) -> None:
-    """The arguments are written late, in a side stream: only a kernel of that stream reads them."""
+    """Arguments are written late in a side stream, so that only a kernel in that stream reads the right values."""
     call = CALLS[name]().to(cuda_device)
-    call()  # what is set up once a process
+    call()  # runs the setup that is done once per process
     side = torch.cuda.Stream()
     torch.cuda.synchronize()
     with torch.cuda.stream(side):
@@ -28,7 +28,7 @@ def test_runs_in_the_current_stream(cuda_device: torch.device, name: str) -> Non
 
 @pytest.mark.parametrize("name", CALLS)
 def test_graph_is_captured_and_replayed(cuda_device: torch.device, name: str) -> None:
-    """A graph captured with some arguments gives the results of others that are copied into their place."""
+    """A graph replayed with new values copied into its arguments gives the new results."""
     call, other = CALLS[name]().to(cuda_device), CALLS[name]().to(cuda_device)
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())

@@ -1,4 +1,4 @@
-"""What torch does with operations: compiles them, runs them under autocast, and expects the same bits again."""
+"""Interaction with torch: torch.compile, autocast, and bitwise reproducibility."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from helpers.operations import CALLS, assert_as_expected
 
 @pytest.mark.parametrize("name", CALLS)
 def test_compiles(kernel_device: torch.device, name: str) -> None:
-    """Whole, to the same numbers and gradients: by Inductor on a GPU, else traced only."""
+    """Compiles without graph breaks, with the same results and gradients: by Inductor on a GPU, else by aot_eager."""
     torch._dynamo.reset()
     call = CALLS[name]().to(kernel_device)
     backend = "inductor" if kernel_device.type == "cuda" else "aot_eager"
@@ -19,7 +19,7 @@ def test_compiles(kernel_device: torch.device, name: str) -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_autocast_changes_nothing(kernel_device: torch.device, name: str) -> None:
-    """Neither the result nor the gradients: the operations choose their own precision."""
+    """Results and gradients do not change, because the operations choose their own precision."""
     call = CALLS[name]().to(kernel_device)
     plain = call.outputs()
     with torch.autocast(kernel_device.type, torch.bfloat16):

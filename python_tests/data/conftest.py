@@ -1,6 +1,5 @@
 """Media files synthesised for the tests: frames that carry their own number, sounds known at every instant."""
 
-import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,14 +11,6 @@ import soundfile
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT, BLOCK = 128, 64, 16
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    """Fresh random numbers, whose seed a failing test shows."""
-    seed = int.from_bytes(os.urandom(4))
-    print(f"seed {seed}")
-    return np.random.default_rng(seed)
 
 
 def numbered_frame(number: int) -> NDArray[np.uint8]:
@@ -59,7 +50,7 @@ def write_video(tmp_path: Path) -> Callable[..., Path]:
         with av.open(str(tmp_path / name), "w", options=options or {}) as container:
             stream = container.add_stream(codec, rate=30)
             stream.height, stream.width = images[0].shape[:2]
-            stream.pix_fmt = "yuv420p" if codec == "libx264" else "bgr0"
+            stream.pix_fmt = "yuv420p" if codec in ("libx264", "libvpx") else "bgr0"
             stream.codec_context.gop_size = gop
             stream.codec_context.time_base = tick
             if codec == "libx264":

@@ -1,4 +1,4 @@
-"""Sound and picture stay together."""
+"""Augmentation keeps picture and sound consistent."""
 
 from math import pi
 
@@ -32,7 +32,7 @@ def test_a_misaligned_sound_is_heard_elsewhere() -> None:
     yaws = torch.from_numpy(random_yaws(np.random.default_rng(0), 1000)).float()
     assert 0 <= float(yaws.min()) < 0.1
     assert 6.2 < float(yaws.max()) <= 2 * pi
-    assert abs(float(yaws.cos().mean())) < 0.1  # all the way around
+    assert abs(float(yaws.cos().mean())) < 0.1  # covers the full circle
     source = torch.tensor([[0.4, 0.0]])
     sound = ops.encode(torch.ones(1, 1), source)
     w, _, _, x = ops.rotate(sound, source + torch.stack([yaws[:1], torch.zeros(1)], dim=-1))[0, :, 0]

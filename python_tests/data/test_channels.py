@@ -51,7 +51,7 @@ def test_layouts(file: str, channels: int, codec: str, layout: str, silent: tupl
         (6, "aac", "5.1", (3,)),
         (6, "aac", "5.1", (5,)),
         (6, "aac", "5.1", (4, 5)),
-        (6, "flac", "5.1", (3, 5)),  # no longer the file that YouTube made
+        (6, "flac", "5.1", (3, 5)),  # re-encoded, so not the file that YouTube made
         (3, "flac", "3.0", ()),
         (5, "flac", "5.0", ()),
         (8, "aac", "7.1", ()),
@@ -106,11 +106,13 @@ def test_youtubes_aac_gives_w_y_z_x(write_sound: Callable[..., Path], tones: Cal
     read = read_ambisonic(path, mapping, 1.5, 2.0, 48000).numpy()
     for mine, wanted in zip(read, scene[:, 24000:120000], strict=True):
         assert np.corrcoef(mine, wanted)[0, 1] > 0.95
-        assert np.linalg.norm(mine) == pytest.approx(np.linalg.norm(wanted), rel=0.05)  # Z is not scaled by .707
+        assert np.linalg.norm(mine) == pytest.approx(np.linalg.norm(wanted), rel=0.05)  # Z is not scaled by 0.707
 
 
-def test_fuma_is_reordered_and_w_raised(write_sound: Callable[..., Path], tmp_path: Path) -> None:
-    w, y, z, x = scene = np.random.default_rng().uniform(-0.5, 0.5, (4, 4800))
+def test_fuma_is_reordered_and_w_raised(
+    write_sound: Callable[..., Path], tmp_path: Path, rng: np.random.Generator
+) -> None:
+    w, y, z, x = scene = rng.uniform(-0.5, 0.5, (4, 4800))
     path = write_sound(np.stack([w / sqrt(2), x, y, z]), 48000, "fuma.wav", subtype="FLOAT").rename(tmp_path / "f.amb")
     mapping = channel_map(path, probe_sound(path), read_overview(path))
     assert np.abs(read_ambisonic(path, mapping, 0.05, 0.1, 48000).numpy() - scene).max() < 1e-6

@@ -11,7 +11,7 @@ from avsa_fast.errors import UserError
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A folder of ten complete clips, by their files' names alone."""
+    """A folder of ten complete clips, consisting of empty files."""
     for folder, suffix in (("video", "mp4"), ("audio", "flac")):
         (tmp_path / folder).mkdir()
         for i in range(10):
@@ -41,7 +41,7 @@ def test_a_fifth_is_held_out_the_same_each_time(data: Path) -> None:
     first = split(data)
     assert list(first.values()).count("test") == 2
     assert split(data) == first
-    (data / "video" / "alone.mp4").touch()  # no complete clip, so never held out
+    (data / "video" / "alone.mp4").touch()  # not a complete clip, so never held out
     assert split(data) == first | {"alone": "train"}
 
 

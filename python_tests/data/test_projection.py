@@ -1,4 +1,4 @@
-"""What a video's sphere is told by: every shared panorama, as itself, as EAC and as others."""
+"""Detection of a video's projection, tested on every shared panorama in ERP, EAC and other projections."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def frames(picture: np.ndarray) -> torch.Tensor:
 
 
 def test_every_panorama_is_recognised(panoramas: list[np.ndarray]) -> None:
-    """With a margin of three between what fits and what does not."""
+    """The right projection fits, and the wrong one exceeds the threshold by a factor of three."""
     assert len(panoramas) == 13
     for picture in panoramas:
         erp, cubemap = frames(picture), frames(as_eac(picture))
@@ -56,7 +56,7 @@ def test_procedural_panoramas_are_recognised() -> None:
 
 
 def test_flat_pictures_are_refused(panoramas: list[np.ndarray]) -> None:
-    """Nine of ten perspective views: the others show nothing but sky at both edges."""
+    """At least nine of ten perspective views are refused; the others show only sky at both edges."""
     refused = 0
     for picture in panoramas:
         for yaw in (-144, -72, 0, 72, 144):

@@ -1,4 +1,4 @@
-"""Samples: the same for the same number, every clip in turn, moments and augmentation in their ranges."""
+"""Samples: reproducible by number, clips taken in turn, times and augmentation within their ranges."""
 
 import shutil
 from math import pi, radians
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from helpers.unprepared import media_alone
 
 from avsa_fast.data.batches import batch_of
 from avsa_fast.data.samples import Collection, Sample, SampleConfig, Samples, Source
@@ -82,7 +83,7 @@ def test_flips_and_gains_are_spread(data: Path) -> None:
 
 
 def test_the_detections_are_looked_at(data: Path) -> None:
-    """Held-out crops look exactly where the scene's truth has an object at the time."""
+    """Held-out crops look exactly at an object of the scene's ground truth at that time."""
     collection = Collection(data, "yolo")
     reader = Samples(collection, SampleConfig(), seed=0, count=1, spatial=True, augment=False)
     source = collection.held_out[0]
@@ -114,7 +115,7 @@ def test_a_single_clip_is_held_out_by_time(data: Path, tmp_path: Path) -> None:
 
 
 def test_mono_clips_serve_avc_alone(data: Path, tmp_path: Path) -> None:
-    """A clip of mono sound is a sample of AVC, all of it in W; for AVSA it is left out, or refused if it is alone."""
+    """A mono clip gives AVC samples with all sound in W; AVSA skips it, or refuses it if there are no other clips."""
     folder = tmp_path / "mixed"
     shutil.copytree(data, folder)
     table = read_table(folder / "index.parquet", INDEX)
@@ -139,9 +140,16 @@ def test_mono_clips_serve_avc_alone(data: Path, tmp_path: Path) -> None:
         Collection(folder, "yolo", spatial=True)
 
 
-def test_a_dataset_that_is_not_prepared_is_refused(tmp_path: Path) -> None:
+def test_a_dataset_that_is_not_prepared_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         Collection(tmp_path / "nowhere", "yolo")
+    folder = media_alone(data, tmp_path / "media")
+    with pytest.raises(UserError, match=r"no index\.parquet in it; python -m avsa_fast\.prepare \S+ \S+ makes it"):
+        Collection(folder, "random")
+    (folder / "index.parquet").symlink_to(data / "index.parquet")
+    assert Collection(folder, "random").train
+    with pytest.raises(UserError, match=r"no detections\.parquet in it; python -m avsa_fast\.prepare"):
+        Collection(folder, "yolo")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Spherical metadata, put into real files box by box, and damaged in every way."""
+"""Spherical metadata, inserted box by box into real files, and damaged in many ways."""
 
 import struct
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def sa3d(order: int, channels: list[int], kind: int = 0, normalisation: int = 0)
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Writes an MP4 of a few frames and 4-channel sound, with boxes added to its video track, its sample entries."""
+    """Writes an MP4 of a few frames and 4-channel sound, with boxes added to its tracks and sample entries."""
 
     def write(entry: bytes = b"", track: bytes = b"", sound: bytes = b"", name: str = "a.mp4") -> Path:
         path = tmp_path / name
@@ -77,7 +77,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 
 def insert(data: bytearray, path: list[bytes], added: bytes) -> None:
-    """Adds bytes to the end of a box and lengthens all around it; the moov box is the file's last."""
+    """Appends bytes to a box and enlarges all boxes around it; the moov box is the last in the file."""
 
     def search(begin: int, end: int, depth: int) -> list[int] | None:
         at = begin
@@ -110,7 +110,7 @@ def test_version_2(write: Callable[..., Path], mode: int, stereo: str) -> None:
     picture = read_spherical(path).picture
     assert (picture.projection, picture.stereo) == ("equirectangular", stereo)
     assert (picture.yaw, picture.pitch, picture.roll) == pytest.approx([radians(x) for x in (30, -20.5, 10)])
-    with av.open(str(path)) as file:  # still a file that FFmpeg reads
+    with av.open(str(path)) as file:  # FFmpeg can still read the file
         assert len(list(file.decode(video=0))) == 3
 
 
@@ -196,7 +196,7 @@ def test_the_real_over_under_video(assets: Path) -> None:
 
 @given(at=st.integers(0, 1 << 16), bytes_=st.binary(min_size=1, max_size=8), cut=st.integers(0, 1 << 16))
 def test_damage_is_never_fatal(tmp_path_factory: pytest.TempPathFactory, at: int, bytes_: bytes, cut: int) -> None:
-    """Any bytes anywhere in a moov box, and any end."""
+    """Random bytes in the moov box and truncation at any point."""
     entry = bytes(78) + full(b"st3d", b"\1") + sv3d(prhd(1, 2, 3), equi())
     table = full(b"stsd", bytes(4), box(b"avc1", entry), box(b"mp4a", bytes(28), sa3d(1, [0, 1, 2, 3])))
     track = box(b"trak", box(b"mdia", box(b"minf", box(b"stbl", table))), box(b"uuid", V1, XML.format(ERP).encode()))

@@ -21,7 +21,7 @@ RATE = 48000
 
 
 def plane_wave(low: float = 0, high: float = 4000) -> torch.Tensor:
-    """Noise between two frequencies from a random direction, [4, T]."""
+    """Band-limited noise from a random direction, [4, T]."""
     azimuth, elevation = (2 * torch.rand(2) - 1).mul(torch.tensor([pi, pi / 2])).tolist()
     spectrum = torch.fft.rfft(torch.randn(RATE))
     spectrum[: int(low)] = 0
@@ -82,25 +82,25 @@ def test_directions_of_known_fields() -> None:
 
 
 def angles(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Degrees between directions [..., 2]."""
+    """Angles between directions [..., 2], in degrees."""
     return (unit_vectors(a) * unit_vectors(b)).sum(-1).clamp(-1, 1).arccos().rad2deg()
 
 
-# Recording, windows of .1 s in a row that one direction dominates, and the median angle between them in degrees.
+# Per recording: pairs of consecutive 0.1 s windows with a dominant direction, and the median angle between them (°).
 RECORDINGS = {
-    # Sound from the front and, now and then, from 35° to 50° on the left: the largest steps are from one to the other.
+    # Sound from the front and occasionally from 35° to 50° on the left: the largest steps are between the two.
     "jsamb_BF_rec2_acn_sn3d_44k_10s.flac": (80, 11.0),
-    # Steady tones with 77 % of the energy within one octave, in a room: less than half of the windows are dominated.
-    # By energy, where one partial speaks for a window, its median was 25°.
+    # Steady tones with 77 % of the energy within one octave, in a room: fewer than half of the windows have one.
+    # With energy weighting, where one partial dominates a window, the median was 25°.
     "jsamb_BF_rec3_acn_sn3d_44k_10s.flac": (21, 12.3),
-    # One source all the time.
+    # One continuous source.
     "jsamb_eigenmike_rec3_foa_acn_sn3d_44k.flac": (61, 6.7),
 }
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_directions_in_real_recordings_are_stable(assets: Path, name: str) -> None:
-    """Where a direction dominates two windows in a row it changes little, when 90° were chance."""
+    """The dominant direction changes little between consecutive windows; random directions would give 90°."""
     pairs, median = RECORDINGS[name]
     directions, share = directions_of_arrival(read_overview(assets / "foa" / name)[:4], 44100)
     both = torch.minimum(share[1:], share[:-1]) > DOMINATES
@@ -109,7 +109,7 @@ def test_directions_in_real_recordings_are_stable(assets: Path, name: str) -> No
 
 
 def melody(rate: int) -> torch.Tensor:
-    """10 s of notes of eight partials each, three a second, that fade."""
+    """10 s of decaying notes of eight partials each, three notes per second."""
     time = torch.arange(10 * rate, dtype=torch.float64) / rate
     generator = torch.Generator().manual_seed(0)
     semitones = torch.randint(0, 30, (30,), generator=generator)[(time * 3).long()]
@@ -118,7 +118,7 @@ def melody(rate: int) -> torch.Tensor:
 
 
 def test_directions_of_tones_in_a_room(assets: Path) -> None:
-    """The direction of the direct sound, though a steady tone's own intensity is up to its reflections."""
+    """The direct sound's direction is found, although reflections determine the intensity of a steady tone."""
     response, rate = measured_room(assets)
     sound = fftconvolve(response, melody(rate).expand(4, -1))[:, : 10 * rate].float()
     truth = direct_direction(response, rate)
@@ -128,7 +128,7 @@ def test_directions_of_tones_in_a_room(assets: Path) -> None:
     misses = angles(directions, truth)[clear]
     assert float(misses.median()) < 12
     w, y, z, x = sound.double().unfold(1, rate // 10, rate // 10)
-    flow = torch.stack([(w * v).sum(1) for v in (x, y, z)], dim=1)  # weighed by energy
+    flow = torch.stack([(w * v).sum(1) for v in (x, y, z)], dim=1)  # weighted by energy
     cosines = torch.nn.functional.normalize(flow, dim=1) @ unit_vectors(truth)[0]
     assert float(misses.median()) < 0.7 * float(cosines.arccos().rad2deg()[clear].median())
 

@@ -23,7 +23,7 @@ def steady(fps: Fraction | int, seconds: float) -> list[Fraction]:
 
 
 def expected(times: list[Fraction], centre: float, count: int = 8, fps: float = 16.0) -> list[int]:
-    """By the definition: the last frame that starts by centre + (i - (count - 1) / 2) / fps, or the first one."""
+    """By definition: the last frame that starts by centre + (i - (count - 1) / 2) / fps, or else the first frame."""
     wanted = [centre + (i - (count - 1) / 2) / fps for i in range(count)]
     return [max([k for k, time in enumerate(times) if time <= t], default=0) for t in wanted]
 
@@ -31,7 +31,7 @@ def expected(times: list[Fraction], centre: float, count: int = 8, fps: float = 
 def centres(
     times: list[Fraction], rng: np.random.Generator, number: int, count: int = 8, fps: float = 16.0
 ) -> list[float]:
-    """Random moments whose frames a stamp's rounding to the time base does not change."""
+    """Random times whose frames do not change with the rounding of timestamps to the time base."""
     draws = iter(lambda: rng.uniform(0, float(times[-1])), None)
     clear = (c for c in draws if expected(times, c - 1e-4, count, fps) == expected(times, c + 1e-4, count, fps))
     return list(islice(clear, number))
@@ -63,7 +63,7 @@ def test_frames_of_variable_rate(write_video: WriteVideo, read_numbers: ReadNumb
 def test_a_time_on_a_frame_boundary_is_that_frame(
     write_video: WriteVideo, read_numbers: ReadNumbers, name: str
 ) -> None:
-    # Matroska stamps are whole milliseconds, 1/16 s is not one.
+    # Matroska timestamps are in whole milliseconds, and 1/16 s is not a whole number of them.
     path = write_video(steady(16, 5), name=name)
     for first in (0, 13, 72):
         assert read_numbers(read_frames(path, (first + 3.5) / 16).numpy()) == list(range(first, first + 8))
@@ -87,7 +87,7 @@ def test_seeks_instead_of_decoding_from_the_start(
     assert len(decoded) <= 48 + 0.5 * 24 + 3
     decoded.clear()
     read_frames(path, 1.0)
-    assert decoded[-1] < 1.0 + 4 / 16 + 0.1  # nor on to the end
+    assert decoded[-1] < 1.0 + 4 / 16 + 0.1  # nor does it decode to the end
 
 
 def test_stamps_count_from_zero_unless_cut_from_a_longer_recording(
@@ -114,13 +114,13 @@ def test_sample_frames_passes_through_the_file(write_video: WriteVideo, read_num
         ("keyint=8:scenecut=0", 60),
         ("keyint=12:scenecut=0:bframes=3:b-pyramid=normal:open-gop=1", 0),
         ("keyint=15:scenecut=0:bframes=3:b-pyramid=normal:ref=4", 60),
-        ("keyint=20:scenecut=0:intra-refresh=1", 0),  # key frames that are whole only with the frames before them
+        ("keyint=20:scenecut=0:intra-refresh=1", 0),  # key frames that need preceding frames to be complete
     ],
 )
 def test_sparse_frames_leap_between_key_frames(
     write_video: WriteVideo, read_numbers: ReadNumbers, name: str, params: str, least: int
 ) -> None:
-    """The frames are those of decoding everything, and packets of at least so many of 240 frames are left out."""
+    """The frames match those of full decoding, and at least `least` of 240 packets are skipped."""
     path = write_video(steady(30, 8), name=name, params=params)
     left_out = 0
     idle = container._idle
@@ -163,7 +163,7 @@ def test_max_height_scales_down_and_never_up(write_video: WriteVideo, read_numbe
     assert torch.equal(read_frames(path, 1.0, max_height=100), read_frames(path, 1.0))
     small = read_frames(path, 1.0, max_height=22)
     assert small.shape == (8, 22, 44, 3)
-    # The mean of an image survives a scaling that keeps the whole of it.
+    # Scaling preserves the mean of an image only if it keeps the whole image.
     full = read_frames(path, 1.0)
     assert (small.float().mean((1, 2)) - full.float().mean((1, 2))).abs().max() < 6
 

@@ -1,4 +1,4 @@
-"""Views: crops and features of one direction belong together, mirrored ones too."""
+"""Views: crops and features of a direction are consistent, including mirrored ones."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -62,7 +62,7 @@ def test_the_sound_of_an_object_comes_from_the_middle_of_its_crop() -> None:
     _, features = views([heard])
     intensity = features[0, 2, 4:].mean(dim=(1, 2))
     torch.testing.assert_close(intensity, torch.tensor([1.0, 0.0, 0.0]), atol=1e-3, rtol=0)
-    assert features[0, 0, 4].mean() < 0.9  # not in front of another crop
+    assert features[0, 0, 4].mean() < 0.9  # not in front of any other crop
 
 
 def test_frames_of_several_sizes_share_a_batch() -> None:
@@ -90,7 +90,7 @@ def test_jitter_changes_the_picture_alone() -> None:
 
 
 def test_planes_and_rgb_of_a_file_give_the_same_crops(tmp_path: Path) -> None:
-    """Of a scaled one too, but for roundings: FFmpeg's RGB is a grey level or two darker (0.02 to 0.04 normalised)."""
+    """Also if scaled, within rounding: FFmpeg's RGB is one or two grey levels darker (0.02 to 0.04 normalised)."""
     across, down = np.cos(np.linspace(0, 2 * np.pi, 256)), np.linspace(-1, 1, 128)
     image = np.stack(np.broadcast_arrays(across[None], down[:, None], -across[None]), axis=-1)
     image = (127 + 100 * image).astype(np.uint8)
@@ -100,5 +100,5 @@ def test_planes_and_rgb_of_a_file_give_the_same_crops(tmp_path: Path) -> None:
         (planes, _), (rgb, _) = (views([one]) for one in both)
         torch.testing.assert_close(planes, rgb, atol=0.12, rtol=0)
         assert (planes - rgb).abs().mean() < 0.05
-    crops, _ = views([*both, both[0]])  # a batch of both
+    crops, _ = views([*both, both[0]])  # a batch that mixes both
     torch.testing.assert_close(crops, torch.cat([planes, rgb, planes]))

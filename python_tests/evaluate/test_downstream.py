@@ -1,4 +1,4 @@
-"""Probes, neighbours, fine-tuning and fusion on small trees of real files: what is told apart, and what is not."""
+"""Probes, nearest neighbours, fine-tuning and fusion on small trees of real files."""
 
 import copy
 import json
@@ -19,7 +19,7 @@ from avsa_fast.evaluate.run import Run
 
 @pytest.fixture(scope="module")
 def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ESC-50-style table of high and low tones, four folds; what a random encoder can tell apart."""
+    """An ESC-50-style dataset of high and low tones in four folds, which a random encoder can separate."""
     root = tmp_path_factory.mktemp("tones")
     lines = ["filename,fold,category"]
     for fold in range(1, 5):
@@ -36,7 +36,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_tones_are_told_apart(run: Run, tones: Path, task: str) -> None:
     main(run.folder, (task,), data=tones, format="esc50")
     figures = json.loads((run.folder / "eval" / f"{task}-esc50-audio.json").read_text())
-    assert figures[f"{task}_video_at_1"]["value"] >= 0.75  # the encoder is untrained
+    assert figures[f"{task}_video_at_1"]["value"] >= 0.75  # low, because the encoder is untrained
     assert figures[f"{task}_video_at_1"]["n"] == 8
     assert figures[f"{task}_clip_at_1"]["n"] == 40  # 5 windows each
     assert figures[f"{task}_clip_at_1"]["chance"] == 0.5
@@ -47,20 +47,21 @@ def test_fine_tuning_learns(run: Run, tones: Path) -> None:
     model = copy.deepcopy(run.model)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 0.5  # a trained run's averages are right from the start; these start from nothing
+            module.momentum = 0.5  # adapts running averages faster, as they start untrained here
     run = replace(run, model=model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     data = LOADERS["esc50"](tones)
     data = replace(data, folds=data.folds[:1], windows=2)
-    figures = finetune(run, data, "audio", seed=0, epochs=20)  # of one step each
+    figures = finetune(run, data, "audio", seed=0, epochs=20)  # one step per epoch
     assert figures["finetune_video_at_1"]["value"] == 1
     assert all((value == before[name]).all() for name, value in run.model.state_dict().items())
     with pytest.raises(UserError, match="--modality video or audio"):
         main(run.folder, ("finetune",), data=tones, format="esc50", modality="both")
 
 
+@pytest.mark.slow
 def test_pictures_and_fusion_on_binaural_scenes(run: Run, tmp_path: Path) -> None:
-    """A piece of TAU's tree: the sound tells two scenes apart, the picture another two, both together all four."""
+    """A subset of TAU's tree: sound separates two groups of scenes, pictures another two, and both all four scenes."""
     lines = {"train": ["filename_audio\tfilename_video\tscene_label"]}
     lines["evaluate"] = lines["train"].copy()
     scenes = {"bus": (300, 255), "tram": (300, 60), "park": (5000, 255), "metro": (5000, 60)}
@@ -106,7 +107,7 @@ def test_order_4_scenes_are_read(run: Run, tmp_path: Path) -> None:
 
 
 def labelled(classes: int, videos: int) -> Labelled:
-    """Recordings of classes, one of them in every five tested."""
+    """Recordings with classes, and five folds that each test one recording in five."""
     items = [Item(f"{label}-{i}", f"c{label}") for label in range(classes) for i in range(videos)]
     folds = [
         Fold([x for i, x in enumerate(items) if i % 5 != fold], [x for i, x in enumerate(items) if i % 5 == fold])
@@ -115,9 +116,9 @@ def labelled(classes: int, videos: int) -> Labelled:
     return Labelled("made up", [f"c{label}" for label in range(classes)], folds, windows=3)
 
 
-def test_clips_and_videos_are_counted_apart() -> None:
-    """Windows whose noise hides the class one by one, but not in the mean of many."""
-    data, rng = labelled(4, 20), np.random.default_rng()
+def test_clips_and_videos_are_counted_apart(rng: np.random.Generator) -> None:
+    """Noise hides the class in single windows, but not in the mean of many."""
+    data = labelled(4, 20)
     centre = rng.normal(size=(4, 8)) * 0.7
     rows = {
         item.name: (centre[data.classes.index(item.label)] + rng.normal(size=(25, 8))).astype(np.float32)

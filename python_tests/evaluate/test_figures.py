@@ -1,4 +1,4 @@
-"""Intervals are those of a bootstrap over clips."""
+"""Confidence intervals match those of a bootstrap over clips."""
 
 from pathlib import Path
 
@@ -9,38 +9,38 @@ from scipy.stats import bootstrap
 from avsa_fast.evaluate.figures import figure, figure_of_trials, line, write_figures
 
 
-def test_independent_cases_agree_with_scipy() -> None:
-    values = np.random.default_rng().exponential(size=200)
+def test_independent_cases_agree_with_scipy(rng: np.random.Generator) -> None:
+    values = rng.exponential(size=200)
     ours = figure(values, [str(i) for i in range(200)], chance=None)
-    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=4000).confidence_interval
+    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=rng).confidence_interval
     width = theirs.high - theirs.low
     assert ours["value"] == pytest.approx(values.mean())
     assert ours["low"] == pytest.approx(theirs.low, abs=0.12 * width)
     assert ours["high"] == pytest.approx(theirs.high, abs=0.12 * width)
 
 
-def test_moments_of_a_clip_are_not_independent() -> None:
-    """Ten copies of every case: ten times as many cases, but the interval stays as wide."""
-    values = np.random.default_rng().random(50)
+def test_moments_of_a_clip_are_not_independent(rng: np.random.Generator) -> None:
+    """Repeating every case ten times does not narrow the interval."""
+    values = rng.random(50)
     one = figure(values, [str(i) for i in range(50)], 0.5)
     ten = figure(np.repeat(values, 10), [str(i // 10) for i in range(500)], 0.5)
     assert ten["n"] == 500
     assert (ten["low"], ten["high"]) == pytest.approx((one["low"], one["high"]), abs=0.02)
 
 
-def test_medians_and_their_intervals() -> None:
-    values = np.random.default_rng().normal(size=101)
+def test_medians_and_their_intervals(rng: np.random.Generator) -> None:
+    values = rng.normal(size=101)
     found = figure(values, [str(i) for i in range(101)], None, statistic="median")
     assert found["value"] == pytest.approx(np.median(values))
-    theirs = bootstrap((values,), np.median, method="percentile", n_resamples=4000).confidence_interval
+    theirs = bootstrap((values,), np.median, method="percentile", n_resamples=4000, rng=rng).confidence_interval
     width = theirs.high - theirs.low
     assert found["low"] == pytest.approx(theirs.low, abs=0.35 * width)
     assert found["high"] == pytest.approx(theirs.high, abs=0.35 * width)
 
 
-def test_repetitions_that_differ_widen_the_interval() -> None:
-    """Equal ones leave the interval over clips; S that are all right or all wrong have a deviation of 1 / (2 √S)."""
-    rng, clips = np.random.default_rng(), [str(i // 2) for i in range(200)]
+def test_repetitions_that_differ_widen_the_interval(rng: np.random.Generator) -> None:
+    """Equal trials leave the interval over clips; S trials that are all right or all wrong have std 1 / (2 √S)."""
+    clips = [str(i // 2) for i in range(200)]
     values = rng.random(200)
     one, same = figure(values, clips, 0.5), figure_of_trials(np.tile(values, (9, 1)), clips, 0.5)
     assert (same["low"], same["high"]) == pytest.approx((one["low"], one["high"]), abs=0.02)

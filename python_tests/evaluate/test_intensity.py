@@ -1,4 +1,4 @@
-"""The map of where sound arrives from: its peak is where the source is."""
+"""The acoustic intensity map peaks in the direction of the source."""
 
 from math import degrees, radians
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_silence_is_nowhere() -> None:
 
 @pytest.mark.parametrize("room", ["free field", "hall"])
 def test_one_real_object_is_found_within_15_degrees(assets: Path, room: str) -> None:
-    """Sounds of real objects, with diffuse noise 20 dB below, in a free field and in a measured concert hall."""
+    """Sounds of real objects with diffuse noise at -20 dB, in a free field and in a measured concert hall."""
     objects = Objects(assets / "objects")
     record = encode if room == "free field" else read_room(assets / "rir" / "gewandhaus_foa_acn_n3d.wav").record
     for seed in range(12):
@@ -54,10 +54,10 @@ def test_one_real_object_is_found_within_15_degrees(assets: Path, room: str) -> 
 
 
 def test_the_real_clip_sounds_from_where_its_band_plays(assets: Path) -> None:
-    """Four musicians play at once in the real YT-360 clip; places are read off its frames.
+    """The real YT-360 clip has four musicians playing at once; their positions are read off its frames.
 
-    Around 5 s the drums are loudest. Over all ten seconds it is the guitar amplifiers, in azimuth: the recording's
-    elevation is not to be trusted, as its spatial validity of .79 says.
+    Around 5 s the drums are loudest; over all ten seconds the guitar amplifiers are. Only azimuth is checked for them:
+    the recording's elevation is not reliable, as its spatial validity of 0.79 indicates.
     """
     drums, amplifiers = (radians(167), radians(-20)), radians(-24)
     path = assets / "video" / "kqAZkf5Odyw-80.m4a"

@@ -1,4 +1,4 @@
-"""Localisation: right of a model that hears directions perfectly, at chance of one that was never trained."""
+"""Localisation: correct for a model with perfect maps, and at chance for an untrained one."""
 
 from dataclasses import replace
 from math import degrees, pi
@@ -41,12 +41,12 @@ def test_an_untrained_run_localises_by_chance(run: Run, scenes: Path) -> None:
     assert 0 < found["chance"] < 0.1
     assert found["n"] == error["n"] >= 4
     assert abs(error["value"] - error["chance"]) < 60
-    # The loudest direction is always near some source, and near the source asked for, chance apart, some of the time.
+    # The loudest direction is always near some source, and so is sometimes near the requested source, besides chance.
     assert figures["energy_accuracy_20_degrees"]["value"] > 3 * found["chance"]
 
 
 def test_a_run_that_knows_is_right(run: Run, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Maps that peak at each object: errors are no more than half a cell's diagonal."""
+    """With maps that peak at each object, errors are at most half the diagonal of a cell."""
     from avsa_fast.evaluate import localisation
 
     def perfect(run, frames, sound, directions, *, size):
@@ -71,7 +71,7 @@ def test_doa_files_say_the_same_as_the_table(scenes: Path, tmp_path: Path) -> No
     for time in (0.45, 1.25):
         a = torch.tensor(ours.at("scene0008-0", time))
         b = torch.tensor(theirs.at("scene0008-0", time))
-        assert angular_distance(a[:, None], b[None]).amin(dim=1).max() < 3  # frames are 100 ms long
+        assert angular_distance(a[:, None], b[None]).amin(dim=1).max() < 3  # DOA frames last 100 ms
     assert not len(theirs.at("scene0009-0", 1.0))
 
 

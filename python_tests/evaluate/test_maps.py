@@ -1,4 +1,4 @@
-"""Maps over the ERP frame: their cells are where the conventions say, and sound shows where it comes from."""
+"""Maps over the ERP frame: cells follow the conventions, and peaks are where sound comes from."""
 
 from dataclasses import replace
 from math import pi
@@ -16,7 +16,7 @@ SIZE = (6, 12)
 
 
 def cell(direction: torch.Tensor, size: tuple[int, int]) -> tuple[int, int]:
-    """Row and column of the ERP cell that holds a direction, by the formula of the conventions."""
+    """Row and column of the ERP cell that contains a direction, by the formula of the conventions."""
     azimuth, elevation = direction.tolist()
     return int((0.5 - elevation / pi) * size[0]), int((0.5 - azimuth / (2 * pi)) * size[1]) % size[1]
 
@@ -43,7 +43,7 @@ def test_quarter_turns_group_and_ungroup() -> None:
 
 @pytest.mark.parametrize("stages", ["both", "avc"])
 def test_each_cell_compares_its_own_crop_and_sound(run: Run, stages: str) -> None:
-    """A cell of the map is what the model says of that direction's views, asked for by themselves."""
+    """A cell's value equals the model's similarity for that direction's views, computed separately."""
     run = replace(run, config=replace(run.config, stages=stages))
     sound = torch.randn(4, 24000)
     found = maps.similarity_map(run, FRAMES, sound, size=SIZE)
@@ -56,7 +56,7 @@ def test_each_cell_compares_its_own_crop_and_sound(run: Run, stages: str) -> Non
 
 
 class Hears(Model):
-    """Projections that are known: of sound the intensity vector's mean, of pictures the same vector everywhere."""
+    """Model with known embeddings: the mean intensity vector for sound, and a constant vector for pictures."""
 
     def __init__(self, config) -> None:
         super().__init__(config)
@@ -81,7 +81,7 @@ class Intensity(torch.nn.Module):
 
 
 def test_an_objects_map_peaks_where_its_sound_comes_from(run: Run) -> None:
-    """A model that wants the sound in front points at the source, whatever direction the object is in."""
+    """A model that expects sound from the front finds the source, whatever the object's direction."""
     run = replace(run, model=Hears(run.config.model).eval(), config=replace(run.config, stages="avc"))
     source = maps.erp_grid(SIZE)[1, 3]
     sound = ops.encode(torch.randn(1, 24000), source[None])

@@ -1,13 +1,13 @@
-"""Exported encoders are the run's encoders, wherever they are run; the hub's folder gives the network back."""
+"""Exported encoders match the run's encoders in every runtime, and the hub's folder restores the network."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers import commands
 
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate.run import Run
@@ -22,6 +22,7 @@ def exported(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_file_is_there(exported: Path) -> None:
     assert sorted(path.name for path in exported.iterdir()) == [
         "README.md", "audio_encoder.onnx", "audio_encoder.pt2", "config.json", "model.safetensors",
@@ -33,6 +34,7 @@ def test_every_file_is_there(exported: Path) -> None:
     assert "[N, 7, 64, frames] -> [N, 64]" in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_programs_give_the_encoders_embeddings(run: Run, exported: Path, batch: int) -> None:
     import onnxruntime
@@ -48,6 +50,7 @@ def test_programs_give_the_encoders_embeddings(run: Run, exported: Path, batch: 
         np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_hubs_folder_gives_the_network_back(run: Run, exported: Path) -> None:
     model = Pretrained.from_pretrained(str(exported)).eval()
     config = json.loads((exported / "config.json").read_text())
@@ -76,9 +79,9 @@ def test_a_folder_that_is_not_empty_is_left_alone(run: Run, tmp_path: Path) -> N
 def test_without_its_extra_the_command_says_what_is_missing(tmp_path: Path) -> None:
     missing = "import runpy, sys; sys.modules['huggingface_hub'] = None"
     command = [sys.executable, "-c", f"{missing}; runpy.run_module('avsa_fast.export', None, '__main__')"]
-    told = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    told = commands.run(*command, "--help", check=True)
     assert "pip install 'avsa_fast" in told.stdout
-    refused = subprocess.run([*command, tmp_path, tmp_path / "out"], capture_output=True, text=True, check=False)
+    refused = commands.run(*command, tmp_path, tmp_path / "out")
     assert refused.returncode == 2
     assert refused.stderr.startswith("export: ")
     assert "pip install 'avsa_fast[export]'" in refused.stderr

@@ -1,28 +1,28 @@
-"""What the tests of ambisonics share: directions, waves, choices for hypothesis, closeness by dtype."""
+"""Helpers for tests of ambisonics: directions, plane waves, hypothesis strategies, tolerances by dtype."""
 
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from avsa_fast import ops
 
-quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=15)
 dtypes = st.sampled_from([torch.float32, torch.float64, torch.float16, torch.bfloat16])
 leadings = st.sampled_from([(), (1,), (3,), (0,), (2, 2)])
 lengths = st.sampled_from([0, 1, 7, 300, 2500])
 orders = st.sampled_from([0, 1, 1, 2, 3, 5, 7])
-moves = st.sampled_from([(), (), (1,), (2,), (5,)])  # times at which directions are given, of directions that move
+moves = st.sampled_from([(), (), (1,), (2,), (5,)])  # shape of the times at which moving directions are given
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 
 
 def random_directions(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Azimuths and elevations all around, and beyond one turn."""
+    """Random azimuths and elevations [*shape, 2], including values beyond a full rotation."""
     return (torch.rand(*shape, 2, dtype=torch.float64) * 2 - 1).mul(torch.tensor([7.0, 1.7])).to(dtype)
 
 
 def uniform_directions(count: int) -> Tensor:
-    """[count, 2] float64, uniform on the sphere."""
+    """Random directions [count, 2] float64, uniform on the sphere."""
     v = torch.nn.functional.normalize(torch.randn(count, 3, dtype=torch.float64), dim=-1)
     return torch.stack([torch.atan2(v[:, 1], v[:, 0]), torch.atan2(v[:, 2], torch.hypot(v[:, 0], v[:, 1]))], dim=-1)
 
@@ -32,12 +32,12 @@ def degrees(*angles: float) -> Tensor:
 
 
 def plane_wave(azimuth: float, elevation: float, order: int = 1) -> Tensor:
-    """[C, 1] float64 of a unit impulse; angles in degrees."""
+    """Encodes a unit impulse as a plane wave [C, 1] float64; angles in degrees."""
     return ops.encode(torch.ones(1, 1, dtype=torch.float64), degrees(azimuth, elevation), order)
 
 
 def strided(x: Tensor) -> Tensor:
-    """The same values, not contiguous."""
+    """Returns the same values in a tensor that is not contiguous."""
     return torch.stack([x, torch.full_like(x, 9)], dim=-1)[..., 0]
 
 
@@ -46,7 +46,7 @@ def angles_for(dtype: torch.dtype) -> torch.dtype:
 
 
 def assert_close(out: Tensor, expected: Tensor, device: torch.device) -> None:
-    """Within a dtype's tolerance of the largest value."""
+    """Asserts that the error is within the dtype's tolerance, relative to the largest expected value."""
     assert out.shape == expected.shape
     assert out.device.type == device.type
     tolerance = TOLERANCES[out.dtype] * float(expected.abs().max()) if out.numel() else 0.0

@@ -1,4 +1,4 @@
-"""Detectors for tests, by their names: they see how bright a picture is."""
+"""Detectors for tests, selected by name, which measure the brightness of an image."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from avsa_fast.detect.boxes import Rectangle
 
 
 class Brightness:
-    """One object in every bright picture, whose height in it tells the brightness."""
+    """Detects one object per bright image, at a height that is proportional to the brightness."""
 
     def detect(self, images: Tensor) -> list[list[Rectangle]]:
         H, W = images.shape[1:3]
@@ -23,7 +23,7 @@ class Brightness:
 
 
 class Sleepy(Brightness):
-    """Takes its time."""
+    """Waits before each detection."""
 
     def detect(self, images: Tensor) -> list[list[Rectangle]]:
         time.sleep(0.05)
@@ -31,7 +31,7 @@ class Sleepy(Brightness):
 
 
 class Dying(Brightness):
-    """Ends its process over a wholly white picture, and never ends over a wholly black one."""
+    """Ends its process if all images are white, and hangs if all are black."""
 
     def detect(self, images: Tensor) -> list[list[Rectangle]]:
         if (images > 250).all():
@@ -42,7 +42,7 @@ class Dying(Brightness):
 
 
 class Greedy(Brightness):
-    """Takes all memory there is."""
+    """Allocates memory without limit."""
 
     def detect(self, images: Tensor) -> list[list[Rectangle]]:
         held = []

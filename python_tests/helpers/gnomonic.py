@@ -1,4 +1,4 @@
-"""Random arguments of gnomonic."""
+"""Random arguments for tests of gnomonic."""
 
 from math import pi, radians
 
@@ -15,7 +15,7 @@ def random_frames(shape: tuple[int, ...], dtype: torch.dtype = torch.uint8) -> T
 
 
 def random_poses(B: int, K: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """Everywhere on the sphere, with rolls and mirrors; fields of view from 15° to 130°."""
+    """Random poses anywhere on the sphere, with roll and mirroring, and fields of view from 15° to 130°."""
     unit = torch.rand(4, B, K, dtype=dtype)
     return {
         "directions": torch.stack([(2 * unit[0] - 1) * pi, (unit[1] - 0.5) * pi], dim=-1),
@@ -34,6 +34,6 @@ def to(device: torch.device, arguments: dict[str, object]) -> dict[str, object]:
 
 
 def doubled(arguments: dict[str, object]) -> dict[str, object]:
-    """The same values as float64; bytes and truths as they are."""
+    """Converts floating-point tensors to float64; integer and boolean tensors are unchanged."""
     floating = {name for name, x in arguments.items() if isinstance(x, Tensor) and x.is_floating_point()}
     return {name: x.double() if name in floating else x for name, x in arguments.items()}

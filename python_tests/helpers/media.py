@@ -1,4 +1,4 @@
-"""Small media files for the tests of embeddings and labelled datasets."""
+"""Small media files for tests of embeddings and labelled datasets."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def write_video(
     path: Path, seconds: float, width: int, height: int, codec: str = "libx264", rate: int = 16, *, still: bool = False,
     level: int = 255,
 ) -> Path:  # fmt: skip
-    """Noise up to a level, or for long files a still picture of it."""
+    """Writes a video of noise from 0 to `level`; with `still`, of one repeated noise image, for long files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     with av.open(str(path), "w") as container:
@@ -28,7 +28,7 @@ def write_video(
 
 
 def write_sound(path: Path, seconds: float, channels: int, rate: int = 24000, *, tone: float | None = None) -> Path:
-    """Noise, or a tone in a little noise."""
+    """Writes noise, or a tone (in Hz) with weak noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = np.random.default_rng(channels).normal(0, 0.1, (round(seconds * rate), channels))
     if tone is not None:

@@ -1,4 +1,4 @@
-"""Every operation as a call with small random arguments, for tests of what all of them owe torch and CUDA."""
+"""Calls of every operation with small random arguments, for tests of behaviour that all operations share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,11 +14,11 @@ from .gnomonic import MEAN, STD, random_frames, random_jitter, random_poses
 
 @dataclass(frozen=True)
 class Call:
-    """An operation's name in ops and reference, its arguments, and those of them that receive gradients."""
+    """An operation's name in ops and reference, its arguments, and the names of those that receive gradients."""
 
     operation: str
     arguments: dict[str, Any]
-    tolerance: float  # of float32, beside the largest value
+    tolerance: float  # of float32 results, relative to the largest value
     leaves: tuple[str, ...] = ()
 
     def __call__(self) -> Tensor:
@@ -29,12 +29,12 @@ class Call:
         return getattr(ops, self.operation)
 
     def expected(self) -> Tensor:
-        """What the reference gives in float64 on the CPU."""
+        """Returns the result of the reference in float64 on the CPU."""
         exact = self.mapped(lambda x: x.detach().cpu().double() if x.is_floating_point() else x.cpu())
         return getattr(reference, self.operation)(**exact.arguments)
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> "Call":
-        """The call with a function of each tensor in its place."""
+        """Returns the call with a function applied to each tensor argument."""
 
         def of(value: Any) -> Any:
             if isinstance(value, tuple):
@@ -47,7 +47,7 @@ class Call:
         return self.mapped(lambda x: x.to(device))
 
     def outputs(self, function: Callable[..., Tensor] | None = None) -> list[Tensor]:
-        """The result, of another function if given, and the gradients of its product with fixed factors."""
+        """Returns the result (of another function if given), and the gradients of its product with fixed factors."""
         made = {name: self.arguments[name].detach().clone().requires_grad_() for name in self.leaves}
         out = (function or self.function)(**{**self.arguments, **made})
         if not made:
@@ -57,7 +57,7 @@ class Call:
 
 
 def assert_as_expected(out: Tensor, call: Call) -> None:
-    """Within the call's tolerance of the largest value of the reference; NaN never passes."""
+    """Asserts that the error is within the call's tolerance, relative to the reference's maximum; NaN fails."""
     expected = call.expected().double()
     assert out.shape == expected.shape
     most = float(expected.abs().max()) if expected.numel() else 0.0

@@ -1,4 +1,4 @@
-"""Panoramas in other projections, by FFmpeg's v360 filter."""
+"""Conversion of panoramas to other projections with FFmpeg's v360 filter."""
 
 from fractions import Fraction
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 def v360(frame: NDArray[np.uint8], options: str) -> NDArray[np.uint8]:
-    """FFmpeg's v360 filter on [H, W, 3]."""
+    """Applies FFmpeg's v360 filter to an image [H, W, 3]."""
     H, W, _ = frame.shape
     graph = av.filter.Graph()
     source = graph.add_buffer(width=W, height=H, format="rgb24", time_base=Fraction(1, 25))
@@ -23,6 +23,6 @@ def v360(frame: NDArray[np.uint8], options: str) -> NDArray[np.uint8]:
 
 
 def as_eac(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An ERP frame [H, 2H, 3] as a cubemap [H, 3H/2, 3] in YouTube's layout."""
+    """Converts an ERP frame [H, 2H, 3] to an equi-angular cubemap [H, 3H/2, 3] in YouTube's layout."""
     height = frame.shape[0] // 4 * 4
     return v360(frame, f"e:eac:interp=line:w={height // 2 * 3}:h={height}")

@@ -1,4 +1,4 @@
-"""What prepare made."""
+"""Access to the results of prepare."""
 
 from pathlib import Path
 

@@ -1,23 +1,37 @@
-"""Training runs of one or two processes whose weights can be compared: float64, and nothing random in the networks."""
+"""Process groups, and deterministic float64 training runs whose weights can be compared."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+import torch.multiprocessing as mp
 
 from avsa_fast.data.samples import Collection
 from avsa_fast.models import Model
+from avsa_fast.processes import end
 from avsa_fast.train.config import Config
 from avsa_fast.train.loop import Trainer
 from avsa_fast.train.ranks import Ranks
 
 
+def together(function: Callable[..., None], ranks: int, arguments: tuple[object, ...], start_method: str) -> None:
+    """Runs function(rank, *arguments) in one process per rank; all of them end before the call returns."""
+    context = mp.start_processes(
+        function, arguments, nprocs=ranks, join=False, daemon=True, start_method=start_method
+    )  # fmt: skip
+    try:
+        while not context.join():
+            pass
+    finally:
+        end(context.processes)
+
+
 @contextmanager
 def exact() -> Iterator[None]:
-    """Networks in float64, with BatchNorm frozen and without dropout, whose masks differ between ranks."""
+    """Runs networks in float64, with frozen BatchNorm and without dropout, whose masks would differ between ranks."""
     with pytest.MonkeyPatch.context() as patch:
         train, forward = Model.train, Model.forward
         patch.setattr(Model, "train", lambda self, mode=True: train(self, False))
@@ -36,9 +50,9 @@ def trained(config: Config, folder: Path, ranks: Ranks) -> dict[str, torch.Tenso
     return trainer.objective.state_dict()
 
 
-def rank_of_two(rank: int, port: int, config: Config, folder: Path, threads: int) -> None:
+def rank_of_two(rank: int, store: Path, config: Config, folder: Path, threads: int) -> None:
     torch.set_num_threads(threads)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
+    dist.init_process_group("gloo", f"file://{store}", world_size=2, rank=rank)
     weights = trained(config, folder, Ranks(rank, 2, dist.group.WORLD))
     torch.save(weights, folder / f"rank{rank}.pt")
     dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""The measured room response among the real media."""
+"""The measured room impulse response from the real media."""
 
 from pathlib import Path
 
@@ -9,17 +9,17 @@ from avsa_fast.ambisonics import from_n3d
 
 
 def measured_room(assets: Path) -> tuple[Tensor, int]:
-    """The response, SN3D, [4, T] float64, and its rate in Hz."""
-    import soundfile  # here: the operations' tests run on GPU machines without it
+    """Reads the response (SN3D, [4, T] float64) and its sample rate in Hz."""
+    import soundfile  # local: the operations' tests also run on GPU machines without soundfile
 
     samples, rate = soundfile.read(assets / "rir" / "gewandhaus_foa_acn_n3d.wav", dtype="float64", always_2d=True)
     return from_n3d(torch.from_numpy(samples.T.copy())), rate
 
 
 def direct_direction(scene: Tensor, rate: int) -> Tensor:
-    """Of the intensity in the 2 ms from the direct peak of W: [1, 2]."""
+    """Returns the direction [1, 2] of the intensity in the first 2 ms after the direct peak of W."""
     loud = scene[0].abs()
-    peak = int((loud > 0.5 * loud.max()).nonzero()[0])  # the first strong one, and its top
+    peak = int((loud > 0.5 * loud.max()).nonzero()[0])  # onset; the next line moves to the peak
     peak += int(loud[peak : peak + rate // 1000].argmax())
     w, y, z, x = scene[:, peak : peak + round(0.002 * rate)]
     x, y, z = (w * x).sum(), (w * y).sum(), (w * z).sum()

@@ -1,4 +1,4 @@
-"""Whole training runs, in this process."""
+"""Complete training runs in this process."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A tiny dataset and a run on it, made once for all tests that ask a run for embeddings."""
+"""Fixtures: a tiny dataset and an untrained run on it, shared by all tests that compute embeddings."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from avsa_fast.train.config import PRESETS, Config, save_config
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten procedural scenes of two seconds; two are held out."""
+    """Ten procedural scenes of two seconds, of which two are held out."""
     folder = tmp_path_factory.mktemp("dataset") / "scenes"
     build_scenes(folder, count=10, seconds=2.0, seed=5)
     return folder
@@ -36,7 +36,7 @@ def config(scenes: Path) -> Config:
 
 @pytest.fixture(scope="session")
 def run(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The folder of a run that was never trained: its weights are random."""
+    """An untrained run with random weights."""
     folder = tmp_path_factory.mktemp("runs") / "untrained"
     folder.mkdir()
     torch.manual_seed(0)

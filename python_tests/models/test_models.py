@@ -1,4 +1,4 @@
-"""The networks: shapes, the paper's sizes, and losses that see what they should."""
+"""The networks: shapes, the paper's sizes, and losses that depend on the right inputs."""
 
 import torch
 from torchvision.models.video import r2plus1d_18
@@ -33,7 +33,7 @@ def test_shapes_of_embeddings_and_predictions() -> None:
 
 
 def test_predictions_follow_the_crops_through_any_order() -> None:
-    """No positional encoding: permuted crops give permuted predictions."""
+    """Without positional encoding, permuted crops give permuted predictions."""
     model = Model(SMALL).eval()
     embeddings = Embeddings(*(torch.randn(3, 4, n) for n in (64, 64, 128, 128)))
     order = torch.tensor([2, 0, 3, 1])
@@ -56,7 +56,7 @@ def test_both_losses_reach_every_weight() -> None:
     embeddings = model(torch.randn(2, 4, 3, 8, 16, 16), torch.randn(2, 4, 7, 64, 98))
     model.avsa_loss(embeddings, model.predictions(embeddings), 0.07).backward()
     untouched = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    # Key biases add the same to every logit of a softmax: their gradient is zero, but for rounding.
+    # A key bias adds the same value to every logit of a softmax, so its gradient is zero up to rounding.
     assert [name for name in untouched if "in_proj_bias" not in name] == []
 
 

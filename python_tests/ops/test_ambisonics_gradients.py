@@ -1,4 +1,4 @@
-"""encode, rotate and beamform: gradients, and what torch.compile and torch.library ask for."""
+"""encode, rotate and beamform: gradients, and requirements of torch.compile and torch.library."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def calls() -> list[tuple[Callable[..., Tensor], tuple[Any, ...]]]:
-    """Each registered operation with float64 arguments, in every form that it takes."""
+    """Each registered operation with float64 arguments, in all variants."""
 
     def pose(*shape: int) -> Tensor:
         return random_directions(*shape).requires_grad_()
@@ -56,7 +56,7 @@ def test_gradients(case: int) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_gradient_of_some_arguments(case: int) -> None:
-    """The same numbers where only one argument asks for a gradient."""
+    """Gradients are the same if only one argument requires a gradient."""
     operation, arguments = calls()[case]
     wanted = [a for a in arguments if isinstance(a, Tensor) and a.requires_grad]
     if len(wanted) < 2:

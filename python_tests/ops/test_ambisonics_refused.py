@@ -1,4 +1,4 @@
-"""encode, rotate and beamform: arguments that are refused, each with its line."""
+"""encode, rotate and beamform: invalid arguments and their error messages."""
 
 import math
 from collections.abc import Callable

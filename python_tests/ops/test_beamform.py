@@ -1,4 +1,4 @@
-"""beamform: kernels against the reference, and the patterns against their definitions."""
+"""beamform: kernels against the reference, and beam patterns against their definitions."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def test_beamform_matches_reference(
     kernel_device: torch.device, leading: tuple[int, ...], K: int, T: int, dtype: torch.dtype, order: int,
     P: tuple[int, ...], pattern: Any,
 ) -> None:  # fmt: skip
-    if P:  # gains for each sample
+    if P:  # gains per sample
         order, T = min(order, 3), min(T, 300)
     pattern = pattern or torch.randn(order + 1).tolist()
     signals = torch.randn(*leading, (order + 1) ** 2, T).to(dtype)
@@ -66,7 +66,7 @@ def test_beams(pattern: str) -> None:
     azimuth, elevation = 40.0, 25.0
     beam = degrees(azimuth, elevation)
 
-    def gain(angle: float) -> float:  # of a wave `angle` above the beam, on the great circle through the poles
+    def gain(angle: float) -> float:  # for a wave `angle` above the beam, on the great circle through the poles
         return ops.beamform(plane_wave(azimuth, elevation + angle), beam, pattern).item()
 
     assert gain(0) == pytest.approx(1, abs=1e-12)
@@ -99,7 +99,7 @@ def test_shared_vectors(assets: Path) -> None:
         assert directivity == pytest.approx(beam["DF"], abs=2e-4)
         back = ops.beamform(plane_wave(180, 0, order), degrees(0, 0), pattern).item()
         assert back == pytest.approx(beam["back_gain"], abs=1e-6)
-        for null in beam["nulls_deg"]:  # given to 0.01°
+        for null in beam["nulls_deg"]:  # rounded to 0.01°
             assert ops.beamform(plane_wave(null, 0, order), degrees(0, 0), pattern).item() == pytest.approx(0, abs=1e-3)
         tested += 1
     assert tested == 12
@@ -107,9 +107,9 @@ def test_shared_vectors(assets: Path) -> None:
 
 @pytest.mark.parametrize("order", range(8))
 def test_patterns_by_their_definitions(order: int) -> None:
-    """On a grid of angles: the closed form of the cardioid, and no other gains do better than a named pattern's."""
+    """On a grid of angles: the cardioid matches its closed form, and named patterns maximise their criteria."""
     nodes, weights = np.tile(np.polynomial.legendre.leggauss(16), 2) / 2
-    cosines = nodes + np.repeat([-0.5, 0.5], 16)  # Gauss's rule behind and in front
+    cosines = nodes + np.repeat([-0.5, 0.5], 16)  # Gauss-Legendre nodes for the rear and front halves
     legendre = np.polynomial.legendre.legvander(cosines, order)
 
     def pattern(gains: Any) -> np.ndarray:
@@ -118,7 +118,7 @@ def test_patterns_by_their_definitions(order: int) -> None:
     def directivity(gains: Any) -> float:
         return sum(gains) ** 2 / (weights @ pattern(gains) ** 2)
 
-    def front_share(gains: Any) -> float:  # of the energy
+    def front_share(gains: Any) -> float:  # fraction of energy from the front
         energy = weights * pattern(gains) ** 2
         return energy[16:].sum() / energy.sum()
 
@@ -153,6 +153,6 @@ def test_a_look_direction_can_be_learned() -> None:
     optimiser = torch.optim.Adam([look], lr=0.05)
     for _ in range(120):
         optimiser.zero_grad()
-        (-ops.beamform(scene, look, "cardioid").square().mean()).backward()  # no side lobes to be caught in
+        (-ops.beamform(scene, look, "cardioid").square().mean()).backward()  # no side lobes, so no local maxima
         optimiser.step()
     torch.testing.assert_close(look.detach(), source, rtol=0, atol=0.01)

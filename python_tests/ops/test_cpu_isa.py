@@ -1,16 +1,16 @@
-"""Host kernels on every instruction set that this processor has: the tests against references, with less of it."""
+"""Host kernels with every instruction set that this processor supports: reruns tests against references with each."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from helpers.commands import run
 
 import avsa_fast
 
 ROOT = Path(__file__).parents[2]
-SETS = ("baseline", "avx2", "avx512", "avx512_bf16")  # each with those before it
+SETS = ("baseline", "avx2", "avx512", "avx512_bf16")  # each includes those before it
 TESTS = (
     "test_info_nce.py::test_kernel_matches_reference",
     "test_info_nce_precisions.py::test_reduced_precisions",
@@ -23,7 +23,8 @@ TESTS = (
 )
 
 
-@pytest.mark.parametrize("isa", SETS)
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", [pytest.param(isa, marks=[] if isa == "avx2" else pytest.mark.slow) for isa in SETS])
 def test_kernels_match_references(isa: str) -> None:
     here = avsa_fast.build_info()["cpu_isa"]
     if "AVSA_EMULATED" in os.environ:
@@ -31,13 +32,11 @@ def test_kernels_match_references(isa: str) -> None:
     if SETS.index(here) < SETS.index(isa):
         pytest.skip(f"the processor has {here} at most")
     chosen = {**os.environ, "AVSA_CPU_ISA": isa}
-    told = subprocess.run(
-        [sys.executable, "-c", "import avsa_fast; print(avsa_fast.build_info()['cpu_isa'])"],
-        cwd=ROOT, env=chosen, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    code = "import avsa_fast; print(avsa_fast.build_info()['cpu_isa'])"
+    told = run(sys.executable, "-c", code, cwd=ROOT, env=chosen, check=True)
     assert told.stdout.strip() == isa
     if isa == here:
-        return  # what every other test runs on
+        return  # used by all other tests
     tests = [f"python_tests/ops/{test}" for test in TESTS]
     command = [
         sys.executable,
@@ -50,7 +49,7 @@ def test_kernels_match_references(isa: str) -> None:
         "not emulated and not cuda",
         *tests,
     ]
-    done = subprocess.run(command, cwd=ROOT, env=chosen, capture_output=True, text=True, check=False)
+    done = run(*command, cwd=ROOT, env=chosen)
     assert done.returncode == 0, done.stdout[-4000:]
     assert " passed" in done.stdout
 
@@ -58,6 +57,6 @@ def test_kernels_match_references(isa: str) -> None:
 def test_an_instruction_set_that_is_none() -> None:
     chosen = {**os.environ, "AVSA_CPU_ISA": "avx9"}
     command = [sys.executable, "-c", "import avsa_fast; avsa_fast.build_info()"]
-    done = subprocess.run(command, cwd=ROOT, env=chosen, capture_output=True, text=True, check=False)
+    done = run(*command, cwd=ROOT, env=chosen)
     assert done.returncode == 1
     assert "AVSA_CPU_ISA=avx9: must be one of baseline, avx2, avx512, avx512_bf16" in done.stderr

@@ -1,4 +1,4 @@
-"""encode: kernels against the reference, and the reference against CONVENTIONS' harmonics."""
+"""encode: kernels against the reference, and the reference against the harmonics of CONVENTIONS."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ def test_encode_matches_reference(
     kernel_device: torch.device, leading: tuple[int, ...], S: int, T: int, dtype: torch.dtype, order: int,
     P: tuple[int, ...],
 ) -> None:  # fmt: skip
-    if P:  # gains for each sample
+    if P:  # gains per sample
         S, order, T = min(S, 3), min(order, 3), min(T, 300)
     signal, directions = (
         torch.randn(*leading, S, T).to(dtype),

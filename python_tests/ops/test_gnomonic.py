@@ -6,7 +6,7 @@ from math import inf, nan, pi, radians
 import pytest
 import torch
 from helpers.gnomonic import MEAN, STD, doubled, random_frames, random_jitter, random_poses, to
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import functional as vision
 
@@ -32,7 +32,7 @@ def test_kernel_agrees_with_reference(
 
 @pytest.mark.parametrize("antialias", [False, True])
 def test_wide_white_noise(kernel_device: torch.device, antialias: bool) -> None:
-    """float32 coordinates are good enough at 4K, at the seam and at the poles too."""
+    """float32 coordinates are precise enough at 4K, including the seam and the poles."""
     frames = random_frames((1, 1, 1920, 3840))
     poses = torch.tensor([[[pi, 0.0], [-pi, 0.4], [0.3, pi / 2], [2.0, -pi / 2], [-3.1, 1.5]]])
     got = ops.gnomonic(
@@ -42,7 +42,7 @@ def test_wide_white_noise(kernel_device: torch.device, antialias: bool) -> None:
     assert (got.double() - want).abs().max() <= 1e-3
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(
     B=st.integers(0, 2), K=st.integers(0, 3), F=st.integers(0, 10), H=st.integers(2, 40), W=st.integers(1, 40),
     h=st.integers(1, 20), w=st.integers(1, 20), dtype=st.sampled_from([torch.uint8, torch.float32, torch.float64]),
@@ -98,7 +98,7 @@ def test_flip_reverses_columns(kernel_device: torch.device) -> None:
 
 def test_jitter_is_torchvisions(kernel_device: torch.device) -> None:
     frames, poses, jitter = random_frames((2, 3, 32, 64)), random_poses(2, 4), random_jitter(2, 4)
-    frames[0, 1] = 128  # grey: no hue
+    frames[0, 1] = 128  # grey, without hue
     plain = ops.gnomonic(**to(kernel_device, {"frames": frames, **poses}), size=(17, 18)).cpu()
     got = ops.gnomonic(**to(kernel_device, {"frames": frames, **poses, "jitter": jitter}), size=(17, 18)).cpu()
     for b in range(2):
@@ -114,7 +114,7 @@ def test_jitter_is_torchvisions(kernel_device: torch.device) -> None:
 
 @pytest.mark.parametrize("kernel_device", ["emulated", pytest.param("cuda", marks=pytest.mark.cuda)], indirect=True)
 def test_bad_pose_on_the_device_is_nan(kernel_device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where values are not checked: the crop is NaN, or 0 as bytes, and gives no gradient; others are as they were."""
+    """With value checks disabled, an invalid pose gives NaN (0 for uint8) and no gradient; other crops are the same."""
     monkeypatch.setattr(sys.modules["avsa_fast.ops._gnomonic_kernels"], "_check_values", lambda *values: None)
     frames, good = random_frames((1, 2, 8, 16), torch.float32).to(kernel_device), to(kernel_device, random_poses(1, 7))
     jitter = random_jitter(1, 7).to(kernel_device)

@@ -1,4 +1,4 @@
-"""Gradients of perspective crops in frames and poses; tracing."""
+"""Gradients of perspective crops with respect to frames and poses; tracing."""
 
 from math import radians
 
@@ -55,7 +55,7 @@ def test_gradient_of_nothing_and_of_nan(kernel_device: torch.device) -> None:
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.uint8])
 def test_gradient_in_poses(kernel_device: torch.device, dtype: torch.dtype, antialias: bool, source: str) -> None:
-    """Of smooth frames, whose texels' edges do not show: interpolation has corners there."""
+    """Uses smooth frames, because interpolation is not differentiable at the edges of texels."""
     frames = torch.rand(1, 2, 3, 4, 3, dtype=torch.float64).permute(0, 1, 4, 2, 3).flatten(0, 2)[None]
     frames = torch.nn.functional.interpolate(frames, size=(60, 120), mode="bicubic").clamp(0, 1)
     frames = frames.view(1, 2, 3, 60, 120).permute(0, 1, 3, 4, 2)
@@ -103,7 +103,7 @@ def test_gradcheck_in_poses(antialias: bool, source: str) -> None:
 
 
 def test_gaze_can_be_learned() -> None:
-    """Gradient descent turns a crop towards the spot that it is to show."""
+    """Gradient descent rotates a crop towards the spot that it should show."""
     v, u = torch.meshgrid(torch.arange(64.0), torch.arange(128.0), indexing="ij")
     spot = torch.exp(-((u - 50) ** 2 + (v - 25) ** 2) / 60)
     frames = spot[None, None, :, :, None].expand(1, 1, 64, 128, 3).contiguous()

@@ -1,4 +1,4 @@
-"""What gnomonic refuses: one line that names the argument."""
+"""gnomonic: invalid arguments, and error messages that name them."""
 
 from math import pi
 

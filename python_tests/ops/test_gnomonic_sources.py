@@ -1,4 +1,4 @@
-"""Sources other than plain equirectangular RGB: stereoscopic halves, cubemaps, YUV planes."""
+"""Frames other than equirectangular RGB: stereoscopic halves, cubemaps, YUV planes."""
 
 from fractions import Fraction
 from math import pi, radians
@@ -30,7 +30,7 @@ def test_a_half_is_the_frame_that_it_holds(kernel_device: torch.device, source: 
 
 
 def sphere(count: int) -> Tensor:
-    """Directions all over the sphere, those of a cube's edges and corners among them: [1, count + 26, 2] float64."""
+    """Random directions, and those of a cube's faces, edges and corners: [1, count + 26, 2] float64."""
     axis = torch.tensor([-1.0, 0, 1], dtype=torch.float64)
     cube = torch.cartesian_prod(axis, axis, axis)
     x, y, z = torch.cat([torch.randn(count, 3, dtype=torch.float64), cube[cube.abs().sum(1) > 0]]).unbind(1)
@@ -44,7 +44,7 @@ def unit_vectors(directions: Tensor) -> Tensor:
 
 
 def read_back_error(frames: Tensor, directions: Tensor, device: torch.device, **options: object) -> Tensor:
-    """Angle between directions [1, K, 2] and what crops of one pixel read of a frame of directions: [K]."""
+    """Angles [K] between directions [1, K, 2] and the values that one-pixel crops read from a frame of directions."""
     crops = ops.gnomonic(
         frames.to(device), directions.to(device), 1e-4, (1, 1), antialias=False, source="eac", **options
     )
@@ -53,7 +53,7 @@ def read_back_error(frames: Tensor, directions: Tensor, device: torch.device, **
 
 
 def cubemap_of_directions(H: int, W: int) -> Tensor:
-    """A frame whose texels hold the directions that they show: [1, 1, H, W, 3] float64."""
+    """A cubemap whose texels hold their own directions: [1, 1, H, W, 3] float64."""
     plane = eac.Geometry(H, W, 0.5, 1.0)
     row, column = torch.meshgrid(torch.arange(H).double(), torch.arange(W).double(), indexing="ij")
     face = ((column - plane.aside + 0.5) / plane.face_width).clamp(0, 2.999).floor().long() + 3 * (row >= H / 2)
@@ -71,14 +71,14 @@ def cubemap_of_directions(H: int, W: int) -> Tensor:
 
 @pytest.mark.parametrize(("H", "W"), [(128, 196), (514, 772), (960, 1440)])
 def test_cubemap_reads_back_the_direction_sampled(kernel_device: torch.device, H: int, W: int) -> None:
-    """At the faces' edges and corners too; in texels, of which a face has 90° / its width."""
+    """Also at the faces' edges and corners; the error is in texels of 90° / face width."""
     frames = cubemap_of_directions(H, W)
     texel = pi / 2 / ((W - 4) / 3)
     assert read_back_error(frames, sphere(500), kernel_device, dtype=torch.float64).max() < 0.01 * texel
 
 
 def v360(frame: np.ndarray, options: str) -> np.ndarray:
-    """FFmpeg's v360 filter on [H, W, 3] uint16."""
+    """Applies FFmpeg's v360 filter to an image [H, W, 3] uint16."""
     av = pytest.importorskip("av")
     H, W, _ = frame.shape
     graph = av.filter.Graph()
@@ -104,28 +104,28 @@ def v360(frame: np.ndarray, options: str) -> np.ndarray:
 @pytest.mark.parametrize(("h", "w"), [(128, 196), (128, 192)])
 def test_cubemap_of_ffmpeg_reads_back_the_direction_sampled(kernel_device: torch.device, h: int, w: int) -> None:
     H, W = 1024, 2048
-    # FFmpeg takes the first and the last texel of an equirectangular frame to be the same place.
+    # FFmpeg treats the first and last columns of an equirectangular frame as the same meridian.
     azimuth = (0.5 - np.arange(W) / (W - 1)) * 2 * pi
     elevation = ((0.5 - np.arange(H) / (H - 1)) * pi)[:, None]
     rays = np.stack(
         [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation) + 0 * azimuth], -1
     )
-    # Shorter than 1: FFmpeg's sums of 65535 can wrap around. It cuts fractions of 1/65536 off.
+    # Scaled by 0.9, because FFmpeg's sums of 65535 can overflow. FFmpeg truncates fractions of 1/65536.
     cubemap = v360(np.round((0.9 * rays + 1) / 2 * 65535).astype(np.uint16), f"e:eac:interp=line:w={w}:h={h}")
     frames = torch.from_numpy((cubemap + 0.5) / 65536 * 2 - 1)[None, None]
     directions = sphere(500)
     error = read_back_error(frames, directions, kernel_device, dtype=torch.float64) / (pi / 2 / ((w - 4) / 3))
     _, middle, most = unit_vectors(directions[0]).abs().sort(dim=1).values.unbind(1)
-    inside = middle < 0.95 * most  # of a face; at its edges what was cut off counts twice
+    inside = middle < 0.95 * most  # inside a face; truncation errors count twice at its edges
     assert error[inside].max() < 0.01
     assert error.max() < 0.03
 
 
 @pytest.mark.parametrize("fov", [25, 32, 65, 120])
 def test_antialiased_cubemap(fov: int) -> None:
-    """A zone plate on the sphere around each axis, as fine as texels can show opposite it; 16 x 16 rays a pixel."""
+    """Zone plates around each axis, at the texels' limit on the opposite side, against 16 x 16 rays per pixel."""
     rings = cubemap_of_directions(514, 772).clamp(-1, 1).acos().square()
-    frames = (0.5 + 0.5 * torch.cos(256 / pi * rings)).float()  # at an angle of pi, pi a texel of pi / 2 / 256
+    frames = (0.5 + 0.5 * torch.cos(256 / pi * rings)).float()  # at angle π, π per texel of π / 2 / 256
     directions, roll = sphere(6).float(), torch.rand(1, 32)
     got = ops.gnomonic(frames, directions, radians(fov), (32, 32), roll=roll, source="eac")[0, :, :, 0]
     fine = ops.gnomonic(frames, directions, radians(fov), (512, 512), roll=roll, source="eac", antialias=False)
@@ -183,7 +183,7 @@ def test_two_planes_are_three(kernel_device: torch.device) -> None:
 @pytest.mark.parametrize("matrix", ["bt601", "bt709"])
 @pytest.mark.parametrize("full_range", [False, True])
 def test_colours_are_ffmpegs(matrix: str, full_range: bool) -> None:
-    """Plain frames of random colours: what FFmpeg makes YUV of comes back as RGB."""
+    """Constant frames of random colours, converted to YUV by FFmpeg, give the original RGB."""
     av = pytest.importorskip("av")
     ranges, spaces = av.video.reformatter.ColorRange, av.video.reformatter.Colorspace
     for colour in np.random.default_rng(0).integers(0, 256, (12, 3), dtype=np.uint8):
@@ -199,7 +199,7 @@ def test_colours_are_ffmpegs(matrix: str, full_range: bool) -> None:
 
 
 def test_chroma_is_sited_left(kernel_device: torch.device) -> None:
-    """Chroma that rises with the column is read where luma's even columns are."""
+    """Chroma that increases with the column has luma's even columns as sample positions."""
     H, W = 64, 128
     y = torch.full((1, 1, H, W), 128, dtype=torch.uint8)
     rise = 96 + torch.arange(W // 2, dtype=torch.uint8)

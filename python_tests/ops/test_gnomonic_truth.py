@@ -1,4 +1,4 @@
-"""Perspective crops against the conventions, antialiasing against 16 x 16 rays a pixel, rounding."""
+"""Perspective crops against the conventions, antialiasing against 16 x 16 rays per pixel, rounding."""
 
 from collections.abc import Callable
 from math import pi, radians
@@ -17,7 +17,7 @@ from avsa_fast.reference.footprint import Geometry, project
 
 @pytest.mark.parametrize(("H", "W"), [(32, 64), (33, 66), (241, 640), (1920, 3840)])
 def test_crop_reads_back_the_direction_sampled(kernel_device: torch.device, H: int, W: int) -> None:
-    """A frame of directions: the error in pixels of the frame, at the seam and the poles too."""
+    """Crops of a frame that holds directions; errors are in pixels of the frame, including the seam and the poles."""
     azimuth = (0.5 - (torch.arange(W, dtype=torch.float64) + 0.5) / W) * 2 * pi
     elevation = (0.5 - (torch.arange(H, dtype=torch.float64) + 0.5) / H)[:, None] * pi
     x, y, z = elevation.cos() * azimuth.cos(), elevation.cos() * azimuth.sin(), elevation.sin().expand(H, W)
@@ -34,7 +34,7 @@ def test_crop_reads_back_the_direction_sampled(kernel_device: torch.device, H: i
 
 
 def camera_rays(directions: Tensor, roll: Tensor, fov: float, h: int, w: int) -> Tensor:
-    """The rays of CONVENTIONS by plain matrix products: [K, 3, h, w]."""
+    """The rays [K, 3, h, w] of CONVENTIONS, by plain matrix products."""
     rays = []
     focal = w / 2 / np.tan(fov / 2)
     i, j = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
@@ -49,7 +49,7 @@ def camera_rays(directions: Tensor, roll: Tensor, fov: float, h: int, w: int) ->
 
 
 def test_left_is_left_and_up_is_up(kernel_device: torch.device) -> None:
-    """A bright spot at a direction is in the middle of its crop, and where it should be beside and above others."""
+    """A bright spot is at the centre of the crop towards it, and at the right offset in other crops."""
     frame = torch.zeros(1, 1, 90, 180, 3)
     frame[0, 0, 44:46, 44:46] = 1  # azimuth +90°, elevation 0
     frame = frame.to(kernel_device)
@@ -60,7 +60,7 @@ def test_left_is_left_and_up_is_up(kernel_device: torch.device) -> None:
         frame, looks.to(kernel_device), radians(60), (21, 21), flip=flip.to(kernel_device), roll=roll.to(kernel_device)
     )
     spots = [np.unravel_index(int(crop[0, 0].argmax()), (21, 21)) for crop in crops[0].cpu()]
-    # 0.3 radians are 5.6 pixels. A camera that turns clockwise sees what was on its left turn down.
+    # 0.3 radians are 5.6 pixels. For a camera rolled clockwise, content on its left moves down.
     assert [(int(i), int(j)) for i, j in spots] == [(10, 10), (10, 4), (4, 10), (10, 16), (16, 10)]
 
 
@@ -71,20 +71,20 @@ def test_project_is_inverse_of_pixel_centres() -> None:
     torch.testing.assert_close(v, torch.tensor([44.5, 44.5, -0.5, 44.5], dtype=torch.float64))
 
 
-# Antialiasing, against many rays a pixel.
+# Antialiasing, against many rays per pixel.
 
-# In front, askew at the seam, close to and at the poles, askew between.
+# Front, oblique at the seam, near and at the poles, oblique in between.
 DIRECTIONS = torch.tensor([[[0, 0], [3.1, 0.3], [1.2, 1.5], [-1.0, -1.2], [0.5, pi / 2], [2.0, 0.8], [pi, -pi / 2]]])
 ROLL = torch.tensor([[0, 0.7, 0, -0.4, 0.3, 1.2, 0]])
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
-    """The least over channels and crops of [..., h, w]."""
+    """Minimum PSNR, in dB, over channels and crops of [..., h, w]."""
     return float(-10 * torch.log10((a - b).square().mean((-2, -1)).max()))
 
 
 def ground_truth(frames: Tensor, fov: float, size: int, rays: int, source: str = "erp") -> Tensor:
-    """Means of rays x rays plain bilinear samples a pixel: [K, 3, size, size] of one frame."""
+    """Means [K, 3, size, size] of rays x rays bilinear samples per pixel of one frame."""
     crops = []
     for k in range(DIRECTIONS.shape[1]):
         pose = {"directions": DIRECTIONS[:, k : k + 1], "roll": ROLL[:, k : k + 1], "source": source}
@@ -117,7 +117,7 @@ def test_antialiased_zone_plate_up_to_8k(H: int, rays: int, fov: int) -> None:
 
 
 def panorama(path: Path) -> Tensor:
-    """[1, 1, H, W, 3] uint8, W and H even."""
+    """Reads a panorama [1, 1, H, W, 3] uint8, cropped to even W and H."""
     pixels = torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy())
     return pixels[None, None, : len(pixels) // 2 * 2, : pixels.shape[1] // 2 * 2]
 
@@ -146,7 +146,7 @@ def test_antialiased_panoramas(assets: Path, fov: int) -> None:
 
 
 def test_antialiasing_never_jumps() -> None:
-    """Crops hardly differ between fields of view that hardly differ, where the numbers of samples change."""
+    """Crops of nearly equal fields of view are nearly equal, also where the number of samples changes."""
     frames = torch.rand(1, 1, 64, 128, 3, dtype=torch.float64)
     direction = torch.tensor([[[0.4, 0.3]]], dtype=torch.float64)
     fovs = torch.linspace(radians(5), radians(100), 4000, dtype=torch.float64)
@@ -157,7 +157,7 @@ def test_antialiasing_never_jumps() -> None:
 
 @pytest.mark.parametrize("operation", [ops.gnomonic, reference.gnomonic])
 def test_antialiasing_never_jumps_at_level(kernel_device: torch.device, operation: Callable[..., Tensor]) -> None:
-    """Where a pixel's edge lies along a row of the frame, it may as well rise or fall a little."""
+    """A pixel's edge that lies along a row of the frame may be tilted slightly without a jump."""
     frames = torch.rand(1, 1, 64, 128, 3, dtype=torch.float64)
     directions = torch.tensor([[[0.4, 0.3], [0.4, 0.0], [2.0, -0.8], [1.0, 1.2]]], dtype=torch.float64)
 
@@ -172,9 +172,9 @@ def test_antialiasing_never_jumps_at_level(kernel_device: torch.device, operatio
 
 
 def test_magnified_is_all_but_bilinear(kernel_device: torch.device) -> None:
-    """A footprint that is small beside a texel sees a plane, whose mean is its value in the middle."""
+    """A footprint that is small relative to a texel covers a linear function, whose mean is its centre value."""
     frames = torch.rand(1, 1, 16, 32, 3, dtype=torch.float64, device=kernel_device)
-    # Off the poles, where footprints are wide.
+    # Away from the poles, where footprints are wide.
     directions = (torch.rand(1, 3, 2, dtype=torch.float64, device=kernel_device) - 0.5) * torch.tensor(
         [2 * pi, pi / 2], device=kernel_device
     )
@@ -191,7 +191,7 @@ def test_of_a_plain_frame_is_plain(kernel_device: torch.device, antialias: bool)
 
 
 def test_float16_holds_every_kind_of_number(kernel_device: torch.device) -> None:
-    """Subnormal, tied, huge, infinite and NaN values round as torch rounds them."""
+    """Subnormal, tied, huge, infinite and NaN values are rounded as by torch."""
     values = [0.0, -0.0, 1e-9, 2**-24, 2**-25, 3 * 2**-26, 6e-5, 2**-14, 1 + 2**-11, 1 + 3 * 2**-11, 65504, 65519.9,
               65520, 1e9, float("inf"), -float("inf"), float("nan")]  # fmt: skip
     random = torch.randn(4000) * 10 ** (torch.rand(4000) * 14 - 9)

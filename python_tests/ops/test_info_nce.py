@@ -1,4 +1,4 @@
-"""InfoNCE: the host kernels and the emulated CUDA kernels against the reference, closed forms and cross-entropy."""
+"""InfoNCE: host kernels and emulated CUDA kernels against the reference, closed forms and cross-entropy."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 import torch
 from helpers.info_nce import assert_like_reference, gradients, rows
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -17,7 +17,7 @@ SCALES = (1, 14.3, 40, 41, 100)
 
 @pytest.fixture(autouse=True)
 def _poisoned_memory() -> Iterator[None]:
-    """Fresh tensors hold NaN: what a kernel forgets to write shows."""
+    """Fills new tensors with NaN, to detect values that a kernel does not write."""
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
@@ -110,7 +110,7 @@ def test_joint_is_cross_entropy_over_its_candidates(kernel_device):
 
 @pytest.mark.parametrize("scale", [14.3, 40, 41, 80])
 def test_late_in_training(kernel_device, scale):
-    # Orthogonal rows that are aligned with their pairs: loss log(1 + (N - 1) exp(-scale)), down to 1e-33 in float32.
+    # Orthogonal rows aligned with their pairs: the loss is log(1 + (N - 1) exp(-scale)), down to 1e-33 in float32.
     N = 40
     query = torch.eye(N, device=kernel_device)
     loss, *_, temperature_grad = gradients(ops.info_nce, query, query, 1 / scale, symmetric=True)
@@ -173,7 +173,7 @@ def test_same_bits_for_any_number_of_threads():
         assert all(torch.equal(x, y) for x, y in zip(run, runs[0], strict=True))
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(
     clips=st.integers(0, 18), crops=st.integers(1, 5), D=st.integers(0, 20), scale=st.floats(0.1, 100),
     symmetric=st.booleans(), negatives=st.sampled_from(["all", "joint"]), seed=st.integers(0, 2**32),

@@ -1,7 +1,7 @@
-"""InfoNCE over rows that span the ranks of a process group: against one process over all rows."""
+"""InfoNCE over rows distributed across a process group, compared with one process that has all rows."""
 
 import importlib.util
-import socket
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from helpers.ranks import together
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -39,16 +39,15 @@ def rows_of(counts: list[int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def on_ranks(function: Callable[..., None], ranks: int, *arguments: object) -> None:
-    """Runs function(*arguments) as each rank of a gloo group."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.start_processes(_rank, (function, ranks, port, arguments), nprocs=ranks, start_method="fork")
+    """Runs function(*arguments) on each rank of a gloo group."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = f"file://{folder}/store"  # a file rather than a port, which another process might take first
+        together(_rank, ranks, (function, ranks, store, arguments), "fork")
 
 
-def _rank(rank: int, function: Callable[..., None], ranks: int, port: int, arguments: tuple[object, ...]) -> None:
+def _rank(rank: int, function: Callable[..., None], ranks: int, store: str, arguments: tuple[object, ...]) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks)
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=ranks)
     try:
         function(*arguments)
     finally:
@@ -67,8 +66,8 @@ def _equals_one_process() -> None:
                     want = reference.info_nce if dtype == torch.float64 else ops.info_nce
                     loss = want(whole[0], whole[1], temperature=whole[2], **options)
                     (1.5 * loss).backward()
-                    for most in (2**30, 0):  # gathered, and round the ring
-                        _info_nce_group.MOST_GATHERED = most
+                    for most in (2**30, 0):  # all-gather, then ring
+                        _info_nce_group.MAX_GATHERED_BYTES = most
                         part = [x[own].clone().requires_grad_() for x in rows]
                         temperature = whole[2].detach().clone().requires_grad_()
                         got = ops.info_nce(*part, temperature=temperature, group=dist.group.WORLD, **options)
@@ -81,7 +80,7 @@ def _equals_one_process() -> None:
 
 
 def _trains_like_one_process() -> None:
-    """A linear encoder and a temperature under DistributedDataParallel, two steps of plain gradient descent."""
+    """A linear encoder and a temperature under DistributedDataParallel, with two steps of plain gradient descent."""
 
     class Encoder(torch.nn.Module):
         def __init__(self) -> None:
@@ -115,7 +114,7 @@ def _trains_like_one_process() -> None:
 
 
 def _does_what_the_model_says() -> None:
-    """Bytes that the collectives bring to a rank, and operations of its blocks, counted and foretold."""
+    """The bytes received by a rank and the operations of its blocks, as counted, match the model's prediction."""
     rank, ranks, rows, D = dist.get_rank(), dist.get_world_size(), 24, 9
     received, operations = 0.0, 0
     size = {
@@ -146,7 +145,7 @@ def _does_what_the_model_says() -> None:
     _info_nce_group.scan = at_work(_info_nce_group.scan, 2)
     _info_nce_group.gather = at_work(_info_nce_group.gather, 6)
     for ring in (False, True):
-        _info_nce_group.MOST_GATHERED = 0 if ring else 2**30
+        _info_nce_group.MAX_GATHERED_BYTES = 0 if ring else 2**30
         received, operations = 0.0, 0
         own = slice(rows // ranks * rank, rows // ranks * (rank + 1))
         query, key = (torch.randn(rows, D)[own].requires_grad_() for _ in range(2))
@@ -162,7 +161,7 @@ def _refuses() -> None:
         ops.info_nce(torch.ones(2, 3 + rank), torch.ones(2, 3 + rank), group=dist.group.WORLD)
     with pytest.raises(ValueError, match="symmetric must be the same on every rank"):
         ops.info_nce(torch.ones(2, 3), torch.ones(2, 3), symmetric=rank == 1, group=dist.group.WORLD)
-    with pytest.raises(ValueError, match="crops must be at least 1 and divide the 3 rows"):  # a clip on two ranks
+    with pytest.raises(ValueError, match="crops must be at least 1 and divide the 3 rows"):  # one clip on two ranks
         ops.info_nce(torch.ones(3, 3), torch.ones(3, 3), negatives="joint", crops=2, group=dist.group.WORLD)
 
 

@@ -1,11 +1,11 @@
-"""InfoNCE's memory: linear in N, and little of it."""
+"""InfoNCE's memory use: small, and linear in N."""
 
-import subprocess
 import sys
 
 import pytest
+from helpers.commands import run
 
-# Prints the bytes that forward and backward need beside rows and their gradients.
+# Prints the bytes that forward and backward need, in addition to rows and their gradients.
 SCRIPT = """
 import resource, sys, torch
 from avsa_fast import ops
@@ -21,14 +21,11 @@ print(peak() - before - query.nbytes - key.nbytes)
 
 
 def extra_bytes(rows: int, D: int) -> int:
-    made = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(rows), str(D)], capture_output=True, text=True, check=True
-    )  # fmt: skip
-    return int(made.stdout)
+    return int(run(sys.executable, "-c", SCRIPT, rows, D, check=True).stdout)
 
 
 def test_less_than_a_matrix():
-    assert extra_bytes(8192, 16) < 8 * 2**20  # of 256 MiB that a matrix of cosines takes
+    assert extra_bytes(8192, 16) < 8 * 2**20  # a matrix of cosines takes 256 MiB
 
 
 @pytest.mark.slow

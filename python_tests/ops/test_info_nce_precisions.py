@@ -1,4 +1,4 @@
-"""InfoNCE on matrix units and in bfloat16: against the reference, the plain kernels and one another."""
+"""InfoNCE on matrix units and in bfloat16, compared with the reference, the plain kernels and each other."""
 
 from collections.abc import Iterator
 from itertools import pairwise, product
@@ -14,7 +14,7 @@ from avsa_fast.ops._info_nce_kernels import Options, Rows, gather, lose, no_sums
 
 @pytest.fixture(autouse=True)
 def _poisoned_memory() -> Iterator[None]:
-    """Fresh tensors hold NaN: what a kernel forgets to write shows."""
+    """Fills new tensors with NaN, to detect values that a kernel does not write."""
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
@@ -35,20 +35,21 @@ def test_reduced_precisions(kernel_device, precision, tolerance):
         *rows_want, slope_want = want
         for x, y in zip(rows_got, rows_want, strict=True):
             assert (x - y).norm() <= tolerance * y.norm()
-        # The temperature's gradient is a difference of cosines times s^2: 6 sigma of what rounded rows leave of it.
+        # The temperature's gradient is a difference of cosines times s²: 6 sigma of its error from rounded rows.
         assert (slope_got - slope_want).abs() <= tolerance * max(slope_want.abs(), 0.025 / 0.07**2)
         again = gradients(ops.info_nce, query, key, 0.07, precision=precision, **options)
         assert all(torch.equal(x, y) for x, y in zip(got, again, strict=True))
 
 
-# Of each kernel's shapes: one and several tiles, whole and not; as many dimensions as fit, and as fill 128 bytes.
+# Per kernel: single and multiple tiles, full and partial; the max number of dimensions, and rows of 128 bytes.
 @pytest.mark.parametrize(
     ("precision", "N", "D", "scale", "tolerance"),
     [
-        ("bf16", 300, 128, 14.3, 0.02), ("bf16", 140, 128, 60, 0.02), ("bf16", 130, 300, 14.3, 0.02),
-        ("bf16", 33, 512, 60, 0.02), ("bf16", 64, 64, 14.3, 0.02),
-        ("tf32", 150, 96, 14.3, 2e-3), ("tf32", 70, 256, 60, 2e-3),
-        ("3xtf32", 150, 32, 60, 2e-5), ("3xtf32", 70, 200, 14.3, 1e-5),
+        pytest.param("bf16", 300, 128, 14.3, 0.02, marks=pytest.mark.slow),
+        pytest.param("bf16", 130, 300, 14.3, 0.02, marks=pytest.mark.slow),
+        pytest.param("3xtf32", 70, 200, 14.3, 1e-5, marks=pytest.mark.slow),
+        ("bf16", 140, 128, 60, 0.02), ("bf16", 33, 512, 60, 0.02), ("bf16", 64, 64, 14.3, 0.02),
+        ("tf32", 150, 96, 14.3, 2e-3), ("tf32", 70, 256, 60, 2e-3), ("3xtf32", 150, 32, 60, 2e-5),
     ],
 )  # fmt: skip
 def test_matrix_units(kernel_device, precision, N, D, scale, tolerance):
@@ -59,10 +60,15 @@ def test_matrix_units(kernel_device, precision, N, D, scale, tolerance):
 @pytest.mark.parametrize(
     ("N", "D", "scale", "crops"),
     [
-        (520, 128, 14.3, 1), (300, 128, 60, 1), (1, 100, 14.3, 1), (129, 70, 60, 1), (260, 256, 14.3, 1),
-        (128, 200, 60, 1), (140, 33, 14.3, 1), (130, 64, 60, 1), (130, 150, 14.3, 1), (270, 512, 14.3, 1),
-        (140, 300, 60, 1), (130, 450, 60, 1), (129, 384, 14.3, 1),
-        (300, 128, 14.3, 4), (135, 100, 60, 5), (260, 40, 14.3, 130), (132, 160, 60, 11), (132, 512, 60, 4),
+        (1, 100, 14.3, 1), (129, 70, 60, 1), (140, 33, 14.3, 1), (130, 64, 60, 1), (132, 160, 60, 11),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (520, 128, 14.3, 1), (300, 128, 60, 1), (260, 256, 14.3, 1), (128, 200, 60, 1), (130, 150, 14.3, 1),
+                (270, 512, 14.3, 1), (140, 300, 60, 1), (130, 450, 60, 1), (129, 384, 14.3, 1),
+                (300, 128, 14.3, 4), (135, 100, 60, 5), (260, 40, 14.3, 130), (132, 512, 60, 4),
+            )
+        ),
     ],
 )  # fmt: skip
 def test_wgmma(kernel_device, monkeypatch, request, N, D, scale, crops):
@@ -75,7 +81,7 @@ def test_wgmma(kernel_device, monkeypatch, request, N, D, scale, crops):
     plain = gradients(ops.info_nce, query, key, 1 / scale, symmetric=True, precision="bf16", **options)
     monkeypatch.setenv("AVSA_WGMMA", "1")
     got = assert_like_exact(query, key, scale, 0.02, precision="bf16", **options)
-    # The same rounded numbers in another order: as near to each other as float sums are.
+    # The same rounded numbers are summed in a different order, so results agree within float rounding.
     for x, y in zip(got, plain, strict=True):
         assert (x - y).norm() <= 1e-4 * y.norm() + 1e-6
     if N > 1:
@@ -85,14 +91,14 @@ def test_wgmma(kernel_device, monkeypatch, request, N, D, scale, crops):
 def assert_like_exact(
     query: Tensor, key: Tensor, scale: float, tolerance: float, precision: str, **competitors: str | int
 ) -> list[Tensor]:
-    """Loss and gradients of a reduced precision, symmetric, which are close to the reference's and twice the same."""
+    """Asserts that symmetric loss and gradients are close to the reference, and the same in two runs; returns them."""
     options = {"symmetric": True, "precision": precision} | competitors
     got = gradients(ops.info_nce, query, key, 1 / scale, **options)
     exact = query.cpu().double(), key.cpu().double()
     want = gradients(reference.info_nce, *exact, 1 / scale, symmetric=True, **competitors)
     for x, y in zip(got[:3], want[:3], strict=True):
         assert (x - y).norm() <= tolerance * y.norm()
-    # A difference of cosines times s²: 6 sigma of what rounded rows leave of it.
+    # A difference of cosines times s²: 6 sigma of its error from rounded rows.
     assert (got[3] - want[3]).abs() <= tolerance * max(want[3].abs(), 0.025 * scale**2)
     again = gradients(ops.info_nce, query, key, 1 / scale, **options)
     assert all(torch.equal(x, y) for x, y in zip(got, again, strict=True))
@@ -101,7 +107,7 @@ def assert_like_exact(
 
 @pytest.mark.parametrize(("precision", "wgmma"), [("fp32", 0), ("3xtf32", 0), ("bf16", 0), ("bf16", 1)])
 def test_blocks_add_up(kernel_device, monkeypatch, precision, wgmma):
-    """Rows met block by block, as ranks meet them, of any number a block: what all of them give at once."""
+    """Rows processed in blocks of different sizes, as by ranks, give the same sums and gradients as all at once."""
     monkeypatch.setenv("AVSA_WGMMA", str(wgmma))
     N, D, cuts = 150, 70, (0, 20, 20, 150)
     query, key = rows(N, D, kernel_device)

@@ -1,4 +1,4 @@
-"""How operations reach CUDA kernels, with torch.cuda and the kernels faked: device, stream, and what errors say."""
+"""Dispatch to CUDA kernels, with fake torch.cuda and kernels: device, stream, and error messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ BUILD = {"cuda": True, "cuda_archs": "80-real 90a-real 90-virtual", "cuda_runtim
 
 
 class FakeCuda:
-    """torch.cuda, and a kernel that notes what it is called with."""
+    """Fake torch.cuda, and a kernel that records its calls."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, code: int = 0, build: dict[str, Any] = BUILD) -> None:
         self.current = torch.device("cuda", 0)
@@ -82,7 +82,7 @@ def test_build_without_cuda_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_kernels_that_are_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """As in the source folder of a package that is not installed in place: a line, and to callers an ImportError."""
+    """In the source folder of a package not installed in place: ImportError, and a one-line error in commands."""
 
     def missing(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}")

@@ -1,4 +1,4 @@
-"""Mixing channels by a matrix: large outputs, and samples that are not finite."""
+"""Mixing channels by a matrix: large outputs, and non-finite samples."""
 
 import math
 import re
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 def test_large_outputs_are_streamed_past_the_caches_alike() -> None:
     signals, directions = torch.randn(16, 4, 12000), random_directions(16, 4, dtype=torch.float32)
-    out = ops.rotate(signals, directions)  # 12 MB, of samples in whole vectors
+    out = ops.rotate(signals, directions)  # 12 MB, in whole vectors of samples
     assert_close(out, reference.rotate(signals.double(), directions.double()), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_signals_that_are_not_finite(kernel_device: torch.device, request: pytest.FixtureRequest, bad: float) -> None:
-    """ValueError on the CPU, NaN or infinity in what depends on the sample on CUDA."""
+    """ValueError on the CPU; on CUDA, NaN or infinity in the outputs that depend on the sample."""
     signals = torch.randn(4, 9, device=kernel_device)
     signals[2, 5] = bad
     directions = random_directions(3, dtype=torch.float32).to(kernel_device)
@@ -47,7 +47,7 @@ def test_sums_of_finite_samples_may_overflow() -> None:
 
 @pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage/enabled").exists(), reason="no huge pages here")
 def test_large_outputs_are_to_be_in_huge_pages() -> None:
-    """The system's own word: "hg" among the flags of the mapping that holds the output's middle."""
+    """The kernel's flags for the mapping of the output's middle include "hg"."""
     out = ops.rotate(torch.randn(16, 4, 12000), torch.zeros(16, 4, 2))
     middle, inside, flags = out.data_ptr() + out.numel() * out.element_size() // 2, False, []
     for line in Path("/proc/self/smaps").read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Directions that move while the sound goes on."""
+"""Directions that change over time."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def test_moving_directions_follow_the_great_circle() -> None:
-    """From the front over the pole to the back at an even pace, and on to the left."""
+    """From the front over the pole to the back at constant speed, then on to the left."""
     path = torch.tensor([[0.0, 0.0], [0.0, math.pi / 2 - 1e-6], [math.pi / 2, 0.0]], dtype=torch.float64)
     out = ops.encode(torch.ones(1, 9, dtype=torch.float64), path[None])
     angle = torch.arange(5) * math.pi / 8
@@ -81,7 +81,7 @@ def test_what_is_not_finite_is_refused(where: str, bad: float) -> None:
 
 
 def rotated(rotate: Callable[..., Tensor]) -> list[Tensor]:
-    """A scene of order 2 that follows two paths, and the gradients of what leads to it."""
+    """Rotates a scene of order 2 along two paths; returns the result and the gradients."""
     generator = torch.Generator().manual_seed(1)
     signals, path, roll, weight = (
         torch.randn(*shape, dtype=torch.float64, generator=generator)
@@ -93,7 +93,7 @@ def rotated(rotate: Callable[..., Tensor]) -> list[Tensor]:
 
 
 def test_pieces_join(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turned, and differentiated, 256 samples at a time."""
+    """Rotation and its gradients in pieces of 256 samples."""
     monkeypatch.setattr(_moving, "PIECE", 1)
     torch.testing.assert_close(rotated(ops.rotate), rotated(reference.rotate), rtol=1e-10, atol=1e-10)
 
@@ -107,7 +107,7 @@ def test_gradients_of_hardly_any_samples(T: int) -> None:
 
 
 def test_no_matrix_is_kept_for_a_sample() -> None:
-    """16 channels by 16, for each of them, would be 16 times the output."""
+    """A 16 x 16 matrix per sample would need 16 times the memory of the output."""
     signals, path = torch.randn(16, 24000), uniform_directions(3)[None].float()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         out = ops.rotate(signals, path)

@@ -1,4 +1,4 @@
-"""A measured room, turned so that its direct sound comes from a chosen direction."""
+"""A measured room, rotated so that its direct sound comes from a chosen direction."""
 
 from math import degrees
 from pathlib import Path
@@ -14,7 +14,7 @@ from avsa_fast.reference.harmonics import unit_vectors
 
 
 def turned_from_front(scene: Tensor, direction: Tensor) -> Tensor:
-    """What is in front comes from a direction [1, 2]."""
+    """Rotates the front to a direction [1, 2]."""
     azimuth, elevation = direction[0]
     zero = torch.zeros_like(azimuth)
     up = ops.rotate(scene, torch.stack([zero, -elevation])[None])[0]

@@ -1,4 +1,4 @@
-"""rotate: kernels against the reference, and what a turn to the front is."""
+"""rotate: kernels against the reference, and the definition of rotation to the front."""
 
 import math
 
@@ -39,7 +39,7 @@ def test_rotate_matches_reference(
     kernel_device: torch.device, leading: tuple[int, ...], K: int, T: int, dtype: torch.dtype, order: int,
     P: tuple[int, ...], rolled: bool, flipped: bool,
 ) -> None:  # fmt: skip
-    if P:  # a matrix for each sample
+    if P:  # a matrix per sample
         order, T, leading = min(order, 2), min(T, 100), leading[:1]
     signals = torch.randn(*leading, (order + 1) ** 2, T).to(dtype)
     directions = random_directions(*leading, K, *P, dtype=angles_for(dtype))
@@ -78,7 +78,7 @@ def test_turns_compose_and_keep_each_orders_energy(order: int) -> None:
         channels = slice(n * n, (n + 1) ** 2)
         energy = signals[channels].square().sum()
         torch.testing.assert_close(twice[channels].square().sum(), energy, rtol=1e-12, atol=0)
-    # The same turn of a plane wave's direction, as rotations of 3-vectors.
+    # The same rotations of the plane wave's direction, as rotations of 3-vectors.
     wave = uniform_directions(1)
     turned = ops.rotate(ops.rotate(ops.encode(torch.ones(1, 1).double(), wave, order), first)[0], second)[0]
     azimuth, elevation = first[0].tolist(), second[0].tolist()
@@ -100,7 +100,7 @@ def test_mirror_is_the_wave_from_the_other_side(order: int) -> None:
 
 
 def rotation(axis: str, angle: float) -> np.ndarray:
-    """Right-handed rotation of (x, y, z) about an axis."""
+    """Right-handed rotation matrix of (x, y, z) about an axis."""
     c, s = math.cos(angle), math.sin(angle)
     return {
         "x": np.array([[1, 0, 0], [0, c, -s], [0, s, c]]),
@@ -110,9 +110,9 @@ def rotation(axis: str, angle: float) -> np.ndarray:
 
 
 def rotate_with(matrix: np.ndarray, mirror: bool = False) -> Tensor:
-    """[4, 4] on (W, Y, Z, X) of a rotation of (X, Y, Z), then Y negated."""
+    """Matrix [4, 4] on (W, Y, Z, X) of a rotation of (X, Y, Z), with Y then negated."""
     full = np.eye(4)
-    order = [3, 1, 2]  # X, Y, Z among the channels
+    order = [3, 1, 2]  # indices of X, Y, Z among the channels
     full[np.ix_(order, order)] = np.diag([1, -1 if mirror else 1, 1]) @ matrix
     return torch.from_numpy(full)
 
@@ -132,7 +132,7 @@ def test_rotation_is_built_in_this_order(mirror: bool) -> None:
 
 
 def test_the_other_order_would_be_seen() -> None:
-    """Elevation before azimuth misses the front by 15° in the mean for elevations within ±30°."""
+    """Rotating by elevation before azimuth misses the front by 15° on average, for elevations within ±30°."""
     misses = []
     for azimuth, elevation in (
         (torch.rand(500, 2) * torch.tensor([2, 1 / 3]) - torch.tensor([1, 1 / 6])).mul(math.pi).tolist()
@@ -146,7 +146,7 @@ def test_the_other_order_would_be_seen() -> None:
 
 
 def test_roll_turns_the_content_counter_clockwise() -> None:
-    """Seen from behind, +y is left and +z up: a camera rolled clockwise sees what was up turned to its left."""
+    """Seen from behind, +y is left and +z up: for a camera rolled clockwise, content above moves to its left."""
     up, front = plane_wave(0, 90), degrees(0, 0)
     rolled = ops.rotate(up, front, roll=degrees(90)[0])[0, :, 0]
     torch.testing.assert_close(rolled.tolist(), [1.0, 1.0, 0.0, 0.0], rtol=0, atol=1e-12)
@@ -171,7 +171,7 @@ def test_energy_is_kept() -> None:
 
 
 def test_the_reference_turns_as_exactly_by_small_angles_as_by_large_ones() -> None:
-    """A turn about z brings the harmonics of azimuth a to those of 0, at every order."""
+    """A rotation about z maps the harmonics at azimuth a to those at 0, at every order."""
     azimuth = 10.0 ** (torch.rand(200, dtype=torch.float64) * 6 - 5.5)
     elevation = (torch.rand(200, dtype=torch.float64) - 0.5) * math.pi
     turned = turns(torch.stack([azimuth, torch.zeros_like(azimuth)], dim=-1), order=7)

@@ -1,4 +1,4 @@
-"""spatial_features: kernels against the float64 reference, and the features against their definitions."""
+"""spatial_features: kernels against the float64 reference, and features against their definitions."""
 
 import importlib
 import math
@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from avsa_fast import ops, reference
 from avsa_fast.reference.spatial_features import VARIANTS, mel_bank, stft, view_signals
 
-quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=25)
 # view, spatial, channels in
 VIEWS = [("rotate", "iv", 4), ("rotate", None, 4), ("stereo", "icf", 4), ("stereo", None, 4), ("stereo", "icf", 2),
          ("stereo", None, 2), ("beamform", None, 4), ("mono", None, 4), ("mono", None, 1)]  # fmt: skip
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def random_poses(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """[..., 2] azimuth and elevation all around, and beyond one turn."""
+    """Random azimuths and elevations [..., 2], including values beyond a full rotation."""
     return (torch.rand(*shape, 2, dtype=torch.float64) * 2 - 1).mul(torch.tensor([7.0, 1.7])).to(dtype)
 
 
@@ -34,7 +34,7 @@ def random_poses(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def assert_matches(out: Tensor, expected: Tensor, views: Tensor, n_fft: int, hop: int, bank: Tensor) -> None:
-    """Mel relative to the recording's maximum; spatial features in bands all of whose bins are above 1e-6 of it."""
+    """Mel: relative to the recording's maximum. Spatial features: only in bands whose bins are all above 1e-6 of it."""
     assert out.shape == expected.shape
     if out.numel() == 0:
         return
@@ -47,7 +47,7 @@ def assert_matches(out: Tensor, expected: Tensor, views: Tensor, n_fft: int, hop
         return
     power = stft(views, torch.hann_window(n_fft, dtype=views.dtype), hop).abs().square()
     power = power / power.max()
-    # An intensity needs W and some of X, Y, Z; a phase difference both L and R.
+    # Intensity needs W and at least one of X, Y, Z; a phase difference needs both L and R.
     weakest = power.amin(-3) if M == 2 else torch.minimum(power[..., 0, :, :], power[..., 1:, :, :].sum(-3))
     quiet = torch.stack([weakest[..., weights > 0].amin(-1) for weights in bank.T], dim=-2)  # [..., n_mels, n_frames]
     error, scale = (out - expected)[..., M:, :, :].abs(), expected[..., M:, :, :].abs().amax()
@@ -115,7 +115,7 @@ def test_silence(kernel_device: torch.device, case: tuple[str, str | None, int])
 def test_signals_that_are_not_finite(
     kernel_device: torch.device, request: pytest.FixtureRequest, case: tuple[str, str | None, int], bad: float
 ) -> None:
-    """ValueError on the CPU, NaN in the frames that hold the sample on CUDA."""
+    """ValueError on the CPU; on CUDA, NaN in the frames that contain the sample."""
     view, spatial, C = case
     signals, directions = torch.randn(C, 512 + 240 * 9), torch.randn(2, 2) if C == 4 else None
     broken = signals.clone()
@@ -166,7 +166,7 @@ def test_transforms_of_every_kind_of_length(kernel_device: torch.device, n_fft: 
 
 
 def test_loud_and_quiet_sound(kernel_device: torch.device) -> None:
-    """float32 keeps its precision from a whisper to sound in 16-bit integers' units."""
+    """float32 is precise enough from very quiet sound to sound scaled as 16-bit integers."""
     signals, directions = torch.randn(4, 2000), random_poses(3, dtype=torch.float32)
     for gain in (1e-3, 3e4):
         for view, spatial in (("rotate", "iv"), ("stereo", "icf")):
@@ -213,9 +213,10 @@ def test_gradient_at_silence_is_finite() -> None:
             assert signals.grad.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spatial", "M"), [("iv", 4), ("icf", 2), (None, 1)])
 def test_opcheck(spatial: str | None, M: int) -> None:
-    module = importlib.import_module("avsa_fast.ops.spatial_features")  # its name in ops is the function's
+    module = importlib.import_module("avsa_fast.ops.spatial_features")  # the name in ops is the function
     tables = module._analysis(24000, 32, 3, torch.device("cpu"))
     scene = torch.randn(2, {"iv": 4, "icf": 2, None: 1}[spatial], 70, dtype=torch.float64, requires_grad=True)
     matrix = torch.randn(2, 3, M, scene.shape[1], dtype=torch.float64, requires_grad=True)

@@ -1,4 +1,4 @@
-"""spatial_features against the definitions of its parts, each written another way."""
+"""spatial_features against independent implementations of the definitions of its parts."""
 
 import math
 
@@ -13,17 +13,17 @@ from avsa_fast.reference.spatial_features import VARIANTS, mel_bank
 
 
 def random_poses(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """[..., 2] azimuth and elevation all around, and beyond one turn."""
+    """Random azimuths and elevations [..., 2], including values beyond a full rotation."""
     return (torch.rand(*shape, 2, dtype=torch.float64) * 2 - 1).mul(torch.tensor([7.0, 1.7])).to(dtype)
 
 
 def plane_wave(direction: Tensor, samples: int = 2400) -> Tensor:
-    """White noise from a direction [2]: [4, samples] float64."""
+    """White noise [4, samples] float64 from a direction [2]."""
     return ops.encode(torch.randn(1, samples, dtype=torch.float64), direction.double().unsqueeze(0))
 
 
 def unit_vector(direction: Tensor) -> Tensor:
-    """(x, y, z) of a direction [2]."""
+    """Unit vector (x, y, z) of a direction [2]."""
     azimuth, elevation = direction.tolist()
     across = math.cos(elevation)
     return torch.tensor([across * math.cos(azimuth), across * math.sin(azimuth), math.sin(elevation)]).double()
@@ -40,7 +40,7 @@ def test_log_mel_is_torchaudios() -> None:
 
 
 def spectrum(signals: Tensor) -> np.ndarray:
-    """[..., n_frames, 257] complex, by NumPy."""
+    """STFT [..., n_frames, 257] complex, by NumPy."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 512)
     frames = np.lib.stride_tricks.sliding_window_view(signals.numpy(), 512, axis=-1)[..., ::240, :]
     return np.fft.rfft(frames * window)
@@ -90,7 +90,7 @@ def test_intensity_of_a_plane_wave_is_its_direction(variant: str, length: float)
 
 
 def test_stereo_of_a_plane_wave() -> None:
-    """Sound from the left is louder left: L = (1 + sin θ)/2, R = (1 − sin θ)/2; in phase."""
+    """Sound from the left is louder on the left: L = (1 + sin θ)/2, R = (1 − sin θ)/2; both are in phase."""
     azimuth = torch.tensor([0.6, 0.0], dtype=torch.float64)
     level, cosine, sine = ops.spatial_features(plane_wave(azimuth), view="stereo", spatial="icf")[2:]
     expected = 2 * math.log((1 + math.sin(0.6)) / (1 - math.sin(0.6)))
@@ -130,7 +130,7 @@ def test_flip_is_the_view_of_the_mirrored_scene() -> None:
     mirrored = ops.spatial_features(signals * mirror, directions * torch.tensor([-1.0, 1.0]), roll=-roll)
     torch.testing.assert_close(out, mirrored, rtol=0, atol=1e-9)
     plain = ops.spatial_features(signals, directions, roll=roll)
-    sign = torch.tensor([1.0, 1, 1, 1, 1, -1, 1], dtype=torch.float64)[:, None, None]  # the vector's y
+    sign = torch.tensor([1.0, 1, 1, 1, 1, -1, 1], dtype=torch.float64)[:, None, None]  # the vector's y component
     torch.testing.assert_close(out, plain * sign, rtol=0, atol=1e-9)
 
 

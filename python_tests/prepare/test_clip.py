@@ -1,4 +1,4 @@
-"""What prepare finds out of one clip's sound and pose."""
+"""Analysis of a clip's sound and pose by prepare."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +12,7 @@ import soundfile
 from helpers.prepared import rows
 from rich.console import Console
 
+from avsa_fast.data import describe
 from avsa_fast.data.spherical import Picture, Spherical
 from avsa_fast.errors import UserError
 from avsa_fast.prepare import Options, clip, prepare, prepare_folder
@@ -24,7 +25,7 @@ AddClip = Callable[..., None]
 
 
 def test_the_sound_is_checked(add_clip: Callable[..., Path]) -> None:
-    """A wave from the left, whose Z is silent; and noises that come from everywhere."""
+    """A plane wave from the left, with silent Z and X, and independent noise in all channels."""
     data = add_clip("noises")
     add_clip("left")
     wave = np.random.default_rng(0).normal(0, 0.1, (48000, 1)) * np.array([1, 1, 0, 0])
@@ -53,9 +54,10 @@ def test_channels_of_the_user(add_clip: Callable[..., Path]) -> None:
     assert rows(data)["five"]["state"] == "ambiguous"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [9, 16])
 def test_higher_orders_give_their_first_four_channels(tmp_path: Path, add_video: AddClip, channels: int) -> None:
-    """AmbiX as it is; the same scene in N3D and FuMa, said by --gains, gives the same transcoded sound."""
+    """The same scene in SN3D, N3D and FuMa (declared by --gains) gives the same transcoded sound."""
     order = [1, 3, 2, 0] if channels == 9 else [0, 1, 2, 3]
     scene = np.random.default_rng(0).uniform(-0.2, 0.2, (48000, channels))
     gains = np.sqrt(2 * np.floor(np.sqrt(np.arange(channels))) + 1)
@@ -69,7 +71,7 @@ def test_higher_orders_give_their_first_four_channels(tmp_path: Path, add_video:
         prepare(tmp_path / name, tmp_path / "dst" / name, options, progress=False)
         row = rows(tmp_path / "dst" / name)["a"]
         assert (row["state"], row["channels"], row["channel_map"]) == ("ok", 4, [0, 1, 2, 3])
-        assert row["spatial_validity"] == pytest.approx(3, abs=0.3)  # of independent noises, in SN3D
+        assert row["spatial_validity"] == pytest.approx(3, abs=0.3)  # independent noise in all channels, in SN3D
         read[name] = soundfile.read(tmp_path / "dst" / name / "audio" / "a.flac")[0]
     for sound in read.values():
         assert np.abs(sound - scene[:, :4]).max() < 1e-6
@@ -86,7 +88,7 @@ def test_a_pose_is_ambiguous_where_the_sound_has_a_direction(
     for name, sound in (("foa", "4.0"), ("mono", "mono")):
         add_video(tmp_path / f"{name}.mp4", sound)
     picture = Picture("equirectangular", "mono", yaw=radians(90), roll=radians(-5))
-    monkeypatch.setattr(clip, "read_spherical", lambda path: Spherical(picture, None))
+    monkeypatch.setattr(describe, "read_spherical", lambda path: Spherical(picture, None))
 
     def prepared(name: str, options: Options) -> dict:
         path = tmp_path / f"{name}.mp4"

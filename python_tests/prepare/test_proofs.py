@@ -1,4 +1,4 @@
-"""The long proofs: hundreds of damaged files, kills at random instants, a cluster that loses a worker."""
+"""Slow tests of prepare: hundreds of damaged files, kills at random times, a cluster that loses a worker."""
 
 import os
 import random
@@ -6,13 +6,13 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from helpers.commands import Command, module
 
 from avsa_fast.data.tables import INDEX, STATES, read_table
 from avsa_fast.prepare import Options, prepare
@@ -25,14 +25,21 @@ DETECTOR = "helpers.detectors:Brightness"
 TABLES = ("index.parquet", "detections.parquet")
 
 
-def command(src: Path, dst: Path, *arguments: str) -> subprocess.Popen[str]:
+def started(src: Path, dst: Path, *options: str) -> Command:
     environment = os.environ | {"PYTHONPATH": f"{ROOT.parent}:{ROOT}"}
-    line = [sys.executable, "-m", "avsa_fast.prepare", str(src), str(dst), "--detector", DETECTOR, *arguments]
-    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return Command(*module("prepare"), src, dst, "--detector", DETECTOR, *options, env=environment)
+
+
+def prepared(src: Path, dst: Path, *options: str) -> list[str]:
+    """Runs prepare to its end; returns the lines of its standard error."""
+    with started(src, dst, *options) as command:
+        done = command.finish()
+    assert done.returncode == 0, done.stderr
+    return done.stderr.splitlines()
 
 
 def boxes(data: bytes, begin: int, end: int) -> list[tuple[int, int]]:
-    """Where the boxes of an MP4 file within a range begin and end."""
+    """Finds begin and end of the boxes within a range of an MP4 file."""
     found, at = [], begin
     while at + 8 <= end:
         size = int.from_bytes(data[at : at + 4])
@@ -44,7 +51,7 @@ def boxes(data: bytes, begin: int, end: int) -> list[tuple[int, int]]:
 
 
 def nested(data: bytes) -> list[list[tuple[int, int]]]:
-    """Groups of neighbouring boxes, of all depths that hold nothing but boxes."""
+    """Groups of sibling boxes, at all depths of container boxes."""
     groups, left = [], [(0, len(data))]
     while left:
         group = boxes(data, *left.pop())
@@ -57,10 +64,10 @@ def damaged(data: bytes, kind: str, rng: random.Random) -> bytes:
     if kind == "truncated":
         return data[: rng.randrange(len(data))]
     out = bytearray(data)
-    if kind == "flipped":  # anywhere
+    if kind == "flipped":  # anywhere in the file
         for _ in range(rng.choice((1, 10, 200))):
             out[rng.randrange(len(out))] ^= 1 << rng.randrange(8)
-    elif kind == "lying":  # in what describes the media
+    elif kind == "lying":  # in the metadata
         moov = data.index(b"moov")
         for _ in range(rng.choice((1, 3, 20))):
             at = rng.randrange(moov, len(data) - 4)
@@ -75,7 +82,7 @@ def damaged(data: bytes, kind: str, rng: random.Random) -> bytes:
 
 
 def test_damaged_files(assets: Path, tmp_path: Path, add_video: AddClip) -> None:
-    """No crash, no hang, at most 2 GB a process (of which a worker ends with `costly`), every file accounted for."""
+    """No crash or hang, at most 2 GB per process (a clip that needs more is `costly`), and a row for every file."""
     rng = random.Random(20)
     src, dst = tmp_path / "src", tmp_path / "dst"
     src.mkdir()
@@ -92,10 +99,7 @@ def test_damaged_files(assets: Path, tmp_path: Path, add_video: AddClip) -> None
         (src / f"{number:03d}-{kind}.mp4").write_bytes(damaged(path.read_bytes(), kind, rng))
     (src / "whole.mp4").write_bytes(media[2].read_bytes())
     (src / "zero.mp4").touch()
-    run = command(src, dst, "--workers", "2", "--detect-fps", "0.5")
-    assert run.stderr is not None
-    lines = run.stderr.read().splitlines()
-    assert run.wait() == 0, lines[-5:]
+    lines = prepared(src, dst, "--workers", "2", "--detect-fps", "0.5")
     rows = {row["name"]: row for row in read_table(dst / "index.parquet", INDEX)}
     assert rows.keys() == {path.stem for path in src.glob("*.mp4")}
     assert {row["state"] for row in rows.values()} <= set(STATES)
@@ -110,49 +114,32 @@ def test_damaged_files(assets: Path, tmp_path: Path, add_video: AddClip) -> None
 
 
 def test_killed_at_any_instant_it_ends_the_same(tmp_path: Path, add_video: AddClip, add_sound: AddClip) -> None:
-    """The whole group of processes, or the main one alone, killed at 20 random instants of one run."""
-    rng = random.Random()
+    """The process group, or the main process alone, is killed at 20 random times."""
     src = tmp_path / "src"
     for number in range(8):
         add_video(src / f"clip{number}.mp4", "4.0", seconds=3)
     add_video(src / "silent.mp4")
     (src / "broken.mp4").write_bytes(b"none")
     options = ("--transcode", "--height", "64", "--workers", "2")
-    whole = command(src, tmp_path / "whole", *options)
     begin = time.monotonic()
-    _, said = whole.communicate()
-    assert whole.returncode == 0, said
+    prepared(src, tmp_path / "whole", *options)
     took = time.monotonic() - begin
     kills = 0
     while kills < 20:
-        environment = os.environ | {"PYTHONPATH": f"{ROOT.parent}:{ROOT}"}
-        line = [
-            sys.executable,
-            "-m",
-            "avsa_fast.prepare",
-            str(src),
-            str(tmp_path / "killed"),
-            "--detector",
-            DETECTOR,
-            *options,
-        ]
-        run = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
         anew, began = not (tmp_path / "killed").exists(), time.monotonic()
-        try:
-            run.wait(rng.uniform(0.2, 0.8) * took)
-        except subprocess.TimeoutExpired:
-            (os.killpg if rng.random() < 0.5 else os.kill)(run.pid, signal.SIGKILL)
-            run.wait()
-            kills += 1
-        else:  # done before its instant
-            took = min(took, time.monotonic() - began) if anew else took
-            shutil.rmtree(tmp_path / "killed")
-        time.sleep(0.6)  # for workers that are left to see it
-        if rng.random() < 0.2:
-            shutil.rmtree(tmp_path / "killed", ignore_errors=True)  # from the start again
-    last = command(src, tmp_path / "killed", *options)
-    _, said = last.communicate()
-    assert last.returncode == 0, said
+        with started(src, tmp_path / "killed", *options) as command:
+            try:
+                command.process.wait(random.uniform(0.2, 0.8) * took)
+            except subprocess.TimeoutExpired:
+                (os.killpg if random.random() < 0.5 else os.kill)(command.process.pid, signal.SIGKILL)
+                kills += 1
+            else:  # finished before it was killed
+                took = min(took, time.monotonic() - began) if anew else took
+                shutil.rmtree(tmp_path / "killed")
+            command.finish()
+        if random.random() < 0.2:
+            shutil.rmtree(tmp_path / "killed", ignore_errors=True)  # restart from scratch
+    prepared(src, tmp_path / "killed", *options)
     ours = sorted(path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").glob("*[!.]*/[!.]*"))
     theirs = sorted(path.relative_to(tmp_path / "killed") for path in (tmp_path / "killed").glob("*[!.]*/[!.]*"))
     assert [p for p in ours if p.parts[0] != ".prepare"] == [p for p in theirs if p.parts[0] != ".prepare"]
@@ -180,7 +167,7 @@ def test_ray_gives_the_same_bytes_and_survives_a_worker(
         killed = []
 
         def kill_one() -> None:
-            """An actor that has a process below it, and so is at work."""
+            """Kills an actor with a child process, which is at work."""
             actors = [
                 process
                 for process in psutil.process_iter(["name", "cmdline"])

@@ -1,4 +1,4 @@
-"""prepare from end to end, on small clips with a detector that needs no weights."""
+"""prepare end to end, on small clips and with a detector without weights."""
 
 import fcntl
 import shutil
@@ -33,7 +33,7 @@ def contents(data: Path) -> dict[str, tuple[int, bytes]]:
 def test_a_tree_of_everything(
     tmp_path: Path, add_video: AddClip, add_sound: AddClip, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every state but costly, what is linked, and what a second, a third and a fourth run do."""
+    """Every state but `costly`, the links, and the behaviour of repeated runs."""
     src, dst = tmp_path / "src", tmp_path / "dst"
     add_video(src / "embedded.mp4", "4.0")
     add_video(src / "sub" / "beside.mkv")
@@ -74,7 +74,7 @@ def test_a_tree_of_everything(
     assert {clip.name for clip, _ in Index(dst)} == {"embedded", "mono", "sub__beside"}
     seen = [row for row in read_table(dst / "detections.parquet", DETECTIONS) if row["name"] == "embedded"]
     assert [row["time"] for row in seen] == [0.5, 1.0, 1.5]
-    assert [row["track"] for row in seen] == [0, 1, 2]  # leaps of 45° are no motion
+    assert [row["track"] for row in seen] == [0, 1, 2]  # jumps of 45° do not form a track
 
     before = contents(dst)
     prepare(src, dst, BRIGHT, workers=2)
@@ -98,6 +98,7 @@ def test_a_tree_of_everything(
         assert line in text.getvalue()
 
 
+@pytest.mark.slow
 def test_both_tables_are_made_in_place_and_stay(
     add_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,7 +111,7 @@ def test_both_tables_are_made_in_place_and_stay(
     assert (first["fps"], first["width"], first["height"], first["rate"], first["channels"]) == (20, 64, 32, 24000, 4)
     assert (first["state"], first["channel_map"], first["offset"]) == ("ok", [0, 1, 2, 3], 0)
     assert first["seconds"] == pytest.approx(2, abs=0.05)
-    assert first["spatial_validity"] == pytest.approx(3, abs=0.3)  # four independent noises
+    assert first["spatial_validity"] == pytest.approx(3, abs=0.3)  # four channels of independent noise
 
     index = (data / "index.parquet").stat().st_mtime_ns
     prepare_folder(data, BRIGHT, progress=False)
@@ -124,15 +125,16 @@ def test_both_tables_are_made_in_place_and_stay(
     before = contents(data)
     prepare_folder(data, Options(detector="no:module"), progress=False)
     assert contents(data) == before
-    (data / "index.parquet").unlink()  # the detections that are there are enough
+    (data / "index.parquet").unlink()  # existing detections suffice
     prepare_folder(data, Options(detector="no:module"), progress=False)
     assert rows(data)["a"] == first
     assert not any(path.is_symlink() for path in data.glob("*/*"))
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_transcoded_segments(tmp_path: Path, add_video: AddClip) -> None:
-    """A recording's cuts are what the recording holds there, in the same bytes each time."""
+    """Segments match the recording at their times, and are reproducible byte by byte."""
     src = tmp_path / "src"
     add_video(src / "video" / "talk.mp4", seconds=13)
     add_video(src / "audio" / "talk.mp4", "4.0", seconds=13)
@@ -169,6 +171,7 @@ def test_transcoded_segments(tmp_path: Path, add_video: AddClip) -> None:
         prepare(src, src, options)
 
 
+@pytest.mark.slow
 def test_clips_that_kill_or_stall_are_told(tmp_path: Path, add_video: AddClip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "SILENCE", 4.0)
     for name, level in (("kills", 255), ("stalls", 0), ("good", 128)):
@@ -191,6 +194,7 @@ def test_memory_is_bounded(tmp_path: Path, add_video: AddClip) -> None:
     assert rows(tmp_path / "dst")["a"]["state"] == "costly"
 
 
+@pytest.mark.slow
 def test_media_of_ones_own_are_never_written_over(
     tmp_path: Path, add_clip: Callable[..., Path], add_video: AddClip
 ) -> None:
@@ -203,7 +207,7 @@ def test_media_of_ones_own_are_never_written_over(
     with pytest.raises(UserError, match="data: holds media of its own"):
         prepare(tmp_path / "src", data, UNSEEN, progress=False)
     prepare(tmp_path / "src", tmp_path / "dst", UNSEEN, progress=False)
-    prepare(tmp_path / "dst", tmp_path / "dst", UNSEEN, progress=False)  # links stay when a folder is prepared in place
+    prepare(tmp_path / "dst", tmp_path / "dst", UNSEEN, progress=False)  # in-place preparation keeps links
     assert len(list((tmp_path / "dst").glob("[av]*/a.mp4"))) == 2
     assert {path: path.read_bytes() for path in media} == media
 
@@ -248,6 +252,7 @@ def test_mistakes_are_one_line_and_code_2(
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_real_clips(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("ultralytics") is None:  # importing it here would change Pillow
         pytest.skip("ultralytics is not installed")

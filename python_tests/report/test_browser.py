@@ -1,4 +1,4 @@
-"""The report in a real browser: it opens without an error, turns, sounds, fits a phone. Skipped without Chromium."""
+"""The report in a real browser: no errors, rotation, sound, phone layout. Skipped without Chromium."""
 
 import time
 from collections.abc import Iterator
@@ -10,11 +10,13 @@ import pytest
 
 from avsa_fast.report.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
 )
-# Played by a source at the left of the head: energy at each ear, after the graph of the page turned to an azimuth.
+# For a source on the listener's left: energy at each ear, after the page's audio graph is rotated to an azimuth.
 EARS = """async ([azimuth, beam]) => {
   const context = new OfflineAudioContext(2, 24000, 24000);
   const graph = await spatialGraph(context);
@@ -36,7 +38,7 @@ DIRECTION = "around.direction()"
 
 
 def until(page: Any, expression: str) -> None:
-    """Waits until an expression is true; the page's policy forbids Playwright's own way, which evaluates strings."""
+    """Waits until an expression is true; the page's policy forbids Playwright's own wait, which evaluates strings."""
     for _ in range(300):
         if page.evaluate(expression):
             return
@@ -64,7 +66,7 @@ def page_file(run: Path) -> Path:
 
 @pytest.fixture(params=[1280, 390])
 def page(request: pytest.FixtureRequest, browser: Any, page_file: Path) -> Iterator[Any]:
-    """The report, open at a desk's and at a phone's width; at the end, no error was written or thrown."""
+    """The report, opened at desktop and phone width; fails if any error was logged or thrown."""
     page = browser.new_page(viewport={"width": request.param, "height": 800}, reduced_motion="reduce")
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -83,19 +85,19 @@ def test_the_view_turns_and_the_sound_follows(page: Any) -> None:
     before = page.evaluate(DIRECTION)
 
     page.keyboard.down("ArrowLeft")
-    until(page, f"{DIRECTION}[0] > {before[0] + 0.1}")  # azimuth grows to the left
+    until(page, f"{DIRECTION}[0] > {before[0] + 0.1}")  # azimuth increases to the left
     page.keyboard.up("ArrowLeft")
-    page.wait_for_timeout(500)  # it glides to a halt
+    page.wait_for_timeout(500)  # wait until the motion stops
 
     before = page.evaluate(DIRECTION)
     box = page.locator("#clip-0 .around").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
-    page.mouse.move(x - 100, y + 40, steps=5)  # dragging the picture left turns the view right
+    page.mouse.move(x - 100, y + 40, steps=5)  # dragging the picture left rotates the view to the right
     page.mouse.up()
     until(page, f"{DIRECTION}[0] < {before[0] - 0.1}")
-    assert page.evaluate(DIRECTION)[1] > before[1]  # and dragging it down turns the view up
+    assert page.evaluate(DIRECTION)[1] > before[1]  # and dragging it down rotates the view up
 
     assert page.evaluate("player.clip") is None
     page.click("#clip-0 [data-do=play]")
@@ -121,20 +123,21 @@ def test_maps_neighbours_and_charts(page: Any) -> None:
 
 @pytest.mark.parametrize("page", [1280], indirect=True)
 def test_ears_hear_where_a_source_is(page: Any) -> None:
-    """A source at azimuth 90° is on the left, and ahead once the view turns there; a beam is the same in both ears."""
+    """A source at 90° is on the left, and ahead once the view is rotated there; a beam is the same in both ears."""
     left, right = page.evaluate(EARS, [0, False])
     assert left > 1.5 * right
-    left, right = page.evaluate(EARS, [3.14159265, False])  # from behind, its left is the right
+    left, right = page.evaluate(EARS, [3.14159265, False])  # seen from behind, the source is on the right
     assert right > 1.5 * left
     left, right = page.evaluate(EARS, [1.57079633, False])
     assert left == pytest.approx(right, rel=0.02)
     towards, away = page.evaluate(EARS, [1.57079633, True]), page.evaluate(EARS, [-1.57079633, True])
     assert towards[0] == pytest.approx(towards[1])
-    assert towards[0] == pytest.approx(4 * away[0], rel=0.01)  # a hypercardioid: 1 ahead, -1/2 behind
+    assert towards[0] == pytest.approx(4 * away[0], rel=0.01)  # hypercardioid: 1 ahead, -1/2 behind
 
 
+@pytest.mark.slow
 def test_it_opens_quickly(browser: Any, page_file: Path) -> None:
-    """The better of two tries, since the machine may be busy; media of twelve clips are added to the small page."""
+    """The better of two attempts, since the machine may be busy, with media of twelve clips added to the page."""
     html = page_file.read_text(encoding="utf-8")
     large = page_file.with_name("large.html")
     padding = '<script type="application/json">"' + "A" * 11_000_000 + '"</script>'

@@ -1,13 +1,14 @@
-"""The report's file: everything in it, nothing from outside, names escaped; one line for each mistake."""
+"""The report's file: self-contained, with names escaped, and one line per user error."""
 
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from helpers import commands
+from helpers.unprepared import media_alone
 
 from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.errors import UserError
@@ -23,7 +24,7 @@ def written(**options: object) -> str:
 
 
 def outside(html: str) -> list[str]:
-    """What the page would load over a network, scripts' text apart: sources and links that are neither data nor #."""
+    """Sources and links that the page would load over a network: neither data URLs nor anchors; scripts are ignored."""
     markup = re.sub(r"<(script|style)\b.*?</\1>", "", html, flags=re.DOTALL)
     return [url for url in re.findall(r"(?:src|href)=\"([^\"]*)\"", markup) if not url.startswith(("data:", "#"))]
 
@@ -34,7 +35,7 @@ def test_a_run_becomes_one_file(run: Path) -> None:
     assert "default-src 'none'" in html
     assert "<h1>a&lt;b&gt;&amp;</h1>" in html
     assert html.count('class="clip card"') == 2
-    assert "50.0%" in html  # the figure, beside Wilson's interval
+    assert "50.0%" in html  # the metric, next to Wilson's interval
     assert "40.2% – 59.8%*" in html
     assert "12.5" in html
     media = re.findall(r'<script type="application/json" class="media"[^>]*>(.*?)</script>', html)
@@ -55,7 +56,27 @@ def test_a_dataset_becomes_one_file(scenes: Path, tmp_path: Path) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.mp4: a video with no frames" in html
     assert "<script>alert(1)" not in html
     assert "Objects by azimuth" in html
-    assert "Find its sound" not in html  # there is no network to ask
+    assert "Find its sound" not in html  # no network is available
+
+
+@pytest.mark.slow
+def test_a_folder_of_media_alone_is_described(scenes: Path, tmp_path: Path) -> None:
+    data = media_alone(scenes, tmp_path / "set")
+    (data / "truth.parquet").unlink()
+    html = written(dataset=data, clips=1)
+    assert "10 of 10 clips usable" in html
+    assert "objects were not looked for" in html
+
+
+@pytest.mark.slow
+def test_a_runs_dataset_is_prepared_again(run: Path, scenes: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    config = yaml.safe_load((copy / "config.yaml").read_text())
+    config["data"] = str(media_alone(scenes, tmp_path / "set"))
+    config["samples"]["crops"] = "random"
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    assert written(run=copy, clips=1).count('class="clip card"') == 1
 
 
 def test_curves_have_a_trace_a_stage_and_leave_out_an_unfinished_line(run: Path) -> None:
@@ -104,12 +125,11 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         ({"run": tmp_path, "dataset": tmp_path}, "name one thing to show"),
         ({"run": tmp_path / "nowhere"}, "no such folder"),
         ({"run": tmp_path}, "not the folder of a run"),
-        ({"dataset": tmp_path}, "index.parquet"),
+        ({"dataset": tmp_path}, "no such folder; a dataset has video/NAME.mp4"),
         ({"run": tmp_path, "clips": 0}, "--clips 0"),
     ):
         with pytest.raises(UserError, match=said):
             main(**options)  # type: ignore[arg-type]
-    command = [sys.executable, "-m", "avsa_fast.report", str(tmp_path)]
-    failed = subprocess.run(command, capture_output=True, text=True, check=False)
+    failed = commands.run(*commands.module("report"), tmp_path)
     assert failed.returncode == 2
     assert len(failed.stderr.strip().splitlines()) == 1

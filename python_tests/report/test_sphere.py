@@ -1,4 +1,4 @@
-"""Frames of every projection become the same ERP frame."""
+"""Frames of all projections are converted to the same ERP frame."""
 
 from math import pi
 
@@ -11,7 +11,7 @@ from avsa_fast.report.sphere import as_erp
 
 
 def picture(directions: torch.Tensor) -> torch.Tensor:
-    """A smooth scene's colours [..., 3] uint8, in directions given by unit vectors [..., 3]."""
+    """Colours [..., 3] uint8 of a smooth scene in the directions of unit vectors [..., 3]."""
     return (127.5 + 120 * torch.sin(2 * directions + torch.tensor([0.0, 1.0, 2.0]))).round().to(torch.uint8)
 
 
@@ -31,7 +31,7 @@ def test_stereoscopic_frames_are_the_left_eyes() -> None:
 
 @pytest.mark.parametrize("H", [128])
 def test_a_cubemap_shows_the_same_scene(H: int) -> None:
-    """Each texel of a cubemap gets the scene's colour in its direction; the ERP frame has the scene's colours again."""
+    """A cubemap is filled with the scene's colours by direction; its ERP frame shows the same colours."""
     W = H * 3 // 2
     rays = erp_rays(4 * H).flatten(0, 1)
     cubemap = torch.zeros(H * W, 3)
@@ -44,7 +44,7 @@ def test_a_cubemap_shows_the_same_scene(H: int) -> None:
     erp = as_erp(frames, "eac")
     assert erp.shape == (1, H, 2 * H, 3)
     assert (erp[0].float() - picture(erp_rays(H)).float()).abs().mean() < 3
-    # The kernel that reads cubemaps sees the same in a crop of either.
+    # The kernel that reads cubemaps gives the same crops from both.
     direction = torch.tensor([[[2.0, 0.4]]])
     crops = [ops.gnomonic(f[None], direction, 1.2, (40, 40), source=s) for f, s in ((frames, "eac"), (erp, "erp"))]
     assert (crops[0] - crops[1]).abs().mean() < 0.02

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import av
@@ -7,26 +5,24 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from helpers.commands import module, run
+from helpers.seeds import seed_of
 
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, read_table
 from avsa_fast.errors import UserError
+from avsa_fast.prepare import Options, prepare_folder
 from avsa_fast.scenes.build import build_scenes
 from avsa_fast.scenes.motion import unit_vectors
 from avsa_fast.scenes.scene import Material, draw_scene
 from avsa_fast.scenes.write import FPS, GOP, RATE, write_video
 
-COUNT, SECONDS = 3, 1.5
+COUNT, SECONDS, SEED = 3, 1.5, seed_of("scenes")
 
 
 @pytest.fixture(scope="module")
-def seed() -> int:
-    return int(np.random.default_rng().integers(1 << 32))
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory, seed) -> Path:
+def dataset(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("scenes") / "deeper" / "out"
-    build_scenes(out, count=COUNT, seconds=SECONDS, seed=seed)
+    build_scenes(out, count=COUNT, seconds=SECONDS, seed=SEED)
     return out
 
 
@@ -46,13 +42,23 @@ def test_layout(dataset):
     assert (dataset / "test.txt").read_text().split() == names[2:]
 
 
-def test_tables(dataset):
+def described_by_prepare(dataset: Path, folder: Path) -> list[dict]:
+    """The index that prepare writes for a dataset's media and lists."""
+    folder.mkdir()
+    for name in ("video", "audio", "train.txt", "test.txt"):
+        (folder / name).symlink_to(dataset / name)
+    prepare_folder(folder, Options(detector=None), progress=False)
+    return read_table(folder / "index.parquet", INDEX)
+
+
+def test_tables(dataset, tmp_path):
     index = read_table(dataset / "index.parquet", INDEX)
     for row in index:
         assert (row["seconds"], row["fps"], row["width"], row["height"]) == (SECONDS, FPS, 320, 160)
         assert (row["rate"], row["channels"], row["channel_map"], row["state"]) == (RATE, 4, [0, 1, 2, 3], "ok")
         assert row["spatial_validity"] == pytest.approx(1, abs=0.3)
     assert [row["split"] for row in index] == ["train", "train", "test"]
+    assert index == described_by_prepare(dataset, tmp_path / "media")
 
     truth = read_table(dataset / "truth.parquet", TRUTH)
     frames = round(SECONDS * FPS)
@@ -70,8 +76,8 @@ def test_tables(dataset):
     assert all(np.radians(5) < row[key] < np.radians(41) for row in detections for key in ("width", "height"))
 
 
-def test_video_is_short_gop_h264_with_the_frames_colours(dataset, seed):
-    scene = draw_scene(np.random.default_rng([seed, 0]), round(SECONDS * FPS), Material())
+def test_video_is_short_gop_h264_with_the_frames_colours(dataset):
+    scene = draw_scene(np.random.default_rng([SEED, 0]), round(SECONDS * FPS), Material())
     rendered = np.concatenate(list(scene.frames())).astype(float)
     path = dataset / "video" / "scene0000-0.mp4"
     assert np.abs(decode(path) - rendered).mean() < 3
@@ -83,17 +89,17 @@ def test_video_is_short_gop_h264_with_the_frames_colours(dataset, seed):
         frames = list(container.decode(stream))
     assert [frame.time for frame in frames] == [i / FPS for i in range(len(frames))]
     assert all(frame.key_frame for frame in frames[::GOP])
-    assert {(int(frame.colorspace), int(frame.color_range)) for frame in frames} == {(1, 1)}  # BT.709, limited
+    assert {(int(frame.colorspace), int(frame.color_range)) for frame in frames} == {(1, 1)}  # BT.709, limited range
 
 
-def test_flat_colours_survive_video(tmp_path):
-    colours = np.random.default_rng().integers(0, 256, (8, 1, 1, 3), dtype=np.uint8)
+def test_flat_colours_survive_video(tmp_path, rng):
+    colours = rng.integers(0, 256, (8, 1, 1, 3), dtype=np.uint8)
     write_video(tmp_path / "flat.mp4", [np.broadcast_to(colours, (8, 64, 128, 3)).copy()], 64, 128)
     assert np.abs(decode(tmp_path / "flat.mp4").astype(int) - colours).max() <= 6
 
 
-def test_sound_is_lossless_with_headroom(dataset, seed):
-    scene = draw_scene(np.random.default_rng([seed, 1]), round(SECONDS * FPS), Material())
+def test_sound_is_lossless_with_headroom(dataset):
+    scene = draw_scene(np.random.default_rng([SEED, 1]), round(SECONDS * FPS), Material())
     sound, rate = soundfile.read(dataset / "audio" / "scene0001-0.flac", dtype="float32")
     assert rate == RATE
     assert sound.shape == (round(SECONDS * RATE), 4)
@@ -101,9 +107,9 @@ def test_sound_is_lossless_with_headroom(dataset, seed):
     assert 0.05 < np.abs(sound).max() < 0.5
 
 
-def test_sounds_arrive_from_where_truth_says(dataset, seed):
-    """In the file, each source by the frequencies where it is 25 dB louder than the three others."""
-    scene = draw_scene(np.random.default_rng([seed, 0]), round(SECONDS * FPS), Material())
+def test_sounds_arrive_from_where_truth_says(dataset):
+    """In the file, each source is located at the frequencies where it is 25 dB above the other three."""
+    scene = draw_scene(np.random.default_rng([SEED, 0]), round(SECONDS * FPS), Material())
     truth = [
         r for r in read_table(dataset / "truth.parquet", TRUTH) if r["name"] == "scene0000-0" and r["time"] == 0.75
     ]
@@ -121,27 +127,27 @@ def test_sounds_arrive_from_where_truth_says(dataset, seed):
         assert np.square(np.abs(w[alone])).sum() == pytest.approx(power[alone].sum(), rel=0.25)
 
 
-def test_the_same_seed_gives_the_same_scenes_however_many(tmp_path, dataset, seed):
-    build_scenes(tmp_path / "again", count=2, seconds=SECONDS, seed=seed)
+def test_the_same_seed_gives_the_same_scenes_however_many(tmp_path, dataset):
+    build_scenes(tmp_path / "again", count=2, seconds=SECONDS, seed=SEED)
     for name in ("scene0000-0", "scene0001-0"):
         for file in (f"video/{name}.mp4", f"audio/{name}.flac"):
             assert (tmp_path / "again" / file).read_bytes() == (dataset / file).read_bytes()
     table = pq.read_table(dataset / "truth.parquet")
     assert pq.read_table(tmp_path / "again" / "truth.parquet").equals(table.slice(0, table.num_rows * 2 // 3))
 
-    build_scenes(tmp_path / "other", count=1, seconds=SECONDS, seed=seed + 1)
+    build_scenes(tmp_path / "other", count=1, seconds=SECONDS, seed=SEED + 1)
     assert not (tmp_path / "other" / "test.txt").exists()
     other = soundfile.read(tmp_path / "other" / "audio" / "scene0000-0.flac")[0]
     assert not np.allclose(other, soundfile.read(dataset / "audio" / "scene0000-0.flac")[0], atol=1e-3)
 
 
-def test_real_material(tmp_path, assets):
+def test_real_material(tmp_path, assets, rng):
     progress: list[tuple[int, int]] = []
     build_scenes(
         tmp_path / "real",
         count=2,
         seconds=1,
-        seed=int(np.random.default_rng().integers(1 << 32)),
+        seed=int(rng.integers(1 << 32)),
         objects=assets / "objects",
         panoramas=assets / "panoramas",
         rir=assets / "rir" / "gewandhaus_foa_acn_n3d.wav",
@@ -150,11 +156,14 @@ def test_real_material(tmp_path, assets):
     assert progress == [(1, 2), (2, 2)]
     assert sorted(path.name for path in (tmp_path / "real").iterdir()) == [
         "audio",
+        "index.parquet",
         "test.txt",
         "train.txt",
         "truth.parquet",
         "video",
     ]
+    index = read_table(tmp_path / "real" / "index.parquet", INDEX)
+    assert index == described_by_prepare(tmp_path / "real", tmp_path / "media")
     truth = read_table(tmp_path / "real" / "truth.parquet", TRUTH)
     assert {row["class"] for row in truth} <= {path.stem for path in (assets / "objects").glob("*.png")}
     assert {len({row["source"] for row in truth if row["name"] == name}) for name in {r["name"] for r in truth}} <= {
@@ -206,14 +215,10 @@ def test_an_interrupted_build_leaves_nothing(tmp_path):
 
 
 def test_command(tmp_path):
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "avsa_fast.scenes", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
-
-    built = run(str(tmp_path / "out"), "--count", "1", "--seconds", "1")
+    built = run(*module("scenes"), tmp_path / "out", "--count", 1, "--seconds", 1)
     assert (built.returncode, built.stderr) == (0, "Rendering scenes: 1/1\n")
     assert (tmp_path / "out" / "truth.parquet").is_file()
-    refused = run(str(tmp_path / "out"))
+    refused = run(*module("scenes"), tmp_path / "out")
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
     assert refused.stderr.startswith("scenes: ")

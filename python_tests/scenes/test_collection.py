@@ -18,18 +18,18 @@ def make_object(folder, name, rate=16000, seconds=0.5, picture=True):
         Image.fromarray(pixels).save(folder / f"{name}.png")
 
 
-def test_objects_are_the_pairs_of_picture_and_sound(tmp_path):
+def test_objects_are_the_pairs_of_picture_and_sound(tmp_path, rng):
     make_object(tmp_path, "cat")
     make_object(tmp_path, "dog")
     make_object(tmp_path, "unseen", picture=False)
     Image.new("RGBA", (5, 5)).save(tmp_path / "unheard.png")
-    sources = Objects(tmp_path).draw(np.random.default_rng(), 4, 2 * RATE, 512)
+    sources = Objects(tmp_path).draw(rng, 4, 2 * RATE, 512)
     assert sorted(source.label for source in sources) == ["cat", "dog"]
     for source in sources:
         assert source.signal.shape == (2 * RATE,)
         assert root_mean_square(source.signal) == pytest.approx(1, rel=0.05)
         spectrum = np.abs(np.fft.rfft(source.signal))
-        assert np.argmax(spectrum) / 2 == pytest.approx(440, abs=3)  # resampled, not replayed
+        assert np.argmax(spectrum) / 2 == pytest.approx(440, abs=3)  # resampled, not played at another speed
         width, height = source.sprite.angular_size
         assert np.radians(35) <= width <= np.radians(50)
         assert np.tan(height / 2) == pytest.approx(np.tan(width / 2) / 2)
@@ -53,16 +53,15 @@ def test_missing_and_empty_folders(tmp_path):
             kind(tmp_path)
 
 
-def test_a_panorama_is_scaled_and_turned(tmp_path):
-    picture = np.random.default_rng().integers(0, 256, (50, 100, 3), dtype=np.uint8)
+def test_a_panorama_is_scaled_and_turned(tmp_path, rng):
+    picture = rng.integers(0, 256, (50, 100, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "one.png")
-    turned = Panoramas(tmp_path).draw(np.random.default_rng(), 50, 100)
+    turned = Panoramas(tmp_path).draw(rng, 50, 100)
     assert any((np.roll(turned, shift, axis=1) == picture).all() for shift in range(100))
-    assert Panoramas(tmp_path).draw(np.random.default_rng(), 512, 1024).shape == (512, 1024, 3)
+    assert Panoramas(tmp_path).draw(rng, 512, 1024).shape == (512, 1024, 3)
 
 
-def test_bad_material_is_named(tmp_path):
-    rng = np.random.default_rng()
+def test_bad_material_is_named(tmp_path, rng):
     Image.new("RGB", (300, 300)).save(tmp_path / "square.png")
     with pytest.raises(UserError, match=r"square\.png: 300x300 pixels; .* twice as wide as high"):
         Panoramas(tmp_path).draw(rng, 160, 320)

@@ -9,7 +9,7 @@ BANDS = np.geomspace(80, 12_000, 49)
 
 
 def features(window: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Log band energies that arrive from a direction [3], of 1 s of sound [4, T]."""
+    """Log band energies of sound from a direction [3], for 1 s of sound [4, T]."""
     frames = np.lib.stride_tricks.sliding_window_view(window, 512, axis=1)[:, ::240] * np.hanning(512)
     w, y, z, x = np.fft.rfft(frames)  # [frames, bins]
     frequency = np.fft.rfftfreq(512, 1 / RATE)
@@ -22,8 +22,7 @@ def features(window: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_one_second_towards_an_object_tells_its_kind():
-    rng = np.random.default_rng()
+def test_one_second_towards_an_object_tells_its_kind(rng):
     rows, labels = [], []
     for _ in range(40):
         scene = draw_scene(rng, 32, Material())

@@ -7,15 +7,13 @@ from avsa_fast.scenes.write import RATE
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_voice_is_never_silent_for_long(kind):
-    rng = np.random.default_rng()
+def test_a_voice_is_never_silent_for_long(kind, rng):
     signal = kind.voice(rng, np.arange(3 * RATE) / RATE, 1.0)
     windows = np.square(signal).reshape(-1, int(0.375 * RATE)).mean(axis=1)
     assert windows.min() > 0.2 * windows.mean()
 
 
-def test_voices_overlap_little():
-    rng = np.random.default_rng()
+def test_voices_overlap_little(rng):
     bands = np.geomspace(50, 12_000, 40)
     shares = []
     for source in draw_sources(rng, len(KINDS), RATE, 160):
@@ -27,8 +25,7 @@ def test_voices_overlap_little():
             assert np.minimum(share, other).sum() < 0.3
 
 
-def test_sources_are_of_different_kinds_and_vary():
-    rng = np.random.default_rng()
+def test_sources_are_of_different_kinds_and_vary(rng):
     first, second = (draw_sources(rng, len(KINDS), RATE, 160) for _ in range(2))
     assert {source.label for source in first} == {kind.name for kind in KINDS}
     others = {source.label: source for source in second}
@@ -42,8 +39,8 @@ def test_sources_are_of_different_kinds_and_vary():
         assert np.mean(np.square(source.signal)) == pytest.approx(1, rel=1e-3)
 
 
-def test_a_panorama_has_no_seam_and_even_poles():
-    picture = looks.panorama(np.random.default_rng(), 160, 320).astype(int)
+def test_a_panorama_has_no_seam_and_even_poles(rng):
+    picture = looks.panorama(rng, 160, 320).astype(int)
     inner = np.abs(np.diff(picture, axis=1)).max()
     assert np.abs(picture[:, 0] - picture[:, -1]).max() <= inner
     assert np.ptp(picture[[0, -1]], axis=1).max() <= 12

@@ -28,7 +28,7 @@ def picture_of(colour: tuple[int, int, int, int], height: int = 60, width: int =
     return np.broadcast_to(np.array(colour, np.uint8), (height, width, 4)).copy()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(direction=angles, size=st.floats(0.2, 1.2))
 def test_centre_and_area_are_right_everywhere(direction, size):
     frame = draw(picture_of((255, 255, 255, 255)), size, direction)
@@ -39,17 +39,17 @@ def test_centre_and_area_are_right_everywhere(direction, size):
     centre = (weight[..., None] * unit_vectors(pixels)).sum(axis=(0, 1))
     wanted = unit_vectors(np.array(direction))
     angle = np.arctan2(np.linalg.norm(np.cross(centre, wanted)), centre @ wanted)
-    assert angle < 0.15 * np.pi / H  # of an ERP pixel
+    assert angle < 0.15 * np.pi / H  # fraction of an ERP pixel
 
     half = np.tan(size / 2)
     solid_angle = 4 * np.arcsin(half**2 / (1 + half**2))  # of a square on the tangent plane
     assert weight.sum() == pytest.approx(solid_angle, rel=0.12, abs=2e-3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(direction=angles)
 def test_every_pixel_is_the_gnomonic_projection_of_the_picture(direction):
-    """Against the projection of CONVENTIONS the other way round: from a point of the picture to the ERP pixel."""
+    """The inverse of CONVENTIONS' projection: from a point of the image to the ERP pixel."""
     rows, columns = np.mgrid[0:80, 0:120]
     picture = np.stack([2 * columns, 3 * rows, 250 - columns - rows, np.full_like(rows, 255)], axis=-1).astype(np.uint8)
     frame = draw(picture, 1.0, direction).astype(float)
@@ -65,7 +65,7 @@ def test_every_pixel_is_the_gnomonic_projection_of_the_picture(direction):
 
     inside = (slice(8, -8), slice(8, -8))
     error = np.abs(frame[v[inside], u[inside]] - picture[(*inside, slice(3))])
-    # Half an ERP pixel is at most 1.7 texels: 5 steps of colour.
+    # Half an ERP pixel is at most 1.7 texels, which is 5 colour steps.
     assert np.median(error) <= 3
     assert error.max() <= 9
 
@@ -76,12 +76,12 @@ def test_left_of_the_picture_has_the_larger_azimuth_and_its_top_the_higher_eleva
     picture[:15, :, :3] = (0, 255, 0)  # top green
     frame = draw(picture, 0.8, (np.pi / 2, 0.2))
     rows, columns = np.nonzero(frame[..., 0] > 200)
-    assert columns.mean() < W / 4 - 3  # azimuth 90° is the column a quarter from the left
+    assert columns.mean() < W / 4 - 3  # azimuth 90° is at a quarter of the width from the left
     assert np.nonzero(frame[..., 2] > 200)[1].mean() > W / 4 + 3
     assert np.nonzero(frame[..., 1] > 200)[0].mean() < rows.mean() - 5
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(direction=angles, size=st.floats(0.3, 1.2))
 def test_nothing_outside_the_pictures_circle_changes(direction, size):
     frame = draw(picture_of((255, 255, 255, 255), height=30), size, direction)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from helpers.seeds import seed_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ def test_gains_of_the_conventions():
     np.testing.assert_allclose(foa[:, 0], [1, 0.469846, 0.342020, 0.813798], atol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(direction=directions, seed=st.integers(0, 2**32))
 def test_turning_brings_front_to_the_direction_and_back(direction, seed):
     foa = np.random.default_rng(seed).standard_normal((4, 50)).astype(np.float32)
@@ -41,7 +42,7 @@ def test_turning_brings_front_to_the_direction_and_back(direction, seed):
 
 
 def test_a_turned_scene_keeps_up_up():
-    """A head that looks left at the horizon has the sky above it, and a source on its left comes from the back."""
+    """For a listener facing left, the zenith stays above, and a source on the listener's left is at the back."""
     up = sound.encode(np.ones(1, np.float32), np.array([[0, np.pi / 2]]))
     np.testing.assert_allclose(sound.turn_from_front(up, np.array([[np.pi / 2, 0.0]])), up, atol=1e-6)
     left = sound.encode(np.ones(1, np.float32), np.array([[np.pi / 2, 0]]))
@@ -49,8 +50,8 @@ def test_a_turned_scene_keeps_up_up():
     np.testing.assert_allclose(sound.turn_from_front(left, np.array([[np.pi / 2, 0.0]])), back, atol=1e-6)
 
 
-def test_diffuse_noise_has_the_rms_asked_for_and_no_direction():
-    foa = sound.diffuse_noise(np.random.default_rng(), 10 * RATE, 0.1)
+def test_diffuse_noise_has_the_rms_asked_for_and_no_direction(rng):
+    foa = sound.diffuse_noise(rng, 10 * RATE, 0.1)
     assert sound.root_mean_square(foa[0]) == pytest.approx(0.1, rel=0.2)
     assert spatial_validity(torch.from_numpy(foa).float(), RATE) == pytest.approx(1, abs=0.15)
     energy = np.square(foa).sum(axis=1)
@@ -58,8 +59,8 @@ def test_diffuse_noise_has_the_rms_asked_for_and_no_direction():
 
 
 def write_response(path, direction, rate=44100, channels=4):
-    """A direct sound from a direction after 20 ms and a weak diffuse tail, in N3D."""
-    rng = np.random.default_rng()
+    """Writes a response in N3D: direct sound from a direction after 20 ms, and a weak diffuse tail."""
+    rng = np.random.default_rng(seed_of("response"))
     response = np.zeros((4, rate // 2), np.float32)
     decay = np.exp(-np.arange(rate // 2 - 2000) / rate * 40)
     response[:, 2000:] = 0.02 * rng.standard_normal((4, 1)) * rng.standard_normal(len(decay)) * decay
@@ -69,7 +70,7 @@ def write_response(path, direction, rate=44100, channels=4):
     soundfile.write(path, response[:channels].T, rate, subtype="FLOAT")
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(direction=directions)
 def test_a_rooms_direct_sound_comes_from_the_source(tmp_path_factory, direction):
     path = tmp_path_factory.mktemp("rir") / "room.wav"
@@ -81,7 +82,7 @@ def test_a_rooms_direct_sound_comes_from_the_source(tmp_path_factory, direction)
     direct = heard[:, 100 : 101 + 2 * sound.DIRECT_SOUND]
     assert angle_between(sound.direction_of_arrival(direct), direction) < 0.5
     assert np.square(direct[0]).sum() == pytest.approx(1, rel=0.05)
-    assert np.square(direct[1:]).sum() == pytest.approx(1, rel=0.05)  # SN3D: a plane wave's energy is W's
+    assert np.square(direct[1:]).sum() == pytest.approx(1, rel=0.05)  # SN3D: a plane wave's energy equals that of W
     assert np.abs(heard[:, :100]).max() < 1e-4
 
 
@@ -98,7 +99,7 @@ def test_a_nearer_source_has_less_of_the_room(tmp_path):
     far, near = (sound.read_room(tmp_path / "room.wav", distance).response for distance in (1.0, 0.25))
     direct = 2 * sound.DIRECT_SOUND + 1
     np.testing.assert_array_equal(near[:, :direct], far[:, :direct])
-    length = min(near.shape[1], far.shape[1])  # less of it is left above -60 dB
+    length = min(near.shape[1], far.shape[1])  # the nearer response falls below -60 dB earlier
     np.testing.assert_array_equal(near[:, direct:length], 0.25 * far[:, direct:length])
 
 
@@ -112,11 +113,11 @@ def test_a_moving_source_in_the_measured_room_arrives_from_where_it_is(assets):
     assert angle_between(sound.direction_of_arrival(early), directions[12_000]) < 1
 
 
-def test_bad_responses_are_refused(tmp_path):
+def test_bad_responses_are_refused(tmp_path, rng):
     write_response(tmp_path / "three.wav", (0, 0), channels=3)
     with pytest.raises(UserError, match=r"three\.wav: 3 channels; .* has 4"):
         sound.read_room(tmp_path / "three.wav")
-    soundfile.write(tmp_path / "mono.wav", np.random.default_rng().uniform(-1, 1, (500, 1)) * [1, 0, 0, 0], RATE)
+    soundfile.write(tmp_path / "mono.wav", rng.uniform(-1, 1, (500, 1)) * [1, 0, 0, 0], RATE)
     with pytest.raises(UserError, match="no direction"):
         sound.read_room(tmp_path / "mono.wav")
     soundfile.write(tmp_path / "silent.wav", np.zeros((500, 4)), RATE)
@@ -131,4 +132,19 @@ def test_bad_sound_files_are_refused(tmp_path):
     soundfile.write(tmp_path / "fast.wav", np.zeros(10), 5_000_000)
     for name in ("text.wav", "empty.wav", "nan.wav", "fast.wav", "missing.wav"):
         with pytest.raises(UserError, match=name):
+            sound.read_sound(tmp_path / name, 1)
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a.mp3", "a"])
+def test_a_sound_opens_by_its_first_bytes(tmp_path, name):
+    soundfile.write(tmp_path / "a.wav", np.full((500, 4), 0.5), RATE)
+    samples, rate = sound.read_sound((tmp_path / "a.wav").rename(tmp_path / name), 1)
+    assert rate == RATE
+    assert samples.shape == (4, 500)
+
+
+def test_noise_by_the_name_of_raw_samples_is_refused(tmp_path):
+    for name in ("a.raw", "a.vox", "a.gsm"):
+        (tmp_path / name).write_bytes(np.random.default_rng(0).bytes(10_000))
+        with pytest.raises(UserError, match=rf"{name}: not a readable sound: Format not recognised"):
             sound.read_sound(tmp_path / name, 1)

@@ -1,36 +1,31 @@
-"""python -m avsa_fast.train as a user meets it: a whole run, and one clear line for each mistake."""
+"""python -m avsa_fast.train, as users run it: a complete run, and one clear line per user error."""
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import soundfile
 import yaml
+from helpers.commands import module, run
 
 from avsa_fast.errors import UserError
+from avsa_fast.scenes import cache
 from avsa_fast.train.__main__ import main
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "avsa_fast.train", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-
-
 def test_a_run_from_the_command_line(scenes: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    done = command("--data", scenes, "--preset", "tiny", "--steps", 4, "--batch", 8, "--out", run)
-    assert done.returncode == 0, done.stderr
+    out = tmp_path / "run"
+    options = ("--preset", "tiny", "--steps", 4, "--batch", 8, "--out", out)
+    done = run(*module("train"), "--data", scenes, *options, check=True)
     assert "8 clips to train on, 2 held out" in done.stdout
     assert "AVC MATCHING" in done.stdout
     assert "chance 25.0%" in done.stdout
-    assert set(json.loads((run / "metrics.json").read_text())) == {"avc_matching", "avsa_matching"}
+    assert set(json.loads((out / "metrics.json").read_text())) == {"avc_matching", "avsa_matching"}
     assert "AVSA step 4/4" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_profile_leaves_the_run_to_be_trained(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     run = tmp_path / "run"
     main(data=scenes, out=run, preset="tiny", batch=4, workers=0, profile=1)
@@ -44,7 +39,7 @@ def test_a_profile_leaves_the_run_to_be_trained(scenes: Path, tmp_path: Path, ca
 
 
 def test_a_mistake_is_one_line_and_code_2(tmp_path: Path) -> None:
-    failed = command("--data", tmp_path / "nowhere", "--out", tmp_path / "run")
+    failed = run(*module("train"), "--data", tmp_path / "nowhere", "--out", tmp_path / "run")
     assert failed.returncode == 2
     assert failed.stderr.strip().splitlines() == [f"train: {tmp_path / 'nowhere'}: no such folder"]
 
@@ -81,6 +76,17 @@ def test_a_run_is_not_overwritten_nor_changed(scenes: Path, tmp_path: Path) -> N
         main(out=run, resume=True)
 
 
+def test_a_cache_of_scenes_without_an_index_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "COUNT", 5)
+    monkeypatch.setattr(cache, "SECONDS", 1)
+    index = cache.embedded_default() / "index.parquet"
+    index.unlink()
+    main(out=tmp_path / "run", preset="tiny", steps=2, batch=4, workers=0)
+    assert index.exists()
+
+
+@pytest.mark.slow
 def test_mono_sound_trains_avc_alone(scenes: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "audio").mkdir(parents=True)

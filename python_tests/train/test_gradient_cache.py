@@ -1,4 +1,4 @@
-"""Batches by chunks: their gradients are those of one pass."""
+"""Gradients of batches in chunks match those of a single pass."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from avsa_fast.train.gradient_cache import cached_backward
 
 
 class Pair(nn.Module):
-    """Two encoders and a temperature."""
+    """Model with two encoders and a temperature."""
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def test_dropout_is_the_same_in_both_passes():
     want, after = gradients(model), torch.rand(1)
     torch.manual_seed(1)
     cached_backward(model, rows.split(8), model.loss)
-    assert torch.equal(torch.rand(1), after)  # random numbers go on as after one pass
+    assert torch.equal(torch.rand(1), after)  # the random state afterwards is that of a single pass
     for x, y in zip(gradients(model), want, strict=True):
         torch.testing.assert_close(x, y)
 
@@ -64,7 +64,7 @@ def test_under_autocast():
         want = gradients(model)
         cached_backward(model, rows.split(8), model.loss)
     for x, y in zip(gradients(model), want, strict=True):
-        assert (x - y).norm() <= 0.02 * y.norm()  # chunks' gradients are rounded to bfloat16 apart
+        assert (x - y).norm() <= 0.02 * y.norm()  # chunks' gradients are rounded to bfloat16 separately
 
 
 def test_gradients_add_to_those_there_are():

@@ -1,4 +1,4 @@
-"""Matching accuracies: right for embeddings whose answer is known."""
+"""Matching accuracies are correct for known embeddings."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def test_random_embeddings_match_by_chance() -> None:
 
 
 def echoed(video: torch.Tensor, audio: torch.Tensor) -> tuple[Embeddings, tuple[torch.Tensor, torch.Tensor]]:
-    """Embeddings, and as predictions of each modality the other one's projections."""
+    """Embeddings, with each modality's predictions equal to the other modality's projections."""
     return embeddings(video, audio), (audio, video)
 
 

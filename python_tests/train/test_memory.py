@@ -1,4 +1,4 @@
-"""A long run needs no more memory at its end than after it has warmed up."""
+"""Memory use of a long run does not grow after warm-up."""
 
 import os
 from dataclasses import replace
@@ -14,7 +14,7 @@ STEPS, WARM_UP = 2000, 400
 
 
 def resident() -> int:
-    """Bytes of this process in memory."""
+    """Resident memory of this process, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -32,7 +32,7 @@ def test_memory_is_flat_over_two_thousand_steps(small: Config, tmp_path: Path, m
         evaluate_every=STEPS,
     )  # fmt: skip
     run(config, tmp_path / "run", workers=1)
-    half = STEPS * 45 // 100  # where AVSA begins, which needs more
+    half = STEPS * 45 // 100  # AVSA, which needs more memory, begins here
     for begin, end in ((WARM_UP, half), (half + WARM_UP, STEPS)):
         growth = seen[end] / seen[begin] - 1
         print(f"steps {begin} to {end}: {seen[begin] / 2**20:.0f} MB, {growth:+.2%}")

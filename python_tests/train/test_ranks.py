@@ -1,13 +1,11 @@
-"""Two processes that train together give what one gives on all their samples."""
+"""Training with two processes matches training with one process on all samples."""
 
-import socket
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
-from helpers.ranks import rank_of_two, trained
+from helpers.ranks import rank_of_two, together, trained
 
 from avsa_fast.data.samples import Collection
 from avsa_fast.errors import UserError
@@ -18,12 +16,6 @@ from avsa_fast.train.ranks import Ranks
 STEPS = 20
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def exact_config(small: Config) -> Config:
     return replace(
@@ -32,13 +24,14 @@ def exact_config(small: Config) -> Config:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_ranks_equal_one_process(exact_config: Config, tmp_path: Path) -> None:
     alone = trained(exact_config, tmp_path / "alone", Ranks())
-    mp.spawn(rank_of_two, (free_port(), exact_config, tmp_path / "together", 1), nprocs=2)
+    together(rank_of_two, 2, (tmp_path / "store", exact_config, tmp_path / "together", 1), "spawn")
     for rank in range(2):
-        together = torch.load(tmp_path / "together" / f"rank{rank}.pt", weights_only=True)
-        assert together.keys() == alone.keys()
-        for name, value in together.items():
+        weights = torch.load(tmp_path / "together" / f"rank{rank}.pt", weights_only=True)
+        assert weights.keys() == alone.keys()
+        for name, value in weights.items():
             torch.testing.assert_close(value, alone[name], rtol=0, atol=1e-9, msg=name)
     assert (tmp_path / "together" / "metrics.json").exists()
 

@@ -1,16 +1,15 @@
-"""Killed at any step, a run that is resumed ends as if it never had been."""
+"""A run that is killed at any step and then resumed matches an uninterrupted one."""
 
 import hashlib
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
+from helpers.commands import Command, module, run
 
 STEPS = 40
 CONFIG = {
@@ -28,19 +27,11 @@ CONFIG = {
 }
 
 
-def started(data: Path, out: Path, *options: str) -> "subprocess.Popen[str]":
+def line(data: Path, out: Path, *options: str) -> tuple[object, ...]:
     config = out.with_suffix(".yaml")
     config.write_text(yaml.safe_dump(CONFIG))
-    line = ["--preset", "tiny", "--data", data, "--config", config, "--out", out, "--workers", "1", *options]
-    return subprocess.Popen(
-        [sys.executable, "-m", "avsa_fast.train", *map(str, line)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def finished(process: "subprocess.Popen[str]") -> None:
-    said = process.communicate()[1]
-    assert process.returncode == 0, said
+    chosen = ("--preset", "tiny", "--data", data, "--config", config, "--out", out, "--workers", 1)
+    return *module("train"), *chosen, *options
 
 
 def steps_logged(run: Path) -> int:
@@ -54,24 +45,22 @@ def digest(run: Path) -> str:
 
 @pytest.mark.slow
 def test_kill_9_at_ten_random_steps(scenes: Path, tmp_path: Path) -> None:
-    """At a random moment after each of 10 random steps, 5 in each stage."""
+    """Killed at a random time after each of 10 random steps, 5 per stage."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finished(started(scenes, whole))
-    seed = time.time_ns() % 10**6
-    print(f"seed {seed}")
-    rng = random.Random(seed)
+    run(*line(scenes, whole), check=True)
     half = STEPS // 2
-    moments = sorted(rng.sample(range(1, half), 5)) + sorted(rng.sample(range(half + 1, STEPS), 5))
+    moments = sorted(random.sample(range(1, half), 5)) + sorted(random.sample(range(half + 1, STEPS), 5))
     for number, moment in enumerate(moments):
-        process = started(scenes, killed, *(["--resume"] if number and (killed / "config.yaml").exists() else []))
-        while steps_logged(killed) < moment or process.poll() is not None:
-            assert process.poll() is None, process.communicate()[1]
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.1))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        options = ["--resume"] if number and (killed / "config.yaml").exists() else []
+        with Command(*line(scenes, killed, *options)) as command:
+            while steps_logged(killed) < moment:
+                assert command.process.poll() is None, command.stderr()
+                time.sleep(0.01)
+            time.sleep(random.uniform(0, 0.1))
+            command.process.send_signal(signal.SIGKILL)
+            command.finish()
         assert not (killed / "weights.safetensors").exists()
-    finished(started(scenes, killed, "--resume"))
+    run(*line(scenes, killed, "--resume"), check=True)
     assert digest(killed) == digest(whole)
     assert (killed / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
     logs = [[json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (whole, killed)]

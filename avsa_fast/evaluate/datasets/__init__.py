@@ -1,4 +1,4 @@
-"""Labelled datasets, each in the folder layout that its authors publish: one file a format, one protocol for all."""
+"""Loaders of labelled datasets in their published folder layouts, one module per format."""
 
 from collections.abc import Callable
 from typing import Literal

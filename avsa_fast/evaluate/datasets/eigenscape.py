@@ -1,6 +1,6 @@
 """EigenScape (Green and Murphy 2017): CLASS.N.wav or CLASS-0N.wav, order-4 ambisonics (25 channels, ACN, SN3D).
 
-Eight recordings, of ten minutes, of each of eight classes; the authors fix no split.
+Eight classes with eight recordings of ten minutes each. The authors define no split.
 """
 
 import re
@@ -15,9 +15,16 @@ NAME = re.compile(r"([A-Za-z]+)[.-]0?(\d)\.wav")
 
 
 def eigenscape(root: Path, *, partial: bool = False) -> Labelled:
-    """Cross-validation in four folds by the number of the recording: 1 and 2, 3 and 4, 5 and 6, 7 and 8.
+    """Loads EigenScape for 4-fold cross-validation by recording number: 1 and 2, 3 and 4, 5 and 6, 7 and 8.
 
-    Each recording was made at another place, and is whole in one fold.
+    Each recording was made at a different place and belongs to one fold only.
+
+    Args:
+        root: Folder of the dataset; subfolders are searched too.
+        partial: Accept missing classes and recordings.
+
+    Raises:
+        UserError: If the dataset is incomplete or its layout is wrong.
     """
     dealt = []
     for path in sorted(root.rglob("*.wav")):

@@ -1,4 +1,4 @@
-"""ESC-50 (Piczak 2015) and what is laid out like it: audio/FILE, meta/NAME.csv with filename, fold and category."""
+"""ESC-50 (Piczak 2015) and datasets in its layout: audio/FILE, meta/NAME.csv with filename, fold and category."""
 
 from pathlib import Path
 
@@ -11,9 +11,17 @@ OFFICIAL = "esc50.csv"
 
 
 def esc50(root: Path, *, partial: bool = False) -> Labelled:
-    """Cross-validation in the table's folds. Clips of one src_file, where there is that column, must not straddle.
+    """Loads ESC-50, or a dataset in its layout, for cross-validation with the folds of its table.
 
-    meta/esc50.csv must have 50 classes; a table of another name, as many as it likes.
+    meta/esc50.csv must have 50 classes; a table of another name may have any number. If the table has a column
+    src_file, clips of one source file must be in one fold.
+
+    Args:
+        root: Folder of the dataset, with audio and meta.
+        partial: Accept missing classes and files.
+
+    Raises:
+        UserError: If the dataset is incomplete, its layout is wrong, or a source file is in several folds.
     """
     tables = sorted((root / "meta").glob("*.csv"))
     if len(tables) != 1:

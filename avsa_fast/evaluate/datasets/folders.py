@@ -1,4 +1,4 @@
-"""Folders of classes: CLASS/FILE in five folds, or train/CLASS/FILE and test/CLASS/FILE."""
+"""Datasets with one folder per class: CLASS/FILE (five folds), or train/CLASS/FILE and test/CLASS/FILE."""
 
 import hashlib
 from pathlib import Path
@@ -12,7 +12,18 @@ FOLDS = 5
 
 
 def folders(root: Path, *, partial: bool = False) -> Labelled:
-    """Without train and test folders, each class is dealt into 5 folds in the order of a hash of its files' names."""
+    """Loads a dataset with one folder per class.
+
+    Without train and test folders, the files of each class are distributed over 5 folds in the order of a hash of
+    their names.
+
+    Args:
+        root: Folder of the dataset.
+        partial: Skip test classes that have no training files.
+
+    Raises:
+        UserError: If the folder is missing or has no such layout.
+    """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
     if (root / "train").is_dir() and (root / "test").is_dir():
@@ -30,11 +41,12 @@ def folders(root: Path, *, partial: bool = False) -> Labelled:
 
 
 def _items(root: Path) -> list[Item]:
+    """All CLASS/FILE below a folder with a known media suffix."""
     items = []
     for path in sorted(root.glob("*/*")):
         video, sound = path.suffix.lower() in VIDEO, path.suffix.lower() in SOUND
         if video or sound:
-            # A video's sound is its own.
+            # The sound of a video file is its own audio track.
             name = str(path.relative_to(root))
             items.append(Item(name, path.parent.name, path if video else None, path))
     return items

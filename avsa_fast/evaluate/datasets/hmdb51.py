@@ -12,7 +12,17 @@ FOLDER = "testTrainMulti_7030_splits"
 
 
 def hmdb51(root: Path, *, partial: bool = False) -> Labelled:
-    """The three official splits: a file a class and split, with NAME.avi and 1 to train, 2 to test, 0 for neither."""
+    """Loads HMDB51 with its three official splits.
+
+    There is one list per class and split. Its lines hold NAME.avi and 1 (training), 2 (test) or 0 (unused).
+
+    Args:
+        root: Folder of the dataset.
+        partial: Accept missing classes and videos.
+
+    Raises:
+        UserError: If the dataset is incomplete or its layout is wrong.
+    """
     lists = root / FOLDER
     classes = sorted({path.name.partition("_test_split")[0] for path in lists.glob("*_test_split*.txt")})
     if not classes:

@@ -1,4 +1,4 @@
-"""What all labelled datasets are, once read: items, their classes, and folds to train and test on."""
+"""Common representation of labelled datasets: items, classes and folds; and helpers to read their lists."""
 
 import csv
 from collections.abc import Iterable
@@ -16,30 +16,43 @@ class Item:
     label: str
     video: Path | None = None
     audio: Path | None = None
-    group: str = ""  # recordings of one group (a place, an original video) must not be on both sides of a split
+    group: str = ""  # recordings of one group (e.g. place or original video) must not be in both train and test
 
     @property
     def files(self) -> list[Path]:
+        """Paths of the video and sound files that the item has."""
         return [path for path in (self.video, self.audio) if path is not None]
 
 
 @dataclass(frozen=True)
 class Fold:
+    """Items to train on and to test on."""
+
     train: list[Item]
     test: list[Item]
 
 
 @dataclass(frozen=True)
 class Labelled:
+    """A labelled dataset with its evaluation protocol."""
+
     name: str
     classes: list[str]
     folds: list[Fold]
-    windows: int  # spread evenly over each recording, by the dataset's usual protocol
+    windows: int  # evenly spaced windows per recording, by the dataset's usual protocol
 
     def checked(self, classes: int | None, *, partial: bool) -> "Labelled":
-        """The dataset, found sound: as many classes as it should have, all files there, splits that leak nothing.
+        """Validates the dataset: number of classes, presence of all files, no leak between train and test.
 
-        partial: missing files and classes are left out, instead. Raises UserError naming what is wrong.
+        Args:
+            classes: Expected number of classes; None: any.
+            partial: Drop missing files, and test items of classes without training items, instead of raising.
+
+        Returns:
+            The dataset, with its classes restricted to those that occur.
+
+        Raises:
+            UserError: If a check fails.
         """
         folds, missing = [], 0
         for number, fold in enumerate(self.folds, start=1):
@@ -78,11 +91,12 @@ class Labelled:
 
 
 def _present(items: Iterable[Item]) -> list[Item]:
+    """Items whose files all exist."""
     return [item for item in items if all(path.is_file() for path in item.files)]
 
 
 def read_lines(path: Path) -> list[str]:
-    """A text file's lines that are not empty. Raises UserError naming a file that is missing or unreadable."""
+    """Non-empty lines of a text file, stripped. Raises UserError if it is missing or unreadable."""
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -90,7 +104,11 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_rows(path: Path, columns: tuple[str, ...], delimiter: str = ",") -> list[dict[str, str]]:
-    """A table's rows by column. Raises UserError naming the file, and the column or row that is wrong."""
+    """Reads a CSV table as dictionaries by column name.
+
+    Raises:
+        UserError: If the file is unreadable, a required column is missing, or a row has too few or too many cells.
+    """
     reader = csv.DictReader(read_lines(path), delimiter=delimiter)
     if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
         raise UserError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
@@ -103,7 +121,7 @@ def read_rows(path: Path, columns: tuple[str, ...], delimiter: str = ",") -> lis
 
 
 def cross_validation(items: list[tuple[int, Item]]) -> list[Fold]:
-    """Every fold tested once, trained on the others: (fold, item) -> folds in order."""
+    """Folds for cross-validation from (fold number, item): each number is tested once, with training on the others."""
     numbers = sorted({number for number, _ in items})
     if len(numbers) < 2:
         raise UserError("cross-validation needs at least 2 folds")

@@ -14,7 +14,17 @@ COLUMNS = ("filename_audio", "filename_video", "scene_label")
 
 
 def tau2021(root: Path, *, partial: bool = False) -> Labelled:
-    """The official fold. Segments of one place must not straddle the split."""
+    """Loads TAU Urban Audio-Visual Scenes 2021 with its official fold.
+
+    Segments of one place must not be in both train and test.
+
+    Args:
+        root: Folder of the dataset.
+        partial: Accept missing classes and files.
+
+    Raises:
+        UserError: If the dataset is incomplete, its layout is wrong, or the split leaks.
+    """
     setup = root / "evaluation_setup"
     fold = Fold(*(_items(root, setup / f"fold1_{part}.csv") for part in ("train", "evaluate")))
     classes = sorted({item.label for item in fold.train})
@@ -22,6 +32,7 @@ def tau2021(root: Path, *, partial: bool = False) -> Labelled:
 
 
 def _items(root: Path, path: Path) -> list[Item]:
+    """Items of a list, grouped by place."""
     items = []
     for row in read_rows(path, COLUMNS, delimiter="\t"):
         name = Path(row["filename_audio"]).stem

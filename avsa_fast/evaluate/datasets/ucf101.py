@@ -1,4 +1,4 @@
-"""UCF101 (Soomro et al. 2012), by its official lists.
+"""UCF101 (Soomro et al. 2012), with its official split lists.
 
 UCF-101/CLASS/v_CLASS_gNN_cNN.avi, ucfTrainTestlist/{classInd,trainlist0N,testlist0N}.txt.
 """
@@ -13,7 +13,17 @@ CLASSES, SPLITS, WINDOWS = 101, 3, 25
 
 
 def ucf101(root: Path, *, partial: bool = False) -> Labelled:
-    """The three official splits. Videos of one group (gNN of a class) come from one original: none may straddle."""
+    """Loads UCF101 with its three official splits.
+
+    Videos of one group (gNN of a class) come from one original video and must not be in both train and test.
+
+    Args:
+        root: Folder of the dataset.
+        partial: Accept missing classes and videos.
+
+    Raises:
+        UserError: If the dataset is incomplete, its layout is wrong, or a split leaks.
+    """
     lists = root / "ucfTrainTestlist"
     classes = [line.split()[-1] for line in read_lines(lists / "classInd.txt")]
     folds = [
@@ -24,6 +34,7 @@ def ucf101(root: Path, *, partial: bool = False) -> Labelled:
 
 
 def _items(root: Path, path: Path) -> list[Item]:
+    """Items of a split list, grouped by class and gNN."""
     items = []
     for line in read_lines(path):
         name = line.split()[0]

@@ -1,4 +1,4 @@
-"""Each dataset's published layout is understood, its class counts and splits are checked, and a leak is found."""
+"""Published layouts of datasets: parsing, checks of class counts and splits, and detection of leaks."""
 
 import csv
 from pathlib import Path
@@ -18,7 +18,7 @@ def touch(path: Path) -> str:
 
 @pytest.fixture
 def ucf(tmp_path: Path) -> Path:
-    """101 classes of three groups, of which each split tests another one."""
+    """101 classes of three groups, with a different test group in each split."""
     lists = tmp_path / "ucfTrainTestlist"
     lists.mkdir()
     classes = [f"Class{i:03d}" for i in range(101)]
@@ -101,7 +101,7 @@ def test_hmdb51(hmdb: Path) -> None:
 
 @pytest.fixture
 def tau(tmp_path: Path) -> Path:
-    """Ten scenes at three places of two segments; one place is for testing."""
+    """Ten scenes at three places, with two segments each; one place is for testing."""
     scenes = ["airport", "bus", "metro", "metro_station", "park"]
     scenes += ["public_square", "shopping_mall", "street_pedestrian", "street_traffic", "tram"]
     for part, places in (("train", (0, 1)), ("evaluate", (2,))):
@@ -154,7 +154,7 @@ def test_eigenscape(tmp_path: Path, name: str) -> None:
 
 
 def esc(root: Path, classes: int, table: str = "esc50.csv") -> Path:
-    """Five folds, in each a file of each class."""
+    """Five folds, each with one file per class."""
     path = root / "meta" / table
     path.parent.mkdir()
     with path.open("w", newline="") as file:
@@ -172,7 +172,7 @@ def test_esc50(tmp_path: Path) -> None:
     data = LOADERS["esc50"](tmp_path)
     assert len(data.classes) == 50
     assert [(len(fold.train), len(fold.test)) for fold in data.folds] == [(200, 50)] * 5
-    table.write_text(table.read_text().replace(",102,", ",202,"))  # a clip of fold 1 from the source of one in fold 2
+    table.write_text(table.read_text().replace(",102,", ",202,"))  # a clip of fold 1 gets a source of fold 2
     with pytest.raises(UserError, match="fold 1: 202 is on both sides"):
         LOADERS["esc50"](tmp_path)
 

@@ -1,0 +1,10 @@
+# The Python module NAME: bindings, host kernels and, where the target DEVICE exists, device kernels.
+function(avsa_add_module NAME DEVICE)
+  pybind11_add_module(${NAME} MODULE NO_EXTRAS ${PROJECT_SOURCE_DIR}/csrc/bindings.cpp)
+  target_link_libraries(${NAME} PRIVATE avsa_host)
+  target_compile_definitions(${NAME} PRIVATE AVSA_MODULE=${NAME})
+  if(TARGET ${DEVICE})
+    target_link_libraries(${NAME} PRIVATE ${DEVICE})
+    target_compile_definitions(${NAME} PRIVATE AVSA_HAS_DEVICE_KERNELS)
+  endif()
+endfunction()

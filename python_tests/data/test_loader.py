@@ -1,0 +1,121 @@
+"""Workers that die, hang or cannot be interrupted: the loader reports them, and ends in time."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing import active_children
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avsa_fast.data import loader
+from avsa_fast.data.loader import Loader, LoaderError
+from avsa_fast.data.samples import Sample
+
+
+class Numbers:
+    """Samples that hold their number; sample `at` calls a function when it is read."""
+
+    def __init__(self, function: Callable[[], object] = lambda: None, at: int = -1) -> None:
+        self.function, self.at = function, at
+
+    def __getitem__(self, number: int) -> Sample:
+        if number == self.at:
+            self.function()
+        none = np.zeros(1, np.float32)
+        return Sample(str(number), "erp", torch.zeros(8), torch.full((4, 8), number), none, none, none, None, {})
+
+
+def names(batch: list[Sample]) -> tuple[list[str], torch.Tensor]:
+    return [sample.name for sample in batch], torch.stack([sample.sound for sample in batch])
+
+
+def load(samples: Numbers, workers: int, batches: int = 8) -> Loader[tuple[list[str], torch.Tensor]]:
+    numbers = [range(2 * i, 2 * i + 2) for i in range(batches)]
+    return Loader(samples, numbers, names, workers, ahead=4)  # type: ignore[arg-type]
+
+
+def sleep_through_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(3600)
+
+
+def stop() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+STUCK = [sleep_through_sigterm, stop]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_batches_come_in_order(workers: int) -> None:
+    with load(Numbers(), workers) as batches:
+        found = list(batches)
+    assert [name for part, _ in found for name in part] == [str(i) for i in range(16)]
+    assert [int(sound[i, 0, 0]) for _, sound in found for i in range(2)] == list(range(16))
+    assert not active_children()
+
+
+@pytest.mark.parametrize("function", STUCK)
+def test_an_exception_leaves_in_time(function: Callable[[], object]) -> None:
+    """The workers hang, and the exception's traceback keeps the iterator alive."""
+    begin = 0.0
+    with pytest.raises(ZeroDivisionError) as raised, load(Numbers(function, at=6), 2) as batches:
+        next(batches)
+        time.sleep(0.3)
+        begin = time.monotonic()
+        raise ZeroDivisionError
+    assert time.monotonic() - begin < 5
+    assert not active_children()
+    del raised
+
+
+def test_silence_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "SILENCE", 1.0)
+    begin = time.monotonic()
+    with pytest.raises(LoaderError, match="no sample was decoded in 1 s"), load(Numbers(stop, at=6), 2) as batches:
+        list(batches)
+    assert time.monotonic() - begin < 12
+    assert not active_children()
+
+
+def test_a_user_who_takes_time_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "SILENCE", 1.0)
+    with load(Numbers(), 1, batches=2) as batches:
+        first = next(batches)
+        time.sleep(3)
+        second = next(batches)
+    assert [name for part, _ in (first, second) for name in part] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("die", "how"),
+    [(lambda: os.kill(os.getpid(), signal.SIGKILL), "SIGKILL"), (lambda: os._exit(7), "exit code 7")],
+    ids=["killed", "exited"],
+)
+def test_a_worker_that_dies_is_named(die: Callable[[], object], how: str) -> None:
+    with pytest.raises(LoaderError, match=rf"a decoding worker died \({how}\)"), load(Numbers(die, at=6), 2) as batches:
+        list(batches)
+    assert not active_children()
+
+
+def test_errors_of_samples_stay_what_they_are() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("of a sample")
+
+    with pytest.raises(ZeroDivisionError, match="of a sample"), load(Numbers(fail, at=6), 2) as batches:
+        list(batches)
+    assert not active_children()
+
+
+def test_workers_in_a_pipe_that_nobody_writes(tmp_path: Path) -> None:
+    """Simulates a blocking read from a disk that has gone away."""
+    os.mkfifo(tmp_path / "pipe")
+    with load(Numbers((tmp_path / "pipe").read_bytes, at=2), 1) as batches:
+        next(batches)
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 5
+    assert not active_children()

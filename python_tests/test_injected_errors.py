@@ -1,0 +1,147 @@
+"""An error at any stage of any command ends it in time, with its message, and leaves no process."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers.inject import MESSAGE, injected
+from helpers.media import write_sound
+from helpers.untrained import config, run, scenes
+
+from avsa_fast.evaluate.run import Run
+from avsa_fast.train.config import save_config
+
+__all__ = ["config", "run", "scenes"]
+
+
+def check(done: subprocess.CompletedProcess[str], error: str, command: str) -> None:
+    code, last = done.returncode, done.stderr.strip().splitlines()[-1]
+    if error == "UserError":
+        assert (code, last) == (2, f"{command}: {MESSAGE}")
+        assert "Traceback" not in done.stderr
+    elif error == "KeyboardInterrupt":
+        assert (code, last) == (130, f"{command}: interrupted")
+    else:
+        assert (code, last) == (1, f"{error}: {MESSAGE}")
+
+
+def cases(*stages: str, often: int = 0) -> list[object]:
+    """Each stage with each error; all are slow, except one error for each of the first `often` stages."""
+    errors = ("RuntimeError", "UserError", "KeyboardInterrupt")
+    return [
+        pytest.param(stage, error, marks=[] if number < often and error == errors[number % 2] else pytest.mark.slow)
+        for number, stage in enumerate(stages)
+        for error in errors
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stage", "error"),
+    cases(
+        "avsa_fast.train.feed:Feed.__next__ 2",
+        "avsa_fast.train.heldout:avc_matches",
+        "avsa_fast.train.loop:save_checkpoint",
+        "avsa_fast.train.loop:Trainer._step 2",
+        "avsa_fast.train.log:Log.step 2",
+        "avsa_fast.train.log:Log.pictures",
+        "avsa_fast.train.feed:make_views 3",
+        "avsa_fast.train.loop:Trainer._evaluate",
+        "avsa_fast.train.loop:save_weights",
+        "avsa_fast.train.heldout:figure",
+        often=2,
+    ),
+)
+def test_train(run: Run, tmp_path: Path, stage: str, error: str) -> None:
+    target, _, call = stage.partition(" ")
+    save_config(replace(run.config, evaluate_every=1), tmp_path / "config.yaml")
+    done = injected(
+        target, error, tmp_path / "stamp", "train", "--data", run.config.data, "--config", tmp_path / "config.yaml",
+        "--out", tmp_path / "run", "--workers", 2, call=int(call or 1),
+    )  # fmt: skip
+    check(done, error, "train")
+
+
+@pytest.mark.parametrize(
+    ("stage", "error"),
+    cases(
+        "avsa_fast.evaluate.run:Run.audio 2",
+        "avsa_fast.evaluate.pretext:avc_bin",
+        "avsa_fast.evaluate.__main__:write_figures",
+        often=1,
+    ),
+)
+def test_evaluate(run: Run, tmp_path: Path, stage: str, error: str) -> None:
+    target, _, call = stage.partition(" ")
+    done = injected(
+        target, error, tmp_path / "stamp", "evaluate", run.folder, "--task", "avc", "--moments", 4, "--workers", 2,
+        call=int(call or 1),
+    )  # fmt: skip
+    check(done, error, "evaluate")
+
+
+@pytest.mark.parametrize(("stage", "error"), cases("avsa_fast.embed.store:Parts.add 2"))
+def test_embed(run: Run, tmp_path: Path, stage: str, error: str) -> None:
+    target, _, call = stage.partition(" ")
+    files = [write_sound(tmp_path / f"{i}.wav", 2, 4) for i in range(3)]
+    done = injected(
+        target, error, tmp_path / "stamp", "embed", run.folder, *files, "--out", tmp_path / "x.parquet", call=int(call)
+    )  # fmt: skip
+    check(done, error, "embed")
+
+
+@pytest.mark.parametrize(
+    ("stage", "error"),
+    cases(
+        "avsa_fast.prepare.journal:Journal.append 2",
+        "avsa_fast.prepare.run:_place 2",
+        "avsa_fast.prepare.run:_finish",
+        "avsa_fast.prepare.worker:Worker._send 3",
+    ),
+)
+def test_prepare(scenes: Path, tmp_path: Path, stage: str, error: str) -> None:
+    target, _, call = stage.partition(" ")
+    (tmp_path / "source").mkdir()
+    for kind in ("video", "audio"):
+        (tmp_path / "source" / kind).symlink_to(scenes / kind)
+    done = injected(
+        target, error, tmp_path / "stamp", "prepare", tmp_path / "source", tmp_path / "out", "--workers", 2,
+        "--detector", "helpers.detectors:Sleepy", call=int(call or 1),
+    )  # fmt: skip
+    check(done, error, "prepare")
+
+
+@pytest.mark.parametrize(("stage", "error"), cases("avsa_fast.report.run:show_clip 2", "avsa_fast.report.run:render"))
+def test_report(run: Run, tmp_path: Path, stage: str, error: str) -> None:
+    target, _, call = stage.partition(" ")
+    done = injected(
+        target, error, tmp_path / "stamp", "report", run.folder, "--out", tmp_path / "report.html", call=int(call or 1)
+    )
+    check(done, error, "report")
+
+
+@pytest.mark.parametrize(
+    ("stage", "error"),
+    cases(
+        "avsa_fast.scenes.build:as_completed 1",
+        "avsa_fast.scenes.build:write_video 2",
+        "avsa_fast.scenes.build:_write_tables",
+    ),
+)
+def test_scenes(tmp_path: Path, stage: str, error: str) -> None:
+    """Scenes of ten minutes, so that the command is still running."""
+    target, _, call = stage.partition(" ")
+    seconds = 600 if call else 1
+    done = injected(
+        target, error, tmp_path / "stamp", "scenes", tmp_path / "out", "--count", 4, "--seconds", seconds,
+        call=int(call or 1),
+    )  # fmt: skip
+    check(done, error, "scenes")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("stage", "error"), cases("avsa_fast.export.encoders:export_encoder"))
+def test_export(run: Run, tmp_path: Path, stage: str, error: str) -> None:
+    pytest.importorskip("onnxscript")
+    done = injected(stage, error, tmp_path / "stamp", "export", run.folder, tmp_path / "out")
+    check(done, error, "export")
