@@ -149,8 +149,8 @@ Plane plane(const PlaneNumbers& n, bool chroma) {
 Gnomonic gnomonic_forward(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias,
                           int source, Size B, Size F, Size K, Size h, Size w, int frames_dtype,
                           const std::vector<PlaneNumbers>& planes, const std::array<double, 6>& yuv, Address jitter,
-                          Address partial_greys, const std::array<double, 3>& mean, const std::array<double, 3>& std,
-                          int out_dtype, Address out) {
+                          Address partial_greys, Address sampled, const std::array<double, 3>& mean,
+                          const std::array<double, 3>& std, int out_dtype, Address out) {
   Gnomonic task{};
   task.view = gnomonic_view(pose_dtype, directions, fov, roll, flip, antialias, source, B, F, K, h, w);
   task.frames_dtype = Dtype(frames_dtype);
@@ -161,6 +161,7 @@ Gnomonic gnomonic_forward(int pose_dtype, Address directions, Address fov, Addre
   task.yuv = {yuv[0], yuv[1], yuv[2], yuv[3], yuv[4], yuv[5]};
   task.jitter = at<const void>(jitter);
   task.partial_greys = at<double>(partial_greys);
+  task.sampled = at(sampled);
   std::copy(mean.begin(), mean.end(), task.mean);
   std::copy(std.begin(), std.end(), task.std);
   task.out_dtype = Dtype(out_dtype);

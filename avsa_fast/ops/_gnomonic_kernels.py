@@ -72,12 +72,19 @@ def _gnomonic(
     roll, flip, jitter = _packed(roll), _packed(flip), _packed(jitter)
     greys = None if jitter is None else directions.new_empty((B, K, _tiles(h, w), F), dtype=torch.float64)
     out = frames.new_empty((B, K, 3, F, h, w), dtype=dtype)
+    sampled = None if jitter is None or frames.device.type != "cpu" else _sampled(out, frames.dtype)
     run(
         "gnomonic", frames.device, *_view(directions, fov, roll, flip, antialias, eac, F, h, w), DTYPES[frames.dtype],
-        [_plane(plane) for plane in planes], yuv or [0.0] * 6, address(jitter), address(greys), mean, std,
-        DTYPES[dtype], out.data_ptr(),
+        [_plane(plane) for plane in planes], yuv or [0.0] * 6, address(jitter), address(greys), address(sampled),
+        mean, std, DTYPES[dtype], out.data_ptr(),
     )  # fmt: skip
     return out
+
+
+def _sampled(out: Tensor, frames_dtype: torch.dtype) -> Tensor:
+    """Memory for crops before jitter: `out` itself if its dtype is the one that the host kernel computes in."""
+    dtype = torch.float64 if frames_dtype == torch.float64 else torch.float32
+    return out if out.dtype == dtype else torch.empty_like(out, dtype=dtype)
 
 
 def _shape(
