@@ -32,7 +32,7 @@ function(avsa_add_simd_sources TARGET)
     target_link_libraries(avsa_${isa} PRIVATE avsa_options)
     target_sources(${TARGET} PRIVATE $<TARGET_OBJECTS:avsa_${isa}>)
     # A function compiled for one set under a name that all share could be the one that the linker keeps.
-    add_custom_target(avsa_check_${isa}
+    add_custom_target(avsa_check_${isa} ALL
       COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DISA=${isa} "-DOBJECTS=$<TARGET_OBJECTS:avsa_${isa}>"
               -P ${PROJECT_SOURCE_DIR}/cmake/check_simd.cmake
       DEPENDS $<TARGET_OBJECTS:avsa_${isa}> VERBATIM)

@@ -8,6 +8,16 @@
 
 namespace avsa {
 
+// Bytes of the vector registers of the instruction set that the including file is compiled for. GCC splits wider
+// vectors into code that is several times slower.
+#if defined(__AVX512F__)
+constexpr int kRegisterBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kRegisterBytes = 32;
+#else
+constexpr int kRegisterBytes = 16;
+#endif
+
 template <class T, int N = 8>
 struct Lanes {
   static constexpr int kCount = N;
@@ -62,25 +72,21 @@ struct Lanes {
   AVSA_HD friend Lanes min(const Lanes& a, const Lanes& b) { return of(a.v < b.v ? a.v : b.v); }
   AVSA_HD friend Lanes max(const Lanes& a, const Lanes& b) { return of(a.v > b.v ? a.v : b.v); }
   AVSA_HD friend Lanes fabs(const Lanes& a) { return of(a.v < Vector{} ? -a.v : a.v); }
-  AVSA_HD friend Lanes sqrt(const Lanes& a) {
-    Lanes out;
-    for (int i = 0; i < kCount; ++i) out.v[i] = std::sqrt(a.v[i]);
-    return out;
+  AVSA_HD friend Lanes sqrt(Lanes a) {
+    for (int i = 0; i < kCount; ++i) a.v[i] = std::sqrt(a.v[i]);
+    return a;
   }
-  AVSA_HD friend Lanes floor(const Lanes& a) {
-    Lanes out;
-    for (int i = 0; i < kCount; ++i) out.v[i] = std::floor(a.v[i]);
-    return out;
+  AVSA_HD friend Lanes floor(Lanes a) {
+    for (int i = 0; i < kCount; ++i) a.v[i] = std::floor(a.v[i]);
+    return a;
   }
-  AVSA_HD friend Lanes ceil(const Lanes& a) {
-    Lanes out;
-    for (int i = 0; i < kCount; ++i) out.v[i] = std::ceil(a.v[i]);
-    return out;
+  AVSA_HD friend Lanes ceil(Lanes a) {
+    for (int i = 0; i < kCount; ++i) a.v[i] = std::ceil(a.v[i]);
+    return a;
   }
-  AVSA_HD friend Lanes atan2(const Lanes& y, const Lanes& x) {
-    Lanes out;
-    for (int i = 0; i < kCount; ++i) out.v[i] = std::atan2(y.v[i], x.v[i]);
-    return out;
+  AVSA_HD friend Lanes atan2(Lanes y, const Lanes& x) {
+    for (int i = 0; i < kCount; ++i) y.v[i] = std::atan2(y.v[i], x.v[i]);
+    return y;
   }
 
   // Combines all lanes pairwise by f, which takes two Lanes of any count.

@@ -219,10 +219,10 @@ template <class S>
 AVSA_HD Point<S> eac_point(int face, const Vec3<S>& ray, const Plane& plane) {
   const EacFaces faces(plane);
   const FaceRay<S> r = on_face(face, ray);
-  const S u = S(4 * faces.width) * revolutions(r.right, r.forward);
-  const S v = S(4 * faces.height) * revolutions(r.down, r.forward);
-  return {S(faces.left(face) + 0.5 * faces.width - plane.first_column) + u,
-          S(faces.top(face, plane.H) + 0.5 * faces.height - 0.5) + v};
+  return {
+      S(faces.left(face) + 0.5 * faces.width - plane.first_column) +
+          S(4 * faces.width) * revolutions(r.right, r.forward),
+      S(faces.top(face, plane.H) + 0.5 * faces.height - 0.5) + S(4 * faces.height) * revolutions(r.down, r.forward)};
 }
 
 // Derivative of eac_point along a step of the ray.

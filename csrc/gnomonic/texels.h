@@ -76,6 +76,16 @@ struct Run {
 template <class S>
 constexpr int kRunLength = sizeof(S) < sizeof(double) ? 4 : 1;
 
+// The weight of the texel at a column, which may lie outside the plane.
+template <class S, int N>
+AVSA_HD S texel_weight(const Chord<S> (&chords)[N], const Point<S>& centre, int column, const S& scale) {
+  const S x = S(double(column)) - centre.u;
+  S sum(0);
+  AVSA_UNROLL
+  for (const Chord<S>& chord : chords) sum += chord.weight(x);
+  return scale * sum;
+}
+
 // Calls visit(Run) for the texels of a row that chords weight; returns the sum of their weights.
 template <class S, int N, class Visit>
 AVSA_HD S each_texel_of_chords(const Plane& plane, const Chord<S> (&chords)[N], const Point<S>& centre, int row,
@@ -88,13 +98,6 @@ AVSA_HD S each_texel_of_chords(const Plane& plane, const Chord<S> (&chords)[N], 
   if (!(begin < end)) return S(0);
   int column = int(floor(value_of(centre.u + begin))) + 1;
   const int stop = int(ceil(value_of(centre.u + end)));
-  const auto weight = [&](int at) {
-    const S x = S(double(at)) - centre.u;
-    S sum(0);
-    AVSA_UNROLL
-    for (const Chord<S>& chord : chords) sum += chord.weight(x);
-    return scale * sum;
-  };
   S sum(0);
   while (column < stop) {
     const Texel texel = erp_texel(row, column, H, W);
@@ -104,13 +107,13 @@ AVSA_HD S each_texel_of_chords(const Plane& plane, const Chord<S> (&chords)[N], 
       run.begin = begin;
       AVSA_UNROLL
       for (int i = 0; i < kRunLength<S>; ++i) {
-        run.weight[i] = weight(column + i);
+        run.weight[i] = texel_weight(chords, centre, column + i, scale);
         sum += run.weight[i];
       }
       visit(run);
       column += kRunLength<S>;
     } else {
-      const Run<S, 1> run{begin, {weight(column)}};
+      const Run<S, 1> run{begin, {texel_weight(chords, centre, column, scale)}};
       sum += run.weight[0];
       visit(run);
       ++column;

@@ -16,13 +16,8 @@ constexpr bool kIsSingle<Lanes<float, N>> = true;
 namespace AVSA_ISA {
 
 // The number of values in a SIMD vector.
-#ifdef __AVX512F__
 template <class T>
-constexpr int kWidth = 64 / sizeof(T);
-#else
-template <class T>
-constexpr int kWidth = 8;
-#endif
+constexpr int kWidth = kRegisterBytes / int(sizeof(T));
 
 // The value of 1 in a frame.
 template <class In, class T>
