@@ -55,7 +55,7 @@ def test_footprints_of_many_texels(kernel_device: torch.device, dtype: torch.dty
     if dtype == torch.uint8:
         return
     weights = torch.randn_like(got)
-    leaf = frames.requires_grad_()
+    leaf = frames.clone().requires_grad_()
     (gradient,) = torch.autograd.grad((ops.gnomonic(leaf, **poses, size=(2, 2), dtype=dtype) * weights).sum(), leaf)
     assert float((gradient * frames).sum()) == pytest.approx(float((got * weights).sum()), rel=1e-4, abs=1e-4)
 

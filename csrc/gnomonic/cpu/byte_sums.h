@@ -7,7 +7,7 @@
 namespace avsa::gnomonic::AVSA_ISA {
 
 constexpr int kGroupElements = 16;
-constexpr int kMaxGroups = 32;         // per lane, kept at a time
+constexpr int kMaxGroups = 64;         // per lane, kept at a time
 constexpr int kMaxByteWeight = 32639;  // 256 · 127 + 127
 
 // Up to 16 adjacent texels and their weights, 256 · high + low, 0 past the last one.

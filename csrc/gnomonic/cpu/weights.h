@@ -11,7 +11,7 @@
 
 namespace avsa::gnomonic::AVSA_ISA {
 
-constexpr int kMaxRows = 16;          // rows of texels whose chords are kept at a time
+constexpr int kMaxRows = 32;          // rows of texels whose chords are kept at a time
 constexpr int kChords = 2 * kPieces;  // of a row: those of the interval above it, then those of the interval below it
 using ChordOrder = std::array<std::uint8_t, 8>;
 
