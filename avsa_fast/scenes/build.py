@@ -1,7 +1,6 @@
 """Builds a dataset of synthetic scenes with ground truth, as media files."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 from avsa_fast.data.describe import describe_clip
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, write_table
 from avsa_fast.errors import UserError
+from avsa_fast.files import atomic_folder
 from avsa_fast.scenes.collection import Objects, Panoramas
 from avsa_fast.scenes.scene import Material, Scene, draw_scene
 from avsa_fast.scenes.sound import read_room
@@ -89,13 +89,8 @@ def _new_folder(out: Path) -> Iterator[Path]:
         out = out.resolve()
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UserError(f"{out}: exists and is not an empty folder")
-        part = out.with_name(f".{out.name}.{os.getpid()}.part")
-        part.mkdir(parents=True)
-        try:
+        with atomic_folder(out) as part:
             yield part
-            part.replace(out)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error}") from error
 
