@@ -19,7 +19,7 @@ class Rectangle:
 
 
 @dataclass(frozen=True)
-class Box:
+class SphereBox:
     """An object on the sphere: the direction of its centre and its angular size, in radians."""
 
     azimuth: float

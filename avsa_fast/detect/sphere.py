@@ -1,6 +1,5 @@
 """Image detectors applied to 360° frames: to the equirectangular frame itself, or to overlapping perspective views."""
 
-from functools import lru_cache
 from math import atan2, cos, hypot, pi, radians, sin, tan
 from typing import Literal, Protocol
 
@@ -8,13 +7,12 @@ import torch
 from torch import Tensor
 
 from avsa_fast import ops
-from avsa_fast.data.projection import Source, view_of
-from avsa_fast.reference import eac
+from avsa_fast.data.projection import Projection, to_erp
 
-from .boxes import Box, Detector, Rectangle
+from .boxes import Detector, Rectangle, SphereBox
 from .merge import merge
 
-Views = Literal["erp", "tiles"]
+DetectorViews = Literal["erp", "tiles"]
 
 TILE = 640  # width and height of a perspective view, pixels
 FOV = radians(100)
@@ -32,7 +30,7 @@ class SphereDetector(Protocol):
 
     most: tuple[int, int]  # max useful width and height of the frames, pixels
 
-    def detect(self, frames: Tensor, source: Source) -> list[list[Box]]:
+    def detect(self, frames: Tensor, source: Projection) -> list[list[SphereBox]]:
         """Detects objects.
 
         Args:
@@ -45,7 +43,7 @@ class SphereDetector(Protocol):
         ...
 
 
-def on_sphere(detector: Detector, views: Views) -> SphereDetector:
+def on_sphere(detector: Detector, views: DetectorViews) -> SphereDetector:
     """Wraps an image detector as a detector for 360° frames.
 
     Args:
@@ -63,9 +61,9 @@ class ErpDetector:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
-    def detect(self, frames: Tensor, source: Source) -> list[list[Box]]:
+    def detect(self, frames: Tensor, source: Projection) -> list[list[SphereBox]]:
         """Detects objects; see `SphereDetector.detect`."""
-        erp = _to_erp(frames) if source == "eac" else view_of(frames, source)
+        erp = to_erp(frames, source)
         size = erp.shape[2], erp.shape[1]
         return [[erp_box(found, size) for found in each] for each in self._detector.detect(erp)]
 
@@ -82,7 +80,7 @@ class TileDetector:
     def __init__(self, detector: Detector) -> None:
         self._detector, self._whole = detector, ErpDetector(detector)
 
-    def detect(self, frames: Tensor, source: Source) -> list[list[Box]]:
+    def detect(self, frames: Tensor, source: Projection) -> list[list[SphereBox]]:
         """Detects objects; see `SphereDetector.detect`."""
         directions = torch.tensor(TILES)[None].expand(len(frames), -1, -1)
         tiles = ops.gnomonic(frames[:, None], directions, FOV, (TILE, TILE), source=source, dtype=torch.uint8)
@@ -101,7 +99,7 @@ class TileDetector:
         return boxes
 
 
-def erp_box(found: Rectangle, size: tuple[int, int]) -> Box:
+def erp_box(found: Rectangle, size: tuple[int, int]) -> SphereBox:
     """Converts a rectangle of an equirectangular frame to a box on the sphere.
 
     Args:
@@ -109,7 +107,7 @@ def erp_box(found: Rectangle, size: tuple[int, int]) -> Box:
         size: Width and height of the frame, pixels.
     """
     width, height = size
-    return Box(
+    return SphereBox(
         azimuth=(0.5 - (found.left + found.right) / 2 / width) * 2 * pi,
         elevation=(0.5 - (found.top + found.bottom) / 2 / height) * pi,
         width=(found.right - found.left) / width * 2 * pi,
@@ -119,7 +117,7 @@ def erp_box(found: Rectangle, size: tuple[int, int]) -> Box:
     )
 
 
-def tile_box(found: Rectangle, direction: tuple[float, float]) -> Box:
+def tile_box(found: Rectangle, direction: tuple[float, float]) -> SphereBox:
     """Converts a rectangle of a perspective view to a box on the sphere.
 
     The box's centre bisects the rectangle's horizontal and vertical angles.
@@ -135,7 +133,7 @@ def tile_box(found: Rectangle, direction: tuple[float, float]) -> Box:
     azimuth, elevation = direction
     # The ray (1, -right, -down), rotated by Ry(-elevation); the azimuth is added below.
     x, y, z = cos(elevation) + sin(elevation) * down, -right, sin(elevation) - cos(elevation) * down
-    return Box(
+    return SphereBox(
         azimuth=(azimuth + atan2(y, x) + pi) % (2 * pi) - pi,
         elevation=atan2(z, hypot(x, y)),
         width=(x2 - x1) * cos(atan2(down, hypot(1, right))),
@@ -149,28 +147,6 @@ def _is_cut(found: Rectangle) -> bool:
     return min(found.left, found.top, TILE - found.right, TILE - found.bottom) < MARGIN
 
 
-def _only_in_erp(box: Box) -> bool:
+def _only_in_erp(box: SphereBox) -> bool:
     """Whether an object may be too large for every perspective view, and is far enough from the poles for ERP."""
     return box.width > FOV / 2 and abs(box.elevation) + box.height / 2 < 3 * pi / 8
-
-
-def _to_erp(frames: Tensor) -> Tensor:
-    """Converts equi-angular cubemaps [N, H, W, 3] to equirectangular frames [N, H, 2H, 3], with bilinear sampling."""
-    rows, columns, weights = _erp_taps(frames.shape[1], frames.shape[2])
-    out = torch.zeros(len(frames), *rows.shape[1:], 3)
-    for row, column, weight in zip(rows, columns, weights, strict=True):
-        out += frames[:, row, column].float() * weight[..., None]
-    return out.round().to(torch.uint8)
-
-
-@lru_cache(maxsize=4)
-def _erp_taps(H: int, W: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns and weights [4, H, 2H] of the cubemap texels that each pixel of the ERP frame interpolates."""
-    azimuth = (0.5 - (torch.arange(2 * H).double() + 0.5) / (2 * H)) * 2 * pi
-    elevation = ((0.5 - (torch.arange(H).double() + 0.5) / H) * pi)[:, None]
-    rays = torch.stack(
-        [elevation.cos() * azimuth.cos(), elevation.cos() * azimuth.sin(), elevation.sin().expand(-1, 2 * H)], dim=-1
-    )
-    taps = eac.corners(rays.reshape(-1, 3), eac.Geometry(H, W, 0.5, 1.0))
-    rows, columns, weights = (torch.stack(part).reshape(4, H, 2 * H) for part in zip(*taps, strict=True))
-    return rows.clamp(0, H - 1), columns.clamp(0, W - 1), weights.float()

@@ -6,14 +6,14 @@ from math import radians
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .boxes import Box
+from .boxes import SphereBox
 from .merge import angle_between
 
 REACH = radians(10)  # max movement between two detections, in addition to half the object's size
 GAP = 2  # max consecutive moments that a track may miss
 
 
-def link(moments: Sequence[Sequence[Box]]) -> list[list[int]]:
+def link(moments: Sequence[Sequence[SphereBox]]) -> list[list[int]]:
     """Links boxes to tracks, greedily over time; a track has one class and at most one box per moment.
 
     Args:
@@ -23,7 +23,7 @@ def link(moments: Sequence[Sequence[Box]]) -> list[list[int]]:
         Track numbers, from 0, in the layout of `moments`.
     """
     numbers: list[list[int]] = []
-    ends: dict[int, tuple[int, Box]] = {}  # last moment and box of each active track
+    ends: dict[int, tuple[int, SphereBox]] = {}  # last moment and box of each active track
     count = 0
     for moment, boxes in enumerate(moments):
         ends = {track: end for track, end in ends.items() if moment - end[0] <= GAP + 1}
@@ -38,7 +38,7 @@ def link(moments: Sequence[Sequence[Box]]) -> list[list[int]]:
     return numbers
 
 
-def _matches(ends: Sequence[tuple[int, tuple[int, Box]]], boxes: Sequence[Box]) -> dict[int, int]:
+def _matches(ends: Sequence[tuple[int, tuple[int, SphereBox]]], boxes: Sequence[SphereBox]) -> dict[int, int]:
     """Assigns boxes to tracks with the least total movement; returns the track by index of the box."""
     if not ends or not boxes:
         return {}

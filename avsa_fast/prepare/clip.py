@@ -10,16 +10,16 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from avsa_fast.data.describe import describe_clip
-from avsa_fast.data.projection import Source
+from avsa_fast.data.projection import Projection
 from avsa_fast.data.tables import DETECTIONS, INDEX
 from avsa_fast.data.video import sample_frames
-from avsa_fast.detect.boxes import Box
+from avsa_fast.detect.boxes import SphereBox
 from avsa_fast.detect.sphere import SphereDetector
 from avsa_fast.detect.tracks import link
 from avsa_fast.errors import ClipError, UserError
 
 from .find import Job
-from .options import Options
+from .options import PrepareOptions
 from .transcode import transcode
 
 BATCH = 4  # frames per detector call, and also the number of frames decoded ahead
@@ -36,7 +36,7 @@ class Result(NamedTuple):
 
 def prepare_clip(
     job: Job,
-    options: Options,
+    options: PrepareOptions,
     detector: SphereDetector | None,
     target: Path,
     alive: Callable[[], None] = lambda: None,
@@ -74,7 +74,7 @@ def failed(job: Job, state: str, reason: str) -> Result:
     return Result(row, _columns([], []))
 
 
-def _describe(job: Job, options: Options) -> dict[str, Any]:
+def _describe(job: Job, options: PrepareOptions) -> dict[str, Any]:
     if job.video is None or job.sound is None:
         missing = "video" if job.video is None else "sound"
         raise ClipError("incomplete", f"no {missing} of this name in the folder")
@@ -103,9 +103,9 @@ def _detect(
     job: Job, row: dict[str, Any], detector: SphereDetector, fps: float, alive: Callable[[], None]
 ) -> dict[str, list[Any]]:
     assert job.video is not None
-    layout: Source = "eac" if row["projection"] == "eac" else "erp"
+    layout: Projection = "eac" if row["projection"] == "eac" else "erp"
     times: list[float] = []
-    moments: list[list[Box]] = []
+    moments: list[list[SphereBox]] = []
     frames = ahead(sample_frames(job.video, fps, detector.most, job.begin, row["seconds"], row["projection"]), BATCH)
     shown: torch.Tensor | None = None
     while batch := list(islice(frames, BATCH)):
@@ -120,7 +120,7 @@ def _detect(
     return _columns(times, moments)
 
 
-def _columns(times: list[float], moments: list[list[Box]]) -> dict[str, list[Any]]:
+def _columns(times: list[float], moments: list[list[SphereBox]]) -> dict[str, list[Any]]:
     rows = [
         (time, box.azimuth, box.elevation, box.width, box.height, box.label, box.score, track)
         for time, boxes, tracks in zip(times, moments, link(moments), strict=True)

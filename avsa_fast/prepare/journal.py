@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 from .clip import Result
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """The journal's record of one clip."""
 
     key: str  # hash of the clip's files and the options
@@ -28,7 +28,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO = path.open("a+b")
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, JournalEntry] = {}
         self._end = 0
         self._file.seek(0)
         for line in self._file:
@@ -82,7 +82,9 @@ class Journal:
         head, _, tail = line.partition(b"\t")
         try:
             values = json.loads(head)
-            entry = Entry(values["key"], values["row"], values["media"], self._end + len(head) + 1, len(tail) - 1)
+            entry = JournalEntry(
+                values["key"], values["row"], values["media"], self._end + len(head) + 1, len(tail) - 1
+            )
             self.entries[entry.row["name"]] = entry
         except (ValueError, KeyError, TypeError):
             return  # a damaged line: its clip is prepared again

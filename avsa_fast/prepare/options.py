@@ -1,4 +1,4 @@
-"""Options that affect how a clip is prepared."""
+"""PrepareOptions that affect how a clip is prepared."""
 
 import hashlib
 import importlib
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import cast
 
 from avsa_fast.data.channels import Gains, is_fuma
-from avsa_fast.data.projection import Source
+from avsa_fast.data.projection import Projection
 from avsa_fast.detect.boxes import Detector
-from avsa_fast.detect.sphere import SphereDetector, Views, on_sphere
-from avsa_fast.detect.weights import DEFAULT, find_weights
-from avsa_fast.detect.yolo import CONFIDENCE, YoloDetector
+from avsa_fast.detect.sphere import DetectorViews, SphereDetector, on_sphere
+from avsa_fast.detect.weights import DEFAULT_WEIGHTS, find_weights
+from avsa_fast.detect.yolo import MIN_CONFIDENCE, YoloDetector
 from avsa_fast.errors import UserError
 
 VERSION = 2  # increment when the same clip and options give a different result
@@ -20,7 +20,7 @@ MIN_HEIGHT, MAX_HEIGHT = 64, 4096  # of transcoded videos, pixels
 
 
 @dataclass(frozen=True)
-class Options:
+class PrepareOptions:
     """How clips are prepared.
 
     Raises:
@@ -29,13 +29,13 @@ class Options:
 
     channels: tuple[int, ...] | None = None  # indices of decoded channels W, Y, Z, X; None: from the file
     gains: Gains | None = None  # ambisonic normalisation ("fuma" implies FuMa's channel order); None: from the file
-    projection: Source | None = None  # of every video; None: from the file
+    projection: Projection | None = None  # of every video; None: from the file
     ignore_pose: bool = False  # assume that picture and sound share their axes, whatever pose the file states
-    detector: str | None = DEFAULT  # YOLO weights, or module:factory; None: no detection
-    views: Views = "erp"
+    detector: str | None = DEFAULT_WEIGHTS  # YOLO weights, or module:factory; None: no detection
+    views: DetectorViews = "erp"
     detect_fps: float = 2.0
     classes: tuple[str, ...] = ()
-    confidence: float = CONFIDENCE
+    confidence: float = MIN_CONFIDENCE
     trust_weights: bool = False
     transcode: bool = False
     height: int = 512  # maximum number of rows of transcoded frames, of one eye

@@ -15,15 +15,15 @@ from typing import Literal
 from avsa_fast.data.clips import media_names, split_names
 from avsa_fast.data.samples import CropChoice
 from avsa_fast.data.tables import DETECTIONS, INDEX, write_table
-from avsa_fast.detect.weights import DEFAULT
+from avsa_fast.detect.weights import DEFAULT_WEIGHTS
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_symlink, remove_parts
 from avsa_fast.progress import show_progress
 
 from .clip import Result
 from .find import Job, find_jobs
-from .journal import Entry, Journal, file_stamp
-from .options import Options
+from .journal import Journal, JournalEntry, file_stamp
+from .options import PrepareOptions
 from .worker import Setup, run_local
 
 Engine = Literal["local", "ray"]
@@ -31,7 +31,9 @@ HIDDEN = ".prepare"  # subfolder of a dataset folder, with the lock and the jour
 TABLES = {"index.parquet": INDEX, "detections.parquet": DETECTIONS}
 
 
-def prepare_for_crops(data: Path, crops: CropChoice, *, detector: str = DEFAULT, trust_weights: bool = False) -> None:
+def prepare_for_crops(
+    data: Path, crops: CropChoice, *, detector: str = DEFAULT_WEIGHTS, trust_weights: bool = False
+) -> None:
     """Writes the missing tables of a dataset folder that this choice of crops needs.
 
     Args:
@@ -44,10 +46,10 @@ def prepare_for_crops(data: Path, crops: CropChoice, *, detector: str = DEFAULT,
         UserError: As `prepare_folder`.
     """
     used = detector if crops == "yolo" else None
-    prepare_folder(data, Options(detector=used, trust_weights=trust_weights))
+    prepare_folder(data, PrepareOptions(detector=used, trust_weights=trust_weights))
 
 
-def prepare_folder(data: Path, options: Options, *, progress: bool = True) -> None:
+def prepare_folder(data: Path, options: PrepareOptions, *, progress: bool = True) -> None:
     """Writes a dataset folder's index.parquet and detections.parquet if they are missing.
 
     Args:
@@ -72,7 +74,7 @@ def prepare_folder(data: Path, options: Options, *, progress: bool = True) -> No
 def prepare(
     source: Path,
     target: Path,
-    options: Options,
+    options: PrepareOptions,
     *,
     workers: int | None = None,
     engine: Engine = "local",
@@ -186,7 +188,7 @@ def _silent(done: int, total: int) -> None:
     pass
 
 
-def _is_prepared(target: Path, entry: Entry | None, key: str) -> bool:
+def _is_prepared(target: Path, entry: JournalEntry | None, key: str) -> bool:
     return entry is not None and entry.key == key and all((target / path).exists() for path in entry.media)
 
 
@@ -220,7 +222,7 @@ def _place(job: Job, result: Result, target: Path, transcoded: bool) -> list[str
     return media
 
 
-def _remove(target: Path, entry: Entry | None, keep: Collection[str]) -> None:
+def _remove(target: Path, entry: JournalEntry | None, keep: Collection[str]) -> None:
     """Removes a clip's links or transcoded files, except those to keep."""
     for path in set(entry.media if entry else ()) - set(keep):
         (target / path).unlink(missing_ok=True)
@@ -269,7 +271,7 @@ def _is_finished(target: Path, keys: dict[str, str], journal: Journal, tables: S
     return _mark(target).read_text() == _state(keys, journal)
 
 
-def _report(target: Path, entries: Sequence[Entry]) -> None:
+def _report(target: Path, entries: Sequence[JournalEntry]) -> None:
     """Prints one line per unusable clip, and their count; raises UserError if no clip is usable."""
     bad = [entry.row for entry in entries if entry.row["state"] != "ok"]
     for row in bad:

@@ -17,7 +17,7 @@ from avsa_fast.processes import PATIENCE, end, serve, starting
 
 from .clip import Result, failed, prepare_clip
 from .find import Job
-from .options import Options
+from .options import PrepareOptions
 
 MEMORY = 2 << 30  # limit on a process's data segment, bytes
 LEAST = 1 << 30  # min memory available to a clip, whatever the process already holds, bytes
@@ -32,7 +32,7 @@ _spawn = get_context("spawn")
 class Setup(NamedTuple):
     """Settings that all workers of a run share."""
 
-    options: Options
+    options: PrepareOptions
     target: Path
     threads: int
 

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from avsa_fast.data.describe import describe_clip
+from avsa_fast.data.encode_video import FPS, write_video
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, write_table
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_folder
-from avsa_fast.scenes.collection import Objects, Panoramas
+from avsa_fast.scenes.recorded_material import Objects, Panoramas
 from avsa_fast.scenes.scene import Material, Scene, draw_scene
-from avsa_fast.scenes.sound import read_room
-from avsa_fast.scenes.write import FPS, write_sound, write_video
+from avsa_fast.scenes.sound import read_room, write_sound
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 600.0
 MIN_DISTANCE = 0.01
@@ -123,18 +123,18 @@ def _build_one(
     scene = draw_scene(np.random.default_rng([seed, number]), frame_count, material)
     name = f"scene{number:04d}-0"
     video, sound = folder / "video" / f"{name}.mp4", folder / "audio" / f"{name}.flac"
-    write_video(video, _until(stopped, scene.frames()), *material.frame_size)
+    write_video(video, _until(stopped, scene.frames()))
     write_sound(sound, scene.sound)
     clip = describe_clip(name, video, sound, gains="sn3d", channels=(0, 1, 2, 3), projection="erp")
     return clip | {"split": split}, _sightings(name, scene)
 
 
-def _until(stopped: Event, chunks: Iterator[T]) -> Iterator[T]:
-    """Yields the chunks; raises CancelledError once the build is stopped."""
-    for chunk in chunks:
+def _until(stopped: Event, items: Iterator[T]) -> Iterator[T]:
+    """Yields the items; raises CancelledError once the build is stopped."""
+    for item in items:
         if stopped.is_set():
             raise CancelledError
-        yield chunk
+        yield item
 
 
 def _sightings(name: str, scene: Scene) -> list[Row]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avsa_fast.scenes import looks, procedural
-from avsa_fast.scenes.collection import Objects, Panoramas
+from avsa_fast.data.encode_video import FPS
 from avsa_fast.scenes.motion import Track, draw_tracks
+from avsa_fast.scenes.procedural_images import draw_panorama
+from avsa_fast.scenes.procedural_objects import draw_sources
+from avsa_fast.scenes.recorded_material import Objects, Panoramas
 from avsa_fast.scenes.render import place
-from avsa_fast.scenes.sound import Room, diffuse_noise, encode
+from avsa_fast.scenes.sound import RATE, Room, diffuse_noise, encode
 from avsa_fast.scenes.source import Source
-from avsa_fast.scenes.write import FPS, RATE
 
 SMALL, LARGE = (160, 320), (512, 1024)  # rows and columns of ERP frames, for procedural and recorded images
 PEAK = 0.1  # peak amplitude of a scene: leaves headroom for gain, and keeps files small
@@ -45,12 +46,12 @@ class Scene:
     times: NDArray[np.float64]  # [N], of the frames, seconds
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """Renders the video; yields chunks [<= CHUNK, H, W, 3]."""
+        """Renders the video; yields its frames [H, W, 3]."""
         for times in np.split(self.times, range(CHUNK, len(self.times), CHUNK)):
             chunk = np.repeat(self.panorama[None], len(times), axis=0)
             for source, track in zip(self.sources, self.tracks, strict=True):
                 place(chunk, source.sprite, track.at(times))
-            yield chunk
+            yield from chunk
 
 
 def draw_scene(rng: np.random.Generator, frame_count: int, material: Material) -> Scene:
@@ -64,11 +65,11 @@ def draw_scene(rng: np.random.Generator, frame_count: int, material: Material) -
     height, width = material.frame_size
     samples = frame_count * RATE // FPS
     if material.panoramas is None:
-        panorama = looks.panorama(rng, height, width)
+        panorama = draw_panorama(rng, height, width)
     else:
         panorama = material.panoramas.draw(rng, height, width)
     if material.objects is None:
-        sources = procedural.draw_sources(rng, 4, samples, height)
+        sources = draw_sources(rng, 4, samples, height)
     else:
         sources = material.objects.draw(rng, int(rng.integers(3, 5)), samples, height)
     tracks = draw_tracks(rng, len(sources), frame_count / FPS)

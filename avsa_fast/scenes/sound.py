@@ -10,8 +10,8 @@ from scipy.signal import fftconvolve, lfilter, resample_poly
 
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.motion import unit_vectors
-from avsa_fast.scenes.write import RATE
 
+RATE = 24_000  # Hz, of scenes
 DIRECT_SOUND = round(0.001 * RATE)  # samples on either side of the onset of a response that are its direct sound
 MAX_RESPONSE = 20.0  # seconds
 RATES = range(1_000, 384_001)  # sample rates of files, Hz; the resampling filter grows with the rate
@@ -196,3 +196,8 @@ def resample(signal: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """Resamples a signal from `rate` to RATE, in Hz: [..., T] -> [..., T·RATE/rate]."""
     divisor = np.gcd(rate, RATE)
     return resample_poly(signal, RATE // divisor, rate // divisor, axis=-1).astype(np.float32)
+
+
+def write_sound(path: Path, foa: NDArray[np.float32]) -> None:
+    """Writes first-order ambisonics [4, T] in [-1, 1], ACN/SN3D, as 16-bit FLAC at RATE."""
+    soundfile.write(path, foa.T, RATE, subtype="PCM_16", format="FLAC", compression_level=1.0)

@@ -8,7 +8,7 @@ import torch
 
 from avsa_fast.data.channels import channel_map, check_channels, read_ambisonic, require_ambisonic, to_ambisonic
 from avsa_fast.data.sound import SoundInfo, probe_sound, read_overview, read_sound
-from avsa_fast.data.spherical import SpatialSound
+from avsa_fast.data.spherical_metadata import SpatialSound
 from avsa_fast.errors import UserError
 
 

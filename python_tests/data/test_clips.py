@@ -118,7 +118,7 @@ def test_the_index_joins_its_rows_with_media_that_are_there(data: Path) -> None:
     assert len(index) == 2
     assert index[-1] == index[0:2][1] == list(index)[1]
     assert index[1][1]["channel_map"] == [0, 1, 2, 3]
-    assert (index.directed().tolist(), index.trained_on().tolist()) == ([False, True], [False, True])
+    assert (index.directional().tolist(), index.in_training().tolist()) == ([False, True], [False, True])
     with pytest.raises(IndexError):
         index[2]
     write_table(data / "index.parquet", rows[1:], INDEX)

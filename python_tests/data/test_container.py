@@ -23,7 +23,7 @@ HALVES = [Fraction(i, 2) for i in range(3)]
 
 @pytest.fixture(autouse=True)
 def nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "_kept", OrderedDict())
+    monkeypatch.setattr(container, "_open_files", OrderedDict())
 
 
 def opened(path: Path, kind: str) -> list[str]:
@@ -31,7 +31,7 @@ def opened(path: Path, kind: str) -> list[str]:
     with container.open_stream(path, kind) as (media, stream):
         container.start_of(media)
         assert stream.type == kind
-    return [Path(key[0]).name for key in container._kept]
+    return [Path(key[0]).name for key in container._open_files]
 
 
 def test_large_pictures_close_those_used_longest_ago(
@@ -83,7 +83,7 @@ def test_threads_share_what_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             list(pool.map(read, range(8)))
     finally:
         sys.setswitchinterval(interval)
-    assert len(container._kept) <= 3
+    assert len(container._open_files) <= 3
 
 
 def test_a_cover_is_no_video(tmp_path: Path) -> None:

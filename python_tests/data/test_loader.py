@@ -74,7 +74,7 @@ def test_an_exception_leaves_in_time(function: Callable[[], object]) -> None:
 
 
 def test_silence_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "SILENCE", 1.0)
+    monkeypatch.setattr(loader, "TIMEOUT", 1.0)
     begin = time.monotonic()
     with pytest.raises(LoaderError, match="no sample was decoded in 1 s"), load(Numbers(stop, at=6), 2) as batches:
         list(batches)
@@ -83,7 +83,7 @@ def test_silence_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_user_who_takes_time_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "SILENCE", 1.0)
+    monkeypatch.setattr(loader, "TIMEOUT", 1.0)
     with load(Numbers(), 1, batches=2) as batches:
         first = next(batches)
         time.sleep(3)

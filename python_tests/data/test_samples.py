@@ -11,7 +11,7 @@ import torch
 from helpers.unprepared import media_alone
 
 from avsa_fast.data.batches import batch_of
-from avsa_fast.data.samples import Collection, Sample, SampleConfig, Samples, Source
+from avsa_fast.data.samples import ClipSpan, Collection, Sample, SampleConfig, Samples
 from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.data.views import ViewConfig, make_crops
 from avsa_fast.errors import UserError
@@ -70,7 +70,7 @@ def test_held_out_samples_are_not_augmented(data: Path) -> None:
 
 def test_every_clip_comes_once_an_epoch_in_changing_order(data: Path) -> None:
     reader = samples(data)
-    epochs = [[reader._source(n, 0).name for n in range(e * 5, e * 5 + 5)] for e in range(4)]
+    epochs = [[reader._span(n, 0).name for n in range(e * 5, e * 5 + 5)] for e in range(4)]
     assert all(sorted(epoch) == sorted(epochs[0]) for epoch in epochs)
     assert len(set(epochs[0])) == 5
     assert len({tuple(epoch) for epoch in epochs}) > 1
@@ -95,10 +95,10 @@ def test_the_detections_are_looked_at(data: Path) -> None:
 
 
 def test_moments_keep_the_sound_within_the_source() -> None:
-    source = Source("a", Path("a"), Path("a"), [0, 1, 2, 3], begin=8.0, end=10.0)
+    source = ClipSpan("a", Path("a"), Path("a"), [0, 1, 2, 3], begin=8.0, end=10.0)
     assert source.moment(0.0, 0.5) == 8.5
     assert source.moment(1.0, 0.5) == 9.5
-    short = Source("a", Path("a"), Path("a"), [0, 1, 2, 3], begin=0.0, end=0.8)
+    short = ClipSpan("a", Path("a"), Path("a"), [0, 1, 2, 3], begin=0.0, end=0.8)
     assert short.moment(0.3, 0.5) == 0.4
 
 
@@ -144,7 +144,7 @@ def test_a_dataset_that_is_not_prepared_is_refused(data: Path, tmp_path: Path) -
     with pytest.raises(UserError, match="no such folder"):
         Collection(tmp_path / "nowhere", "yolo")
     folder = media_alone(data, tmp_path / "media")
-    with pytest.raises(UserError, match=r"no index\.parquet in it; python -m avsa_fast\.prepare \S+ \S+ makes it"):
+    with pytest.raises(UserError, match=r"no index\.parquet in it; python -m avsa_fast\.prepare \S+ \S+ creates it"):
         Collection(folder, "random")
     (folder / "index.parquet").symlink_to(data / "index.parquet")
     assert Collection(folder, "random").train
@@ -159,7 +159,7 @@ def test_frames_are_the_part_that_the_index_names(
     data: Path, tmp_path: Path, projection: str, rows: int, columns: int
 ) -> None:
     plain = samples(data)
-    clip = plain.sources[0].name
+    clip = plain.spans[0].name
     folder = tmp_path / "projected"
     shutil.copytree(data, folder)
     table = read_table(folder / "index.parquet", INDEX)

@@ -9,7 +9,7 @@ from torchaudio.functional import fftconvolve
 from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.sound import read_overview
 from avsa_fast.data.validity import (
-    DOMINATES,
+    MIN_DOMINANCE,
     arrivals,
     directions_of_arrival,
     silent_channels,
@@ -103,7 +103,7 @@ def test_directions_in_real_recordings_are_stable(assets: Path, name: str) -> No
     """The dominant direction changes little between consecutive windows; random directions would give 90°."""
     pairs, median = RECORDINGS[name]
     directions, share = directions_of_arrival(read_overview(assets / "foa" / name)[:4], 44100)
-    both = torch.minimum(share[1:], share[:-1]) > DOMINATES
+    both = torch.minimum(share[1:], share[:-1]) > MIN_DOMINANCE
     assert int(both.sum()) == pytest.approx(pairs, abs=2)
     assert float(angles(directions[1:], directions[:-1])[both].median()) < median + 1
 
@@ -123,7 +123,7 @@ def test_directions_of_tones_in_a_room(assets: Path) -> None:
     sound = fftconvolve(response, melody(rate).expand(4, -1))[:, : 10 * rate].float()
     truth = direct_direction(response, rate)
     directions, share = directions_of_arrival(sound, rate)
-    clear = share > DOMINATES
+    clear = share > MIN_DOMINANCE
     assert int(clear.sum()) > 70
     misses = angles(directions, truth)[clear]
     assert float(misses.median()) < 12
@@ -135,7 +135,7 @@ def test_directions_of_tones_in_a_room(assets: Path) -> None:
 
 def test_nothing_dominates_a_diffuse_field() -> None:
     diffuse = torch.randn(4, 10 * RATE) * torch.tensor([1, 3**-0.5, 3**-0.5, 3**-0.5])[:, None]
-    assert float(directions_of_arrival(diffuse, RATE)[1].max()) < DOMINATES / 2
+    assert float(directions_of_arrival(diffuse, RATE)[1].max()) < MIN_DOMINANCE / 2
     assert arrivals(diffuse, RATE) == (0, None, None, None)
 
 

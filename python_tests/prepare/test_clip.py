@@ -13,14 +13,14 @@ from helpers.prepared import rows
 from rich.console import Console
 
 from avsa_fast.data import describe
-from avsa_fast.data.spherical import Picture, Spherical
+from avsa_fast.data.spherical_metadata import SphericalMetadata, VideoGeometry
 from avsa_fast.errors import UserError
-from avsa_fast.prepare import Options, clip, prepare, prepare_folder
+from avsa_fast.prepare import PrepareOptions, clip, prepare, prepare_folder
 from avsa_fast.prepare.check import check
 from avsa_fast.prepare.find import Job
 from avsa_fast.prepare.options import MIN_HEIGHT
 
-UNSEEN = Options(detector=None)
+UNSEEN = PrepareOptions(detector=None)
 AddClip = Callable[..., None]
 
 
@@ -45,12 +45,12 @@ def test_the_sound_is_checked(add_clip: Callable[..., Path]) -> None:
 
 def test_channels_of_the_user(add_clip: Callable[..., Path]) -> None:
     data = add_clip("five", channels=5)
-    prepare(data, data, Options(detector=None, channels=(4, 1, 2, 3)), progress=False)
+    prepare(data, data, PrepareOptions(detector=None, channels=(4, 1, 2, 3)), progress=False)
     assert rows(data)["five"]["channel_map"] == [4, 1, 2, 3]
     with pytest.raises(
         UserError, match=r"none of its 1 clips is usable; the first: .*--channels 0 1 2 9 does not name"
     ):
-        prepare(data, data, Options(detector=None, channels=(0, 1, 2, 9)), progress=False)
+        prepare(data, data, PrepareOptions(detector=None, channels=(0, 1, 2, 9)), progress=False)
     assert rows(data)["five"]["state"] == "ambiguous"
 
 
@@ -67,7 +67,9 @@ def test_higher_orders_give_their_first_four_channels(tmp_path: Path, add_video:
     for name, sound in (("sn3d", scene), ("n3d", scene * gains), ("fuma", fuma)):
         add_video(tmp_path / name / "a.mp4")
         soundfile.write(tmp_path / name / "a.wav", sound, 24000, subtype="FLOAT")
-        options = Options(detector=None, transcode=True, height=MIN_HEIGHT, gains=None if name == "sn3d" else name)
+        options = PrepareOptions(
+            detector=None, transcode=True, height=MIN_HEIGHT, gains=None if name == "sn3d" else name
+        )
         prepare(tmp_path / name, tmp_path / "dst" / name, options, progress=False)
         row = rows(tmp_path / "dst" / name)["a"]
         assert (row["state"], row["channels"], row["channel_map"]) == ("ok", 4, [0, 1, 2, 3])
@@ -75,11 +77,13 @@ def test_higher_orders_give_their_first_four_channels(tmp_path: Path, add_video:
         read[name] = soundfile.read(tmp_path / "dst" / name / "audio" / "a.flac")[0]
     for sound in read.values():
         assert np.abs(sound - scene[:, :4]).max() < 1e-6
-    prepare(tmp_path / "sn3d", tmp_path / "linked", Options(detector=None, channels=tuple(order)), progress=False)
+    prepare(
+        tmp_path / "sn3d", tmp_path / "linked", PrepareOptions(detector=None, channels=tuple(order)), progress=False
+    )
     row = rows(tmp_path / "linked")["a"]
     assert (row["state"], row["channels"], row["channel_map"]) == ("ok", channels, order)
     with pytest.raises(UserError, match="--gains n3d: the sound has to be converted, which takes --transcode"):
-        Options(gains="n3d")
+        PrepareOptions(gains="n3d")
 
 
 def test_a_pose_is_ambiguous_where_the_sound_has_a_direction(
@@ -87,18 +91,18 @@ def test_a_pose_is_ambiguous_where_the_sound_has_a_direction(
 ) -> None:
     for name, sound in (("foa", "4.0"), ("mono", "mono")):
         add_video(tmp_path / f"{name}.mp4", sound)
-    picture = Picture("equirectangular", "mono", yaw=radians(90), roll=radians(-5))
-    monkeypatch.setattr(describe, "read_spherical", lambda path: Spherical(picture, None))
+    picture = VideoGeometry("equirectangular", "mono", yaw=radians(90), roll=radians(-5))
+    monkeypatch.setattr(describe, "read_spherical_metadata", lambda path: SphericalMetadata(picture, None))
 
-    def prepared(name: str, options: Options) -> dict:
+    def prepared(name: str, options: PrepareOptions) -> dict:
         path = tmp_path / f"{name}.mp4"
         return clip.prepare_clip(Job(name, path, path), options, None, tmp_path).row
 
     refused = prepared("foa", UNSEEN)
     assert refused["state"] == "ambiguous"
-    assert "states a pose (yaw 90°, pitch 0°, roll -5°)" in refused["reason"]
+    assert "declares a pose (yaw 90°, pitch 0°, roll -5°)" in refused["reason"]
     assert "--ignore-pose" in refused["reason"]
-    for row in (prepared("mono", UNSEEN), prepared("foa", Options(detector=None, ignore_pose=True))):
+    for row in (prepared("mono", UNSEEN), prepared("foa", PrepareOptions(detector=None, ignore_pose=True))):
         assert (row["state"], row["yaw"], row["roll"]) == ("ok", pytest.approx(radians(90)), pytest.approx(radians(-5)))
     picture = replace(picture, yaw=radians(0.1), roll=0.0)
     assert prepared("foa", UNSEEN)["state"] == "ok"

@@ -16,13 +16,13 @@ from avsa_fast.data.sound import probe_sound
 from avsa_fast.data.tables import DETECTIONS, STATES, read_table
 from avsa_fast.data.video import probe_video, read_frames
 from avsa_fast.errors import UserError, run_command
-from avsa_fast.prepare import Options, prepare, prepare_folder, worker
-from avsa_fast.prepare.__main__ import main
+from avsa_fast.prepare import PrepareOptions, prepare, prepare_folder, worker
 from avsa_fast.prepare.check import check
+from avsa_fast.prepare.cli import main
 from avsa_fast.prepare.options import MIN_HEIGHT
 
-BRIGHT = Options(detector="helpers.detectors:Brightness")
-UNSEEN = Options(detector=None)
+BRIGHT = PrepareOptions(detector="helpers.detectors:Brightness")
+UNSEEN = PrepareOptions(detector=None)
 AddClip = Callable[..., None]
 
 
@@ -123,10 +123,10 @@ def test_both_tables_are_made_in_place_and_stay(
     assert (data / "index.parquet").stat().st_mtime_ns == index
 
     before = contents(data)
-    prepare_folder(data, Options(detector="no:module"), progress=False)
+    prepare_folder(data, PrepareOptions(detector="no:module"), progress=False)
     assert contents(data) == before
     (data / "index.parquet").unlink()  # existing detections suffice
-    prepare_folder(data, Options(detector="no:module"), progress=False)
+    prepare_folder(data, PrepareOptions(detector="no:module"), progress=False)
     assert rows(data)["a"] == first
     assert not any(path.is_symlink() for path in data.glob("*/*"))
     assert capsys.readouterr().err == ""
@@ -140,7 +140,7 @@ def test_transcoded_segments(tmp_path: Path, add_video: AddClip) -> None:
     add_video(src / "audio" / "talk.mp4", "4.0", seconds=13)
     (src / "segments.txt").write_text("talk 0,3,99\n")
     (src / "train.txt").write_text("talk\n")
-    options = Options(detector="helpers.detectors:Brightness", transcode=True, height=MIN_HEIGHT)
+    options = PrepareOptions(detector="helpers.detectors:Brightness", transcode=True, height=MIN_HEIGHT)
     for dst in (tmp_path / "one", tmp_path / "two"):
         prepare(src, dst, options, workers=1, progress=False)
     assert {name: row["state"] for name, row in rows(dst).items()} == {
@@ -176,7 +176,13 @@ def test_clips_that_kill_or_stall_are_told(tmp_path: Path, add_video: AddClip, m
     monkeypatch.setattr(worker, "SILENCE", 4.0)
     for name, level in (("kills", 255), ("stalls", 0), ("good", 128)):
         add_video(tmp_path / "src" / f"{name}.mp4", "4.0", level=level)
-    prepare(tmp_path / "src", tmp_path / "dst", Options(detector="helpers.detectors:Dying"), workers=3, progress=False)
+    prepare(
+        tmp_path / "src",
+        tmp_path / "dst",
+        PrepareOptions(detector="helpers.detectors:Dying"),
+        workers=3,
+        progress=False,
+    )
     found = rows(tmp_path / "dst")
     assert {name: row["state"] for name, row in found.items()} == {
         "kills": "unreadable",
@@ -190,7 +196,7 @@ def test_clips_that_kill_or_stall_are_told(tmp_path: Path, add_video: AddClip, m
 def test_memory_is_bounded(tmp_path: Path, add_video: AddClip) -> None:
     add_video(tmp_path / "src" / "a.mp4", "4.0")
     with pytest.raises(UserError, match=r"none of its 1 clips is usable; the first: .*takes more than 1 GB of memory"):
-        prepare(tmp_path / "src", tmp_path / "dst", Options(detector="helpers.detectors:Greedy"), progress=False)
+        prepare(tmp_path / "src", tmp_path / "dst", PrepareOptions(detector="helpers.detectors:Greedy"), progress=False)
     assert rows(tmp_path / "dst")["a"]["state"] == "costly"
 
 
@@ -259,7 +265,7 @@ def test_the_real_clips(assets: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("AVSA_ASSETS", str(assets))
     monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "cache"))
     shutil.copytree(assets / "video", tmp_path / "src")
-    prepare(tmp_path / "src", tmp_path / "dst", Options(detect_fps=0.3), progress=False)
+    prepare(tmp_path / "src", tmp_path / "dst", PrepareOptions(detect_fps=0.3), progress=False)
     found = rows(tmp_path / "dst")
     assert {row["state"] for row in found.values()} == {"ok"}
     clip = found["kqAZkf5Odyw-80"]

@@ -8,13 +8,14 @@ import soundfile
 from helpers.commands import module, run
 from helpers.seeds import seed_of
 
+from avsa_fast.data.encode_video import FPS, GOP, write_video
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, read_table
 from avsa_fast.errors import UserError
-from avsa_fast.prepare import Options, prepare_folder
+from avsa_fast.prepare import PrepareOptions, prepare_folder
 from avsa_fast.scenes.build import build_scenes
 from avsa_fast.scenes.motion import unit_vectors
 from avsa_fast.scenes.scene import Material, draw_scene
-from avsa_fast.scenes.write import FPS, GOP, RATE, write_video
+from avsa_fast.scenes.sound import RATE
 
 COUNT, SECONDS, SEED = 3, 1.5, seed_of("scenes")
 
@@ -47,7 +48,7 @@ def described_by_prepare(dataset: Path, folder: Path) -> list[dict]:
     folder.mkdir()
     for name in ("video", "audio", "train.txt", "test.txt"):
         (folder / name).symlink_to(dataset / name)
-    prepare_folder(folder, Options(detector=None), progress=False)
+    prepare_folder(folder, PrepareOptions(detector=None), progress=False)
     return read_table(folder / "index.parquet", INDEX)
 
 
@@ -78,7 +79,7 @@ def test_tables(dataset, tmp_path):
 
 def test_video_is_short_gop_h264_with_the_frames_colours(dataset):
     scene = draw_scene(np.random.default_rng([SEED, 0]), round(SECONDS * FPS), Material())
-    rendered = np.concatenate(list(scene.frames())).astype(float)
+    rendered = np.stack(list(scene.frames())).astype(float)
     path = dataset / "video" / "scene0000-0.mp4"
     assert np.abs(decode(path) - rendered).mean() < 3
 
@@ -94,7 +95,7 @@ def test_video_is_short_gop_h264_with_the_frames_colours(dataset):
 
 def test_flat_colours_survive_video(tmp_path, rng):
     colours = rng.integers(0, 256, (8, 1, 1, 3), dtype=np.uint8)
-    write_video(tmp_path / "flat.mp4", [np.broadcast_to(colours, (8, 64, 128, 3)).copy()], 64, 128)
+    write_video(tmp_path / "flat.mp4", np.broadcast_to(colours, (8, 64, 128, 3)).copy())
     assert np.abs(decode(tmp_path / "flat.mp4").astype(int) - colours).max() <= 6
 
 

@@ -10,7 +10,7 @@ from avsa_fast.data.validity import spatial_validity
 from avsa_fast.errors import UserError
 from avsa_fast.scenes import sound
 from avsa_fast.scenes.motion import unit_vectors
-from avsa_fast.scenes.write import RATE
+from avsa_fast.scenes.sound import RATE
 
 directions = st.tuples(st.floats(-np.pi, np.pi), st.floats(-1.5, 1.5))
 

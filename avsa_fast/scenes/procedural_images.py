@@ -12,7 +12,7 @@ Plane = NDArray[np.float64]
 PICTURE = 96  # width and height of an object's image, pixels
 
 
-def panorama(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+def draw_panorama(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
     """Draws a random ERP panorama: a pale sky above a darker ground, textured by plane waves across the sphere.
 
     Returns:
@@ -32,7 +32,7 @@ def panorama(rng: np.random.Generator, height: int, width: int) -> NDArray[np.ui
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def draw(
+def draw_object(
     rng: np.random.Generator,
     shape: Callable[[Plane, Plane], Plane],
     texture: Callable[[Plane, Plane, float], Plane],

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from avsa_fast.scenes import looks
-from avsa_fast.scenes.procedural import KINDS, draw_sources
-from avsa_fast.scenes.write import RATE
+from avsa_fast.scenes.procedural_images import draw_panorama
+from avsa_fast.scenes.procedural_objects import CLASSES, draw_sources
+from avsa_fast.scenes.sound import RATE
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.name)
 def test_a_voice_is_never_silent_for_long(kind, rng):
     signal = kind.voice(rng, np.arange(3 * RATE) / RATE, 1.0)
     windows = np.square(signal).reshape(-1, int(0.375 * RATE)).mean(axis=1)
@@ -16,7 +16,7 @@ def test_a_voice_is_never_silent_for_long(kind, rng):
 def test_voices_overlap_little(rng):
     bands = np.geomspace(50, 12_000, 40)
     shares = []
-    for source in draw_sources(rng, len(KINDS), RATE, 160):
+    for source in draw_sources(rng, len(CLASSES), RATE, 160):
         power = np.square(np.abs(np.fft.rfft(source.signal)))
         share = np.bincount(np.digitize(np.arange(len(power)), bands), power, len(bands) + 1)
         shares.append(share / share.sum())
@@ -26,8 +26,8 @@ def test_voices_overlap_little(rng):
 
 
 def test_sources_are_of_different_kinds_and_vary(rng):
-    first, second = (draw_sources(rng, len(KINDS), RATE, 160) for _ in range(2))
-    assert {source.label for source in first} == {kind.name for kind in KINDS}
+    first, second = (draw_sources(rng, len(CLASSES), RATE, 160) for _ in range(2))
+    assert {source.label for source in first} == {kind.name for kind in CLASSES}
     others = {source.label: source for source in second}
     for source in first:
         other = others[source.label]
@@ -40,7 +40,7 @@ def test_sources_are_of_different_kinds_and_vary(rng):
 
 
 def test_a_panorama_has_no_seam_and_even_poles(rng):
-    picture = looks.panorama(rng, 160, 320).astype(int)
+    picture = draw_panorama(rng, 160, 320).astype(int)
     inner = np.abs(np.diff(picture, axis=1)).max()
     assert np.abs(picture[:, 0] - picture[:, -1]).max() <= inner
     assert np.ptp(picture[[0, -1]], axis=1).max() <= 12

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from avsa_fast.data.container import open_stream
-from avsa_fast.data.magic import KINDS, kind_of
+from avsa_fast.data.media_formats import FORMATS, media_format
 from avsa_fast.data.sound import probe_sound, read_sound
 from avsa_fast.errors import UserError
 
@@ -45,8 +45,8 @@ def id3(size: int) -> bytes:
 
 
 def test_this_ffmpeg_has_every_demuxer_of_the_table() -> None:
-    assert len({kind.demuxer for kind in KINDS}) == len(KINDS)
-    for kind in KINDS:
+    assert len({kind.demuxer for kind in FORMATS}) == len(FORMATS)
+    for kind in FORMATS:
         assert av.format.ContainerFormat(kind.demuxer, "r").is_input
 
 
@@ -170,7 +170,7 @@ def test_boxes_before_those_of_the_film(write_video: WriteVideo, kind: bytes) ->
 @pytest.mark.parametrize("kind", [b"moof", b"sidx"])
 def test_fragments_are_known(tmp_path: Path, kind: bytes) -> None:
     (tmp_path / "a.m4s").write_bytes(struct.pack(">I4s16x", 24, kind))
-    found = kind_of(tmp_path / "a.m4s")
+    found = media_format(tmp_path / "a.m4s")
     assert found is not None
     assert found.demuxer == "mov"
 

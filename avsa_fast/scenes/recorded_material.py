@@ -8,9 +8,8 @@ from PIL import Image
 
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.render import make_sprite
-from avsa_fast.scenes.sound import read_sound, resample
+from avsa_fast.scenes.sound import RATE, read_sound, resample
 from avsa_fast.scenes.source import Source, normalised
-from avsa_fast.scenes.write import RATE
 
 SOUNDS = (".ogg", ".wav", ".flac", ".mp3")
 PICTURES = (".jpg", ".jpeg", ".png")

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from avsa_fast.scenes.write import RATE
+from avsa_fast.scenes.sound import RATE
 
 Signal = NDArray[np.float64]
 TAU = 2 * np.pi

@@ -15,7 +15,7 @@ import pytest
 from helpers.commands import Command, module
 
 from avsa_fast.data.tables import INDEX, STATES, read_table
-from avsa_fast.prepare import Options, prepare
+from avsa_fast.prepare import PrepareOptions, prepare
 from avsa_fast.prepare.worker import MEMORY
 
 pytestmark = pytest.mark.slow
@@ -159,7 +159,7 @@ def test_ray_gives_the_same_bytes_and_survives_a_worker(
     for number in range(12):
         add_video(src / f"clip{number}.mp4", "4.0")
     (src / "broken.mp4").write_bytes(b"none")
-    options = Options(detector="helpers.detectors:Sleepy", detect_fps=20)
+    options = PrepareOptions(detector="helpers.detectors:Sleepy", detect_fps=20)
     prepare(src, tmp_path / "local", options, workers=2, progress=False)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT.parent}:{ROOT}")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)

@@ -3,7 +3,7 @@ import pytest
 
 from avsa_fast.scenes.motion import unit_vectors
 from avsa_fast.scenes.scene import Material, draw_scene
-from avsa_fast.scenes.write import RATE
+from avsa_fast.scenes.sound import RATE
 
 BANDS = np.geomspace(80, 12_000, 49)
 

@@ -4,9 +4,8 @@ import soundfile
 from PIL import Image
 
 from avsa_fast.errors import UserError
-from avsa_fast.scenes.collection import CROSSFADE, Objects, Panoramas, loop, read_picture
-from avsa_fast.scenes.sound import root_mean_square
-from avsa_fast.scenes.write import RATE
+from avsa_fast.scenes.recorded_material import CROSSFADE, Objects, Panoramas, loop, read_picture
+from avsa_fast.scenes.sound import RATE, root_mean_square
 
 
 def make_object(folder, name, rate=16000, seconds=0.5, picture=True):
