@@ -18,11 +18,11 @@ import torch
 
 from avsa_fast.detect.boxes import SphereBox
 from avsa_fast.detect.merge import angle_between
-from avsa_fast.detect.sphere import DetectorViews, on_sphere
+from avsa_fast.detect.sphere import DetectorViews, sphere_detector
 from avsa_fast.detect.yolo import YoloDetector
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.procedural_images import draw_panorama
-from avsa_fast.scenes.recorded_material import read_picture
+from avsa_fast.scenes.recorded_material import read_image
 from avsa_fast.scenes.render import make_sprite, place
 
 OBJECTS = (
@@ -55,7 +55,7 @@ def draw_frame(assets: Path, rng: np.random.Generator, band: Band) -> tuple[np.n
             box = SphereBox(rng.uniform(-np.pi, np.pi), float(elevation), 0.0, 0.0, str(name), 1.0)
             if all(angle_between(box, other) > APART for other in truth):
                 break
-        picture = read_picture(assets / "objects" / f"{name}.png", "RGBA")
+        picture = read_image(assets / "objects" / f"{name}.png", "RGBA")
         place(
             frame,
             make_sprite(picture, radians(rng.uniform(20, 40)), HEIGHT),
@@ -104,7 +104,7 @@ def measure(assets: Path, band: Band, objects: int, seed: int) -> dict[DetectorV
     frames, truths = zip(*(draw_frame(assets, rng, band) for _ in range(-(objects // -band[2]))), strict=True)
     figures = {}
     for views in get_args(DetectorViews):
-        detector = on_sphere(yolo, views)
+        detector = sphere_detector(yolo, views)
         found = [detector.detect(torch.from_numpy(frame)[None], "erp")[0] for frame in frames]
         figures[views] = score(found, list(truths))
     return figures

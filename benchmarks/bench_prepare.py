@@ -25,7 +25,7 @@ from avsa_fast.data.index import Index
 from avsa_fast.data.tables import INDEX, write_table
 from avsa_fast.data.video import read_frames, read_planes
 from avsa_fast.detect.boxes import Rectangle
-from avsa_fast.detect.sphere import on_sphere
+from avsa_fast.detect.sphere import sphere_detector
 from avsa_fast.detect.yolo import YoloDetector
 from avsa_fast.errors import UserError
 from avsa_fast.prepare import PrepareOptions, prepare
@@ -68,7 +68,7 @@ def bench_detect(folder: Path, threads: int) -> None:
     print(f"{threads} threads: clip, searched frames a second, share of the time inside YOLO (of all processors' time)")
     for job in find_jobs(folder, folder / "none", transcode=False):
         timed = Timed(yolo)
-        detector = on_sphere(timed, "erp")
+        detector = sphere_detector(timed, "erp")
         prepare_clip(job, PrepareOptions(), detector, folder)
         timed.wall = timed.processor = timed.pictures = 0
         wall, processor = time.perf_counter(), time.process_time()

@@ -36,7 +36,7 @@ class Loader(Iterator[T], Generic[T]):
 
     def __init__(
         self, samples: Samples, batches: Sequence[Sequence[int]], collate: Callable[[list[Sample | Unreadable]], T],
-        workers: int, *, ahead: int, pin_memory: bool = False,
+        workers: int, *, prefetch: int, pin_memory: bool = False,
     ) -> None:  # fmt: skip
         """Configures the loader; entering the context starts the workers.
 
@@ -45,13 +45,13 @@ class Loader(Iterator[T], Generic[T]):
             batches: Sample numbers of each batch.
             collate: Combines samples into a batch, in the process that decoded them.
             workers: Number of worker processes; 0 decodes in this process, on request.
-            ahead: Number of batches to prefetch, over all workers.
+            prefetch: Number of batches to prefetch, over all workers.
             pin_memory: Whether to copy batches to pinned memory, for fast transfers to a GPU.
         """
         self._loader: DataLoader[Any] = DataLoader(
             samples, batch_sampler=[list(batch) for batch in batches], collate_fn=collate, num_workers=workers,
             pin_memory=pin_memory,
-            prefetch_factor=max(1, ceil(ahead / workers)) if workers else None,
+            prefetch_factor=max(1, ceil(prefetch / workers)) if workers else None,
             worker_init_fn=partial(_serve, os.getpid()),
         )  # fmt: skip
         self._processes: set[BaseProcess] = set()

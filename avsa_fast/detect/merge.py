@@ -5,13 +5,13 @@ from math import acos, asin, cos, pi, sin, sqrt
 
 from .boxes import SphereBox
 
-OVERLAP = 0.45  # intersection over union from which two boxes count as the same object
+MAX_OVERLAP = 0.45  # intersection over union above which two boxes count as the same object
 
 
 def angle_between(one: SphereBox, other: SphereBox) -> float:
     """Returns the great-circle angle between two boxes' centres, in radians."""
-    (e1, e2), turn = (one.elevation, other.elevation), one.azimuth - other.azimuth
-    haversine = sin((e1 - e2) / 2) ** 2 + cos(e1) * cos(e2) * sin(turn / 2) ** 2
+    (e1, e2), difference = (one.elevation, other.elevation), one.azimuth - other.azimuth
+    haversine = sin((e1 - e2) / 2) ** 2 + cos(e1) * cos(e2) * sin(difference / 2) ** 2
     return 2 * asin(min(1.0, sqrt(haversine)))
 
 
@@ -45,6 +45,6 @@ def merge(boxes: Sequence[SphereBox]) -> list[SphereBox]:
     """
     kept: list[SphereBox] = []
     for box in sorted(boxes, key=lambda box: (-box.score, box.label, box.azimuth, box.elevation)):
-        if all(overlap(box, other) < OVERLAP for other in kept):
+        if all(overlap(box, other) < MAX_OVERLAP for other in kept):
             kept.append(box)
     return kept

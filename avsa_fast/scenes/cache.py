@@ -20,7 +20,7 @@ def embedded_default() -> Path:
     others wait.
 
     Raises:
-        UserError: If the cache cannot be written.
+        UserError: The cache cannot be written.
     """
     cache = cache_folder()
     folder = cache / f"scenes-v{VERSION}-{COUNT}x{SECONDS}s-seed{SEED}"
@@ -35,5 +35,5 @@ def embedded_default() -> Path:
                 with show_progress("Rendering the embedded default's scenes") as progress:
                     build_scenes(folder, count=COUNT, seconds=SECONDS, seed=SEED, progress=progress)
     except OSError as error:
-        raise UserError(f"{cache}: cannot be written: {error}; AVSA_CACHE names another folder") from error
+        raise UserError(f"{cache}: cannot be written: {error}; set AVSA_CACHE to another folder") from error
     return folder

@@ -1,4 +1,4 @@
-"""python -m avsa_fast.scenes OUT: builds a dataset of synthetic scenes with ground truth, as media files."""
+"""Command line of `python -m avsa_fast.scenes`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,28 +10,29 @@ from avsa_fast.scenes.build import build_scenes
 
 
 def main(
-    out: Annotated[Positional[Path], arg(metavar="OUT", help="Folder to write; new, or empty.")],
-    count: Annotated[int, arg(metavar="N", help="Number of scenes; the last fifth is held out.")] = 40,
-    seconds: Annotated[float, arg(metavar="S", help="Length of each, 1 to 600.")] = 6.0,
-    seed: Annotated[int, arg(metavar="N", help="The same seed and material give the same scenes.")] = 0,
-    objects: Annotated[
-        Path | None,
-        arg(metavar="DIR", help="Cut-out photographs, NAME.png, each beside its sound, NAME.ogg (wav, flac, mp3)."),
-    ] = None,
-    panoramas: Annotated[
-        Path | None, arg(metavar="DIR", help="Equirectangular pictures (jpg, png), twice as wide as high.")
-    ] = None,
-    rir: Annotated[
-        Path | None, arg(metavar="FILE", help="First-order room impulse response: 4 channels, ACN order, N3D.")
-    ] = None,
-    distance: Annotated[
-        float, arg(metavar="R", help="Of objects, as a share of the distance that --rir was measured at.")
-    ] = 1.0,
+    out: Annotated[Positional[Path], arg(metavar="OUT")],
+    count: Annotated[int, arg(metavar="N")] = 40,
+    seconds: Annotated[float, arg(metavar="S")] = 6.0,
+    seed: Annotated[int, arg(metavar="N")] = 0,
+    objects: Annotated[Path | None, arg(metavar="DIR")] = None,
+    panoramas: Annotated[Path | None, arg(metavar="DIR")] = None,
+    rir: Annotated[Path | None, arg(metavar="FILE")] = None,
+    distance: Annotated[float, arg(metavar="R")] = 1.0,
 ) -> None:
-    """Builds 360° scenes of known truth: moving objects and their sounds, as H.264 video and first-order ambisonics.
+    """Build 360° scenes with ground truth: moving objects and their sounds, as H.264 video and first-order ambisonics.
 
-    What is not given is made from the seed: objects, panoramas, and for the room a free field.
-    OUT also gets index.parquet, truth.parquet, train.txt and test.txt; with made objects detections.parquet too.
+    Objects, panoramas and the room (a free field) are procedural unless they are given.
+    OUT also gets index.parquet, truth.parquet, train.txt and test.txt, and detections.parquet for procedural objects.
+
+    Args:
+        out: Folder to write; new, or empty.
+        count: Number of scenes; the last fifth is held out.
+        seconds: Duration of each scene, 1 to 600.
+        seed: Seed; the same seed and material give the same scenes.
+        objects: Cut-out photographs, NAME.png, each beside its sound, NAME.ogg (wav, flac, mp3).
+        panoramas: Equirectangular images (jpg, png), twice as wide as high.
+        rir: First-order room impulse response: 4 channels, ACN order, N3D.
+        distance: Distance of the objects, as a fraction of the distance at which the response was measured.
     """
     with show_progress("Rendering scenes") as progress:
         build_scenes(

@@ -1,4 +1,4 @@
-"""Procedural objects: eight kinds, each with its own shape, texture and sound."""
+"""Procedural objects: eight classes, each with its own shape, texture and sound."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +15,21 @@ from avsa_fast.scenes.source import Source, normalised
 
 @dataclass(frozen=True)
 class ObjectClass:
-    """A class of procedural objects."""
+    """A class of procedural objects.
+
+    Attributes:
+        name: Name of the class.
+        shape: Distance to the edge of points (x, y) in [-1, 1]², positive inside.
+        texture: Texture value of points (x, y) for a phase.
+        hue: Hue, in [0, 1].
+        sound: Sound at times [T], in seconds, for a factor of all its frequencies.
+    """
 
     name: str
     shape: Callable[[images.Plane, images.Plane], images.Plane]
     texture: Callable[[images.Plane, images.Plane, float], images.Plane]
     hue: float
-    voice: Callable[[np.random.Generator, sounds.Signal, float], sounds.Signal]
+    sound: Callable[[np.random.Generator, sounds.Signal, float], sounds.Signal]
 
 
 CLASSES = (
@@ -38,22 +46,25 @@ MIN_SIZE, MAX_SIZE = np.radians(25), np.radians(40)
 
 
 def draw_sources(rng: np.random.Generator, number: int, samples: int, frame_height: int) -> list[Source]:
-    """Draws sources of different kinds at random.
+    """Draws sources of different classes at random.
 
     Args:
         rng: Random generator.
         number: Number of sources, at most `len(CLASSES)`.
         samples: Length of each sound.
         frame_height: Rows of the ERP frames.
+
+    Returns:
+        The sources.
     """
-    kinds = rng.choice(len(CLASSES), number, replace=False)
-    return [_draw_source(rng, CLASSES[kind], samples, frame_height) for kind in kinds]
+    classes = rng.choice(len(CLASSES), number, replace=False)
+    return [_draw_source(rng, CLASSES[object_class], samples, frame_height) for object_class in classes]
 
 
-def _draw_source(rng: np.random.Generator, kind: ObjectClass, samples: int, frame_height: int) -> Source:
+def _draw_source(rng: np.random.Generator, object_class: ObjectClass, samples: int, frame_height: int) -> Source:
     size = rng.uniform(MIN_SIZE, MAX_SIZE)
     pitch = float((MIN_SIZE * MAX_SIZE) ** 0.5 / size) ** 0.35  # larger objects sound lower: ±9 %
     time = np.arange(samples) / RATE
-    picture = images.draw_object(rng, kind.shape, kind.texture, kind.hue)
-    signal: NDArray[np.float32] = kind.voice(rng, time, pitch).astype(np.float32)
-    return Source(kind.name, make_sprite(picture, size, frame_height), normalised(signal))
+    image = images.draw_object(rng, object_class.shape, object_class.texture, object_class.hue)
+    signal: NDArray[np.float32] = object_class.sound(rng, time, pitch).astype(np.float32)
+    return Source(object_class.name, make_sprite(image, size, frame_height), normalised(signal))

@@ -27,13 +27,13 @@ XML = """<?xml version="1.0"?><rdf:SphericalVideo xmlns:rdf="http://www.w3.org/1
 ERP = "<GSpherical:ProjectionType>equirectangular</GSpherical:ProjectionType>"
 
 
-def box(kind: bytes, *held: bytes) -> bytes:
-    content = b"".join(held)
-    return struct.pack(">I4s", 8 + len(content), kind) + content
+def box(box_type: bytes, *payload: bytes) -> bytes:
+    content = b"".join(payload)
+    return struct.pack(">I4s", 8 + len(content), box_type) + content
 
 
-def full(kind: bytes, *held: bytes) -> bytes:
-    return box(kind, bytes(4), *held)
+def full(box_type: bytes, *payload: bytes) -> bytes:
+    return box(box_type, bytes(4), *payload)
 
 
 def sv3d(*projection: bytes) -> bytes:
@@ -73,8 +73,8 @@ def write(tmp_path: Path) -> Callable[..., Path]:
                 file.mux(each.encode(None))
         data = bytearray(path.read_bytes())
         if name.endswith("mp4"):
-            for kind, added in ((b"avc1", entry), (b"mp4a", sound)):
-                insert(data, [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", kind], added)
+            for box_type, added in ((b"avc1", entry), (b"mp4a", sound)):
+                insert(data, [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", box_type], added)
             insert(data, [b"moov", b"trak"], track)
         path.write_bytes(data)
         return path
@@ -88,9 +88,9 @@ def insert(data: bytearray, path: list[bytes], added: bytes) -> None:
     def search(begin: int, end: int, depth: int) -> list[int] | None:
         at = begin
         while at < end:
-            size, kind = struct.unpack_from(">I4s", data, at)
-            if kind == path[depth]:
-                inner = at + 8 + (8 if kind == b"stsd" else 0)
+            size, box_type = struct.unpack_from(">I4s", data, at)
+            if box_type == path[depth]:
+                inner = at + 8 + (8 if box_type == b"stsd" else 0)
                 found = [] if depth + 1 == len(path) else search(inner, at + size, depth + 1)
                 if found is not None:
                     return [at, *found]
@@ -105,7 +105,7 @@ def insert(data: bytearray, path: list[bytes], added: bytes) -> None:
         struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + len(added))
 
 
-def test_without_metadata_nothing_is_said(write: Callable[..., Path]) -> None:
+def test_missing_metadata_is_not_declared(write: Callable[..., Path]) -> None:
     assert read_spherical_metadata(write()) == SphericalMetadata(VideoGeometry(), None)
     assert read_spherical_metadata(write(name="a.mkv")) == SphericalMetadata(VideoGeometry(), None)
 
@@ -113,9 +113,9 @@ def test_without_metadata_nothing_is_said(write: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(("mode", "stereo"), [(0, "mono"), (1, "top-bottom"), (2, "left-right"), (3, "unknown")])
 def test_version_2(write: Callable[..., Path], mode: int, stereo: str) -> None:
     path = write(entry=full(b"st3d", bytes([mode])) + sv3d(prhd(30, -20.5, 10), equi()))
-    picture = read_spherical_metadata(path).video
-    assert (picture.projection, picture.stereo) == ("equirectangular", stereo)
-    assert (picture.yaw, picture.pitch, picture.roll) == pytest.approx([radians(x) for x in (30, -20.5, 10)])
+    geometry = read_spherical_metadata(path).video
+    assert (geometry.projection, geometry.stereo) == ("equirectangular", stereo)
+    assert (geometry.yaw, geometry.pitch, geometry.roll) == pytest.approx([radians(x) for x in (30, -20.5, 10)])
     with av.open(str(path)) as file:  # FFmpeg can still read the file
         assert len(list(file.decode(video=0))) == 3
 
@@ -156,7 +156,7 @@ def test_version_1(write: Callable[..., Path]) -> None:
     assert read(XML.format(ERP).replace(">true<", ">false<")) == VideoGeometry()
 
 
-def test_hostile_xml_is_no_metadata(write: Callable[..., Path]) -> None:
+def test_hostile_xml_is_ignored(write: Callable[..., Path]) -> None:
     laughs = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10 if i else "ha" * 10}">' for i in range(12))
     bomb = f'<?xml version="1.0"?><!DOCTYPE x [{laughs}]><x>&a11;</x>'
     outside = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><x>&f;</x>'
@@ -179,9 +179,9 @@ def test_ambisonic_sound(write: Callable[..., Path]) -> None:
         assert read_spherical_metadata(write(sound=broken)).sound is None
 
 
-def ebml(kind: bytes, *held: bytes) -> bytes:
-    content = b"".join(held)
-    return kind + (len(content) | 1 << 56).to_bytes(8) + content
+def ebml(box_type: bytes, *payload: bytes) -> bytes:
+    content = b"".join(payload)
+    return box_type + (len(content) | 1 << 56).to_bytes(8) + content
 
 
 @pytest.mark.parametrize(("number", "name"), [(0, "rectilinear"), (1, "equirectangular"), (2, "cubemap"), (3, "mesh")])
@@ -197,13 +197,15 @@ def test_matroska(tmp_path: Path, number: int, name: str) -> None:
     assert read_spherical_metadata(tmp_path / "a.webm").video == want
 
 
-def test_the_real_over_under_video(assets: Path) -> None:
-    picture = read_spherical_metadata(assets / "video" / "congo_overunder_stereo_audio.mp4").video
-    assert picture == VideoGeometry("equirectangular", "top-bottom")
+def test_real_over_under_video(assets: Path) -> None:
+    geometry = read_spherical_metadata(assets / "video" / "congo_overunder_stereo_audio.mp4").video
+    assert geometry == VideoGeometry("equirectangular", "top-bottom")
 
 
 @given(at=st.integers(0, 1 << 16), bytes_=st.binary(min_size=1, max_size=8), cut=st.integers(0, 1 << 16))
-def test_damage_is_never_fatal(tmp_path_factory: pytest.TempPathFactory, at: int, bytes_: bytes, cut: int) -> None:
+def test_damaged_metadata_never_raises(
+    tmp_path_factory: pytest.TempPathFactory, at: int, bytes_: bytes, cut: int
+) -> None:
     """Random bytes in the moov box and truncation at any point."""
     entry = bytes(78) + full(b"st3d", b"\1") + sv3d(prhd(1, 2, 3), equi())
     table = full(b"stsd", bytes(4), box(b"avc1", entry), box(b"mp4a", bytes(28), sa3d(1, [0, 1, 2, 3])))
@@ -215,7 +217,7 @@ def test_damage_is_never_fatal(tmp_path_factory: pytest.TempPathFactory, at: int
     assert isinstance(read_spherical_metadata(path).video, VideoGeometry)
 
 
-def test_endless_nesting_ends(tmp_path: Path) -> None:
+def test_number_of_boxes_is_limited(tmp_path: Path) -> None:
     (tmp_path / "many.mp4").write_bytes(box(b"free") * (2 * MAX_BOXES))
     with (tmp_path / "many.mp4").open("rb") as file:
         boxes = BoxReader(file)

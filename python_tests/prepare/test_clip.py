@@ -20,17 +20,17 @@ from avsa_fast.prepare.check import check
 from avsa_fast.prepare.find import Job
 from avsa_fast.prepare.options import MIN_HEIGHT
 
-UNSEEN = PrepareOptions(detector=None)
+WITHOUT_DETECTION = PrepareOptions(detector=None)
 AddClip = Callable[..., None]
 
 
-def test_the_sound_is_checked(add_clip: Callable[..., Path]) -> None:
+def test_sound_analysis(add_clip: Callable[..., Path]) -> None:
     """A plane wave from the left, with silent Z and X, and independent noise in all channels."""
     data = add_clip("noises")
     add_clip("left")
     wave = np.random.default_rng(0).normal(0, 0.1, (48000, 1)) * np.array([1, 1, 0, 0])
     soundfile.write(data / "audio" / "left.flac", wave, 24000)
-    prepare_folder(data, UNSEEN, progress=False)
+    prepare_folder(data, WITHOUT_DETECTION, progress=False)
     left, noises = rows(data)["left"], rows(data)["noises"]
     assert (left["silent_channels"], noises["silent_channels"]) == ([2, 3], [])
     arrival = [left[f"arrival_{name}"] for name in ("share", "azimuth", "elevation", "spread")]
@@ -43,7 +43,7 @@ def test_the_sound_is_checked(add_clip: Callable[..., Path]) -> None:
     assert "noises: no sound" not in text.getvalue()
 
 
-def test_channels_of_the_user(add_clip: Callable[..., Path]) -> None:
+def test_user_channels(add_clip: Callable[..., Path]) -> None:
     data = add_clip("five", channels=5)
     prepare(data, data, PrepareOptions(detector=None, channels=(4, 1, 2, 3)), progress=False)
     assert rows(data)["five"]["channel_map"] == [4, 1, 2, 3]
@@ -56,7 +56,7 @@ def test_channels_of_the_user(add_clip: Callable[..., Path]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("channels", [9, 16])
-def test_higher_orders_give_their_first_four_channels(tmp_path: Path, add_video: AddClip, channels: int) -> None:
+def test_higher_orders_are_reduced_to_first_order(tmp_path: Path, add_video: AddClip, channels: int) -> None:
     """The same scene in SN3D, N3D and FuMa (declared by --gains) gives the same transcoded sound."""
     order = [1, 3, 2, 0] if channels == 9 else [0, 1, 2, 3]
     scene = np.random.default_rng(0).uniform(-0.2, 0.2, (48000, channels))
@@ -82,27 +82,27 @@ def test_higher_orders_give_their_first_four_channels(tmp_path: Path, add_video:
     )
     row = rows(tmp_path / "linked")["a"]
     assert (row["state"], row["channels"], row["channel_map"]) == ("ok", channels, order)
-    with pytest.raises(UserError, match="--gains n3d: the sound has to be converted, which takes --transcode"):
+    with pytest.raises(UserError, match="--gains n3d: the sound must be converted, which requires --transcode"):
         PrepareOptions(gains="n3d")
 
 
-def test_a_pose_is_ambiguous_where_the_sound_has_a_direction(
+def test_pose_with_directional_sound_is_ambiguous(
     tmp_path: Path, add_video: AddClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, sound in (("foa", "4.0"), ("mono", "mono")):
         add_video(tmp_path / f"{name}.mp4", sound)
-    picture = VideoGeometry("equirectangular", "mono", yaw=radians(90), roll=radians(-5))
-    monkeypatch.setattr(describe, "read_spherical_metadata", lambda path: SphericalMetadata(picture, None))
+    geometry = VideoGeometry("equirectangular", "mono", yaw=radians(90), roll=radians(-5))
+    monkeypatch.setattr(describe, "read_spherical_metadata", lambda path: SphericalMetadata(geometry, None))
 
     def prepared(name: str, options: PrepareOptions) -> dict:
         path = tmp_path / f"{name}.mp4"
         return clip.prepare_clip(Job(name, path, path), options, None, tmp_path).row
 
-    refused = prepared("foa", UNSEEN)
+    refused = prepared("foa", WITHOUT_DETECTION)
     assert refused["state"] == "ambiguous"
     assert "declares a pose (yaw 90°, pitch 0°, roll -5°)" in refused["reason"]
     assert "--ignore-pose" in refused["reason"]
-    for row in (prepared("mono", UNSEEN), prepared("foa", PrepareOptions(detector=None, ignore_pose=True))):
+    for row in (prepared("mono", WITHOUT_DETECTION), prepared("foa", PrepareOptions(detector=None, ignore_pose=True))):
         assert (row["state"], row["yaw"], row["roll"]) == ("ok", pytest.approx(radians(90)), pytest.approx(radians(-5)))
-    picture = replace(picture, yaw=radians(0.1), roll=0.0)
-    assert prepared("foa", UNSEEN)["state"] == "ok"
+    geometry = replace(geometry, yaw=radians(0.1), roll=0.0)
+    assert prepared("foa", WITHOUT_DETECTION)["state"] == "ok"
