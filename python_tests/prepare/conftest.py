@@ -14,7 +14,7 @@ AddClip = Callable[..., None]
 
 @pytest.fixture
 def add_video() -> AddClip:
-    """Writes a video of 2 s at 20 fps that brightens, or has a constant level, with AAC noise in a given channel layout."""
+    """Writes 2 s of video at 20 fps that brightens, or has a constant level, with AAC noise in a given layout."""
 
     def add(path: Path, sound: str | None = None, level: int | None = None, seconds: float = 2) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
