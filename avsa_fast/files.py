@@ -55,7 +55,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def atomic_symlink(path: Path, target: Path) -> None:
-    """Replaces or creates a symbolic link atomically. A power cut may lose it: it is not flushed to disk."""
+    """Replaces or creates a symbolic link atomically. It is not flushed to disk, so a power cut may lose it.
+
+    Args:
+        path: Link to replace or create.
+        target: Path that it points to.
+    """
     part = _part(path)
     part.symlink_to(target)
     os.replace(part, path)

@@ -23,7 +23,7 @@ from avsa_fast.detect.yolo import YoloDetector
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.procedural_images import draw_panorama
 from avsa_fast.scenes.recorded_material import read_image
-from avsa_fast.scenes.render import make_sprite, place
+from avsa_fast.scenes.render import draw_sprite, make_sprite
 
 OBJECTS = (
     "elephant", "bear", "cow", "sheep", "dog", "horse", "goat", "firetruck", "toilet", "bison", "duck", "rooster",
@@ -56,7 +56,7 @@ def draw_frame(assets: Path, rng: np.random.Generator, band: Band) -> tuple[np.n
             if all(angle_between(box, other) > APART for other in truth):
                 break
         picture = read_image(assets / "objects" / f"{name}.png", "RGBA")
-        place(
+        draw_sprite(
             frame,
             make_sprite(picture, radians(rng.uniform(20, 40)), HEIGHT),
             np.array([[box.azimuth, box.elevation]]),

@@ -157,7 +157,14 @@ def read_ambisonic(
 
 
 def require_ambisonic(row: dict[str, Any]) -> None:
-    """Raises UserError if an index row's sound has no direction, which spatial training (AVSA) needs."""
+    """Checks that a clip's sound has direction, which spatial training (AVSA) needs.
+
+    Args:
+        row: The clip's row of the index.
+
+    Raises:
+        UserError: It has none.
+    """
     if not row["channel_map"]:
         raise UserError(
             f"{row['name']}: {row['channels']}-channel sound has no direction in it, which AVSA needs, as does every "

@@ -15,7 +15,7 @@ BT709 = 1  # FFmpeg's code for the primaries and the transfer function of BT.709
 
 
 class Encoded(NamedTuple):
-    """Size of a video that was written."""
+    """Size of a video that was written: `width` and `height` in pixels, and number of `frames`."""
 
     width: int
     height: int

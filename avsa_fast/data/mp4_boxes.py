@@ -14,7 +14,7 @@ MAX_PAYLOAD = 1 << 16  # bytes
 
 
 class ContainerBox(NamedTuple):
-    """Type of a box or element, and the file offsets at which its payload begins and ends."""
+    """A box or element: its `type`, and the file offsets `begin` and `end` of its payload."""
 
     type: bytes
     begin: int
@@ -58,11 +58,21 @@ class BoxReader:
                     yield from self.find(child, *path[1:])
 
     def children(self, box: ContainerBox, skip: int = 0) -> list[ContainerBox]:
-        """Returns the direct children of a box; its payload starts with `skip` bytes of other data."""
+        """Returns the direct children of a box, up to the first invalid one.
+
+        Args:
+            box: Box.
+            skip: Bytes at the start of its payload before its first child.
+        """
         return list(self._children(box, skip))
 
     def payload(self, box: ContainerBox, size: int = MAX_PAYLOAD) -> bytes:
-        """Returns the first bytes of a box's payload, at most `size` and MAX_PAYLOAD."""
+        """Returns the first bytes of a box's payload.
+
+        Args:
+            box: Box.
+            size: Maximum number of bytes; never more than MAX_PAYLOAD.
+        """
         self.file.seek(box.begin)
         return self.file.read(max(0, min(size, MAX_PAYLOAD, box.end - box.begin)))
 

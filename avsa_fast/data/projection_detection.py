@@ -32,7 +32,14 @@ Pixels = NDArray[np.int64]  # [edges, n, 2]: row and column
 
 
 class Seams(NamedTuple):
-    """Seams of a projection: the pixels on both sides of each, and their neighbours one pixel further inside."""
+    """Seams of a projection: the pixels on both sides of each, and their neighbours one pixel further inside.
+
+    Attributes:
+        near: Pixels on one side.
+        far: Pixels on the other side.
+        inside_near: Neighbours of `near`.
+        inside_far: Neighbours of `far`.
+    """
 
     near: Pixels
     far: Pixels

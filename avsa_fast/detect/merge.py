@@ -9,16 +9,31 @@ MAX_OVERLAP = 0.45  # intersection over union above which two boxes count as the
 
 
 def angle_between(one: SphereBox, other: SphereBox) -> float:
-    """Returns the great-circle angle between two boxes' centres, in radians."""
+    """Computes the great-circle angle between the centres of two boxes.
+
+    Args:
+        one: Box.
+        other: Another box.
+
+    Returns:
+        The angle, radians.
+    """
     (e1, e2), difference = (one.elevation, other.elevation), one.azimuth - other.azimuth
     haversine = sin((e1 - e2) / 2) ** 2 + cos(e1) * cos(e2) * sin(difference / 2) ** 2
     return 2 * asin(min(1.0, sqrt(haversine)))
 
 
 def overlap(one: SphereBox, other: SphereBox) -> float:
-    """Returns the intersection over union of two discs with the boxes' centres and areas.
+    """Computes the intersection over union of two discs with the boxes' centres and areas.
 
     Unlike rectangles, discs do not depend on the orientation of the view.
+
+    Args:
+        one: Box.
+        other: Another box.
+
+    Returns:
+        The ratio, 0 to 1.
     """
     r1, r2 = (sqrt(box.width * box.height / pi) for box in (one, other))
     distance, small, large = angle_between(one, other), min(r1, r2), max(r1, r2)

@@ -27,7 +27,7 @@ class YoloDetector:
         weights: Path or name of the weights; see `find_weights`.
         classes: Names of the classes to detect; empty for all.
         confidence: Minimum score of a detection.
-        trust_weights: Load weights of unknown checksum.
+        trust_weights: Whether to load weights of unknown checksum.
         device: Device to run on; by default ultralytics chooses.
 
     Raises:

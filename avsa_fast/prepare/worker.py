@@ -44,7 +44,7 @@ class Setup(NamedTuple):
 
 
 class Fatal(NamedTuple):
-    """An error that ends the whole run, such as a missing detector or a full disk."""
+    """An error that ends the whole run, such as a missing detector or a full disk; `message` names it."""
 
     message: str
 
@@ -110,7 +110,11 @@ class Worker:
         return self._done(failed(self.job, "costly", f"{self.job.video}: {reason}"))
 
     def add_elapsed(self, seconds: float) -> None:
-        """Adds elapsed time, in seconds, to the time that the job and its silence have taken."""
+        """Adds elapsed time to the job's duration and to the time since its last sign of progress.
+
+        Args:
+            seconds: Elapsed time.
+        """
         self._without_progress += seconds
         self._elapsed += seconds
 

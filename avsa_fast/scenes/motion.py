@@ -40,7 +40,14 @@ class Track:
 
 
 def unit_vectors(directions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Converts directions (azimuth, elevation) [..., 2], in radians, to unit vectors (x, y, z) [..., 3]."""
+    """Converts directions to unit vectors.
+
+    Args:
+        directions: Azimuth and elevation [..., 2], radians.
+
+    Returns:
+        x, y and z [..., 3].
+    """
     azimuth, elevation = directions[..., 0], directions[..., 1]
     return np.stack(
         [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=-1

@@ -75,7 +75,8 @@ def _colour(hue: float, saturation: float, value: float) -> Plane:
     return np.array(hsv_to_rgb(hue % 1, saturation, value))
 
 
-# Shapes: approximate distance to the edge, positive inside, of points in [-1, 1]².
+# Shapes: functions of points x, y in [-1, 1]², of any shape, that return the approximate distance to the edge, positive
+# inside.
 
 
 def disc(x: Plane, y: Plane) -> Plane:
@@ -120,7 +121,8 @@ def lozenge(x: Plane, y: Plane) -> Plane:
     return (0.95 - np.abs(x) - 2 * np.abs(y)) / 5**0.5
 
 
-# Textures: values of about [-1, 1], with positive values light, for points in [-1, 1]² and a phase.
+# Textures: functions of points x, y in [-1, 1]², of any shape, and of a phase in radians. They return values of about
+# [-1, 1]; positive values are light.
 
 
 def checker(x: Plane, y: Plane, phase: float) -> Plane:

@@ -1,4 +1,8 @@
-"""Sounds of procedural objects, one per class: their frequency bands overlap little, and pauses last at most 0.3 s."""
+"""Sounds of procedural objects, one per class: their frequency bands overlap little, and pauses last at most 0.3 s.
+
+Every sound is a function of a random generator, times [T] in seconds and a factor of all its frequencies; it returns
+float64 [T].
+"""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -61,7 +61,11 @@ class Scene:
     times: NDArray[np.float64]
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """Renders the video; yields its frames [H, W, 3]."""
+        """Renders the video.
+
+        Yields:
+            Frames, uint8 RGB [H, W, 3].
+        """
         for times in np.split(self.times, range(CHUNK, len(self.times), CHUNK)):
             chunk = np.repeat(self.panorama[None], len(times), axis=0)
             for source, track in zip(self.sources, self.tracks, strict=True):
