@@ -18,7 +18,7 @@ from avsa_fast.data.batches import Batch
 from avsa_fast.data.loader import LoaderError
 from avsa_fast.data.samples import Collection, Samples, Unreadable
 from avsa_fast.errors import UserError
-from avsa_fast.files import replacing
+from avsa_fast.files import atomic_write
 from avsa_fast.models import Embeddings, Model
 
 from .checkpoint import State, load_newest, save_checkpoint, save_weights
@@ -293,7 +293,7 @@ class Trainer:
             for stage in (stage for stage, steps in self.stage_steps.items() if steps):
                 if (value := self._held_out(stage)) is not None:
                     figures[f"{stage}_matching"] = value
-            with replacing(self.run / "metrics.json") as part:
+            with atomic_write(self.run / "metrics.json") as part:
                 part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         self.ranks.wait()
         return figures

@@ -10,7 +10,7 @@ import torch
 from avsa_fast import ops
 from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.evaluate.intensity import intensity_map, peak
-from avsa_fast.scenes.collection import Objects
+from avsa_fast.scenes.recorded_material import Objects
 from avsa_fast.scenes.sound import diffuse_noise, encode, read_room
 
 RATE = 24_000
