@@ -24,8 +24,8 @@ from avsa_fast.errors import UserError, run_command
 from avsa_fast.evaluate.datasets import LOADERS, Labelled
 from avsa_fast.evaluate.downstream import Rows, embed_items, probe_rows
 from avsa_fast.evaluate.figures import line, write_figures
-from avsa_fast.evaluate.run import load_run, run_of
 from avsa_fast.models import Model
+from avsa_fast.run import load_run, run_of
 
 # A file's class is the first one whose pattern matches its name.
 CLASSES = {

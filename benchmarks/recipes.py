@@ -17,7 +17,7 @@ from tyro.conf import Positional
 
 from avsa_fast.errors import run_command
 from avsa_fast.scenes.cache import embedded_default
-from avsa_fast.train.__main__ import main as train
+from avsa_fast.train.cli import main as train
 
 HELD_OUT = 384  # samples per evaluation; keeps the standard deviation of an accuracy below 3 points
 RECIPES: dict[str, dict[str, Any]] = {

@@ -22,11 +22,11 @@ from tyro.conf import Positional
 
 from avsa_fast.data.tables import DETECTIONS, TRUTH, read_table, write_table
 from avsa_fast.errors import UserError, run_command
-from avsa_fast.evaluate.__main__ import main as evaluate
+from avsa_fast.evaluate.cli import main as evaluate
 from avsa_fast.progress import show_progress
 from avsa_fast.scenes.build import build_scenes
 from avsa_fast.scenes.cache import embedded_default
-from avsa_fast.train.__main__ import main as train
+from avsa_fast.train.cli import main as train
 
 Table = Literal["panoramas", "instances", "procedural"]
 HEARD = 0.7  # share of each sound used for training; the rest is for testing

@@ -9,8 +9,8 @@ from helpers.inject import MESSAGE, injected
 from helpers.media import write_sound
 from helpers.untrained import config, run, scenes
 
-from avsa_fast.evaluate.run import Run
-from avsa_fast.train.config import save_config
+from avsa_fast.config import save_config
+from avsa_fast.run import Run
 
 __all__ = ["config", "run", "scenes"]
 
@@ -65,9 +65,9 @@ def test_train(run: Run, tmp_path: Path, stage: str, error: str) -> None:
 @pytest.mark.parametrize(
     ("stage", "error"),
     cases(
-        "avsa_fast.evaluate.run:Run.audio 2",
+        "avsa_fast.run:Run.audio 2",
         "avsa_fast.evaluate.pretext:avc_bin",
-        "avsa_fast.evaluate.__main__:write_figures",
+        "avsa_fast.evaluate.cli:write_figures",
         often=1,
     ),
 )

@@ -11,7 +11,7 @@ from torch import Tensor
 from avsa_fast.data.batches import Batch, batch_of
 from avsa_fast.data.samples import Sample
 from avsa_fast.data.views import make_crops, make_features
-from avsa_fast.evaluate.run import Run
+from avsa_fast.run import Run
 
 from .media import Media, Modality, flat_crops, pictures, scenes
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+from avsa_fast.config import Config, save_config
 from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.data.tables import INDEX, read_table
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
 from avsa_fast.prepare import prepare_for_crops
-from avsa_fast.train.config import Config, save_config
+from avsa_fast.run import Run, load_run
 from avsa_fast.train.loop import Trainer
 
 from .figures import Figure, write_figures
 from .pairs import embed_pairs
 from .pretext import avc_bin, avc_matching, avsa_bin, avsa_matching
-from .run import Run, load_run
 
 VALID = 0.1  # maximum |E_xyz / E_w - 1| of sound that counts as fully ambisonic
 NAMES: dict[AudioView, str] = {

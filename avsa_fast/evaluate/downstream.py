@@ -23,10 +23,10 @@ from torch.nn.functional import cross_entropy
 from avsa_fast.embed.encode import embed_windows, spread_centres, window_seconds, window_views
 from avsa_fast.embed.media import Media, Modality, probe
 from avsa_fast.errors import UserError
+from avsa_fast.run import Run
 
 from .datasets import Fold, Item, Labelled
 from .figures import Figure, figure
-from .run import Run
 
 Method = Literal["linear", "knn", "finetune"]
 Input = Literal["video", "audio", "both"]

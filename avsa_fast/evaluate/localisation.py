@@ -4,22 +4,21 @@ Sound views over a spherical grid are compared with each object's crop; the dire
 """
 
 from collections.abc import Callable, Sequence
-from math import degrees
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.samples import SAMPLE_RATE, Source
 from avsa_fast.data.video import read_frames
 from avsa_fast.errors import UserError
+from avsa_fast.maps.grid import angular_distance, erp_grid
+from avsa_fast.maps.intensity import intensity_map
+from avsa_fast.maps.similarity import SIZE, object_maps
+from avsa_fast.run import Run
 
 from .figures import Figure, figure
-from .intensity import intensity_map
-from .maps import SIZE, erp_grid, object_maps
-from .run import Run
 from .truth import Truth
 
 WITHIN = 20.0  # maximum angular error of a correct estimate, in degrees
@@ -78,10 +77,3 @@ def localise(
         "energy_angular_error": figure(loudest, clips, chance_error),
         "energy_accuracy_20_degrees": figure(np.array(loudest) <= WITHIN, clips, chance_found),
     }
-
-
-def angular_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Angle in degrees between directions [..., 2] in radians, by the haversine formula (accurate for small angles)."""
-    half = torch.sin((a - b) / 2).square()
-    chord = half[..., 1] + torch.cos(a[..., 1]) * torch.cos(b[..., 1]) * half[..., 0]
-    return 2 * torch.asin(chord.clamp(0, 1).sqrt()) * degrees(1)

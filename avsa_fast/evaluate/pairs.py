@@ -13,8 +13,7 @@ from avsa_fast.data.augment import random_yaws
 from avsa_fast.data.loader import Loader
 from avsa_fast.data.samples import Collection, Sample, Samples, Unreadable
 from avsa_fast.errors import UserError
-
-from .run import Run
+from avsa_fast.run import Run
 
 BATCH = 16
 

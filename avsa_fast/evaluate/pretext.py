@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from avsa_fast.errors import UserError
+from avsa_fast.run import Run
 from avsa_fast.train.matching import CANDIDATES
 
 from .figures import Figure, figure, figure_of_trials
 from .pairs import Pairs
-from .run import Run
 
 HIDDEN, DROPOUT, EPOCHS = 512, 0.5, 10  # as in the papers
 BATCH, LEARNING_RATE = 16, 1e-3  # samples per batch, each both matched and unmatched; rate of Adam

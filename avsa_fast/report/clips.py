@@ -14,7 +14,7 @@ from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.directions import MIN_SCORE
 from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
 from avsa_fast.data.video import read_frames
-from avsa_fast.evaluate.intensity import intensity_map
+from avsa_fast.maps import intensity_map
 from avsa_fast.scenes.write import FPS
 
 from .media import flac, heat_png, jpeg, mp4

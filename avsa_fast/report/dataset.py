@@ -17,7 +17,7 @@ from avsa_fast.data.index import Index
 from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
 from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, TRUTH, read_table
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.intensity import intensity_map
+from avsa_fast.maps import intensity_map
 from avsa_fast.prepare import Options, prepare_folder
 from avsa_fast.progress import show_progress
 

@@ -15,10 +15,10 @@ from torch.nn.functional import normalize
 from avsa_fast.data.samples import Collection, Sample, Samples, Source, Unreadable
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.maps import object_maps
-from avsa_fast.evaluate.run import Run, load_run
+from avsa_fast.maps import object_maps
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.progress import show_progress
+from avsa_fast.run import Run, load_run
 
 from .clips import by_clip, rows_at, show_clip
 from .curves import read_curves

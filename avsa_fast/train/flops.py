@@ -7,9 +7,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from avsa_fast.config import Stage
 from avsa_fast.models import Model
-
-from .config import Stage
 
 
 def flops_a_sample(model: Model, stage: Stage, crops: torch.Tensor, features: torch.Tensor) -> float:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import torch
 
+from avsa_fast.config import Config, Stage
 from avsa_fast.data.batches import Batch
 from avsa_fast.data.samples import Collection, Samples, Unreadable
 from avsa_fast.models import Model
 
-from .config import Config, Stage
 from .feed import Feed
 from .matching import CANDIDATES, avc_matches, avsa_matches, figure
 

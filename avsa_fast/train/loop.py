@@ -14,15 +14,16 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import record_function
 
+from avsa_fast.config import Config, Stage
 from avsa_fast.data.batches import Batch
 from avsa_fast.data.loader import LoaderError
 from avsa_fast.data.samples import Collection, Samples, Unreadable
 from avsa_fast.errors import UserError
 from avsa_fast.files import replacing
 from avsa_fast.models import Embeddings, Model
+from avsa_fast.models.weights import save_weights
 
-from .checkpoint import State, load_newest, save_checkpoint, save_weights
-from .config import Config, Stage
+from .checkpoint import State, load_newest, save_checkpoint
 from .feed import Feed, Views
 from .flops import flops_a_sample, matrix_rate
 from .gradient_cache import cached_backward

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from avsa_fast.config import Config, Stage
 from avsa_fast.models import Embeddings, Model
 
-from .config import Config, Stage
 from .matching import avc_matches, avsa_matches
 
 MIN_TEMPERATURE = 0.01  # lower bound of a learned temperature

@@ -17,11 +17,11 @@ from helpers.media import write_sound, write_video
 
 from avsa_fast.data.samples import Sample
 from avsa_fast.embed import store
-from avsa_fast.embed.__main__ import main
+from avsa_fast.embed.cli import main
 from avsa_fast.embed.encode import dense_centres, spread_centres
 from avsa_fast.embed.media import flat_crops, probe, scenes
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.run import Run
+from avsa_fast.run import Run
 
 E = 64
 
@@ -122,7 +122,7 @@ def test_paths_from_standard_input_and_lines_as_they_are_made(run: Run, tmp_path
 
 def test_what_a_killed_process_left_is_gone_on_with(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Existing parts are not computed again, and the result equals that of an uninterrupted run."""
-    monkeypatch.setattr("avsa_fast.embed.__main__.PART", 2)
+    monkeypatch.setattr("avsa_fast.embed.cli.PART", 2)
     files = [str(write_sound(tmp_path / f"{i}.wav", 5, 4)) for i in range(2)]
     main(run.folder, tuple(files), out=str(tmp_path / "whole.parquet"))
 

@@ -9,7 +9,7 @@ from helpers.unprepared import media_alone
 
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate import ablation as grid
-from avsa_fast.evaluate.run import Run
+from avsa_fast.run import Run
 
 
 @pytest.fixture

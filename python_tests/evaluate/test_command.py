@@ -9,11 +9,11 @@ import pytest
 from helpers import commands
 from helpers.unprepared import media_alone
 
+from avsa_fast.config import save_config
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate import __main__ as command
-from avsa_fast.evaluate.__main__ import main
-from avsa_fast.evaluate.run import Run
-from avsa_fast.train.config import save_config
+from avsa_fast.evaluate import cli
+from avsa_fast.evaluate.cli import main
+from avsa_fast.run import Run
 
 
 def test_every_pretext_task_from_the_command_line(run: Run) -> None:
@@ -49,8 +49,8 @@ def test_a_folder_of_media_alone_is_prepared(
     run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crops: str
 ) -> None:
     """Objects are detected only if crops look at them."""
-    detector = partial(command.prepare_for_crops, detector="helpers.detectors:Brightness")
-    monkeypatch.setattr(command, "prepare_for_crops", detector)
+    detector = partial(cli.prepare_for_crops, detector="helpers.detectors:Brightness")
+    monkeypatch.setattr(cli, "prepare_for_crops", detector)
     folder, data = looks(run, crops, tmp_path / "run"), media_alone(scenes, tmp_path / "data")
     main(folder, ("avc", "retrieval"), data=data, moments=1, workers=0)
     assert (folder / "eval" / "avc.json").exists()

@@ -11,10 +11,10 @@ import torch
 from helpers.media import write_sound, write_video
 
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.__main__ import main
+from avsa_fast.evaluate.cli import main
 from avsa_fast.evaluate.datasets import LOADERS, Fold, Item, Labelled
 from avsa_fast.evaluate.downstream import embed_items, finetune, probe_rows
-from avsa_fast.evaluate.run import Run
+from avsa_fast.run import Run
 
 
 @pytest.fixture(scope="module")

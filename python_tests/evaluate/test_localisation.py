@@ -11,9 +11,10 @@ import torch
 from avsa_fast.data.samples import Collection
 from avsa_fast.data.tables import TRUTH, read_table
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.localisation import angular_distance, localise
-from avsa_fast.evaluate.run import Run
+from avsa_fast.evaluate.localisation import localise
 from avsa_fast.evaluate.truth import read_truth
+from avsa_fast.maps.grid import angular_distance
+from avsa_fast.run import Run
 
 SIZE = (9, 12)
 

@@ -12,7 +12,7 @@ from avsa_fast.data.samples import Collection
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate.pairs import Pairs, embed_pairs
 from avsa_fast.evaluate.pretext import _other_clips, avc_bin, avc_matching, avsa_bin, avsa_matching, retrieval
-from avsa_fast.evaluate.run import Run
+from avsa_fast.run import Run
 
 E = 64
 

@@ -10,9 +10,9 @@ import torch
 from helpers import commands
 
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.run import Run
 from avsa_fast.export import Pretrained, encoders
-from avsa_fast.export.__main__ import main
+from avsa_fast.export.cli import main
+from avsa_fast.run import Run
 
 
 @pytest.fixture(scope="module")

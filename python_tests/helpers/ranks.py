@@ -9,10 +9,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from avsa_fast.config import Config
 from avsa_fast.data.samples import Collection
 from avsa_fast.models import Model
 from avsa_fast.processes import end
-from avsa_fast.train.config import Config
 from avsa_fast.train.loop import Trainer
 from avsa_fast.train.ranks import Ranks
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from avsa_fast.evaluate.run import Run, run_of
+from avsa_fast.config import PRESETS, Config, save_config
 from avsa_fast.models import Model, ModelConfig
+from avsa_fast.models.weights import save_weights
+from avsa_fast.run import Run, run_of
 from avsa_fast.scenes.build import build_scenes
-from avsa_fast.train.checkpoint import save_weights
-from avsa_fast.train.config import PRESETS, Config, save_config
 
 
 @pytest.fixture(scope="session")

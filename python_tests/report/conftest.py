@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from avsa_fast.config import PRESETS, save_config
 from avsa_fast.models import Model, ModelConfig
+from avsa_fast.models.weights import save_weights
 from avsa_fast.scenes.build import build_scenes
-from avsa_fast.train.checkpoint import save_weights
-from avsa_fast.train.config import PRESETS, save_config
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from avsa_fast.report.__main__ import main
+from avsa_fast.report.cli import main
 
 pytestmark = pytest.mark.slow
 

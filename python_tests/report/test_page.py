@@ -12,7 +12,7 @@ from helpers.unprepared import media_alone
 
 from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.errors import UserError
-from avsa_fast.report.__main__ import main
+from avsa_fast.report.cli import main
 from avsa_fast.report.curves import POINTS, read_curves
 from avsa_fast.report.figures import read_figures
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from avsa_fast.config import PRESETS, Config
 from avsa_fast.models import ModelConfig
 from avsa_fast.scenes.build import build_scenes
-from avsa_fast.train.config import PRESETS, Config
 
 
 @pytest.fixture(scope="session")

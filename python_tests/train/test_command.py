@@ -11,7 +11,7 @@ from helpers.commands import module, run
 
 from avsa_fast.errors import UserError
 from avsa_fast.scenes import cache
-from avsa_fast.train.__main__ import main
+from avsa_fast.train.cli import main
 
 
 def test_a_run_from_the_command_line(scenes: Path, tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import torch
 from helpers.runs import lines, run
 from safetensors.torch import load_file
 
+from avsa_fast.config import PRESETS, Config, load_config
 from avsa_fast.data.samples import Samples
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.cache import embedded_default
-from avsa_fast.train.config import PRESETS, Config, load_config
 from avsa_fast.train.log import Log
 from avsa_fast.train.loop import Trainer
 from avsa_fast.train.objective import Objective

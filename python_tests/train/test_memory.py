@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.runs import run
 
-from avsa_fast.train.config import Config
+from avsa_fast.config import Config
 from avsa_fast.train.log import Log
 
 STEPS, WARM_UP = 2000, 400

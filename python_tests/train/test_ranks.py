@@ -7,9 +7,9 @@ import pytest
 import torch
 from helpers.ranks import rank_of_two, together, trained
 
+from avsa_fast.config import Config
 from avsa_fast.data.samples import Collection
 from avsa_fast.errors import UserError
-from avsa_fast.train.config import Config
 from avsa_fast.train.loop import Trainer
 from avsa_fast.train.ranks import Ranks
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from helpers.commands import Command, module
 
-from avsa_fast.train.__main__ import main
+from avsa_fast.train.cli import main
 
 STEPS = 16
 CONFIG = {

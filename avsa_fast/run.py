@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from avsa_fast.config import Config, load_config
 from avsa_fast.data.batches import batch_of
 from avsa_fast.data.samples import Sample
 from avsa_fast.data.views import make_crops, make_features
 from avsa_fast.errors import UserError
 from avsa_fast.models import Model
-from avsa_fast.train.checkpoint import load_weights
-from avsa_fast.train.config import Config, load_config
+from avsa_fast.models.weights import load_weights
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from math import pi, radians
 import torch
 from torch import Tensor
 
-from .maps import erp_grid
+from .grid import erp_grid
 
 N_FFT, HOP = 512, 256  # samples
 LOW, HIGH = 200.0, 6000.0  # Hz: excludes room hum below and spatial aliasing of microphone arrays above
@@ -52,10 +52,3 @@ def _smoothing(size: tuple[int, int]) -> Tensor:
     flat = elevation.cos()
     units = torch.stack([flat * azimuth.cos(), flat * azimuth.sin(), elevation.sin()], dim=-1)
     return torch.exp((units @ units.T - 1) / WIDTH**2)
-
-
-def peak(heat: Tensor) -> tuple[float, float]:
-    """Azimuth and elevation, in radians, of the maximum of a map [H, W] over the ERP frame."""
-    height, width = heat.shape
-    azimuth, elevation = erp_grid((height, width)).flatten(0, 1)[int(heat.argmax())].tolist()
-    return azimuth, elevation

@@ -12,21 +12,14 @@ import torch
 from torch import Tensor
 
 from avsa_fast.data.samples import Sample
+from avsa_fast.run import Run
 
-from .run import Run
+from .grid import erp_grid
 
 # 10 degrees per cell. The width is a multiple of 4, so that a cell rotated by 90 degrees is a cell too.
 SIZE = (18, 36)
 TURNS = 4
 CHUNK = 32  # groups of 4 views encoded at once, which bounds memory
-
-
-def erp_grid(size: tuple[int, int]) -> Tensor:
-    """Azimuth and elevation of the pixel centres of an ERP frame of size (H, W): float32 [H, W, 2], radians."""
-    height, width = size
-    azimuth = (0.5 - (torch.arange(width) + 0.5) / width) * 2 * pi
-    elevation = (0.5 - (torch.arange(height) + 0.5) / height) * pi
-    return torch.stack(torch.meshgrid(elevation, azimuth, indexing="ij")[::-1], dim=-1)
 
 
 def similarity_map(

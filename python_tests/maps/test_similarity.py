@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from avsa_fast import ops
-from avsa_fast.evaluate import maps
-from avsa_fast.evaluate.run import Run
+from avsa_fast.maps import similarity
+from avsa_fast.maps.grid import erp_grid
 from avsa_fast.models import Model
+from avsa_fast.run import Run
 
 FRAMES = torch.randint(0, 256, (8, 64, 128, 3), dtype=torch.uint8)
 SIZE = (6, 12)
@@ -22,7 +23,7 @@ def cell(direction: torch.Tensor, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def test_a_grid_is_where_the_conventions_say() -> None:
-    grid = maps.erp_grid((4, 8))
+    grid = erp_grid((4, 8))
     assert grid.shape == (4, 8, 2)
     assert grid[0, 0].tolist() == pytest.approx([pi * 7 / 8, pi * 3 / 8])
     for row in range(4):
@@ -31,14 +32,14 @@ def test_a_grid_is_where_the_conventions_say() -> None:
 
 
 def test_quarter_turns_group_and_ungroup() -> None:
-    grid = maps.erp_grid(SIZE)
-    groups = maps._quarter_turns(grid)
+    grid = erp_grid(SIZE)
+    groups = similarity._quarter_turns(grid)
     steps = (groups[:, 1:, 0] - groups[:, :-1, 0]) % (2 * pi)
     torch.testing.assert_close(steps, torch.full_like(steps, pi / 2))
     assert (groups[..., 1] == groups[:, :1, 1]).all()
-    torch.testing.assert_close(maps._ungrouped(groups[..., 0], SIZE), grid[..., 0])
+    torch.testing.assert_close(similarity._ungrouped(groups[..., 0], SIZE), grid[..., 0])
     with pytest.raises(ValueError, match="multiple of 4"):
-        maps._quarter_turns(maps.erp_grid((6, 10)))
+        similarity._quarter_turns(erp_grid((6, 10)))
 
 
 @pytest.mark.parametrize("stages", ["both", "avc"])
@@ -46,12 +47,12 @@ def test_each_cell_compares_its_own_crop_and_sound(run: Run, stages: str) -> Non
     """A cell's value equals the model's similarity for that direction's views, computed separately."""
     run = replace(run, config=replace(run.config, stages=stages))
     sound = torch.randn(4, 24000)
-    found = maps.similarity_map(run, FRAMES, sound, size=SIZE)
+    found = similarity.similarity_map(run, FRAMES, sound, size=SIZE)
     assert found.shape == SIZE
-    direction = maps.erp_grid(SIZE)[2, 7]
+    direction = erp_grid(SIZE)[2, 7]
     turned = torch.stack([direction + torch.tensor([turn * pi / 2, 0]) for turn in range(4)])[None]
-    seen = maps._in_chunks(run.video, FRAMES, sound, turned, run)
-    heard = maps._in_chunks(run.audio, FRAMES, sound, turned, run)
+    seen = similarity._in_chunks(run.video, FRAMES, sound, turned, run)
+    heard = similarity._in_chunks(run.audio, FRAMES, sound, turned, run)
     assert found[2, 7] == pytest.approx(run.similarity(seen, heard)[0, 0, 0].item(), abs=1e-4)
 
 
@@ -83,11 +84,11 @@ class Intensity(torch.nn.Module):
 def test_an_objects_map_peaks_where_its_sound_comes_from(run: Run) -> None:
     """A model that expects sound from the front finds the source, whatever the object's direction."""
     run = replace(run, model=Hears(run.config.model).eval(), config=replace(run.config, stages="avc"))
-    source = maps.erp_grid(SIZE)[1, 3]
+    source = erp_grid(SIZE)[1, 3]
     sound = ops.encode(torch.randn(1, 24000), source[None])
-    found = maps.similarity_map(run, FRAMES, sound, towards=torch.tensor([0.3, 0.1]), size=SIZE)
+    found = similarity.similarity_map(run, FRAMES, sound, towards=torch.tensor([0.3, 0.1]), size=SIZE)
     assert divmod(int(found.argmax()), SIZE[1]) == (1, 3)
     assert found.max() == pytest.approx(1, abs=1e-3)
-    two = maps.object_maps(run, FRAMES, sound, torch.tensor([[0.3, 0.1], [-2.0, 0.4]]), size=SIZE)
+    two = similarity.object_maps(run, FRAMES, sound, torch.tensor([[0.3, 0.1], [-2.0, 0.4]]), size=SIZE)
     assert two.shape == (2, *SIZE)
     torch.testing.assert_close(two[0], found)

@@ -9,7 +9,8 @@ import torch
 
 from avsa_fast import ops
 from avsa_fast.data.channels import read_ambisonic
-from avsa_fast.evaluate.intensity import intensity_map, peak
+from avsa_fast.maps import intensity_map
+from avsa_fast.maps.grid import peak_direction
 from avsa_fast.scenes.collection import Objects
 from avsa_fast.scenes.sound import diffuse_noise, encode, read_room
 
@@ -32,7 +33,7 @@ def test_a_plane_wave_is_where_it_comes_from(direction: tuple[float, float]) -> 
     heat = intensity_map(scene, RATE)
     assert heat.shape == (45, 90)
     assert heat.max() == 1
-    assert apart(peak(heat), direction) < 4.0  # a cell is 4 degrees wide
+    assert apart(peak_direction(heat), direction) < 4.0  # a cell is 4 degrees wide
 
 
 def test_silence_is_nowhere() -> None:
@@ -50,7 +51,7 @@ def test_one_real_object_is_found_within_15_degrees(assets: Path, room: str) -> 
         direction = (rng.uniform(-np.pi, np.pi), rng.uniform(-0.5, 0.5))
         sound = record(source.signal, np.repeat([direction], 2 * RATE, axis=0)) + diffuse_noise(rng, 2 * RATE, 0.1)
         heat = intensity_map(torch.from_numpy(sound[:, RATE:].astype(np.float32)), RATE)
-        assert apart(peak(heat), direction) < LIMIT, (seed, source.label)
+        assert apart(peak_direction(heat), direction) < LIMIT, (seed, source.label)
 
 
 def test_the_real_clip_sounds_from_where_its_band_plays(assets: Path) -> None:
@@ -62,6 +63,6 @@ def test_the_real_clip_sounds_from_where_its_band_plays(assets: Path) -> None:
     drums, amplifiers = (radians(167), radians(-20)), radians(-24)
     path = assets / "video" / "kqAZkf5Odyw-80.m4a"
     beat = read_ambisonic(path, [2, 1, 4, 0], 5.0, 1.0, RATE)
-    assert apart(peak(intensity_map(beat, RATE)), drums) < LIMIT
+    assert apart(peak_direction(intensity_map(beat, RATE)), drums) < LIMIT
     everything = read_ambisonic(path, [2, 1, 4, 0], 5.0, 10.0, RATE)
-    assert abs(degrees(peak(intensity_map(everything, RATE))[0] - amplifiers)) < LIMIT
+    assert abs(degrees(peak_direction(intensity_map(everything, RATE))[0] - amplifiers)) < LIMIT
