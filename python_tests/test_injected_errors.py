@@ -48,7 +48,7 @@ def cases(*stages: str, often: int = 0) -> list[object]:
         "avsa_fast.train.feed:make_views 3",
         "avsa_fast.train.loop:Trainer._evaluate",
         "avsa_fast.train.loop:save_weights",
-        "avsa_fast.train.heldout:figure",
+        "avsa_fast.train.heldout:matching_accuracy",
         often=2,
     ),
 )
@@ -67,7 +67,7 @@ def test_train(run: Run, tmp_path: Path, stage: str, error: str) -> None:
     cases(
         "avsa_fast.run:Run.audio 2",
         "avsa_fast.evaluate.pretext:avc_bin",
-        "avsa_fast.evaluate.cli:write_figures",
+        "avsa_fast.evaluate.cli:write_metrics",
         often=1,
     ),
 )

@@ -17,7 +17,7 @@ from avsa_fast.progress import show_progress
 from avsa_fast.run import Run, load_run
 
 from .encode import FRONT, dense_centres, embed_windows, window_seconds
-from .media import Media, Modality, Picture, find_media, probe
+from .media import Media, Modality, ProjectionChoice, find_media, probe
 from .store import Parts
 
 PART = 64  # windows per part
@@ -32,7 +32,7 @@ def main(
     modality: Literal["both", "video", "audio"] = "both",
     hop: float = 1.0,
     directions: tuple[str, ...] = ("0,0",),
-    picture: Picture = "auto",
+    picture: ProjectionChoice = "auto",
     channels: tuple[int, ...] | None = None,
 ) -> None:
     """Embeds video and sound, a window every --hop seconds: ambisonic, stereo or mono sound, flat or 360° video.
@@ -108,7 +108,7 @@ def _turned(looks: Tensor, media: Media, modality: Modality) -> Tensor:
 
 
 def _stream(
-    run: Run, paths: Iterator[Path], wanted: tuple[Modality, ...], hop: float, looks: Tensor, picture: Picture,
+    run: Run, paths: Iterator[Path], wanted: tuple[Modality, ...], hop: float, looks: Tensor, picture: ProjectionChoice,
     channels: tuple[int, ...] | None,
 ) -> None:  # fmt: skip
     """Writes JSON lines to standard output while paths are read; reports files that cannot be read."""

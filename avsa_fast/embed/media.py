@@ -18,7 +18,7 @@ from avsa_fast.errors import ClipError, UserError
 
 VIDEO = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v")
 SOUND = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3", ".amb", ".w64")
-Picture = Literal["auto", "erp", "flat"]
+ProjectionChoice = Literal["auto", "erp", "flat"]
 Modality = Literal["video", "audio"]
 
 
@@ -68,7 +68,7 @@ def find_media(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def probe(path: Path, picture: Picture = "auto", channels: Sequence[int] | None = None) -> Media:
+def probe(path: Path, picture: ProjectionChoice = "auto", channels: Sequence[int] | None = None) -> Media:
     """Detects what a file contains.
 
     Args:
@@ -99,7 +99,7 @@ def probe(path: Path, picture: Picture = "auto", channels: Sequence[int] | None 
     return Media(path, video_seconds, flat, sound_seconds, mapping)
 
 
-def _probe_picture(path: Path, picture: Picture) -> VideoInfo | None:
+def _probe_picture(path: Path, picture: ProjectionChoice) -> VideoInfo | None:
     """Properties of a file's video; None if it has none, whatever its suffix."""
     try:
         return probe_video(path, flat=picture != "erp")

@@ -18,7 +18,7 @@ from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.run import Run, load_run
 from avsa_fast.train.loop import Trainer
 
-from .figures import Figure, write_figures
+from .metrics import Metric, write_metrics
 from .pairs import embed_pairs
 from .pretext import avc_bin, avc_matching, avsa_bin, avsa_matching
 
@@ -76,7 +76,7 @@ def ablation(run: Run, data: Path | None, *, steps: int | None, moments: int, se
         if not (path / "eval" / "ablation.json").exists():
             print(f"{number}/{len(rows)}: {row.name}", flush=True)
             config = _config(base, row)
-            write_figures(path / "eval" / "ablation.json", _row(path, config, row, run, moments, workers))
+            write_metrics(path / "eval" / "ablation.json", _row(path, config, row, run, moments, workers))
     text = _tables(run.folder, rows)
     (run.folder / "eval").mkdir(exist_ok=True)
     (run.folder / "eval" / "ablation.md").write_text(text, encoding="utf-8")
@@ -94,7 +94,7 @@ def _config(base: Config, row: Row) -> Config:
     )
 
 
-def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: int) -> dict[str, Figure]:
+def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: int) -> dict[str, Metric]:
     """Trains one row and returns its metrics."""
     collection = Collection(Path(config.data), config.samples.crops)
     if row.valid_only:
@@ -106,11 +106,11 @@ def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: 
         embed_pairs(trained, collection, split, moments=moments, seed=config.seed, workers=workers)
         for split in ("train", "test")
     )
-    figures = {"avc_bin": avc_bin(train, test, seed=config.seed), "avc_matching": avc_matching(trained, test)}
+    metrics = {"avc_bin": avc_bin(train, test, seed=config.seed), "avc_matching": avc_matching(trained, test)}
     if row.audio == "mono":
-        return figures
-    figures["avsa_bin"] = avsa_bin(train, test, seed=config.seed)
-    return figures | {"avsa_matching": avsa_matching(trained, test)}
+        return metrics
+    metrics["avsa_bin"] = avsa_bin(train, test, seed=config.seed)
+    return metrics | {"avsa_matching": avsa_matching(trained, test)}
 
 
 def _train(path: Path, config: Config, collection: Collection, run: Run, workers: int) -> None:
@@ -154,16 +154,16 @@ def _markdown(folder: Path, rows: list[tuple[str, Row]]) -> str:
     lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for title, row in rows:
         path = folder / "ablation" / row.name / "eval" / "ablation.json"
-        figures = json.loads(path.read_text(encoding="utf-8"))
-        lines.append(f"| {title} | " + " | ".join(_cell(figures.get(key)) for key in COLUMNS) + " |")
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        lines.append(f"| {title} | " + " | ".join(_cell(metrics.get(key)) for key in COLUMNS) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(figure: Figure | None) -> str:
+def _cell(metric: Metric | None) -> str:
     """A metric in per cent with its interval."""
-    if figure is None:
+    if metric is None:
         return "–"
-    value = f"{100 * figure['value']:.1f}"
-    if figure["low"] is None or figure["high"] is None:
+    value = f"{100 * metric['value']:.1f}"
+    if metric["low"] is None or metric["high"] is None:
         return value
-    return f"{value} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
+    return f"{value} [{100 * metric['low']:.1f}, {100 * metric['high']:.1f}]"

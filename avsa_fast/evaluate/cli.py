@@ -18,20 +18,20 @@ from avsa_fast.run import Run, load_run, run_of
 from .ablation import ablation
 from .datasets import LOADERS, Format, Labelled
 from .downstream import Input, embed_items, finetune, probe_rows
-from .figures import Figure, line, write_figures
 from .localisation import localise
+from .metrics import Metric, format_metric, write_metrics
 from .pairs import Pairs, embed_pairs
 from .pretext import Control, avc_bin, avc_matching, avsa_bin, avsa_matching, retrieval
 from .truth import read_truth
 
 Task = Literal["avc", "avsa", "retrieval", "localisation", "linear", "knn", "finetune", "ablation"]
-Figures = dict[str, Figure]
+Metrics = dict[str, Metric]
 CONTROLS: tuple[Control, ...] = ("none", "shuffled labels", "sound alone")
 
 
 @dataclass
-class Options:
-    """Options of the tasks, and embeddings that they share."""
+class TaskOptions:
+    """TaskOptions of the tasks, and embeddings that they share."""
 
     data: Path | None
     moments: int
@@ -58,7 +58,7 @@ def main(
     untrained: bool = False,
     workers: int = 2,
 ) -> None:
-    """Scores a run; each figure has a 95 % interval (bootstrap over clips) and its chance. Results: RUN/eval/TASK.json.
+    """Scores a run; each metric has a 95 % interval (bootstrap over clips) and its chance. Results: RUN/eval/TASK.json.
 
     avc and avsa train a classifier on frozen embeddings of the training clips (AVC-Bin, AVSA-Bin) and test it, and
     matching, on the held-out clips; retrieval finds the sounds of pictures and the pictures of sounds among them;
@@ -82,40 +82,40 @@ def main(
         raise UserError("--moments must be at least 1, --seed and --workers at least 0, --steps at least 2")
     chosen = _untrained(run, seed) if untrained else load_run(run)
     results = run / "eval" / "untrained" if untrained else run / "eval"
-    options = Options(data, moments, seed, truth, workers, format, modality, partial)
+    options = TaskOptions(data, moments, seed, truth, workers, format, modality, partial)
     for name in dict.fromkeys(task):
         if name == "ablation":
             print(ablation(chosen, data, steps=steps, moments=moments, seed=seed, workers=workers))
             continue
-        figures = TASKS[name](chosen, options)
+        metrics = TASKS[name](chosen, options)
         stem = name if name not in DOWNSTREAM else f"{name}-{format}-{modality}"
-        write_figures(results / f"{stem}.json", figures)
-        for key, figure in figures.items():
-            print(line(key, figure))
+        write_metrics(results / f"{stem}.json", metrics)
+        for key, metric in metrics.items():
+            print(format_metric(key, metric))
         print(f"results: {results / f'{stem}.json'}", flush=True)
 
 
-def _avc(run: Run, options: Options) -> Figures:
+def _avc(run: Run, options: TaskOptions) -> Metrics:
     """AVC-Bin with its controls, and AVC matching."""
     train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
-    figures = {_name("avc_bin", c): avc_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
-    return figures | {"avc_matching": avc_matching(run, test)}
+    metrics = {_name("avc_bin", c): avc_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
+    return metrics | {"avc_matching": avc_matching(run, test)}
 
 
-def _avsa(run: Run, options: Options) -> Figures:
+def _avsa(run: Run, options: TaskOptions) -> Metrics:
     """AVSA-Bin with its controls, and AVSA matching."""
     _needs_direction(run)
     train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
-    figures = {_name("avsa_bin", c): avsa_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
-    return figures | {"avsa_matching": avsa_matching(run, test)}
+    metrics = {_name("avsa_bin", c): avsa_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
+    return metrics | {"avsa_matching": avsa_matching(run, test)}
 
 
-def _retrieval(run: Run, options: Options) -> Figures:
+def _retrieval(run: Run, options: TaskOptions) -> Metrics:
     """Cross-modal retrieval."""
     return retrieval(run, _pairs(run, options, "test"))
 
 
-def _localisation(run: Run, options: Options) -> Figures:
+def _localisation(run: Run, options: TaskOptions) -> Metrics:
     """Localisation of annotated objects."""
     _needs_direction(run)
     where = options.truth or _folder(run, options) / "truth.parquet"
@@ -125,17 +125,17 @@ def _localisation(run: Run, options: Options) -> Figures:
         return localise(run, sources, truth, where, moments=options.moments, progress=progress)
 
 
-def _linear(run: Run, options: Options) -> Figures:
+def _linear(run: Run, options: TaskOptions) -> Metrics:
     """Linear probe."""
     return _probe(run, options, "linear")
 
 
-def _knn(run: Run, options: Options) -> Figures:
+def _knn(run: Run, options: TaskOptions) -> Metrics:
     """Nearest neighbours."""
     return _probe(run, options, "knn")
 
 
-def _probe(run: Run, options: Options, method: Literal["linear", "knn"]) -> Figures:
+def _probe(run: Run, options: TaskOptions, method: Literal["linear", "knn"]) -> Metrics:
     """A classifier on frozen embeddings of the labelled dataset."""
     data = _labelled(options)
     with show_progress(f"embedding {data.name}") as progress:
@@ -143,7 +143,7 @@ def _probe(run: Run, options: Options, method: Literal["linear", "knn"]) -> Figu
     return probe_rows(data, rows, method, seed=options.seed)
 
 
-def _finetune(run: Run, options: Options) -> Figures:
+def _finetune(run: Run, options: TaskOptions) -> Metrics:
     """Fine-tuning of one encoder."""
     if options.modality == "both":
         raise UserError("--task finetune trains one encoder: --modality video or audio")
@@ -152,7 +152,7 @@ def _finetune(run: Run, options: Options) -> Figures:
         return finetune(run, data, options.modality, seed=options.seed, progress=progress)
 
 
-TASKS: dict[str, Callable[[Run, Options], Figures]] = {
+TASKS: dict[str, Callable[[Run, TaskOptions], Metrics]] = {
     "avc": _avc,
     "avsa": _avsa,
     "retrieval": _retrieval,
@@ -171,19 +171,19 @@ def _untrained(folder: Path, seed: int) -> Run:
     return run_of(folder, run.config, Model(run.config.model), run.device)
 
 
-def _folder(run: Run, options: Options) -> Path:
+def _folder(run: Run, options: TaskOptions) -> Path:
     """Folder of the dataset: --data, else the run's."""
     return options.data or Path(run.config.data)
 
 
-def _collection(run: Run, options: Options, crops: CropChoice) -> Collection:
+def _collection(run: Run, options: TaskOptions, crops: CropChoice) -> Collection:
     """The dataset's clips, after creating the tables that it lacks."""
     data = _folder(run, options)
     prepare_for_crops(data, crops)
     return Collection(data, crops, spatial=run.config.spatial)
 
 
-def _pairs(run: Run, options: Options, split: Literal["train", "test"]) -> Pairs:
+def _pairs(run: Run, options: TaskOptions, split: Literal["train", "test"]) -> Pairs:
     """Embeddings of a split, computed once for all tasks."""
     if split not in options.pairs:
         collection = _collection(run, options, run.config.samples.crops)
@@ -195,7 +195,7 @@ def _pairs(run: Run, options: Options, split: Literal["train", "test"]) -> Pairs
     return options.pairs[split]
 
 
-def _labelled(options: Options) -> Labelled:
+def _labelled(options: TaskOptions) -> Labelled:
     """The labelled dataset. Raises UserError without --data."""
     if options.data is None:
         raise UserError("--data must name the folder of a labelled dataset, and --format say how it is laid out")
@@ -208,6 +208,6 @@ def _needs_direction(run: Run) -> None:
         raise UserError(f"{run.folder}: a run on mono sound hears no direction; --task avc and retrieval can score it")
 
 
-def _name(figure: str, control: Control) -> str:
+def _name(metric: str, control: Control) -> str:
     """Name of a metric under a control."""
-    return figure if control == "none" else f"{figure}_{control.replace(' ', '_')}"
+    return metric if control == "none" else f"{metric}_{control.replace(' ', '_')}"

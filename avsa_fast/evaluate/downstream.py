@@ -26,7 +26,7 @@ from avsa_fast.errors import UserError
 from avsa_fast.run import Run
 
 from .datasets import Fold, Item, Labelled
-from .figures import Figure, figure
+from .metrics import Metric, bootstrap_metric
 
 Method = Literal["linear", "knn", "finetune"]
 Input = Literal["video", "audio", "both"]
@@ -85,7 +85,7 @@ def embed_items(
 
 def probe_rows(
     data: Labelled, rows: dict[str, Rows], method: Literal["linear", "knn"], *, seed: int
-) -> dict[str, Figure]:
+) -> dict[str, Metric]:
     """Trains a classifier on frozen embeddings in every fold.
 
     Args:
@@ -97,10 +97,10 @@ def probe_rows(
     Returns:
         clip@1 and video@1, and as a control video@1 after training on shuffled labels.
     """
-    figures = _scores(data, [answer for fold in data.folds for answer in _fit(fold, data, rows, method, None)], method)
+    metrics = _scores(data, [answer for fold in data.folds for answer in _fit(fold, data, rows, method, None)], method)
     rng = np.random.default_rng(seed)
     shuffled = [answer for fold in data.folds for answer in _fit(fold, data, rows, method, rng)]
-    return figures | {
+    return metrics | {
         f"{name}_shuffled_labels": value for name, value in _scores(data, shuffled, method).items() if "video" in name
     }
 
@@ -108,7 +108,7 @@ def probe_rows(
 def finetune(
     run: Run, data: Labelled, modality: Modality, *, seed: int, epochs: int = EPOCHS,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Figure]:  # fmt: skip
+) -> dict[str, Metric]:  # fmt: skip
     """Fine-tunes the run's encoder with a linear classifier, starting from the run's weights in every fold.
 
     Args:
@@ -169,7 +169,7 @@ def _classifier(method: str, cases: int) -> Classifier:
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
 
 
-def _scores(data: Labelled, answers: list[Answers], method: str) -> dict[str, Figure]:
+def _scores(data: Labelled, answers: list[Answers], method: str) -> dict[str, Metric]:
     """clip@1 and video@1, with intervals that resample groups of recordings."""
     clips, names, videos = [], [], []
     for answer in answers:
@@ -181,8 +181,8 @@ def _scores(data: Labelled, answers: list[Answers], method: str) -> dict[str, Fi
     groups = [answer.item.group or answer.item.name for answer in answers]
     chance = 1 / len(data.classes)
     return {
-        f"{method}_clip_at_1": figure(clips, names, chance),
-        f"{method}_video_at_1": figure(videos, groups, chance),
+        f"{method}_clip_at_1": bootstrap_metric(clips, names, chance),
+        f"{method}_video_at_1": bootstrap_metric(videos, groups, chance),
     }
 
 

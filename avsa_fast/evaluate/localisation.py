@@ -18,7 +18,7 @@ from avsa_fast.maps.intensity import intensity_map
 from avsa_fast.maps.similarity import SIZE, object_maps
 from avsa_fast.run import Run
 
-from .figures import Figure, figure
+from .metrics import Metric, bootstrap_metric
 from .truth import Truth
 
 WITHIN = 20.0  # maximum angular error of a correct estimate, in degrees
@@ -27,7 +27,7 @@ WITHIN = 20.0  # maximum angular error of a correct estimate, in degrees
 def localise(
     run: Run, sources: Sequence[Source], truth: Truth, truth_path: Path, *, moments: int,
     size: tuple[int, int] = SIZE, progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Figure]:  # fmt: skip
+) -> dict[str, Metric]:  # fmt: skip
     """Angular error and accuracy within 20°, over the annotated objects at evenly spaced moments of each clip.
 
     The energy metrics are a baseline that ignores the picture: the direction of maximum sound energy. Chance level is
@@ -71,9 +71,9 @@ def localise(
     cells = torch.cat(guesses)  # [objects, H * W]
     chance_error, chance_found = float(cells.mean()), float((cells <= WITHIN).float().mean())
     return {
-        "angular_error": figure(errors, clips, chance_error),
-        "median_angular_error": figure(errors, clips, float(cells.median()), statistic="median"),
-        "accuracy_20_degrees": figure(np.array(errors) <= WITHIN, clips, chance_found),
-        "energy_angular_error": figure(loudest, clips, chance_error),
-        "energy_accuracy_20_degrees": figure(np.array(loudest) <= WITHIN, clips, chance_found),
+        "angular_error": bootstrap_metric(errors, clips, chance_error),
+        "median_angular_error": bootstrap_metric(errors, clips, float(cells.median()), statistic="median"),
+        "accuracy_20_degrees": bootstrap_metric(np.array(errors) <= WITHIN, clips, chance_found),
+        "energy_angular_error": bootstrap_metric(loudest, clips, chance_error),
+        "energy_accuracy_20_degrees": bootstrap_metric(np.array(loudest) <= WITHIN, clips, chance_found),
     }

@@ -12,7 +12,7 @@ from avsa_fast.errors import UserError
 from avsa_fast.run import Run
 from avsa_fast.train.matching import CANDIDATES
 
-from .figures import Figure, figure, figure_of_trials
+from .metrics import Metric, bootstrap_metric, bootstrap_trials
 from .pairs import Pairs
 
 HIDDEN, DROPOUT, EPOCHS = 512, 0.5, 10  # as in the papers
@@ -22,7 +22,7 @@ Unmatched = Callable[[Pairs, np.random.Generator], Tensor]  # returns audio embe
 Control = Literal["none", "shuffled labels", "sound alone"]
 
 
-def avc_bin(train: Pairs, test: Pairs, *, seed: int, control: Control = "none") -> Figure:
+def avc_bin(train: Pairs, test: Pairs, *, seed: int, control: Control = "none") -> Metric:
     """AVC-Bin: classifies whether picture and sound come from the same clip.
 
     Unmatched pairs take the sound of another clip.
@@ -42,7 +42,7 @@ def avc_bin(train: Pairs, test: Pairs, *, seed: int, control: Control = "none") 
     return _binary(train, test, _other_clips, seed, control)
 
 
-def avsa_bin(train: Pairs, test: Pairs, *, seed: int, control: Control = "none") -> Figure:
+def avsa_bin(train: Pairs, test: Pairs, *, seed: int, control: Control = "none") -> Metric:
     """AVSA-Bin: classifies whether the sound view has the same direction as the crop.
 
     Unmatched pairs take the sound of the scene rotated by a random yaw.
@@ -59,7 +59,7 @@ def avsa_bin(train: Pairs, test: Pairs, *, seed: int, control: Control = "none")
     return _binary(train, test, lambda pairs, rng: pairs.turned, seed, control)
 
 
-def avc_matching(run: Run, test: Pairs) -> Figure:
+def avc_matching(run: Run, test: Pairs) -> Metric:
     """Rate at which a sample's own sound beats those of up to 15 others, by similarity averaged over crops.
 
     Samples are compared in groups of up to 16; an incomplete last group is dropped.
@@ -68,18 +68,18 @@ def avc_matching(run: Run, test: Pairs) -> Figure:
     count = len(test.clips) - len(test.clips) % candidates
     groups = torch.arange(count).reshape(-1, candidates)
     wins = torch.cat([_wins(_similarity(run, test, group)) for group in groups])
-    return figure(wins, test.clips[:count], 1 / candidates)
+    return bootstrap_metric(wins, test.clips[:count], 1 / candidates)
 
 
-def avsa_matching(run: Run, test: Pairs) -> Figure:
+def avsa_matching(run: Run, test: Pairs) -> Metric:
     """Rate at which a crop's own sound view is the best match among the K views of its sample."""
     video, audio = test.video.to(run.device), test.audio.to(run.device)
     wins = _wins(run.alignment(video, audio).cpu())  # [N, K]
     K = wins.shape[1]
-    return figure(wins.flatten(), [clip for clip in test.clips for _ in range(K)], 1 / K)
+    return bootstrap_metric(wins.flatten(), [clip for clip in test.clips for _ in range(K)], 1 / K)
 
 
-def retrieval(run: Run, test: Pairs) -> dict[str, Figure]:
+def retrieval(run: Run, test: Pairs) -> dict[str, Metric]:
     """Cross-modal retrieval from picture to sound and from sound to picture: R@1, R@5, R@10 and median rank.
 
     Each gallery holds one moment of every held-out clip. There is one gallery per moment; their ranks are pooled.
@@ -95,13 +95,13 @@ def retrieval(run: Run, test: Pairs) -> dict[str, Figure]:
         clips += [test.clips[i] for i in rows]
         sizes.add(len(rows))
     size = max(sizes)
-    figures = {}
+    metrics = {}
     for way, found in ranks.items():
         own = torch.cat(found)
         for k in (1, 5, 10):
-            figures[f"{way}_recall_at_{k}"] = figure(own <= k, clips, min(1.0, k / size))
-        figures[f"{way}_median_rank"] = figure(own, clips, (size + 1) / 2, statistic="median")
-    return figures
+            metrics[f"{way}_recall_at_{k}"] = bootstrap_metric(own <= k, clips, min(1.0, k / size))
+        metrics[f"{way}_median_rank"] = bootstrap_metric(own, clips, (size + 1) / 2, statistic="median")
+    return metrics
 
 
 def _similarity(run: Run, pairs: Pairs, rows: Tensor) -> Tensor:
@@ -119,16 +119,16 @@ def _ranks(scores: Tensor) -> Tensor:
     return (scores >= scores.diagonal(dim1=-2, dim2=-1)[..., None]).sum(dim=-1)
 
 
-def _binary(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control: Control) -> Figure:
+def _binary(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control: Control) -> Metric:
     """Accuracy over matched and unmatched test pairs.
 
     With shuffled labels the accuracy varies from one classifier to the next, so this control averages SHUFFLES of
     them, and its interval resamples classifiers as well as clips.
     """
     if control != "shuffled labels":
-        return figure(_answers(train, test, unmatched, seed, control), test.clips * 2, 0.5)
+        return bootstrap_metric(_answers(train, test, unmatched, seed, control), test.clips * 2, 0.5)
     trials = [_answers(train, test, unmatched, seed + number, control) for number in range(SHUFFLES)]
-    return figure_of_trials(torch.stack(trials), test.clips * 2, 0.5)
+    return bootstrap_trials(torch.stack(trials), test.clips * 2, 0.5)
 
 
 def _answers(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control: Control) -> Tensor:

@@ -23,7 +23,7 @@ def main(
 ) -> None:
     """Writes one HTML page that shows a run or a dataset and needs no network: open it in any browser.
 
-    Curves, figures with intervals, and clips to look and listen around in, with what was found in them.
+    Curves, metrics with intervals, and clips to look and listen around in, with what was found in them.
     """
     if (run is None) == (dataset is None):
         raise UserError("name one thing to show: the folder RUN of a run, or --dataset DST")

@@ -22,8 +22,8 @@ from avsa_fast.run import Run, load_run
 
 from .clips import by_clip, rows_at, show_clip
 from .curves import read_curves
-from .figures import read_figures
 from .media import heat_png, stretched
+from .metrics import read_metrics
 from .page import render
 from .sphere import as_erp
 
@@ -54,7 +54,7 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
     collection = Collection(data, run.config.samples.crops, spatial=run.config.spatial)
     rows = by_clip(read_table(data / "detections.parquet", DETECTIONS) if run.config.samples.crops == "yolo" else [])
     sources = collection.held_out or collection.train
-    figures, curves = read_figures(folder), read_curves(folder)
+    metrics, curves = read_metrics(folder), read_curves(folder)
     shown, samples, skipped = [], [], {}
     with show_progress("drawing clips") as progress:
         for number, source in enumerate(spread(sources, clips)):
@@ -78,7 +78,7 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
         "run.html",
         title=folder.resolve().name,
         facts=_facts(run, collection),
-        figures=figures,
+        metrics=metrics,
         curves=curves,
         clips=shown,
         neighbours=neighbours,

@@ -96,9 +96,9 @@ def main(
             if profile is None:
                 save_config(choices, run / "config.yaml")
             print(_banner(trainer), flush=True)
-        figures = trainer.train(resume)
-        for name, figure in figures.items():
-            print(f"{name.replace('_', ' ').upper():<14} {figure['value']:6.1%}  (chance {figure['chance']:.1%})")
+        metrics = trainer.train(resume)
+        for name, metric in metrics.items():
+            print(f"{name.replace('_', ' ').upper():<14} {metric['value']:6.1%}  (chance {metric['chance']:.1%})")
         if ranks.first:
             print(f"run: {run}")
 

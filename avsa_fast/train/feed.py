@@ -19,7 +19,7 @@ CHUNK = 4
 STEPS_AHEAD = 2  # steps decoded in advance
 
 
-class Views(NamedTuple):
+class StepInputs(NamedTuple):
     """Encoder inputs of one step: B samples with K views each."""
 
     crops: Tensor  # [B, K, 3, F, h, w]
@@ -29,7 +29,7 @@ class Views(NamedTuple):
     made: float  # seconds to compute the views; on a GPU, to queue the work
 
 
-class Feed(Iterator[Views]):
+class Feed(Iterator[StepInputs]):
     """Iterates over the views of each step's samples.
 
     It is a context manager: the decoding workers start on entry and end on exit. On a GPU, `prefetch` queues the next
@@ -58,7 +58,7 @@ class Feed(Iterator[Views]):
         )  # fmt: skip
         self._steps = iter(steps)
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._ahead: Views | LoaderError | None = None
+        self._ahead: StepInputs | LoaderError | None = None
 
     def __enter__(self) -> Self:
         self._loader.__enter__()
@@ -67,7 +67,7 @@ class Feed(Iterator[Views]):
     def __exit__(self, *raised: object) -> None:
         self._loader.__exit__(*raised)
 
-    def __next__(self) -> Views:
+    def __next__(self) -> StepInputs:
         """Returns the next step's views; raises LoaderError if decoding cannot continue."""
         views, self._ahead = self._ahead or self._load(), None
         if isinstance(views, LoaderError):
@@ -93,7 +93,7 @@ class Feed(Iterator[Views]):
             return
         self._ahead = views._replace(waited=views.waited if busy.query() else 0.0)
 
-    def _load(self) -> Views:
+    def _load(self) -> StepInputs:
         """Decodes the next step's samples chunk by chunk and computes (on a GPU, queues) their views."""
         numbers, parts, waited, made = next(self._steps), [], 0.0, 0.0
         names: list[str] = []
@@ -110,4 +110,4 @@ class Feed(Iterator[Views]):
             names += batch.names
         with torch.cuda.stream(self._stream):
             crops, features = (torch.cat(part) if len(parts) > 1 else part[0] for part in zip(*parts, strict=True))
-        return Views(crops, features, names, waited, made)
+        return StepInputs(crops, features, names, waited, made)

@@ -10,13 +10,13 @@ from avsa_fast.data.samples import Collection, Samples, Unreadable
 from avsa_fast.models import Model
 
 from .feed import Feed
-from .matching import CANDIDATES, avc_matches, avsa_matches, figure
+from .matching import CANDIDATES, avc_matches, avsa_matches, matching_accuracy
 
 MOMENTS = 16  # maximum number of samples per held-out clip
 
 
 @torch.no_grad()
-def held_out_figure(
+def held_out_accuracy(
     model: Model,
     stage: Stage,
     config: Config,
@@ -39,7 +39,7 @@ def held_out_figure(
         usable: Called with each decoded chunk, as in `Feed`.
 
     Returns:
-        "value", "chance" and "n" as in `matching.figure`, or None if no clip is held out.
+        "value", "chance" and "n" as in `matching.matching_accuracy`, or None if no clip is held out.
     """
     count = min(config.held_out_samples, MOMENTS * len(collection.held_out))
     if count == 0:
@@ -63,4 +63,4 @@ def held_out_figure(
                 else:
                     matches.append(avsa_matches(embeddings, model.predictions(embeddings)))
     model.train(was_training)
-    return figure(torch.cat(matches), candidates if stage == "avc" else views.crops.shape[1])
+    return matching_accuracy(torch.cat(matches), candidates if stage == "avc" else views.crops.shape[1])

@@ -35,26 +35,26 @@ class Log:
         self._events = SummaryWriter(run, purge_step=first_step + 1)
         self._console = Console(stderr=True, soft_wrap=True)
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[metrics]}"),
             TimeRemainingColumn(), console=self._console, disable=not self._console.is_terminal,
         )  # fmt: skip
-        self._task: TaskID = self._progress.add_task("", total=total_steps, completed=first_step, figures="")
+        self._task: TaskID = self._progress.add_task("", total=total_steps, completed=first_step, metrics="")
         self._total, self._first, self._began, self._last_line = total_steps, first_step, time.monotonic(), 0.0
         self._progress.start()
 
-    def step(self, step: int, stage: str, figures: Mapping[str, float]) -> None:
+    def step(self, step: int, stage: str, metrics: Mapping[str, float]) -> None:
         """Logs one step.
 
         Args:
             step: Number of the step.
             stage: Name of the stage.
-            figures: Metrics by name; must contain "loss" and "clips_per_second", which the console shows.
+            metrics: Metrics by name; must contain "loss" and "clips_per_second", which the console shows.
         """
-        self._lines.write(json.dumps({"step": step, "stage": stage, **figures}) + "\n")
-        for name, value in figures.items():
+        self._lines.write(json.dumps({"step": step, "stage": stage, **metrics}) + "\n")
+        for name, value in metrics.items():
             self._events.add_scalar(f"{stage}/{name}", value, step)
-        text = f"loss {figures['loss']:.3f}  {figures['clips_per_second']:.1f} clips/s"
-        self._progress.update(self._task, completed=step, description=stage.upper(), figures=text)
+        text = f"loss {metrics['loss']:.3f}  {metrics['clips_per_second']:.1f} clips/s"
+        self._progress.update(self._task, completed=step, description=stage.upper(), metrics=text)
         now = time.monotonic()
         if not self._console.is_terminal and (now - self._last_line > LINE_EVERY or step == self._total):
             left = (now - self._began) / (step - self._first) * (self._total - step)
@@ -93,7 +93,7 @@ class Silence(Log):
     def __init__(self) -> None:
         self._console = Console(stderr=True, soft_wrap=True)
 
-    def step(self, step: int, stage: str, figures: Mapping[str, float]) -> None:
+    def step(self, step: int, stage: str, metrics: Mapping[str, float]) -> None:
         pass
 
     def pictures(self, step: int, stage: str, crops: Tensor, features: Tensor) -> None:

@@ -24,10 +24,10 @@ from avsa_fast.models import Embeddings, Model
 from avsa_fast.models.weights import save_weights
 
 from .checkpoint import State, load_newest, save_checkpoint
-from .feed import Feed, Views
+from .feed import Feed, StepInputs
 from .flops import flops_a_sample, matrix_rate
 from .gradient_cache import cached_backward
-from .heldout import held_out_figure
+from .heldout import held_out_accuracy
 from .log import logging
 from .objective import Objective
 from .profile import Profiler
@@ -158,14 +158,14 @@ class Trainer:
                     flops = flops_a_sample(self.model, stage, views.crops, views.features) * len(views.names)
                     self.log.pictures(step, stage, views.crops[0], views.features[0])
                 rate = self.config.rate_at((number + 1) / len(steps))
-                figures = self._step(objective, optimiser, rate, stage, views, feed)
+                metrics = self._step(objective, optimiser, rate, stage, views, feed)
                 took = time.perf_counter() - began
-                self._check(step, figures, views)
-                figures |= {
+                self._check(step, metrics, views)
+                metrics |= {
                     "lr": rate, "clips_per_second": self.config.clips_a_step(stage) / took,
                     "data_wait": views.waited / took, "views": views.made / took, "utilisation": flops / took / peak,
                 }  # fmt: skip
-                self._record(step, stage, figures, optimiser, last=number + 1 == len(steps))
+                self._record(step, stage, metrics, optimiser, last=number + 1 == len(steps))
                 began = time.perf_counter()
 
     def _optimiser(self, stage: Stage, state: State | None) -> torch.optim.Optimizer:
@@ -192,7 +192,7 @@ class Trainer:
         return Feed(samples, numbers, self.config.views, self.device, self.workers, self._usable)
 
     def _step(
-        self, objective: nn.Module, optimiser: torch.optim.Optimizer, rate: float, stage: Stage, views: Views,
+        self, objective: nn.Module, optimiser: torch.optim.Optimizer, rate: float, stage: Stage, views: StepInputs,
         feed: Feed,
     ) -> dict[str, float]:  # fmt: skip
         """Runs one optimiser step; returns the loss and other metrics, computed before the update."""
@@ -215,13 +215,13 @@ class Trainer:
         values = torch.stack([value.double() for value in named.values()]).tolist()  # one device synchronisation
         return dict(zip(named, values, strict=True))
 
-    def _cached_backward(self, stage: Stage, views: Views, chunk: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def _cached_backward(self, stage: Stage, views: StepInputs, chunk: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Computes the loss, metrics and gradients with a gradient cache of `chunk` samples per chunk."""
         watched: dict[str, Tensor] = {}
 
         def loss(*embeddings: Tensor) -> Tensor:
-            value, figures = self.objective.compare(stage, Embeddings(*embeddings))
-            watched.update(figures)
+            value, metrics = self.objective.compare(stage, Embeddings(*embeddings))
+            watched.update(metrics)
             return value
 
         chunks = list(zip(views.crops.split(chunk), views.features.split(chunk), strict=True))
@@ -232,28 +232,28 @@ class Trainer:
         """Returns the autocast context of the configured precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
-    def _check(self, step: int, figures: dict[str, float], views: Views) -> None:
+    def _check(self, step: int, metrics: dict[str, float], views: StepInputs) -> None:
         """Raises UserError if the loss or the gradient norm is not finite."""
-        if math.isfinite(figures["loss"] + figures["gradient_norm"]):
+        if math.isfinite(metrics["loss"] + metrics["gradient_norm"]):
             return
         names = sorted(set(self.ranks.gather(views.names)))
         raise UserError(
-            f"step {step}: loss {figures['loss']}, gradient norm {figures['gradient_norm']}; nothing after the last "
+            f"step {step}: loss {metrics['loss']}, gradient norm {metrics['gradient_norm']}; nothing after the last "
             f"checkpoint is kept. Clips of the step: {', '.join(names)}"
         )
 
     def _record(
-        self, step: int, stage: Stage, figures: dict[str, float], optimiser: torch.optim.Optimizer, last: bool
+        self, step: int, stage: Stage, metrics: dict[str, float], optimiser: torch.optim.Optimizer, last: bool
     ) -> None:
         """Logs a step, evaluates and writes a checkpoint if due; raises KeyboardInterrupt if the run is to stop."""
         if self.profiler is not None:
-            self.log.step(step, stage, figures)
+            self.log.step(step, stage, metrics)
             self.profiler.step(stage)
             return
         evaluated = step % self.config.evaluate_every == 0
         if evaluated and step != self.total_steps:
-            figures |= self._evaluate(step, stage)
-        self.log.step(step, stage, figures)
+            metrics |= self._evaluate(step, stage)
+        self.log.step(step, stage, metrics)
         stop = self.ranks.any(self.stop.requested, self.device)
         if step % self.config.checkpoint_every == 0 or evaluated or last or stop:
             self._keep(step, stage, optimiser)
@@ -279,25 +279,25 @@ class Trainer:
 
     def _held_out(self, stage: Stage) -> dict[str, float] | None:
         """Computes the held-out accuracy; None if no clip is held out."""
-        return held_out_figure(
+        return held_out_accuracy(
             self.model, stage, self.config, self.collection, self.device, self.workers, self._usable
         )  # fmt: skip
 
     def _finish(self) -> dict[str, dict[str, float]]:
         """Writes the final weights and metrics on the first rank, and returns the metrics."""
-        figures = {}
+        metrics = {}
         if self.ranks.first:
             save_weights(self.model, self.run / "weights.safetensors")
             self.log.note(
-                "matching held-out samples" if self.collection.held_out else "no clip is held out: no figures"
+                "matching held-out samples" if self.collection.held_out else "no clip is held out: no metrics"
             )
             for stage in (stage for stage, steps in self.stage_steps.items() if steps):
                 if (value := self._held_out(stage)) is not None:
-                    figures[f"{stage}_matching"] = value
+                    metrics[f"{stage}_matching"] = value
             with replacing(self.run / "metrics.json") as part:
-                part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+                part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         self.ranks.wait()
-        return figures
+        return metrics
 
     def _usable(self, batch: Batch | Unreadable) -> Batch:
         """Returns the batch and reports each unreadable clip once; raises UserError if the chunk has no usable clip."""

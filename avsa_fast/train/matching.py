@@ -50,7 +50,7 @@ def _diagonal_wins(scores: Tensor) -> Tensor:
     return scores.diagonal(dim1=-2, dim2=-1) > others
 
 
-def figure(matches: Tensor, candidates: int) -> dict[str, float | int]:
+def matching_accuracy(matches: Tensor, candidates: int) -> dict[str, float | int]:
     """Summarises matches as an accuracy.
 
     Args:

@@ -68,12 +68,12 @@ class Objective(nn.Module):
             with torch.no_grad():
                 matches = avsa_matches(embeddings, predictions)
         with torch.no_grad():
-            figures = {
+            metrics = {
                 "accuracy": matches.float().mean(),
                 "collapse": (collapse(embeddings.video_projection) + collapse(embeddings.audio_projection)) / 2,
                 "temperature": self.log_temperature.exp().clamp(min=MIN_TEMPERATURE),
             }
-        return loss, figures
+        return loss, metrics
 
     def trained(self, stage: Stage) -> list[nn.Parameter]:
         """Freezes the parameters that a stage does not use, as DistributedDataParallel requires.

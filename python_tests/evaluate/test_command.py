@@ -22,9 +22,9 @@ def test_every_pretext_task_from_the_command_line(run: Run) -> None:
     assert "avsa_bin" in done.stdout
     written = {path.stem: json.loads(path.read_text()) for path in (run.folder / "eval").glob("*.json")}
     assert set(written) == {"avc", "avsa", "retrieval"}
-    for figures in written.values():
-        for figure in figures.values():
-            assert set(figure) == {"value", "low", "high", "chance", "n"}
+    for metrics in written.values():
+        for metric in metrics.values():
+            assert set(metric) == {"value", "low", "high", "chance", "n"}
 
 
 def test_untrained_results_lie_apart(run: Run) -> None:

@@ -35,12 +35,12 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("task", ["linear", "knn"])
 def test_tones_are_told_apart(run: Run, tones: Path, task: str) -> None:
     main(run.folder, (task,), data=tones, format="esc50")
-    figures = json.loads((run.folder / "eval" / f"{task}-esc50-audio.json").read_text())
-    assert figures[f"{task}_video_at_1"]["value"] >= 0.75  # low, because the encoder is untrained
-    assert figures[f"{task}_video_at_1"]["n"] == 8
-    assert figures[f"{task}_clip_at_1"]["n"] == 40  # 5 windows each
-    assert figures[f"{task}_clip_at_1"]["chance"] == 0.5
-    assert f"{task}_video_at_1_shuffled_labels" in figures
+    metrics = json.loads((run.folder / "eval" / f"{task}-esc50-audio.json").read_text())
+    assert metrics[f"{task}_video_at_1"]["value"] >= 0.75  # low, because the encoder is untrained
+    assert metrics[f"{task}_video_at_1"]["n"] == 8
+    assert metrics[f"{task}_clip_at_1"]["n"] == 40  # 5 windows each
+    assert metrics[f"{task}_clip_at_1"]["chance"] == 0.5
+    assert f"{task}_video_at_1_shuffled_labels" in metrics
 
 
 def test_fine_tuning_learns(run: Run, tones: Path) -> None:
@@ -52,8 +52,8 @@ def test_fine_tuning_learns(run: Run, tones: Path) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     data = LOADERS["esc50"](tones)
     data = replace(data, folds=data.folds[:1], windows=2)
-    figures = finetune(run, data, "audio", seed=0, epochs=20)  # one step per epoch
-    assert figures["finetune_video_at_1"]["value"] == 1
+    metrics = finetune(run, data, "audio", seed=0, epochs=20)  # one step per epoch
+    assert metrics["finetune_video_at_1"]["value"] == 1
     assert all((value == before[name]).all() for name, value in run.model.state_dict().items())
     with pytest.raises(UserError, match="--modality video or audio"):
         main(run.folder, ("finetune",), data=tones, format="esc50", modality="both")
@@ -92,8 +92,8 @@ def test_old_video_files_of_odd_sizes(run: Run, tmp_path: Path) -> None:
         for i in range(5):
             write_video(tmp_path / label / f"{i}.avi", 0.7, 42, 30, codec="mpeg4", level=level)
     main(run.folder, ("linear",), data=tmp_path, modality="video")
-    figures = json.loads((run.folder / "eval" / "linear-folders-video.json").read_text())
-    assert figures["linear_video_at_1"]["value"] == 1
+    metrics = json.loads((run.folder / "eval" / "linear-folders-video.json").read_text())
+    assert metrics["linear_video_at_1"]["value"] == 1
 
 
 def test_order_4_scenes_are_read(run: Run, tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_order_4_scenes_are_read(run: Run, tmp_path: Path) -> None:
         for number in (1, 3, 5, 7):
             write_sound(tmp_path / f"{scene}.{number}.wav", 2, 25, tone=pitch)
     data = replace(LOADERS["eigenscape"](tmp_path, partial=True), windows=3)
-    figures = probe_rows(data, embed_items(run, data, "audio"), "linear", seed=0)
-    assert figures["linear_video_at_1"]["value"] == 1
-    assert figures["linear_clip_at_1"]["n"] == 8 * 3
+    metrics = probe_rows(data, embed_items(run, data, "audio"), "linear", seed=0)
+    assert metrics["linear_video_at_1"]["value"] == 1
+    assert metrics["linear_clip_at_1"]["n"] == 8 * 3
 
 
 def labelled(classes: int, videos: int) -> Labelled:
@@ -124,10 +124,10 @@ def test_clips_and_videos_are_counted_apart(rng: np.random.Generator) -> None:
         item.name: (centre[data.classes.index(item.label)] + rng.normal(size=(25, 8))).astype(np.float32)
         for item in data.folds[0].train + data.folds[0].test
     }
-    figures = probe_rows(data, rows, "linear", seed=0)
-    assert figures["linear_video_at_1"]["n"] == 80
-    assert figures["linear_clip_at_1"]["n"] == 80 * 25
-    assert figures["linear_clip_at_1"]["value"] < 0.97 < figures["linear_video_at_1"]["value"] + 0.05
+    metrics = probe_rows(data, rows, "linear", seed=0)
+    assert metrics["linear_video_at_1"]["n"] == 80
+    assert metrics["linear_clip_at_1"]["n"] == 80 * 25
+    assert metrics["linear_clip_at_1"]["value"] < 0.97 < metrics["linear_video_at_1"]["value"] + 0.05
 
 
 @pytest.mark.parametrize("method", ["linear", "knn"])
@@ -135,12 +135,12 @@ def test_noise_and_shuffled_labels_are_at_chance(method: str) -> None:
     data, rng = labelled(4, 40), np.random.default_rng(3)
     names = [item for fold in data.folds[:1] for item in fold.train + fold.test]
     noise = {item.name: rng.normal(size=(3, 8)).astype(np.float32) for item in names}
-    figures = probe_rows(data, noise, method, seed=0)
-    assert abs(figures[f"{method}_video_at_1"]["value"] - 0.25) < 0.12
+    metrics = probe_rows(data, noise, method, seed=0)
+    assert abs(metrics[f"{method}_video_at_1"]["value"] - 0.25) < 0.12
     clear = {item.name: noise[item.name] + 5 * np.eye(8, dtype=np.float32)[int(item.label[1:])] for item in names}
-    figures = probe_rows(data, clear, method, seed=0)
-    assert figures[f"{method}_video_at_1"]["value"] > 0.95
-    assert abs(figures[f"{method}_video_at_1_shuffled_labels"]["value"] - 0.25) < 0.12
+    metrics = probe_rows(data, clear, method, seed=0)
+    assert metrics[f"{method}_video_at_1"]["value"] > 0.95
+    assert abs(metrics[f"{method}_video_at_1_shuffled_labels"]["value"] - 0.25) < 0.12
 
 
 def test_a_file_without_a_picture_is_named(run: Run, tones: Path) -> None:

@@ -36,14 +36,14 @@ def test_angular_distance_is_the_angle_between_vectors() -> None:
 def test_an_untrained_run_localises_by_chance(run: Run, scenes: Path) -> None:
     collection = Collection(scenes, "yolo")
     path = scenes / "truth.parquet"
-    figures = localise(run, collection.held_out, read_truth(path), path, moments=2, size=SIZE)
-    error, found = figures["angular_error"], figures["accuracy_20_degrees"]
+    metrics = localise(run, collection.held_out, read_truth(path), path, moments=2, size=SIZE)
+    error, found = metrics["angular_error"], metrics["accuracy_20_degrees"]
     assert 60 < error["chance"] < 120
     assert 0 < found["chance"] < 0.1
     assert found["n"] == error["n"] >= 4
     assert abs(error["value"] - error["chance"]) < 60
     # The loudest direction is always near some source, and so is sometimes near the requested source, besides chance.
-    assert figures["energy_accuracy_20_degrees"]["value"] > 3 * found["chance"]
+    assert metrics["energy_accuracy_20_degrees"]["value"] > 3 * found["chance"]
 
 
 def test_a_run_that_knows_is_right(run: Run, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,9 +56,9 @@ def test_a_run_that_knows_is_right(run: Run, scenes: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(localisation, "object_maps", perfect)
     path = scenes / "truth.parquet"
-    figures = localise(run, Collection(scenes, "yolo").held_out, read_truth(path), path, moments=1, size=SIZE)
-    assert figures["angular_error"]["value"] < 19
-    assert figures["accuracy_20_degrees"]["value"] == 1
+    metrics = localise(run, Collection(scenes, "yolo").held_out, read_truth(path), path, moments=1, size=SIZE)
+    assert metrics["angular_error"]["value"] < 19
+    assert metrics["accuracy_20_degrees"]["value"] == 1
 
 
 def test_doa_files_say_the_same_as_the_table(scenes: Path, tmp_path: Path) -> None:

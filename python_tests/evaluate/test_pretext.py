@@ -31,8 +31,8 @@ def known(kind: Literal["class", "place", "noise"], clips: int = 48, moments: in
     return Pairs(names, [i // clips for i in range(count)], video, audio, turned)
 
 
-def inside(figure: dict, value: float) -> bool:
-    return figure["low"] <= value <= figure["high"]
+def inside(metric: dict, value: float) -> bool:
+    return metric["low"] <= value <= metric["high"]
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_the_sound_alone_tells_a_turn_that_it_carries() -> None:
     assert avsa_bin(known("place"), known("place"), seed=0, control="sound alone")["value"] > 0.95
 
 
-def test_a_seed_gives_the_same_figure() -> None:
+def test_same_seed_gives_same_metric() -> None:
     train, test = known("class", clips=8), known("class", clips=8)
     assert avc_bin(train, test, seed=3) == avc_bin(train, test, seed=3)
 
@@ -92,10 +92,10 @@ def test_matching_and_retrieval_know_what_belongs_together(run: Run) -> None:
     perfect = replace(noise, audio=noise.video)
     assert avc_matching(same, perfect)["value"] == 1
     assert avsa_matching(same, perfect)["value"] == 1
-    figures = retrieval(same, perfect)
-    assert figures["video_to_audio_recall_at_1"]["value"] == 1
-    assert figures["audio_to_video_median_rank"] == {"value": 1, "low": 1, "high": 1, "chance": 10.5, "n": 80}
-    assert figures["video_to_audio_recall_at_5"]["chance"] == 5 / 20
+    metrics = retrieval(same, perfect)
+    assert metrics["video_to_audio_recall_at_1"]["value"] == 1
+    assert metrics["audio_to_video_median_rank"] == {"value": 1, "low": 1, "high": 1, "chance": 10.5, "n": 80}
+    assert metrics["video_to_audio_recall_at_5"]["chance"] == 5 / 20
 
     by_chance = retrieval(same, noise)
     assert inside(by_chance["video_to_audio_recall_at_5"], 5 / 20)

@@ -14,7 +14,7 @@ from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.errors import UserError
 from avsa_fast.report.cli import main
 from avsa_fast.report.curves import POINTS, read_curves
-from avsa_fast.report.figures import read_figures
+from avsa_fast.report.metrics import read_metrics
 
 
 def written(**options: object) -> str:
@@ -96,8 +96,8 @@ def test_a_long_log_is_averaged(tmp_path: Path) -> None:
     assert all(0.3 < y < 0.7 for y in trace["y"])
 
 
-def test_figures_keep_their_interval_or_get_wilsons(run: Path) -> None:
-    matching, error = read_figures(run)
+def test_metrics_keep_their_interval_or_get_wilson_interval(run: Path) -> None:
+    matching, error = read_metrics(run)
     assert (matching.name, matching.computed, matching.is_share) == ("AVC matching", True, True)
     assert (matching.low, matching.high) == pytest.approx((0.402, 0.598), abs=1e-3)
     assert (error.task, error.computed, error.is_share, error.low) == ("localisation", False, False, 9.0)
@@ -107,7 +107,7 @@ def test_figures_keep_their_interval_or_get_wilsons(run: Path) -> None:
     ("name", "content", "said"),
     [
         ("log.jsonl", "[]\n", "log.jsonl: not a run's log"),
-        ("metrics.json", "{", "metrics.json: not a readable file of figures"),
+        ("metrics.json", "{", "metrics.json: not a readable file of metrics"),
         ("weights.safetensors", "", "weights.safetensors"),
     ],
 )

@@ -25,7 +25,7 @@ from avsa_fast.train.objective import Objective
 
 
 def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
-    figures = run(small, tmp_path / "run", workers=1)
+    metrics = run(small, tmp_path / "run", workers=1)
     folder = tmp_path / "run"
     assert [line["step"] for line in lines(folder)] == [1, 2, 3, 4, 5, 6]
     assert [line["stage"] for line in lines(folder)] == ["avc"] * 3 + ["avsa"] * 3
@@ -37,10 +37,10 @@ def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
         assert all(0 <= line[name] < 1 for name in ("data_wait", "views", "accuracy", "collapse"))
         assert line["clips_per_second"] > 0
         assert 0 < line["utilisation"] < 2
-    assert json.loads((folder / "metrics.json").read_text()) == figures
-    assert figures["avc_matching"]["chance"] == 1 / 8
-    assert figures["avsa_matching"]["chance"] == 1 / 4
-    assert figures["avsa_matching"]["n"] == 8 * 4
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert metrics["avc_matching"]["chance"] == 1 / 8
+    assert metrics["avsa_matching"]["chance"] == 1 / 4
+    assert metrics["avsa_matching"]["n"] == 8 * 4
     assert load_config(folder / "config.yaml") == small
     assert "video_encoder.stem.0.weight" in load_file(folder / "weights.safetensors")
     assert [path.name for path in sorted((folder / "checkpoints").iterdir())] == ["step-0000004", "step-0000006"]
@@ -77,11 +77,11 @@ def test_resuming_gives_the_same_bits(
 def test_a_minute_of_training_learns(tmp_path: Path) -> None:
     """A third of the tiny preset's first stage on the embedded default: above chance, also on held-out clips."""
     config = replace(PRESETS["tiny"], data=str(embedded_default()), stages="avc", steps=90)
-    figures = run(config, tmp_path / "run", workers=1)
+    metrics = run(config, tmp_path / "run", workers=1)
     losses = [line["loss"] for line in lines(tmp_path / "run")]
     assert sum(losses[:10]) / 10 > 0.99 * math.log(32)
     assert sum(losses[-10:]) / 10 < 0.9 * math.log(32)
-    assert figures["avc_matching"]["value"] > 1.5 * figures["avc_matching"]["chance"]
+    assert metrics["avc_matching"]["value"] > 1.5 * metrics["avc_matching"]["chance"]
 
 
 def test_seeds_differ_and_repeat(small: Config, tmp_path: Path) -> None:
@@ -98,15 +98,15 @@ def test_seeds_differ_and_repeat(small: Config, tmp_path: Path) -> None:
 def test_every_sound_representation_trains(small: Config, tmp_path: Path, audio: AudioView) -> None:
     model = replace(small.model, audio_channels=AUDIO_CHANNELS[audio])
     config = replace(small, steps=2, views=replace(small.views, audio=audio), model=model)
-    figures = run(config, tmp_path / "run")
-    assert set(figures) == {"avc_matching", "avsa_matching"}
+    metrics = run(config, tmp_path / "run")
+    assert set(metrics) == {"avc_matching", "avsa_matching"}
     assert all(math.isfinite(line["loss"]) for line in lines(tmp_path / "run"))
 
 
 def test_the_first_stage_alone(small: Config, tmp_path: Path) -> None:
-    figures = run(replace(small, stages="avc", steps=2), tmp_path / "run")
+    metrics = run(replace(small, stages="avc", steps=2), tmp_path / "run")
     assert [line["stage"] for line in lines(tmp_path / "run")] == ["avc", "avc"]
-    assert set(figures) == {"avc_matching"}
+    assert set(metrics) == {"avc_matching"}
 
 
 def test_an_unreadable_clip_is_reported_once_and_skipped(
@@ -141,13 +141,13 @@ def test_a_loss_or_gradient_that_is_not_finite_ends_the_run(
 
     def broken(self: Objective, stage: Any, *views: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         calls.append(stage)
-        loss, figures = forward(self, stage, *views)
+        loss, metrics = forward(self, stage, *views)
         if len(calls) < 5:
-            return loss, figures
+            return loss, metrics
         if bad == "loss":
-            return loss * math.nan, figures
+            return loss * math.nan, metrics
         loss.register_hook(lambda grad: grad * math.inf)
-        return loss, figures
+        return loss, metrics
 
     with monkeypatch.context() as patch, pytest.raises(UserError, match=r"step 5: loss .*Clips of the step: \w+"):
         patch.setattr(Objective, "forward", broken)
@@ -182,8 +182,8 @@ def damage(file: Path) -> None:
 
 
 def test_the_best_checkpoint_is_kept(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = iter([0.5, 0.9, 0.2, 0.3, 0.1, 0.2, 0.2])
-    monkeypatch.setattr(Trainer, "_held_out", lambda *_: {"value": next(figures), "chance": 0.25, "n": 1})
+    metrics = iter([0.5, 0.9, 0.2, 0.3, 0.1, 0.2, 0.2])
+    monkeypatch.setattr(Trainer, "_held_out", lambda *_: {"value": next(metrics), "chance": 0.25, "n": 1})
     run(replace(small, stages="avc", evaluate_every=1), tmp_path / "run")
     kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert kept == ["step-0000002", "step-0000005", "step-0000006"]

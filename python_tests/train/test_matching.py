@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avsa_fast.models import Embeddings
-from avsa_fast.train.matching import avc_matches, avsa_matches, figure
+from avsa_fast.train.matching import avc_matches, avsa_matches, matching_accuracy
 
 
 def embeddings(video: torch.Tensor, audio: torch.Tensor) -> Embeddings:
@@ -25,7 +25,7 @@ def test_equal_embeddings_match_nothing() -> None:
 def test_random_embeddings_match_by_chance() -> None:
     torch.manual_seed(0)
     hits = torch.cat([avc_matches(embeddings(torch.randn(16, 1, 32), torch.randn(16, 1, 32))) for _ in range(200)])
-    assert figure(hits, 16)["value"] == pytest.approx(1 / 16, abs=0.02)
+    assert matching_accuracy(hits, 16)["value"] == pytest.approx(1 / 16, abs=0.02)
 
 
 def echoed(video: torch.Tensor, audio: torch.Tensor) -> tuple[Embeddings, tuple[torch.Tensor, torch.Tensor]]:
@@ -41,6 +41,6 @@ def test_avsa_matches_crops_within_their_sample() -> None:
     assert avsa_matches(*echoed(crops, swapped)).float().mean() == 0.5
 
 
-def test_figure_counts_choices() -> None:
+def test_accuracy_counts_choices() -> None:
     hits = torch.tensor([True, False, False, True])
-    assert figure(hits, 4) == {"value": 0.5, "chance": 0.25, "n": 4}
+    assert matching_accuracy(hits, 4) == {"value": 0.5, "chance": 0.25, "n": 4}

@@ -1,7 +1,7 @@
 """Ablation of changes to the paper's training recipe: each change alone, on the same scenes and seeds as the baseline.
 
-    python benchmarks/recipes.py OUT                            # the built-in procedural scenes
-    python benchmarks/recipes.py OUT --data DIR --steps 400 --seeds 0 1 2
+    python experiments/recipes.py OUT                            # the built-in procedural scenes
+    python experiments/recipes.py OUT --data DIR --steps 400 --seeds 0 1 2
 
 It can be interrupted and restarted: finished runs in OUT are reused. Metrics are computed on held-out clips at the end
 of each run.
@@ -28,7 +28,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "joint negatives": {"negatives": "joint"},
     "8 views": {"samples": {"views": 8}},
 }
-FIGURES = {"AVC matching": "avc_matching", "AVSA matching": "avsa_matching"}
+METRICS = {"AVC matching": "avc_matching", "AVSA matching": "avsa_matching"}
 
 
 def main(
@@ -70,11 +70,11 @@ def _folder(name: str) -> str:
 
 def _markdown(out: Path, seeds: tuple[int, ...]) -> str:
     """Formats the table: one row per recipe, with each metric's mean over the seeds and its value per seed."""
-    lines = ["| recipe | " + " | ".join(FIGURES) + " |", "|---" * (len(FIGURES) + 1) + "|"]
+    lines = ["| recipe | " + " | ".join(METRICS) + " |", "|---" * (len(METRICS) + 1) + "|"]
     for name in RECIPES:
         metrics = [json.loads((out / f"{_folder(name)}-{seed}" / "metrics.json").read_text()) for seed in seeds]
         cells = []
-        for key in FIGURES.values():
+        for key in METRICS.values():
             values = [100 * metric[key]["value"] for metric in metrics]
             chance = 100 * metrics[0][key]["chance"]
             cells.append(f"{mean(values):.1f} ({', '.join(f'{value:.1f}' for value in values)}; chance {chance:.1f})")
@@ -83,4 +83,4 @@ def _markdown(out: Path, seeds: tuple[int, ...]) -> str:
 
 
 if __name__ == "__main__":
-    run_command(main, "recipes", "python benchmarks/recipes.py")
+    run_command(main, "recipes", "python experiments/recipes.py")

@@ -1,7 +1,7 @@
 """Produces the tables of docs/results.md: scenes from real assets, training runs, metrics with intervals.
 
-    python benchmarks/results.py OUT --assets DIR                       # both tables: one hour each on two cores
-    python benchmarks/results.py OUT --assets DIR --tables panoramas --kinds 54 --scenes 400 --steps 4000
+    python experiments/results.py OUT --assets DIR                       # both tables: one hour each on two cores
+    python experiments/results.py OUT --assets DIR --tables panoramas --kinds 54 --scenes 400 --steps 4000
 
 It can be interrupted and restarted: scenes, runs and metrics that exist in OUT are reused. Object directions are taken
 from the scenes' ground truth, so that no metric depends on a detector; --detect yolo detects them instead.
@@ -231,20 +231,20 @@ def _markdown(folder: Path) -> str:
         cells = []
         for column, (task, key) in COLUMNS.items():
             degrees = column == "angular error"
-            figure = json.loads((path / f"{task}.json").read_text(encoding="utf-8"))[key]
-            cells.append(_cell(figure, degrees=degrees))
-            chances[column] = f"{figure['chance']:.0f}°" if degrees else f"{figure['chance']:.1%}"
+            metric = json.loads((path / f"{task}.json").read_text(encoding="utf-8"))[key]
+            cells.append(_cell(metric, degrees=degrees))
+            chances[column] = f"{metric['chance']:.0f}°" if degrees else f"{metric['chance']:.1%}"
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "| chance | " + " | ".join(chances.values()) + " |"]) + "\n"
 
 
-def _cell(figure: dict[str, float], *, degrees: bool) -> str:
+def _cell(metric: dict[str, float], *, degrees: bool) -> str:
     """Formats a metric with its confidence interval."""
-    value, low, high = (figure[key] for key in ("value", "low", "high"))
+    value, low, high = (metric[key] for key in ("value", "low", "high"))
     if degrees:
         return f"{value:.0f}° [{low:.0f}, {high:.0f}]"
     return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 if __name__ == "__main__":
-    run_command(main, "results", "python benchmarks/results.py")
+    run_command(main, "results", "python experiments/results.py")

@@ -14,7 +14,7 @@ MAX_BYTES = 50_000_000  # maximum size of a file of metrics
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricRow:
     """A metric from metrics.json or eval/TASK.json; low and high bound its 95 % interval."""
 
     task: str
@@ -38,7 +38,7 @@ class Figure:
         return f"{value:.1%}" if self.is_share else f"{value:.4g}"
 
 
-def read_figures(run: Path) -> list[Figure]:
+def read_metrics(run: Path) -> list[MetricRow]:
     """Reads all metrics of metrics.json and eval/*.json.
 
     Args:
@@ -47,11 +47,11 @@ def read_figures(run: Path) -> list[Figure]:
     Raises:
         UserError: If a file is not valid JSON or too large.
     """
-    found: list[Figure] = []
+    found: list[MetricRow] = []
     files = [run / "metrics.json", *sorted((run / "eval").glob("*.json"))]
     for file in (file for file in files if file.exists()):
         task = "training" if file.name == "metrics.json" else file.stem
-        found += [_figure(task, " · ".join(path), value) for path, value in _walk(_read_json(file), ())]
+        found += [_metric_row(task, " · ".join(path), value) for path, value in _walk(_read_json(file), ())]
     return found
 
 
@@ -59,10 +59,10 @@ def _read_json(path: Path) -> Any:
     """Content of a JSON file of limited size."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB, which no table of figures is")
+            raise UserError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB, which no table of metrics is")
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a readable file of figures: {error}") from error
+        raise UserError(f"{path}: not a readable file of metrics: {error}") from error
 
 
 def _walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
@@ -78,7 +78,7 @@ def _walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], d
             yield from _walk(child, (*path, str(number)))
 
 
-def _figure(task: str, name: str, fields: dict[str, Any]) -> Figure:
+def _metric_row(task: str, name: str, fields: dict[str, Any]) -> MetricRow:
     """A metric from its JSON fields, with a Wilson interval for proportions that have none."""
     value, low, high, chance, n = (_number(fields.get(key)) for key in ("value", "low", "high", "chance", "n"))
     assert value is not None
@@ -88,7 +88,7 @@ def _figure(task: str, name: str, fields: dict[str, Any]) -> Figure:
     if computed and count:
         interval = binomtest(round(value * count), count).proportion_ci(method="wilson")
         low, high = float(interval.low), float(interval.high)
-    return Figure(task, name, value, low, high, chance, count, computed)
+    return MetricRow(task, name, value, low, high, chance, count, computed)
 
 
 def _title(key: str) -> str:

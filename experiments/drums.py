@@ -2,7 +2,7 @@
 
     apt-get download hydrogen-drumkits && dpkg -x hydrogen-drumkits_*.deb kits
     pip install --no-deps aisfx==0.1.2          # the pretrained peer, MIT licence, weights in the wheel
-    python benchmarks/drums.py RUN --kits kits --out drums
+    python experiments/drums.py RUN --kits kits --out drums
 
 Peers: the mean and standard deviation of log-mel bands, the same network untrained, and aisfx (Ma and Lerch, ISMIR
 2022), a CNN trained with labels on sound effect libraries. All get the first second of each hit, in mono.
@@ -23,7 +23,7 @@ from avsa_fast import ops
 from avsa_fast.errors import UserError, run_command
 from avsa_fast.evaluate.datasets import LOADERS, Labelled
 from avsa_fast.evaluate.downstream import Rows, embed_items, probe_rows
-from avsa_fast.evaluate.figures import line, write_figures
+from avsa_fast.evaluate.metrics import format_metric, write_metrics
 from avsa_fast.models import Model
 from avsa_fast.run import load_run, run_of
 
@@ -64,14 +64,14 @@ def main(run: Positional[Path], kits: Path, out: Path, seed: int = 0) -> None:
     }
     if find_spec("aisfx") is not None:
         rows["aisfx"] = _each(data, _aisfx())
-    figures = {}
+    metrics = {}
     for name, features in rows.items():
-        for key, figure in probe_rows(data, features, "linear", seed=seed).items():
+        for key, metric in probe_rows(data, features, "linear", seed=seed).items():
             if "video" in key:
-                figures[f"{name}_{key.removeprefix('linear_video_at_1').strip('_') or 'accuracy'}"] = figure
-    write_figures(out / "drums.json", figures)
-    for name, figure in figures.items():
-        print(line(name, figure))
+                metrics[f"{name}_{key.removeprefix('linear_video_at_1').strip('_') or 'accuracy'}"] = metric
+    write_metrics(out / "drums.json", metrics)
+    for name, metric in metrics.items():
+        print(format_metric(name, metric))
 
 
 def _build(kits: Path, out: Path) -> None:
@@ -146,4 +146,4 @@ def _aisfx():  # type: ignore[no-untyped-def]
 
 
 if __name__ == "__main__":
-    run_command(main, "drums", "python benchmarks/drums.py")
+    run_command(main, "drums", "python experiments/drums.py")

@@ -13,7 +13,7 @@ RESAMPLINGS = 2000
 CHUNK = 4_000_000  # bootstrap weights computed at once, which bounds memory
 
 
-class Figure(TypedDict):
+class Metric(TypedDict):
     """A metric with its 95 % interval, chance level and number n of cases.
 
     low and high are None if there is only one clip to resample.
@@ -26,9 +26,9 @@ class Figure(TypedDict):
     n: int
 
 
-def figure(
+def bootstrap_metric(
     values: ArrayLike, clips: Sequence[str], chance: float | None, *, statistic: Literal["mean", "median"] = "mean"
-) -> Figure:
+) -> Metric:
     """Mean or median with its percentile bootstrap interval, resampling clips.
 
     The resampling is seeded: equal values give equal intervals. With an even number of values the median is the lower
@@ -48,7 +48,7 @@ def figure(
     """
     cases = np.asarray(values, np.float64)
     if not len(cases):
-        raise ValueError("a figure needs at least one case")
+        raise ValueError("a metric needs at least one case")
     order = np.argsort(cases, kind="stable")
     cases, (names, group) = cases[order], np.unique(np.asarray(clips)[order], return_inverse=True)
     estimate = _median if statistic == "median" else _mean
@@ -65,7 +65,7 @@ def figure(
     return {"value": value, "low": low, "high": high, "chance": chance, "n": len(cases)}
 
 
-def figure_of_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> Figure:
+def bootstrap_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> Metric:
     """Mean over repeated trials with its percentile bootstrap interval, resampling both trials and clips.
 
     For values that vary more between trials than between clips.
@@ -83,7 +83,7 @@ def figure_of_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> 
     """
     cases = np.asarray(trials, np.float64)
     if not cases.size:
-        raise ValueError("a figure needs at least one case")
+        raise ValueError("a metric needs at least one case")
     S, n = cases.shape
     names, group = np.unique(np.asarray(clips), return_inverse=True)
     low = high = None
@@ -108,17 +108,17 @@ def _median(cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return cases[(total >= total[:, -1:] / 2).argmax(axis=1)]
 
 
-def write_figures(path: Path, figures: Mapping[str, Figure]) -> None:
+def write_metrics(path: Path, metrics: Mapping[str, Metric]) -> None:
     """Writes metrics as JSON, replacing the file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     os.replace(part, path)
 
 
-def line(name: str, figure: Figure) -> str:
+def format_metric(name: str, metric: Metric) -> str:
     """A metric as one line of text. Values are shown in per cent if the chance level is at most 1."""
-    share = figure["chance"] is not None and figure["chance"] <= 1
-    shown = (figure["value"], figure["low"], figure["high"], figure["chance"])
+    share = metric["chance"] is not None and metric["chance"] <= 1
+    shown = (metric["value"], metric["low"], metric["high"], metric["chance"])
     value, low, high, chance = ("?" if x is None else f"{x:.1%}" if share else f"{x:.1f}" for x in shown)
-    return f"{name:<28} {value:>7}  [{low}, {high}]  (chance {chance}, n = {figure['n']})"
+    return f"{name:<28} {value:>7}  [{low}, {high}]  (chance {chance}, n = {metric['n']})"
