@@ -18,7 +18,7 @@ from avsa_fast.errors import UserError
 from avsa_fast.files import replacing, sync
 from avsa_fast.models.weights import load_weights, save_weights
 
-KEPT = 2  # number of newest checkpoints that are kept, besides the best one
+KEPT = 2  # number of newest checkpoints to keep, besides the best one
 FILES = ("weights.safetensors", "state.pt")
 SUMS = "SHA256SUMS"
 

@@ -1,11 +1,14 @@
-"""Command `python -m avsa_fast.train`: trains embeddings on a folder of 360° clips or on procedural scenes."""
+"""Options of `python -m avsa_fast.train`."""
 
+import inspect
+import re
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from tyro.conf import arg
 
 import avsa_fast
 from avsa_fast.config import PRESETS, Config, Precision, Stages, load_config, save_config
@@ -17,7 +20,13 @@ from avsa_fast.scenes.cache import embedded_default
 
 from .loop import Trainer
 from .profile import WARM_UP, Profiler
-from .ranks import joined
+from .ranks import joined_ranks
+
+
+def _help(field: str) -> Any:
+    """Help of an option that sets a field of `Config`: the field's documentation."""
+    found = re.search(rf"^    {field}: (.+(?:\n {{8}}.+)*)", inspect.getdoc(Config) or "", re.MULTILINE)
+    return arg(help=" ".join(found[1].split()) if found else None)  # python -OO removes documentation
 
 
 def main(
@@ -26,22 +35,25 @@ def main(
     config: Path | None = None,
     out: Path | None = None,
     resume: bool = False,
-    seed: int | None = None,
-    steps: int | None = None,
+    seed: Annotated[int | None, _help("seed")] = None,
+    steps: Annotated[int | None, _help("steps")] = None,
     workers: int = 2,
-    batch: int | None = None,
+    batch: Annotated[int | None, _help("batch")] = None,
     device: str | None = None,
-    precision: Precision | None = None,
+    precision: Annotated[Precision | None, _help("precision")] = None,
     audio: AudioView | None = None,
     crops: CropChoice | None = None,
-    stages: Stages | None = None,
+    stages: Annotated[Stages | None, _help("stages")] = None,
     detector: str = "yolo26n.pt",
     trust_weights: bool = False,
     profile: int | None = None,
 ) -> None:
-    """Train audio and video encoders on 360° video with ambisonic sound: AVC, then AVSA from the AVC weights.
+    """Trains audio and video encoders on 360° video with ambisonic sound: AVC, then AVSA from the AVC weights.
 
     On several GPUs: torchrun --nproc-per-node 8 -m avsa_fast.train --data DIR --out runs/NAME
+
+    --seed, --steps, --batch, --precision and --stages set the fields of these names of `avsa_fast.config.Config`; by
+    default they are the preset's, and the precision is bf16 on a GPU that supports it.
 
     Args:
         data: Dataset folder with video/NAME.mp4 and audio/NAME.flac (.wav, .m4a, .opus). Without it, procedural scenes
@@ -51,50 +63,50 @@ def main(
         config: YAML file with the options that differ from the preset's; a run's config.yaml has them all.
         out: Folder of the run; it must not contain a run yet, except with --resume. Default: runs/PRESET-TIME.
         resume: Continue from the newest checkpoint of the run in --out, with the options that it was started with.
-        seed: Seed of weights, samples and augmentation. Default: 0.
-        steps: Total number of optimiser steps, split between the two stages as in the preset.
         workers: Processes per rank that decode media; 0 decodes in the training process.
-        batch: Crops per step, over all ranks: this many clips for AVC, a quarter for AVSA, which takes 4 crops of each.
         device: "cpu", "cuda" or "cuda:N". Default: a GPU if there is one.
-        precision: "bf16" autocasts, on a GPU. Default: bf16 on a GPU that supports it, else fp32.
         audio: Input of the audio encoder: log-mel of the rotated sound with its intensity (foa_iv) or without (foa),
             stereo without or with level and phase differences (stereo_icf), a beam or mono. Default: foa_iv.
-        crops: Where crops look: at objects that YOLO found, or anywhere. Default: yolo.
-        stages: "avc" ends after the first stage and also accepts sound without direction. Default: both.
+        crops: Directions of the crops: objects that YOLO detected, or random. Default: yolo.
         detector: YOLO weights, a path or a name, that detect the objects of a dataset without detections.parquet.
         trust_weights: Load a detector of unknown checksum; such a file can run any code.
         profile: Only profile: record this many steps of each stage, print the shares of time, and write traces into
             the run's folder `profile`.
+
+    Raises:
+        UserError: If options are invalid or contradict the run to resume, or the dataset cannot be used.
     """
     if workers < 0:
         raise UserError(f"--workers {workers} must be at least 0")
     if profile is not None and (profile < 1 or resume):
         raise UserError(f"--profile {profile} must be at least 1, and without --resume: it trains nothing")
-    chosen = {
+    given = {
         "seed": seed, "steps": steps, "batch": batch, "precision": precision, "audio": audio, "crops": crops,
         "stages": stages, "preset": preset, "data": None if data is None else str(data.resolve()),
     }  # fmt: skip
-    chosen = {name: value for name, value in chosen.items() if value is not None}
-    with joined(_device(device)) as (ranks, where):
+    given = {name: value for name, value in given.items() if value is not None}
+    with joined_ranks(_device(device)) as (ranks, rank_device):
         if ranks.count > 1 and out is None:
             raise UserError("--out must name the run's folder where several ranks train: they share it")
         if resume or (ranks.restarts and out is not None and (out / "config.yaml").exists()):
             resume = True
-            run, choices = _resumed(out, config, chosen, where)
+            run, settings = _resumed_run(out, config, given, rank_device)
         else:
-            run, choices = _started(out, config, chosen, where)
+            run, settings = _new_run(out, config, given, rank_device)
         if profile is not None:
-            choices, run = replace(choices, steps=2 * (WARM_UP + profile), avc_share=0.5), run / "profile"
+            settings, run = replace(settings, steps=2 * (WARM_UP + profile), avc_share=0.5), run / "profile"
         if ranks.first:
-            prepare_for_crops(Path(choices.data), choices.samples.crops, detector=detector, trust_weights=trust_weights)
+            prepare_for_crops(
+                Path(settings.data), settings.samples.crops, detector=detector, trust_weights=trust_weights
+            )
         ranks.wait()
-        collection = Collection(Path(choices.data), choices.samples.crops, spatial=choices.spatial)
+        collection = Collection(Path(settings.data), settings.samples.crops, spatial=settings.spatial)
         profiler = None if profile is None else Profiler(run, profile)
-        trainer = Trainer(choices, collection, run, where, workers, ranks, profiler)
+        trainer = Trainer(settings, collection, run, rank_device, workers, ranks, profiler)
         if ranks.first:
             run.mkdir(parents=True, exist_ok=True)
             if profile is None:
-                save_config(choices, run / "config.yaml")
+                save_config(settings, run / "config.yaml")
             print(_banner(trainer), flush=True)
         metrics = trainer.train(resume)
         for name, metric in metrics.items():
@@ -115,21 +127,23 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _started(out: Path | None, file: Path | None, chosen: dict[str, Any], device: torch.device) -> tuple[Path, Config]:
+def _new_run(out: Path | None, file: Path | None, given: dict[str, Any], device: torch.device) -> tuple[Path, Config]:
     """Returns the folder and configuration of a new run."""
-    preset = chosen.get("preset") or ("paper" if "data" in chosen and device.type == "cuda" else "tiny")
+    preset = given.get("preset") or ("paper" if "data" in given and device.type == "cuda" else "tiny")
     run = out or Path("runs") / f"{preset}-{datetime.now():%Y%m%d-%H%M%S}"
     if (run / "config.yaml").exists():
         raise UserError(f"--out {run} holds a run already; --resume goes on with it, another --out starts anew")
     config = PRESETS[preset] if file is None else load_config(file, PRESETS[preset])
-    config = _choose(config, chosen)
+    config = _with_options(config, given)
     if config.batch_norm == "sync" and device.type != "cuda":
         raise UserError("batch_norm sync needs GPUs: torch has no SyncBatchNorm for CPUs")
-    config = replace(config, precision=_precision(chosen.get("precision"), device))
-    return run, config if "data" in chosen else replace(config, data=str(embedded_default()))
+    config = replace(config, precision=_precision(given.get("precision"), device))
+    return run, config if "data" in given else replace(config, data=str(embedded_default()))
 
 
-def _resumed(out: Path | None, file: Path | None, chosen: dict[str, Any], device: torch.device) -> tuple[Path, Config]:
+def _resumed_run(
+    out: Path | None, file: Path | None, given: dict[str, Any], device: torch.device
+) -> tuple[Path, Config]:
     """Returns the folder and configuration of an existing run; options that differ from it are an error."""
     if out is None or not (out / "config.yaml").exists():
         raise UserError(f"--resume needs --out with the folder of a run; {out or 'none given'} is not one")
@@ -137,30 +151,30 @@ def _resumed(out: Path | None, file: Path | None, chosen: dict[str, Any], device
     _precision(config.precision, device)
     if file is not None and load_config(file, config) != config:
         raise UserError(f"--config {file} differs from what {out} was started with; leave it out to resume")
-    for name in chosen:
-        if _choose(config, {name: chosen[name]}) != config:
-            raise UserError(f"--{name} {chosen[name]} differs from what {out} was started with; leave it out to resume")
+    for name in given:
+        if _with_options(config, {name: given[name]}) != config:
+            raise UserError(f"--{name} {given[name]} differs from what {out} was started with; leave it out to resume")
     return out, config
 
 
-def _choose(config: Config, chosen: dict[str, Any]) -> Config:
-    """Returns the configuration with the chosen values applied."""
-    chosen = dict(chosen)
-    if audio := chosen.pop("audio", None):
+def _with_options(config: Config, given: dict[str, Any]) -> Config:
+    """Returns the configuration with the given options applied."""
+    given = dict(given)
+    if audio := given.pop("audio", None):
         model = replace(config.model, audio_channels=AUDIO_CHANNELS[audio])
         config = replace(config, views=replace(config.views, audio=audio), model=model)
-    if crops := chosen.pop("crops", None):
+    if crops := given.pop("crops", None):
         config = replace(config, samples=replace(config.samples, crops=crops))
-    return replace(config, **chosen)
+    return replace(config, **given)
 
 
-def _precision(asked: Precision | None, device: torch.device) -> Precision:
+def _precision(requested: Precision | None, device: torch.device) -> Precision:
     """Returns the requested precision, or the fastest one that is safe on the device."""
     if device.type == "cuda":
-        return asked or ("bf16" if torch.cuda.is_bf16_supported() else "fp32")
+        return requested or ("bf16" if torch.cuda.is_bf16_supported() else "fp32")
     # torch 2.14.1 on an EPYC with AVX512-BF16: in a (3, 1, 1) convolution of 2 frames of 5 x 5 or 7 x 7, as in R(2+1)D,
     # the weight gradient multiplies uninitialised memory by 0, which gives NaN if that memory holds NaN.
-    if asked == "bf16":
+    if requested == "bf16":
         raise UserError("--precision bf16 needs a GPU: on a CPU torch's bf16 convolutions can give NaN; leave it out")
     return "fp32"
 
@@ -172,23 +186,23 @@ def _banner(trainer: Trainer) -> str:
     kernels = (
         "CUDA" if trainer.device.type == "cuda" else f"CPU ({build['cpu_isa']}, {torch.get_num_threads()} threads)"
     )
-    together = f" ({trainer.ranks.count} ranks)" if trainer.ranks.count > 1 else ""
+    ranks = f" ({trainer.ranks.count} ranks)" if trainer.ranks.count > 1 else ""
     steps = ", then ".join(
-        f"{stage.upper()} {n} steps of {config.clips_a_step(stage)} clips"
+        f"{stage.upper()} {n} steps of {config.clips_per_step(stage)} clips"
         for stage, n in trainer.stage_steps.items()
         if n
     )
     return (
         f"avsa_fast {build['version']}, torch {torch.__version__}; kernels: {kernels}; device: {trainer.device}"
-        f"{together}, {config.precision}\n"
+        f"{ranks}, {config.precision}\n"
         f"data: {config.data}: {len(collection.train)} clips to train on, {len(collection.held_out)} held out"
-        f"{_left_out(config, collection)}\n"
+        f"{_excluded(config, collection)}\n"
         f"preset {config.preset}: {parameters / 1e6:.1f} M parameters, crops {config.views.crop_size}² "
         f"({config.samples.crops}), sound {config.views.audio}, seed {config.seed}; {steps}"
     )
 
 
-def _left_out(config: Config, collection: Collection) -> str:
+def _excluded(config: Config, collection: Collection) -> str:
     """Returns the banner's note on clips excluded because their sound has no direction."""
     if not (config.spatial and collection.without_direction):
         return ""

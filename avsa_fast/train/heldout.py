@@ -23,7 +23,7 @@ def held_out_accuracy(
     collection: Collection,
     device: torch.device,
     workers: int,
-    usable: Callable[[Batch | Unreadable], Batch],
+    readable: Callable[[Batch | Unreadable], Batch],
 ) -> dict[str, float] | None:
     """Computes the held-out matching accuracy of a stage.
 
@@ -32,11 +32,11 @@ def held_out_accuracy(
     Args:
         model: Model to evaluate; its training mode is restored.
         stage: "avc" or "avsa".
-        config: The run's configuration.
+        config: Configuration of the run.
         collection: Dataset whose held-out clips are used.
         device: Device of the model.
         workers: Number of decoding processes.
-        usable: Called with each decoded chunk, as in `Feed`.
+        readable: Called with each decoded chunk, as in `Feed`.
 
     Returns:
         "value", "chance" and "n" as in `matching.matching_accuracy`, or None if no clip is held out.
@@ -54,13 +54,13 @@ def held_out_accuracy(
     was_training, matches = model.training, []
     model.eval()
     eager = torch.compiler.set_stance("force_eager")  # batch sizes differ from the compiled ones
-    with eager, Feed(samples, steps, config.views, device, workers, usable) as feed:
-        for views in feed:
+    with eager, Feed(samples, steps, config.views, device, workers, readable) as feed:
+        for inputs in feed:
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                embeddings = model(views.crops, views.features)
+                embeddings = model(inputs.crops, inputs.features)
                 if stage == "avc":
                     matches.append(avc_matches(embeddings))
                 else:
                     matches.append(avsa_matches(embeddings, model.predictions(embeddings)))
     model.train(was_training)
-    return matching_accuracy(torch.cat(matches), candidates if stage == "avc" else views.crops.shape[1])
+    return matching_accuracy(torch.cat(matches), candidates if stage == "avc" else inputs.crops.shape[1])

@@ -17,7 +17,7 @@ from torchvision.utils import make_grid
 from avsa_fast.data.views import MEAN, STD
 from avsa_fast.files import replacing
 
-LINE_EVERY = 10.0  # seconds between progress lines if stderr is not a terminal
+LINE_INTERVAL = 10.0  # seconds between progress lines if stderr is not a terminal
 
 
 class Log:
@@ -31,7 +31,7 @@ class Log:
             total_steps: Steps of both stages.
             first_step: Steps already done by the run that is resumed, or 0.
         """
-        self._lines = _continued(run / "log.jsonl", first_step)
+        self._lines = _open_truncated(run / "log.jsonl", first_step)
         self._events = SummaryWriter(run, purge_step=first_step + 1)
         self._console = Console(stderr=True, soft_wrap=True)
         self._progress = Progress(
@@ -56,7 +56,7 @@ class Log:
         text = f"loss {metrics['loss']:.3f}  {metrics['clips_per_second']:.1f} clips/s"
         self._progress.update(self._task, completed=step, description=stage.upper(), metrics=text)
         now = time.monotonic()
-        if not self._console.is_terminal and (now - self._last_line > LINE_EVERY or step == self._total):
+        if not self._console.is_terminal and (now - self._last_line > LINE_INTERVAL or step == self._total):
             left = (now - self._began) / (step - self._first) * (self._total - step)
             self.note(f"{stage.upper()} step {step}/{self._total}  {text}  {left:.0f} s left")
             self._last_line = now
@@ -71,13 +71,17 @@ class Log:
             features: [K, channels, n_mels, n_frames].
         """
         mean, std = (torch.tensor(values, device=crops.device).view(3, 1, 1) for values in (MEAN, STD))
-        seen = (crops[:, :, 0] * std + mean).clamp(0, 1)
-        self._events.add_image(f"{stage}/crops", make_grid(seen, nrow=len(seen)), step)
-        heard = features[:, :1].flip(-2)  # low frequencies at the bottom
-        self._events.add_image(f"{stage}/spectrograms", make_grid(heard, nrow=len(heard), normalize=True), step)
+        images = (crops[:, :, 0] * std + mean).clamp(0, 1)
+        self._events.add_image(f"{stage}/crops", make_grid(images, nrow=len(images)), step)
+        spectra = features[:, :1].flip(-2)  # low frequencies at the bottom
+        self._events.add_image(f"{stage}/spectrograms", make_grid(spectra, nrow=len(spectra), normalize=True), step)
 
     def note(self, text: str) -> None:
-        """Prints a line to the console."""
+        """Prints a line to the console.
+
+        Args:
+            text: The line.
+        """
         self._progress.console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
@@ -87,7 +91,7 @@ class Log:
         self._events.close()
 
 
-class Silence(Log):
+class SilentLog(Log):
     """Log of the ranks other than the first: prints notes and ignores steps."""
 
     def __init__(self) -> None:
@@ -106,7 +110,7 @@ class Silence(Log):
         pass
 
 
-def _continued(path: Path, steps: int) -> Any:
+def _open_truncated(path: Path, steps: int) -> Any:
     """Opens log.jsonl for appending, line-buffered, truncated to the steps that a resumed run keeps."""
     kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps] if steps and path.exists() else []
     with replacing(path) as part:
@@ -123,8 +127,11 @@ def logging(run: Path, total_steps: int, first_step: int, silent: bool = False) 
         total_steps: Steps of both stages.
         first_step: Steps already done by the run that is resumed, or 0.
         silent: Whether only notes are shown and nothing is written, as on all ranks but the first.
+
+    Yields:
+        The log.
     """
-    log = Silence() if silent else Log(run, total_steps, first_step)
+    log = SilentLog() if silent else Log(run, total_steps, first_step)
     try:
         yield log
     finally:
