@@ -22,10 +22,10 @@ from tyro.conf import Positional
 from avsa_fast import ops
 from avsa_fast.errors import UserError, run_command
 from avsa_fast.evaluate.datasets import LOADERS, Labelled
-from avsa_fast.evaluate.downstream import Rows, embed_items, probe_rows
+from avsa_fast.evaluate.downstream import FloatArray, embed_items, probe
 from avsa_fast.evaluate.metrics import format_metric, write_metrics
 from avsa_fast.models import Model
-from avsa_fast.run import load_run, run_of
+from avsa_fast.run import load_run, run_from_model
 
 # A file's class is the first one whose pattern matches its name.
 CLASSES = {
@@ -56,8 +56,8 @@ def main(run: Positional[Path], kits: Path, out: Path, seed: int = 0) -> None:
     print(f"{sum(counts.values())} hits: {counts}")
     trained = load_run(run)
     torch.manual_seed(seed)
-    untrained = run_of(run, trained.config, Model(trained.config.model), trained.device)
-    rows: dict[str, dict[str, Rows]] = {
+    untrained = run_from_model(run, trained.config, Model(trained.config.model), trained.device)
+    rows: dict[str, dict[str, FloatArray]] = {
         "log_mel_statistics": _each(data, _log_mel),
         "untrained": embed_items(untrained, data, "audio"),
         "trained": embed_items(trained, data, "audio"),
@@ -66,7 +66,7 @@ def main(run: Positional[Path], kits: Path, out: Path, seed: int = 0) -> None:
         rows["aisfx"] = _each(data, _aisfx())
     metrics = {}
     for name, features in rows.items():
-        for key, metric in probe_rows(data, features, "linear", seed=seed).items():
+        for key, metric in probe(data, features, "linear", seed=seed).items():
             if "video" in key:
                 metrics[f"{name}_{key.removeprefix('linear_video_at_1').strip('_') or 'accuracy'}"] = metric
     write_metrics(out / "drums.json", metrics)
@@ -104,7 +104,7 @@ def _build(kits: Path, out: Path) -> None:
         csv.writer(file).writerows(rows)
 
 
-def _each(data: Labelled, features) -> dict[str, Rows]:  # type: ignore[no-untyped-def]
+def _each(data: Labelled, features) -> dict[str, FloatArray]:  # type: ignore[no-untyped-def]
     """Computes features of each item's sound [T] at RATE, as rows [1, D] by item name."""
     rows = {}
     for item in (item for fold in data.folds for item in fold.test):

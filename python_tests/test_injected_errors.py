@@ -42,7 +42,7 @@ def cases(*stages: str, often: int = 0) -> list[object]:
         "avsa_fast.train.feed:Feed.__next__ 2",
         "avsa_fast.train.heldout:avc_matches",
         "avsa_fast.train.loop:save_checkpoint",
-        "avsa_fast.train.loop:Trainer._step 2",
+        "avsa_fast.train.optimiser:StageOptimiser.step 2",
         "avsa_fast.train.log:Log.step 2",
         "avsa_fast.train.log:Log.pictures",
         "avsa_fast.train.feed:make_views 3",

@@ -22,8 +22,8 @@ from .metrics import Metric, write_metrics
 from .pairs import embed_pairs
 from .pretext import avc_bin, avc_matching, avsa_bin, avsa_matching
 
-VALID = 0.1  # maximum |E_xyz / E_w - 1| of sound that counts as fully ambisonic
-NAMES: dict[AudioView, str] = {
+MAX_DEVIATION = 0.1  # maximum |E_xyz / E_w - 1| of sound that counts as fully ambisonic
+TITLES: dict[AudioView, str] = {
     "foa_iv": "FOA + FOA-IV", "foa": "FOA", "stereo": "stereo", "stereo_icf": "stereo + ICF", "beamform": "beamform",
     "mono": "mono",
 }  # fmt: skip
@@ -32,7 +32,13 @@ COLUMNS = {"avc_bin": "AVC", "avsa_bin": "AVSA", "avc_matching": "AVC matching",
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: the audio view and crops of its run, and whether it trains on spatially valid clips only."""
+    """One row of a table.
+
+    Attributes:
+        audio: Sound representation of its run.
+        crops: Crop directions of its run.
+        valid_only: Whether it trains on spatially valid clips only.
+    """
 
     audio: AudioView
     crops: CropChoice
@@ -70,7 +76,7 @@ def ablation(run: Run, data: Path | None, *, steps: int | None, moments: int, se
     folder = (data or Path(run.config.data)).resolve()
     prepare_for_crops(folder, "yolo" if any(row.crops == "yolo" for row in TABLE_1 + TABLE_2) else "random")
     base = replace(run.config, data=str(folder), seed=seed, steps=steps or run.config.steps, stages="both")
-    rows = list(dict.fromkeys(TABLE_2 + [row for row in TABLE_1 if not row.valid_only or _valid(folder)]))
+    rows = list(dict.fromkeys(TABLE_2 + [row for row in TABLE_1 if not row.valid_only or _valid_clips(folder)]))
     for number, row in enumerate(rows, start=1):
         path = run.folder / "ablation" / row.name
         if not (path / "eval" / "ablation.json").exists():
@@ -98,7 +104,7 @@ def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: 
     """Trains one row and returns its metrics."""
     collection = Collection(Path(config.data), config.samples.crops)
     if row.valid_only:
-        valid = _valid(Path(config.data))
+        valid = _valid_clips(Path(config.data))
         collection.train = [source for source in collection.train if source.name in valid]
     _train(path, config, collection, run, workers)
     trained = load_run(path, run.device)
@@ -115,34 +121,36 @@ def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: 
 
 def _train(path: Path, config: Config, collection: Collection, run: Run, workers: int) -> None:
     """Trains a row, resuming from its last checkpoint if there is one."""
-    known = path / "config.yaml"
+    existing = path / "config.yaml"
     if (path / "weights.safetensors").exists():
         return
     path.mkdir(parents=True, exist_ok=True)
-    fresh = path / ".config.yaml"
-    save_config(config, fresh)
-    begun = known.exists()
-    if begun and known.read_bytes() != fresh.read_bytes():
-        fresh.unlink()
+    new = path / ".config.yaml"
+    save_config(config, new)
+    started = existing.exists()
+    if started and existing.read_bytes() != new.read_bytes():
+        new.unlink()
         raise UserError(f"{path} was begun with other choices; remove it to have it trained anew")
-    fresh.replace(known)
-    Trainer(config, collection, path, run.device, workers).train(resume=begun)
+    new.replace(existing)
+    Trainer(config, collection, path, run.device, workers).train(resume=started)
 
 
-def _valid(data: Path) -> set[str]:
+def _valid_clips(data: Path) -> set[str]:
     """Names of the training clips whose sound is fully ambisonic, judged by its spatial validity."""
     rows = read_table(data / "index.parquet", INDEX)
     return {
         row["name"]
         for row in rows
-        if row["split"] == "train" and row["spatial_validity"] is not None and abs(row["spatial_validity"] - 1) <= VALID
+        if row["split"] == "train"
+        and row["spatial_validity"] is not None
+        and abs(row["spatial_validity"] - 1) <= MAX_DEVIATION
     }
 
 
 def _tables(folder: Path, rows: list[Row]) -> str:
     """Both tables as Markdown."""
     table_1 = [(("spatially valid clips" if row.valid_only else "all clips"), row) for row in TABLE_1 if row in rows]
-    table_2 = [(f"{NAMES[row.audio]}, {'objects' if row.crops == 'yolo' else 'random crops'}", row) for row in TABLE_2]
+    table_2 = [(f"{TITLES[row.audio]}, {'objects' if row.crops == 'yolo' else 'random crops'}", row) for row in TABLE_2]
     return (
         "Trained on (FOA + FOA-IV, random crops):\n\n" + _markdown(folder, table_1)
         + "\nSound and crops:\n\n" + _markdown(folder, table_2)

@@ -1,4 +1,4 @@
-"""Command python -m avsa_fast.evaluate RUN --task …: evaluates a run."""
+"""Options of `python -m avsa_fast.evaluate`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from avsa_fast.errors import UserError
 from avsa_fast.models import Model
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.progress import show_progress
-from avsa_fast.run import Run, load_run, run_of
+from avsa_fast.run import Run, load_run, run_from_model
 
 from .ablation import ablation
 from .datasets import LOADERS, Format, Labelled
-from .downstream import Input, embed_items, finetune, probe_rows
+from .downstream import Input, embed_items, finetune, probe
 from .localisation import localise
 from .metrics import Metric, format_metric, write_metrics
 from .pairs import Pairs, embed_pairs
@@ -31,7 +31,7 @@ CONTROLS: tuple[Control, ...] = ("none", "shuffled labels", "sound alone")
 
 @dataclass
 class TaskOptions:
-    """TaskOptions of the tasks, and embeddings that they share."""
+    """Options of the tasks, as given to `main`, and the embeddings that tasks share."""
 
     data: Path | None
     moments: int
@@ -45,8 +45,8 @@ class TaskOptions:
 
 
 def main(
-    run: Annotated[Positional[Path], arg(metavar="RUN", help="Folder of a run that train made.")],
-    task: Annotated[tuple[Task, ...], arg(help="What to score; several may be named.")],
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    task: tuple[Task, ...],
     data: Path | None = None,
     moments: int = 4,
     seed: int = 0,
@@ -58,36 +58,43 @@ def main(
     untrained: bool = False,
     workers: int = 2,
 ) -> None:
-    """Scores a run; each metric has a 95 % interval (bootstrap over clips) and its chance. Results: RUN/eval/TASK.json.
+    """Evaluates a run. Each metric has a 95 % interval (bootstrap over clips) and its chance level.
 
-    avc and avsa train a classifier on frozen embeddings of the training clips (AVC-Bin, AVSA-Bin) and test it, and
-    matching, on the held-out clips; retrieval finds the sounds of pictures and the pictures of sounds among them;
-    localisation finds the direction that the sound of an object comes from. linear, knn and finetune classify a
-    labelled dataset. ablation trains every sound representation with both kinds of crops, and scores them.
+    avc and avsa train a classifier on frozen embeddings of the training clips (AVC-Bin, AVSA-Bin), and test it and
+    matching on the held-out clips. retrieval finds the sounds of pictures and the pictures of sounds among them.
+    localisation estimates the direction that the sound of an object comes from. linear, knn and finetune classify a
+    labelled dataset. ablation trains every sound representation with both kinds of crops and evaluates them.
+
+    Results are written to RUN/eval/TASK.json.
 
     Args:
-        data: Dataset folder, other than the run's own; tables that it lacks are made. Of linear, knn and finetune, the
+        run: Folder of a training run.
+        task: What to evaluate; several tasks may be named.
+        data: Dataset folder, if other than the run's own; missing tables are created. For linear, knn and finetune: the
             labelled dataset.
-        moments: Samples of each clip, evenly spaced.
-        seed: Of the classifiers, of negatives and of directions without an object.
-        truth: Where objects are: truth.parquet or a folder of STARSS-style NAME.csv. Default: the dataset's.
-        format: Of the labelled dataset: folders of classes, or as its authors publish it.
-        modality: What of the labelled dataset is classified; both: picture and sound together (early fusion).
-        partial: Take a labelled dataset of which classes or files are missing, for what is there.
-        steps: Of each run of the ablation. Default: the run's.
-        untrained: Random weights in place of the run's, as a control; results go to RUN/eval/untrained.
+        moments: Evenly spaced samples per clip.
+        seed: Seed of the classifiers, of negative pairs and of directions without an object.
+        truth: Directions of the objects: truth.parquet or a folder of STARSS-style NAME.csv. Default: the dataset's.
+        format: Layout of the labelled dataset: folders of classes, or as its authors publish it.
+        modality: Input to classify; both: picture and sound together (early fusion).
+        partial: Use a labelled dataset in spite of missing classes or files.
+        steps: Training steps per run of the ablation. Default: the run's.
+        untrained: Use random weights instead of the run's, as a control; results go to RUN/eval/untrained.
         workers: Processes that decode media.
+
+    Raises:
+        UserError: If an option is out of range, or the run or the dataset cannot be used.
     """
     if moments < 1 or seed < 0 or workers < 0 or (steps is not None and steps < 2):
         raise UserError("--moments must be at least 1, --seed and --workers at least 0, --steps at least 2")
-    chosen = _untrained(run, seed) if untrained else load_run(run)
+    loaded = _untrained(run, seed) if untrained else load_run(run)
     results = run / "eval" / "untrained" if untrained else run / "eval"
     options = TaskOptions(data, moments, seed, truth, workers, format, modality, partial)
     for name in dict.fromkeys(task):
         if name == "ablation":
-            print(ablation(chosen, data, steps=steps, moments=moments, seed=seed, workers=workers))
+            print(ablation(loaded, data, steps=steps, moments=moments, seed=seed, workers=workers))
             continue
-        metrics = TASKS[name](chosen, options)
+        metrics = TASKS[name](loaded, options)
         stem = name if name not in DOWNSTREAM else f"{name}-{format}-{modality}"
         write_metrics(results / f"{stem}.json", metrics)
         for key, metric in metrics.items():
@@ -104,7 +111,7 @@ def _avc(run: Run, options: TaskOptions) -> Metrics:
 
 def _avsa(run: Run, options: TaskOptions) -> Metrics:
     """AVSA-Bin with its controls, and AVSA matching."""
-    _needs_direction(run)
+    _require_direction(run)
     train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
     metrics = {_name("avsa_bin", c): avsa_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
     return metrics | {"avsa_matching": avsa_matching(run, test)}
@@ -117,12 +124,12 @@ def _retrieval(run: Run, options: TaskOptions) -> Metrics:
 
 def _localisation(run: Run, options: TaskOptions) -> Metrics:
     """Localisation of annotated objects."""
-    _needs_direction(run)
-    where = options.truth or _folder(run, options) / "truth.parquet"
-    truth = read_truth(where)
+    _require_direction(run)
+    path = options.truth or _folder(run, options) / "truth.parquet"
+    truth = read_truth(path)
     sources = _collection(run, options, "random").held_out  # directions come from the truth: no detections needed
     with show_progress("localising objects") as progress:
-        return localise(run, sources, truth, where, moments=options.moments, progress=progress)
+        return localise(run, sources, truth, path, moments=options.moments, progress=progress)
 
 
 def _linear(run: Run, options: TaskOptions) -> Metrics:
@@ -139,8 +146,8 @@ def _probe(run: Run, options: TaskOptions, method: Literal["linear", "knn"]) -> 
     """A classifier on frozen embeddings of the labelled dataset."""
     data = _labelled(options)
     with show_progress(f"embedding {data.name}") as progress:
-        rows = embed_items(run, data, options.modality, progress)
-    return probe_rows(data, rows, method, seed=options.seed)
+        embeddings = embed_items(run, data, options.modality, progress)
+    return probe(data, embeddings, method, seed=options.seed)
 
 
 def _finetune(run: Run, options: TaskOptions) -> Metrics:
@@ -168,7 +175,7 @@ def _untrained(folder: Path, seed: int) -> Run:
     """The run's network with new random weights."""
     run = load_run(folder)
     torch.manual_seed(seed)
-    return run_of(folder, run.config, Model(run.config.model), run.device)
+    return run_from_model(folder, run.config, Model(run.config.model), run.device)
 
 
 def _folder(run: Run, options: TaskOptions) -> Path:
@@ -202,12 +209,12 @@ def _labelled(options: TaskOptions) -> Labelled:
     return LOADERS[options.format](options.data, partial=options.partial)
 
 
-def _needs_direction(run: Run) -> None:
+def _require_direction(run: Run) -> None:
     """Raises UserError for a run on mono sound."""
     if run.config.views.audio == "mono":
         raise UserError(f"{run.folder}: a run on mono sound hears no direction; --task avc and retrieval can score it")
 
 
 def _name(metric: str, control: Control) -> str:
-    """Name of a metric under a control."""
+    """Key of a metric under a control."""
     return metric if control == "none" else f"{metric}_{control.replace(' ', '_')}"

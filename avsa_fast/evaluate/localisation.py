@@ -21,14 +21,14 @@ from avsa_fast.run import Run
 from .metrics import Metric, bootstrap_metric
 from .truth import Truth
 
-WITHIN = 20.0  # maximum angular error of a correct estimate, in degrees
+MAX_ERROR = 20.0  # maximum angular error of a correct estimate, in degrees
 
 
 def localise(
     run: Run, sources: Sequence[Source], truth: Truth, truth_path: Path, *, moments: int,
     size: tuple[int, int] = SIZE, progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Metric]:  # fmt: skip
-    """Angular error and accuracy within 20°, over the annotated objects at evenly spaced moments of each clip.
+    """Computes angular error and accuracy within 20° over annotated objects at evenly spaced moments of each clip.
 
     The energy metrics are a baseline that ignores the picture: the direction of maximum sound energy. Chance level is
     that of a cell drawn uniformly from the grid.
@@ -48,7 +48,7 @@ def localise(
     Raises:
         UserError: If no object is annotated at any of the moments, or a clip cannot be read.
     """
-    clips, errors, loudest, guesses = [], [], [], []
+    clips, errors, energy_errors, cell_errors = [], [], [], []
     grid = erp_grid(size)
     config = run.config.samples
     for number, source in enumerate(sources):
@@ -59,21 +59,21 @@ def localise(
                 continue
             frames = read_frames(source.video, time, config.frames, config.fps, config.max_height)
             sound = read_ambisonic(source.sound, source.channel_map, time, config.seconds, SAMPLE_RATE)
-            found = object_maps(run, frames, sound, objects, size=size).flatten(1).argmax(dim=1)
+            best = object_maps(run, frames, sound, objects, size=size).flatten(1).argmax(dim=1)
             distances = angular_distance(objects[:, None], grid.flatten(0, 1)[None])  # [n, H * W]
-            errors += distances[torch.arange(len(objects)), found].tolist()
-            loudest += distances[:, intensity_map(sound, SAMPLE_RATE, size).argmax()].tolist()
-            guesses.append(distances)
+            errors += distances[torch.arange(len(objects)), best].tolist()
+            energy_errors += distances[:, intensity_map(sound, SAMPLE_RATE, size).argmax()].tolist()
+            cell_errors.append(distances)
             clips += [source.name] * len(objects)
         progress(number + 1, len(sources))
     if not clips:
         raise UserError(f"{truth_path}: says nothing of where objects are in the held-out clips")
-    cells = torch.cat(guesses)  # [objects, H * W]
-    chance_error, chance_found = float(cells.mean()), float((cells <= WITHIN).float().mean())
+    cells = torch.cat(cell_errors)  # [objects, H * W]
+    chance_error, chance_accuracy = float(cells.mean()), float((cells <= MAX_ERROR).float().mean())
     return {
         "angular_error": bootstrap_metric(errors, clips, chance_error),
         "median_angular_error": bootstrap_metric(errors, clips, float(cells.median()), statistic="median"),
-        "accuracy_20_degrees": bootstrap_metric(np.array(errors) <= WITHIN, clips, chance_found),
-        "energy_angular_error": bootstrap_metric(loudest, clips, chance_error),
-        "energy_accuracy_20_degrees": bootstrap_metric(np.array(loudest) <= WITHIN, clips, chance_found),
+        "accuracy_20_degrees": bootstrap_metric(np.array(errors) <= MAX_ERROR, clips, chance_accuracy),
+        "energy_angular_error": bootstrap_metric(energy_errors, clips, chance_error),
+        "energy_accuracy_20_degrees": bootstrap_metric(np.array(energy_errors) <= MAX_ERROR, clips, chance_accuracy),
     }

@@ -9,14 +9,19 @@ from typing import Literal, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 
-RESAMPLINGS = 2000
+RESAMPLES = 2000
 CHUNK = 4_000_000  # bootstrap weights computed at once, which bounds memory
 
 
 class Metric(TypedDict):
-    """A metric with its 95 % interval, chance level and number n of cases.
+    """A metric with its 95 % interval.
 
-    low and high are None if there is only one clip to resample.
+    Attributes:
+        value: The metric.
+        low: Lower bound of the interval; None if there is only one clip to resample.
+        high: Upper bound, likewise.
+        chance: Chance level, if known.
+        n: Number of cases.
     """
 
     value: float
@@ -29,7 +34,7 @@ class Metric(TypedDict):
 def bootstrap_metric(
     values: ArrayLike, clips: Sequence[str], chance: float | None, *, statistic: Literal["mean", "median"] = "mean"
 ) -> Metric:
-    """Mean or median with its percentile bootstrap interval, resampling clips.
+    """Computes a mean or median with its percentile bootstrap interval, resampling clips.
 
     The resampling is seeded: equal values give equal intervals. With an even number of values the median is the lower
     of the two middle ones.
@@ -58,7 +63,7 @@ def bootstrap_metric(
         rows = max(1, CHUNK // len(cases))
         draws = [
             estimate(cases, rng.multinomial(len(names), np.full(len(names), 1 / len(names)), count)[:, group])
-            for count in np.diff([*range(0, RESAMPLINGS, rows), RESAMPLINGS])
+            for count in np.diff([*range(0, RESAMPLES, rows), RESAMPLES])
         ]
         low, high = (float(x) for x in np.percentile(np.concatenate(draws), [2.5, 97.5]))
     value = float(estimate(cases, np.ones((1, len(cases))))[0])
@@ -66,7 +71,7 @@ def bootstrap_metric(
 
 
 def bootstrap_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> Metric:
-    """Mean over repeated trials with its percentile bootstrap interval, resampling both trials and clips.
+    """Computes a mean over repeated trials with its percentile bootstrap interval, resampling trials and clips.
 
     For values that vary more between trials than between clips.
 
@@ -89,10 +94,10 @@ def bootstrap_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> 
     low = high = None
     if len(names) > 1:
         rng = np.random.default_rng(0)
-        by_clip = np.stack([np.bincount(group, row) for row in cases])  # [S, clips]
-        clip = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLINGS)  # [B, clips]
-        trial = rng.multinomial(S, np.full(S, 1 / S), RESAMPLINGS) / S  # [B, S]
-        means = (trial @ by_clip * clip).sum(axis=1) / (clip @ np.bincount(group))
+        sums = np.stack([np.bincount(group, row) for row in cases])  # [S, clips]
+        clip_weights = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)  # [B, clips]
+        trial_weights = rng.multinomial(S, np.full(S, 1 / S), RESAMPLES) / S  # [B, S]
+        means = (trial_weights @ sums * clip_weights).sum(axis=1) / (clip_weights @ np.bincount(group))
         low, high = (float(x) for x in np.percentile(means, [2.5, 97.5]))
     return {"value": float(cases.mean()), "low": low, "high": high, "chance": chance, "n": n}
 
@@ -109,7 +114,12 @@ def _median(cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Metric]) -> None:
-    """Writes metrics as JSON, replacing the file atomically."""
+    """Writes metrics as JSON, replacing the file atomically.
+
+    Args:
+        path: File to write; its folder is created if missing.
+        metrics: Metrics by name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
@@ -117,8 +127,16 @@ def write_metrics(path: Path, metrics: Mapping[str, Metric]) -> None:
 
 
 def format_metric(name: str, metric: Metric) -> str:
-    """A metric as one line of text. Values are shown in per cent if the chance level is at most 1."""
-    share = metric["chance"] is not None and metric["chance"] <= 1
+    """Formats a metric as one line of text.
+
+    Args:
+        name: Name of the metric.
+        metric: The metric; its values are shown in per cent if the chance level is at most 1.
+
+    Returns:
+        The line.
+    """
+    percent = metric["chance"] is not None and metric["chance"] <= 1
     shown = (metric["value"], metric["low"], metric["high"], metric["chance"])
-    value, low, high, chance = ("?" if x is None else f"{x:.1%}" if share else f"{x:.1f}" for x in shown)
+    value, low, high, chance = ("?" if x is None else f"{x:.1%}" if percent else f"{x:.1f}" for x in shown)
     return f"{name:<28} {value:>7}  [{low}, {high}]  (chance {chance}, n = {metric['n']})"

@@ -1,7 +1,7 @@
 """Audio-visual similarity maps over the ERP frame.
 
-seen_and_heard = similarity_map(run, frames, sound)                        # [H, W]
-of_one_object = similarity_map(run, frames, sound, towards=direction)      # [H, W]
+agreement = similarity_map(run, frames, sound)                        # [H, W]: where do picture and sound agree?
+one_object = similarity_map(run, frames, sound, towards=direction)    # [H, W]: where is the sound of this object?
 """
 
 from collections.abc import Callable
@@ -18,16 +18,14 @@ from .grid import erp_grid
 
 # 10 degrees per cell. The width is a multiple of 4, so that a cell rotated by 90 degrees is a cell too.
 SIZE = (18, 36)
-TURNS = 4
-CHUNK = 32  # groups of 4 views encoded at once, which bounds memory
+VIEWS = 4  # views per group, spaced by 90 degrees in azimuth, as the AVSA transformers expect
+CHUNK = 32  # groups encoded at once, which bounds memory
 
 
 def similarity_map(
     run: Run, frames: Tensor, sound: Tensor, *, towards: Tensor | None = None, size: tuple[int, int] = SIZE
 ) -> Tensor:
-    """Audio-visual similarity for every direction of the ERP frame.
-
-    Directions are encoded in groups of 4, spaced by 90° in azimuth, as the AVSA transformers expect 4 views.
+    """Computes the audio-visual similarity for every direction of the ERP frame.
 
     Args:
         run: Trained run.
@@ -44,20 +42,17 @@ def similarity_map(
     Raises:
         ValueError: If W is not a multiple of 4.
     """
-    groups = _quarter_turns(erp_grid(size))  # [H * W / 4, 4, 2]
-    heard = _in_chunks(run.audio, frames, sound, groups, run)
-    if towards is None:
-        seen = _in_chunks(run.video, frames, sound, groups, run)
-        agreement = torch.cat([run.similarity(seen[i : i + 1], heard[i : i + 1])[0] for i in range(len(groups))])
-        return _ungrouped(agreement, size)
-    return object_maps(run, frames, sound, towards[None], size=size, heard=heard)[0]
+    if towards is not None:
+        return object_maps(run, frames, sound, towards[None], size=size)[0]
+    groups = _group_by_quarter_turns(erp_grid(size))  # [H * W / 4, 4, 2]
+    audio = _embed_groups(run.audio, frames, sound, groups, run)
+    video = _embed_groups(run.video, frames, sound, groups, run)
+    rows = torch.cat([run.similarity(video[i : i + 1], audio[i : i + 1])[0] for i in range(len(groups))])
+    return _ungroup(rows, size)
 
 
-def object_maps(
-    run: Run, frames: Tensor, sound: Tensor, directions: Tensor, *, size: tuple[int, int] = SIZE,
-    heard: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """Similarity maps of n objects: `similarity_map` with `towards` set to each direction.
+def object_maps(run: Run, frames: Tensor, sound: Tensor, directions: Tensor, *, size: tuple[int, int] = SIZE) -> Tensor:
+    """Computes similarity maps of n objects: `similarity_map` with `towards` set to each direction.
 
     Args:
         run: Trained run.
@@ -65,7 +60,6 @@ def object_maps(
         sound: float32 [4, T], 1 s at 24 kHz around the same moment; W, Y, Z, X (ACN, SN3D).
         directions: [n, 2], azimuth and elevation of the objects in radians.
         size: H and W of the maps; W must be a multiple of 4.
-        heard: Audio embeddings [H * W / 4, 4, E] of the whole grid, if already computed.
 
     Returns:
         float32 [n, H, W], cosine similarities in [-1, 1].
@@ -73,33 +67,31 @@ def object_maps(
     Raises:
         ValueError: If W is not a multiple of 4.
     """
-    if heard is None:
-        heard = _in_chunks(run.audio, frames, sound, _quarter_turns(erp_grid(size)), run)
-    turns = torch.arange(TURNS) * (2 * pi / TURNS)
-    looks = directions[:, None].expand(-1, TURNS, -1).clone()
-    looks[..., 0] += turns
-    seen = _in_chunks(run.video, frames, sound, looks, run)  # [n, 4, E]; view 0 shows the object
+    audio = _embed_groups(run.audio, frames, sound, _group_by_quarter_turns(erp_grid(size)), run)
+    crops = directions[:, None].expand(-1, VIEWS, -1).clone()
+    crops[..., 0] += torch.arange(VIEWS) * (2 * pi / VIEWS)
+    video = _embed_groups(run.video, frames, sound, crops, run)  # [n, 4, E]; view 0 shows the object
     # Rolling a group's 4 sound views brings each of them to position 0, where it is compared with the object's crop.
-    maps = [run.similarity(seen, heard.roll(-turn, dims=1))[..., 0] for turn in range(TURNS)]
-    return torch.stack([_ungrouped(rows, size) for rows in torch.stack(maps, dim=-1)])
+    maps = [run.similarity(video, audio.roll(-shift, dims=1))[..., 0] for shift in range(VIEWS)]
+    return torch.stack([_ungroup(rows, size) for rows in torch.stack(maps, dim=-1)])
 
 
-def _quarter_turns(grid: Tensor) -> Tensor:
+def _group_by_quarter_turns(grid: Tensor) -> Tensor:
     """[H, W, 2] -> [H * W / 4, 4, 2]: groups of 4 directions in counter-clockwise steps of 90°."""
     height, width, _ = grid.shape
-    if width % TURNS:
-        raise ValueError(f"size {(height, width)}: the width must be a multiple of {TURNS}")
-    columns = grid.reshape(height, TURNS, width // TURNS, 2).flip(1)
-    return columns.transpose(1, 2).reshape(-1, TURNS, 2)
+    if width % VIEWS:
+        raise ValueError(f"size {(height, width)}: the width must be a multiple of {VIEWS}")
+    columns = grid.reshape(height, VIEWS, width // VIEWS, 2).flip(1)
+    return columns.transpose(1, 2).reshape(-1, VIEWS, 2)
 
 
-def _ungrouped(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Inverse of `_quarter_turns`: [H * W / 4, 4] -> [H, W]."""
+def _ungroup(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Inverse of `_group_by_quarter_turns`: [H * W / 4, 4] -> [H, W]."""
     height, width = size
-    return values.reshape(height, width // TURNS, TURNS).transpose(1, 2).flip(1).reshape(size).float().cpu()
+    return values.reshape(height, width // VIEWS, VIEWS).transpose(1, 2).flip(1).reshape(size).float().cpu()
 
 
-def _in_chunks(
+def _embed_groups(
     encode: Callable[[list[Sample]], Tensor], frames: Tensor, sound: Tensor, groups: Tensor, run: Run
 ) -> Tensor:
     """Embeddings [G, 4, E] of one moment's views in directions [G, 4, 2], computed CHUNK groups at a time."""

@@ -19,7 +19,7 @@ from avsa_fast.data.samples import Sample
 from avsa_fast.embed import store
 from avsa_fast.embed.cli import main
 from avsa_fast.embed.encode import dense_centres, spread_centres
-from avsa_fast.embed.media import flat_crops, probe, scenes
+from avsa_fast.embed.media import flat_crops, probe_media, read_scenes
 from avsa_fast.errors import UserError
 from avsa_fast.run import Run
 
@@ -89,7 +89,7 @@ def test_embeddings_are_those_of_the_views(run: Run, tmp_path: Path) -> None:
 def test_a_stereo_pair_is_what_the_stereo_view_gives_back(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "stereo.wav", 1, 2)
     left, right = torch.from_numpy(soundfile.read(path, dtype="float32")[0].T.copy())
-    (scene,) = scenes(probe(path), [0.5], 1.0)
+    (scene,) = read_scenes(probe_media(path), [0.5], 1.0)
     torch.testing.assert_close((scene[0] + scene[1]) / 2, left)
     torch.testing.assert_close((scene[0] - scene[1]) / 2, right)
 
@@ -122,7 +122,7 @@ def test_paths_from_standard_input_and_lines_as_they_are_made(run: Run, tmp_path
 
 def test_what_a_killed_process_left_is_gone_on_with(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Existing parts are not computed again, and the result equals that of an uninterrupted run."""
-    monkeypatch.setattr("avsa_fast.embed.cli.PART", 2)
+    monkeypatch.setattr("avsa_fast.embed.cli.PART_WINDOWS", 2)
     files = [str(write_sound(tmp_path / f"{i}.wav", 5, 4)) for i in range(2)]
     main(run.folder, tuple(files), out=str(tmp_path / "whole.parquet"))
 

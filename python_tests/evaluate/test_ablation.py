@@ -20,7 +20,7 @@ def two_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_grid_is_the_papers() -> None:
     assert len(grid.TABLE_2) == 12
-    assert {row.audio for row in grid.TABLE_2} == set(grid.NAMES)
+    assert {row.audio for row in grid.TABLE_2} == set(grid.TITLES)
     assert {row.crops for row in grid.TABLE_2} == {"yolo", "random"}
 
 
@@ -73,5 +73,5 @@ def test_a_folder_of_media_alone_is_prepared_for_every_row(
 
 
 def test_only_valid_clips_train_a_valid_row(run: Run, scenes: Path) -> None:
-    assert grid._valid(scenes)
-    assert all(name < "scene0008" for name in grid._valid(scenes))
+    assert grid._valid_clips(scenes)
+    assert all(name < "scene0008" for name in grid._valid_clips(scenes))

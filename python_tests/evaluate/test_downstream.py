@@ -13,7 +13,7 @@ from helpers.media import write_sound, write_video
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate.cli import main
 from avsa_fast.evaluate.datasets import LOADERS, Fold, Item, Labelled
-from avsa_fast.evaluate.downstream import embed_items, finetune, probe_rows
+from avsa_fast.evaluate.downstream import embed_items, finetune, probe
 from avsa_fast.run import Run
 
 
@@ -81,7 +81,7 @@ def test_pictures_and_fusion_on_binaural_scenes(run: Run, tmp_path: Path) -> Non
     for modality in ("audio", "video", "both"):
         rows = embed_items(run, data, modality)
         assert {len(found) for found in rows.values()} == {10}
-        value[modality] = probe_rows(data, rows, "linear", seed=0)["linear_video_at_1"]["value"]
+        value[modality] = probe(data, rows, "linear", seed=0)["linear_video_at_1"]["value"]
     assert rows["bus-oslo-1-0"].shape == (10, 128)
     assert value["both"] == 1
     assert max(value["audio"], value["video"]) < 1
@@ -101,7 +101,7 @@ def test_order_4_scenes_are_read(run: Run, tmp_path: Path) -> None:
         for number in (1, 3, 5, 7):
             write_sound(tmp_path / f"{scene}.{number}.wav", 2, 25, tone=pitch)
     data = replace(LOADERS["eigenscape"](tmp_path, partial=True), windows=3)
-    metrics = probe_rows(data, embed_items(run, data, "audio"), "linear", seed=0)
+    metrics = probe(data, embed_items(run, data, "audio"), "linear", seed=0)
     assert metrics["linear_video_at_1"]["value"] == 1
     assert metrics["linear_clip_at_1"]["n"] == 8 * 3
 
@@ -124,7 +124,7 @@ def test_clips_and_videos_are_counted_apart(rng: np.random.Generator) -> None:
         item.name: (centre[data.classes.index(item.label)] + rng.normal(size=(25, 8))).astype(np.float32)
         for item in data.folds[0].train + data.folds[0].test
     }
-    metrics = probe_rows(data, rows, "linear", seed=0)
+    metrics = probe(data, rows, "linear", seed=0)
     assert metrics["linear_video_at_1"]["n"] == 80
     assert metrics["linear_clip_at_1"]["n"] == 80 * 25
     assert metrics["linear_clip_at_1"]["value"] < 0.97 < metrics["linear_video_at_1"]["value"] + 0.05
@@ -135,10 +135,10 @@ def test_noise_and_shuffled_labels_are_at_chance(method: str) -> None:
     data, rng = labelled(4, 40), np.random.default_rng(3)
     names = [item for fold in data.folds[:1] for item in fold.train + fold.test]
     noise = {item.name: rng.normal(size=(3, 8)).astype(np.float32) for item in names}
-    metrics = probe_rows(data, noise, method, seed=0)
+    metrics = probe(data, noise, method, seed=0)
     assert abs(metrics[f"{method}_video_at_1"]["value"] - 0.25) < 0.12
     clear = {item.name: noise[item.name] + 5 * np.eye(8, dtype=np.float32)[int(item.label[1:])] for item in names}
-    metrics = probe_rows(data, clear, method, seed=0)
+    metrics = probe(data, clear, method, seed=0)
     assert metrics[f"{method}_video_at_1"]["value"] > 0.95
     assert abs(metrics[f"{method}_video_at_1_shuffled_labels"]["value"] - 0.25) < 0.12
 

@@ -20,15 +20,15 @@ E = 64
 def known(kind: Literal["class", "place", "noise"], clips: int = 48, moments: int = 2) -> Pairs:
     """Embeddings with 8 clusters ("class"), with a component that depends on rotation ("place"), or of noise."""
     count = clips * moments
-    video, audio, turned = (torch.randn(count, 4, E) for _ in range(3))
+    video, audio, rotated = (torch.randn(count, 4, E) for _ in range(3))
     if kind == "class":
         codes = torch.randn(2, 8, 1, E, generator=torch.Generator().manual_seed(0))
         label = torch.arange(count) % 8
         video, audio = codes[0, label] + 0.3 * video, codes[1, label] + 0.3 * audio
     if kind == "place":
-        turned[..., 0] += 6
+        rotated[..., 0] += 6
     names = [f"clip{i % clips}" for i in range(count)]
-    return Pairs(names, [i // clips for i in range(count)], video, audio, turned)
+    return Pairs(names, [i // clips for i in range(count)], video, audio, rotated)
 
 
 def inside(metric: dict, value: float) -> bool:
@@ -117,11 +117,11 @@ def test_pairs_are_the_samples_of_a_split(run: Run) -> None:
     collection = Collection(Path(run.config.data), "yolo")
     test = embed_pairs(run, collection, "test", moments=3, seed=0, workers=0)
     assert test.clips == ["scene0008-0", "scene0009-0"] * 3
-    assert test.rounds == [0, 0, 1, 1, 2, 2]
-    assert test.video.shape == test.audio.shape == test.turned.shape == (6, 4, 64)
-    assert (test.audio - test.turned).abs().amax(dim=(1, 2)).min() > 0  # every scene was rotated
+    assert test.moments == [0, 0, 1, 1, 2, 2]
+    assert test.video.shape == test.audio.shape == test.rotated_audio.shape == (6, 4, 64)
+    assert (test.audio - test.rotated_audio).abs().amax(dim=(1, 2)).min() > 0  # every scene was rotated
     again = embed_pairs(run, collection, "test", moments=3, seed=0, workers=0)
-    torch.testing.assert_close(again.turned, test.turned)
+    torch.testing.assert_close(again.rotated_audio, test.rotated_audio)
     train = embed_pairs(run, collection, "train", moments=1, seed=0, workers=0)
     assert len(set(train.clips)) == 8
     assert not set(train.clips) & set(test.clips)

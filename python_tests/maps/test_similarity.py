@@ -31,15 +31,15 @@ def test_a_grid_is_where_the_conventions_say() -> None:
             assert cell(grid[row, column], (4, 8)) == (row, column)
 
 
-def test_quarter_turns_group_and_ungroup() -> None:
+def test_group_by_quarter_turns_group_and_ungroup() -> None:
     grid = erp_grid(SIZE)
-    groups = similarity._quarter_turns(grid)
+    groups = similarity._group_by_quarter_turns(grid)
     steps = (groups[:, 1:, 0] - groups[:, :-1, 0]) % (2 * pi)
     torch.testing.assert_close(steps, torch.full_like(steps, pi / 2))
     assert (groups[..., 1] == groups[:, :1, 1]).all()
-    torch.testing.assert_close(similarity._ungrouped(groups[..., 0], SIZE), grid[..., 0])
+    torch.testing.assert_close(similarity._ungroup(groups[..., 0], SIZE), grid[..., 0])
     with pytest.raises(ValueError, match="multiple of 4"):
-        similarity._quarter_turns(erp_grid((6, 10)))
+        similarity._group_by_quarter_turns(erp_grid((6, 10)))
 
 
 @pytest.mark.parametrize("stages", ["both", "avc"])
@@ -51,8 +51,8 @@ def test_each_cell_compares_its_own_crop_and_sound(run: Run, stages: str) -> Non
     assert found.shape == SIZE
     direction = erp_grid(SIZE)[2, 7]
     turned = torch.stack([direction + torch.tensor([turn * pi / 2, 0]) for turn in range(4)])[None]
-    seen = similarity._in_chunks(run.video, FRAMES, sound, turned, run)
-    heard = similarity._in_chunks(run.audio, FRAMES, sound, turned, run)
+    seen = similarity._embed_groups(run.video, FRAMES, sound, turned, run)
+    heard = similarity._embed_groups(run.audio, FRAMES, sound, turned, run)
     assert found[2, 7] == pytest.approx(run.similarity(seen, heard)[0, 0, 0].item(), abs=1e-4)
 
 

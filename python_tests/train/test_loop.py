@@ -183,7 +183,7 @@ def damage(file: Path) -> None:
 
 def test_the_best_checkpoint_is_kept(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = iter([0.5, 0.9, 0.2, 0.3, 0.1, 0.2, 0.2])
-    monkeypatch.setattr(Trainer, "_held_out", lambda *_: {"value": next(metrics), "chance": 0.25, "n": 1})
+    monkeypatch.setattr(Trainer, "_held_out_accuracy", lambda *_: {"value": next(metrics), "chance": 0.25, "n": 1})
     run(replace(small, stages="avc", evaluate_every=1), tmp_path / "run")
     kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert kept == ["step-0000002", "step-0000005", "step-0000006"]
@@ -205,5 +205,5 @@ def test_a_worker_that_is_killed_ends_the_run(small: Config, tmp_path: Path, mon
 
 def test_learning_rates() -> None:
     cosine = replace(PRESETS["paper"], schedule="cosine", warmup=0.1, learning_rate=1.0)
-    assert [round(cosine.rate_at(share), 6) for share in (0.05, 0.1, 0.55, 1.0)] == [0.5, 1.0, 0.5, 0.0]
-    assert PRESETS["paper"].rate_at(0.7) == 1e-4
+    assert [round(cosine.learning_rate_at(progress), 6) for progress in (0.05, 0.1, 0.55, 1.0)] == [0.5, 1.0, 0.5, 0.0]
+    assert PRESETS["paper"].learning_rate_at(0.7) == 1e-4
