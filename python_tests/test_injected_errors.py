@@ -111,7 +111,9 @@ def test_prepare(scenes: Path, tmp_path: Path, stage: str, error: str) -> None:
     check(done, error, "prepare")
 
 
-@pytest.mark.parametrize(("stage", "error"), cases("avsa_fast.report.run:show_clip 2", "avsa_fast.report.run:render"))
+@pytest.mark.parametrize(
+    ("stage", "error"), cases("avsa_fast.report.run:clip_content 2", "avsa_fast.report.run:render")
+)
 def test_report(run: Run, tmp_path: Path, stage: str, error: str) -> None:
     target, _, call = stage.partition(" ")
     done = injected(

@@ -19,6 +19,7 @@ from avsa_fast.run import Modality
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v")
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3", ".amb", ".w64")
+SUFFIXES = VIDEO_SUFFIXES + SOUND_SUFFIXES
 ProjectionChoice = Literal["auto", "erp", "flat"]
 
 
@@ -80,17 +81,13 @@ def find_media(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(
-                file
-                for file in path.rglob("*")
-                if file.suffix.lower() in VIDEO_SUFFIXES + SOUND_SUFFIXES and file.is_file()
-            )
+            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         elif path.is_file():
             found.append(path)
         else:
             raise UserError(f"{path}: no such file or folder")
     if not found:
-        raise UserError(f"no video or sound in these folders ({', '.join(VIDEO_SUFFIXES + SOUND_SUFFIXES)})")
+        raise UserError(f"no video or sound in these folders ({', '.join(SUFFIXES)})")
     return list(dict.fromkeys(found))
 
 

@@ -1,4 +1,4 @@
-"""Command python -m avsa_fast.report RUN: writes the HTML report of a run, or with --dataset of a dataset."""
+"""Options of `python -m avsa_fast.report`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,19 +11,25 @@ from .page import write_page
 
 
 def main(
-    run: Annotated[Positional[Path | None], arg(metavar="[RUN]", help="Folder of a run that train made.")] = None,
-    dataset: Annotated[
-        Path | None, arg(metavar="DST", help="Instead of a run: a dataset; an index that it lacks is made.")
-    ] = None,
-    out: Annotated[
-        Path | None, arg(metavar="FILE", help="The page to write. Default: report.html in the folder shown.")
-    ] = None,
-    clips: Annotated[int, arg(metavar="N", help="Clips that are shown, evenly spread over those there are.")] = 12,
-    seed: Annotated[int, arg(metavar="N", help="Of the directions where no object was found.")] = 0,
+    run: Annotated[Positional[Path | None], arg(metavar="[RUN]")] = None,
+    dataset: Annotated[Path | None, arg(metavar="DST")] = None,
+    out: Annotated[Path | None, arg(metavar="FILE")] = None,
+    clips: Annotated[int, arg(metavar="N")] = 12,
+    seed: Annotated[int, arg(metavar="N")] = 0,
 ) -> None:
-    """Writes one HTML page that shows a run or a dataset and needs no network: open it in any browser.
+    """Writes an HTML page that shows a run or a dataset. It needs no network: open it in any browser.
 
-    Curves, metrics with intervals, and clips to look and listen around in, with what was found in them.
+    It has curves, metrics with intervals, and clips to look and listen around in, with the objects found in them.
+
+    Args:
+        run: Folder of a training run.
+        dataset: Dataset to show instead of a run; its index is created if missing.
+        out: Page to write. Default: report.html in the folder that is shown.
+        clips: Maximum number of clips shown, evenly spread over all.
+        seed: Seed of the directions without an object.
+
+    Raises:
+        UserError: If options are invalid, or the run or the dataset cannot be read.
     """
     if (run is None) == (dataset is None):
         raise UserError("name one thing to show: the folder RUN of a run, or --dataset DST")

@@ -15,7 +15,18 @@ MAX_BYTES = 50_000_000  # maximum size of a file of metrics
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A metric from metrics.json or eval/TASK.json; low and high bound its 95 % interval."""
+    """A metric from metrics.json or eval/TASK.json, as a row of the page's table.
+
+    Attributes:
+        task: Task that it belongs to.
+        name: Title.
+        value: The metric.
+        low: Lower bound of its 95 % interval, if known.
+        high: Upper bound, likewise.
+        chance: Chance level, if known.
+        n: Number of cases, if known.
+        computed: Whether the interval was computed here (Wilson), not read from the file.
+    """
 
     task: str
     name: str
@@ -24,18 +35,25 @@ class MetricRow:
     high: float | None
     chance: float | None
     n: int | None
-    computed: bool  # the interval was computed here (Wilson), not read from the file
+    computed: bool
 
     @property
-    def is_share(self) -> bool:
+    def is_proportion(self) -> bool:
         """Whether the metric is a proportion, which can be drawn from 0 to 100 %."""
         return self.chance is not None and 0 < self.chance < 1 and 0 <= self.value <= 1
 
     def show(self, value: float | None) -> str:
-        """Formats a value in the unit of this metric."""
+        """Formats a value in the unit of this metric.
+
+        Args:
+            value: Value, bound or chance level of this metric; None is shown as a dash.
+
+        Returns:
+            The text.
+        """
         if value is None:
             return "–"
-        return f"{value:.1%}" if self.is_share else f"{value:.4g}"
+        return f"{value:.1%}" if self.is_proportion else f"{value:.4g}"
 
 
 def read_metrics(run: Path) -> list[MetricRow]:
@@ -44,15 +62,18 @@ def read_metrics(run: Path) -> list[MetricRow]:
     Args:
         run: Folder of the run.
 
+    Returns:
+        The metrics in the order of the files.
+
     Raises:
         UserError: If a file is not valid JSON or too large.
     """
-    found: list[MetricRow] = []
+    rows: list[MetricRow] = []
     files = [run / "metrics.json", *sorted((run / "eval").glob("*.json"))]
     for file in (file for file in files if file.exists()):
         task = "training" if file.name == "metrics.json" else file.stem
-        found += [_metric_row(task, " · ".join(path), value) for path, value in _walk(_read_json(file), ())]
-    return found
+        rows += [_metric_row(task, " · ".join(path), value) for path, value in _walk(_read_json(file), ())]
+    return rows
 
 
 def _read_json(path: Path) -> Any:
@@ -83,8 +104,8 @@ def _metric_row(task: str, name: str, fields: dict[str, Any]) -> MetricRow:
     value, low, high, chance, n = (_number(fields.get(key)) for key in ("value", "low", "high", "chance", "n"))
     assert value is not None
     count = None if n is None else int(n)
-    share = chance is not None and 0 < chance < 1 and 0 <= value <= 1
-    computed = share and low is None and high is None and bool(count)
+    proportion = chance is not None and 0 < chance < 1 and 0 <= value <= 1
+    computed = proportion and low is None and high is None and bool(count)
     if computed and count:
         interval = binomtest(round(value * count), count).proportion_ci(method="wilson")
         low, high = float(interval.low), float(interval.high)

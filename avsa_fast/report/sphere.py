@@ -33,8 +33,8 @@ def _from_cubemap(frames: Tensor) -> Tensor:
     F, H, W, _ = frames.shape
     elevation = ((0.5 - (torch.arange(H) + 0.5) / H) * pi)[:, None].expand(H, 2 * H).flatten()
     azimuth = ((0.5 - (torch.arange(2 * H) + 0.5) / (2 * H)) * 2 * pi).repeat(H)
-    flat = elevation.cos()
-    rays = torch.stack([flat * azimuth.cos(), flat * azimuth.sin(), elevation.sin()], dim=-1)
+    level = elevation.cos()
+    rays = torch.stack([level * azimuth.cos(), level * azimuth.sin(), elevation.sin()], dim=-1)
     pixels = frames.flatten(1, 2).float()
     erp = torch.zeros(F, len(rays), 3)
     for row, column, weight in eac.corners(rays, eac.Geometry(H, W, 0.5, 1.0)):

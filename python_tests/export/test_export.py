@@ -64,7 +64,7 @@ def test_the_hubs_folder_gives_the_network_back(run: Run, exported: Path) -> Non
 
 
 def test_an_export_that_differs_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders, "_onnx", lambda path: lambda inputs: torch.zeros(len(inputs), 64))
+    monkeypatch.setattr(encoders, "_load_onnx", lambda path: lambda inputs: torch.zeros(len(inputs), 64))
     with pytest.raises(RuntimeError, match=r"audio_encoder\.onnx differs from the encoder by"):
         encoders.export_encoder("audio_encoder", run.model.audio_encoder, torch.zeros(1, 7, 64, 98), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ from helpers.unprepared import media_alone
 from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.errors import UserError
 from avsa_fast.report.cli import main
-from avsa_fast.report.curves import POINTS, read_curves
+from avsa_fast.report.curves import MAX_POINTS, read_curves
 from avsa_fast.report.metrics import read_metrics
 
 
@@ -92,15 +92,15 @@ def test_a_long_log_is_averaged(tmp_path: Path) -> None:
     lines[7]["loss"] = float("nan")
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (trace,) = read_curves(tmp_path)[0]["traces"]
-    assert len(trace["x"]) <= POINTS
+    assert len(trace["x"]) <= MAX_POINTS
     assert all(0.3 < y < 0.7 for y in trace["y"])
 
 
 def test_metrics_keep_their_interval_or_get_wilson_interval(run: Path) -> None:
     matching, error = read_metrics(run)
-    assert (matching.name, matching.computed, matching.is_share) == ("AVC matching", True, True)
+    assert (matching.name, matching.computed, matching.is_proportion) == ("AVC matching", True, True)
     assert (matching.low, matching.high) == pytest.approx((0.402, 0.598), abs=1e-3)
-    assert (error.task, error.computed, error.is_share, error.low) == ("localisation", False, False, 9.0)
+    assert (error.task, error.computed, error.is_proportion, error.low) == ("localisation", False, False, 9.0)
 
 
 @pytest.mark.parametrize(
