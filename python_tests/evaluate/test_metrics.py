@@ -9,7 +9,7 @@ from scipy.stats import bootstrap
 from avsa_fast.evaluate.metrics import bootstrap_metric, bootstrap_trials, format_metric, write_metrics
 
 
-def test_independent_cases_agree_with_scipy(rng: np.random.Generator) -> None:
+def test_interval_matches_scipy(rng: np.random.Generator) -> None:
     values = rng.exponential(size=200)
     ours = bootstrap_metric(values, [str(i) for i in range(200)], chance=None)
     theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=rng).confidence_interval
@@ -19,7 +19,7 @@ def test_independent_cases_agree_with_scipy(rng: np.random.Generator) -> None:
     assert ours["high"] == pytest.approx(theirs.high, abs=0.12 * width)
 
 
-def test_moments_of_a_clip_are_not_independent(rng: np.random.Generator) -> None:
+def test_repeated_cases_of_a_clip_do_not_narrow_interval(rng: np.random.Generator) -> None:
     """Repeating every case ten times does not narrow the interval."""
     values = rng.random(50)
     one = bootstrap_metric(values, [str(i) for i in range(50)], 0.5)
@@ -28,17 +28,17 @@ def test_moments_of_a_clip_are_not_independent(rng: np.random.Generator) -> None
     assert (ten["low"], ten["high"]) == pytest.approx((one["low"], one["high"]), abs=0.02)
 
 
-def test_medians_and_their_intervals(rng: np.random.Generator) -> None:
+def test_median_interval_matches_scipy(rng: np.random.Generator) -> None:
     values = rng.normal(size=101)
-    found = bootstrap_metric(values, [str(i) for i in range(101)], None, statistic="median")
-    assert found["value"] == pytest.approx(np.median(values))
+    metric = bootstrap_metric(values, [str(i) for i in range(101)], None, statistic="median")
+    assert metric["value"] == pytest.approx(np.median(values))
     theirs = bootstrap((values,), np.median, method="percentile", n_resamples=4000, rng=rng).confidence_interval
     width = theirs.high - theirs.low
-    assert found["low"] == pytest.approx(theirs.low, abs=0.35 * width)
-    assert found["high"] == pytest.approx(theirs.high, abs=0.35 * width)
+    assert metric["low"] == pytest.approx(theirs.low, abs=0.35 * width)
+    assert metric["high"] == pytest.approx(theirs.high, abs=0.35 * width)
 
 
-def test_repetitions_that_differ_widen_the_interval(rng: np.random.Generator) -> None:
+def test_differing_trials_widen_interval(rng: np.random.Generator) -> None:
     """Equal trials leave the interval over clips; S trials that are all right or all wrong have std 1 / (2 √S)."""
     clips = [str(i // 2) for i in range(200)]
     values = rng.random(200)
@@ -53,11 +53,11 @@ def test_repetitions_that_differ_widen_the_interval(rng: np.random.Generator) ->
         bootstrap_trials(np.zeros((0, 3)), ["a"] * 3, 0.5)
 
 
-def test_a_single_clip_has_no_interval(tmp_path: Path) -> None:
-    found = bootstrap_metric([1.0, 0.0], ["a", "a"], 0.25)
-    assert found == {"value": 0.5, "low": None, "high": None, "chance": 0.25, "n": 2}
-    assert "50.0%  [?, ?]  (chance 25.0%, n = 2)" in format_metric("x", found)
-    write_metrics(tmp_path / "eval" / "x.json", {"x": found})
+def test_single_clip_has_no_interval(tmp_path: Path) -> None:
+    metric = bootstrap_metric([1.0, 0.0], ["a", "a"], 0.25)
+    assert metric == {"value": 0.5, "low": None, "high": None, "chance": 0.25, "n": 2}
+    assert "50.0%  [?, ?]  (chance 25.0%, n = 2)" in format_metric("x", metric)
+    write_metrics(tmp_path / "eval" / "x.json", {"x": metric})
     assert [path.name for path in (tmp_path / "eval").iterdir()] == ["x.json"]
     with pytest.raises(ValueError, match="at least one case"):
         bootstrap_metric([], [], 0.5)

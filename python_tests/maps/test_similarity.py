@@ -1,4 +1,4 @@
-"""Maps over the ERP frame: cells follow the conventions, and peaks are where sound comes from."""
+"""Similarity maps: cells have the value of their direction, and peaks are in the direction of the sound."""
 
 from dataclasses import replace
 from math import pi
@@ -16,22 +16,7 @@ FRAMES = torch.randint(0, 256, (8, 64, 128, 3), dtype=torch.uint8)
 SIZE = (6, 12)
 
 
-def cell(direction: torch.Tensor, size: tuple[int, int]) -> tuple[int, int]:
-    """Row and column of the ERP cell that contains a direction, by the formula of the conventions."""
-    azimuth, elevation = direction.tolist()
-    return int((0.5 - elevation / pi) * size[0]), int((0.5 - azimuth / (2 * pi)) * size[1]) % size[1]
-
-
-def test_a_grid_is_where_the_conventions_say() -> None:
-    grid = erp_grid((4, 8))
-    assert grid.shape == (4, 8, 2)
-    assert grid[0, 0].tolist() == pytest.approx([pi * 7 / 8, pi * 3 / 8])
-    for row in range(4):
-        for column in range(8):
-            assert cell(grid[row, column], (4, 8)) == (row, column)
-
-
-def test_group_by_quarter_turns_group_and_ungroup() -> None:
+def test_grouping_by_quarter_turns() -> None:
     grid = erp_grid(SIZE)
     groups = similarity._group_by_quarter_turns(grid)
     steps = (groups[:, 1:, 0] - groups[:, :-1, 0]) % (2 * pi)
@@ -43,20 +28,20 @@ def test_group_by_quarter_turns_group_and_ungroup() -> None:
 
 
 @pytest.mark.parametrize("stages", ["both", "avc"])
-def test_each_cell_compares_its_own_crop_and_sound(run: Run, stages: str) -> None:
+def test_cell_value_matches_separate_computation(run: Run, stages: str) -> None:
     """A cell's value equals the model's similarity for that direction's views, computed separately."""
     run = replace(run, config=replace(run.config, stages=stages))
     sound = torch.randn(4, 24000)
-    found = similarity.similarity_map(run, FRAMES, sound, size=SIZE)
-    assert found.shape == SIZE
+    heat = similarity.similarity_map(run, FRAMES, sound, size=SIZE)
+    assert heat.shape == SIZE
     direction = erp_grid(SIZE)[2, 7]
-    turned = torch.stack([direction + torch.tensor([turn * pi / 2, 0]) for turn in range(4)])[None]
-    seen = similarity._embed_groups(run.video, FRAMES, sound, turned, run)
-    heard = similarity._embed_groups(run.audio, FRAMES, sound, turned, run)
-    assert found[2, 7] == pytest.approx(run.similarity(seen, heard)[0, 0, 0].item(), abs=1e-4)
+    group = torch.stack([direction + torch.tensor([i * pi / 2, 0]) for i in range(4)])[None]
+    video = similarity._embed_groups(run.video, FRAMES, sound, group, run)
+    audio = similarity._embed_groups(run.audio, FRAMES, sound, group, run)
+    assert heat[2, 7] == pytest.approx(run.similarity(video, audio)[0, 0, 0].item(), abs=1e-4)
 
 
-class Hears(Model):
+class IntensityModel(Model):
     """Model with known embeddings: the mean intensity vector for sound, and a constant vector for pictures."""
 
     def __init__(self, config) -> None:
@@ -81,14 +66,14 @@ class Intensity(torch.nn.Module):
         return features[:, 4:].mean(dim=(2, 3))
 
 
-def test_an_objects_map_peaks_where_its_sound_comes_from(run: Run) -> None:
+def test_object_map_peaks_at_its_sound(run: Run) -> None:
     """A model that expects sound from the front finds the source, whatever the object's direction."""
-    run = replace(run, model=Hears(run.config.model).eval(), config=replace(run.config, stages="avc"))
+    run = replace(run, model=IntensityModel(run.config.model).eval(), config=replace(run.config, stages="avc"))
     source = erp_grid(SIZE)[1, 3]
     sound = ops.encode(torch.randn(1, 24000), source[None])
-    found = similarity.similarity_map(run, FRAMES, sound, towards=torch.tensor([0.3, 0.1]), size=SIZE)
-    assert divmod(int(found.argmax()), SIZE[1]) == (1, 3)
-    assert found.max() == pytest.approx(1, abs=1e-3)
+    heat = similarity.similarity_map(run, FRAMES, sound, towards=torch.tensor([0.3, 0.1]), size=SIZE)
+    assert divmod(int(heat.argmax()), SIZE[1]) == (1, 3)
+    assert heat.max() == pytest.approx(1, abs=1e-3)
     two = similarity.object_maps(run, FRAMES, sound, torch.tensor([[0.3, 0.1], [-2.0, 0.4]]), size=SIZE)
     assert two.shape == (2, *SIZE)
-    torch.testing.assert_close(two[0], found)
+    torch.testing.assert_close(two[0], heat)

@@ -22,7 +22,7 @@ def erp_rays(H: int) -> torch.Tensor:
     return torch.stack([flat * azimuth.cos(), flat * azimuth.sin(), elevation.sin()], dim=-1)
 
 
-def test_stereoscopic_frames_are_the_left_eyes() -> None:
+def test_stereoscopic_frames_show_the_left_eye() -> None:
     left, right = picture(erp_rays(32))[None], torch.zeros(1, 32, 64, 3, dtype=torch.uint8)
     assert torch.equal(as_erp(left, "erp"), left)
     assert torch.equal(as_erp(torch.cat([left, right], dim=1), "erp_top"), left)
@@ -30,7 +30,7 @@ def test_stereoscopic_frames_are_the_left_eyes() -> None:
 
 
 @pytest.mark.parametrize("H", [128])
-def test_a_cubemap_shows_the_same_scene(H: int) -> None:
+def test_cubemap_shows_the_same_scene(H: int) -> None:
     """A cubemap is filled with the scene's colours by direction; its ERP frame shows the same colours."""
     W = H * 3 // 2
     rays = erp_rays(4 * H).flatten(0, 1)

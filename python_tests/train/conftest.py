@@ -20,7 +20,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(scenes: Path) -> Config:
-    """Choices that make a step take a fraction of a second."""
+    """A configuration whose steps take a fraction of a second."""
     tiny = PRESETS["tiny"]
     return replace(
         tiny,

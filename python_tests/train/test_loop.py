@@ -24,7 +24,7 @@ from avsa_fast.train.loop import Trainer
 from avsa_fast.train.objective import Objective
 
 
-def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
+def test_run_writes_all_files(small: Config, tmp_path: Path) -> None:
     metrics = run(small, tmp_path / "run", workers=1)
     folder = tmp_path / "run"
     assert [line["step"] for line in lines(folder)] == [1, 2, 3, 4, 5, 6]
@@ -48,7 +48,7 @@ def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stopped_after", [2, 3, 4])
-def test_resuming_gives_the_same_bits(
+def test_resumed_run_is_bit_identical(
     small: Config, tmp_path: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run stopped within either stage, or between them, and then resumed, matches an uninterrupted one."""
@@ -74,7 +74,7 @@ def test_resuming_gives_the_same_bits(
 
 
 @pytest.mark.slow
-def test_a_minute_of_training_learns(tmp_path: Path) -> None:
+def test_short_training_beats_chance(tmp_path: Path) -> None:
     """A third of the tiny preset's first stage on the embedded default: above chance, also on held-out clips."""
     config = replace(PRESETS["tiny"], data=str(embedded_default()), stages="avc", steps=90)
     metrics = run(config, tmp_path / "run", workers=1)
@@ -84,7 +84,7 @@ def test_a_minute_of_training_learns(tmp_path: Path) -> None:
     assert metrics["avc_matching"]["value"] > 1.5 * metrics["avc_matching"]["chance"]
 
 
-def test_seeds_differ_and_repeat(small: Config, tmp_path: Path) -> None:
+def test_losses_depend_only_on_seed(small: Config, tmp_path: Path) -> None:
     config = replace(small, steps=2)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run(replace(config, seed=seed), tmp_path / name)
@@ -103,13 +103,13 @@ def test_every_sound_representation_trains(small: Config, tmp_path: Path, audio:
     assert all(math.isfinite(line["loss"]) for line in lines(tmp_path / "run"))
 
 
-def test_the_first_stage_alone(small: Config, tmp_path: Path) -> None:
+def test_first_stage_only(small: Config, tmp_path: Path) -> None:
     metrics = run(replace(small, stages="avc", steps=2), tmp_path / "run")
     assert [line["stage"] for line in lines(tmp_path / "run")] == ["avc", "avc"]
     assert set(metrics) == {"avc_matching"}
 
 
-def test_an_unreadable_clip_is_reported_once_and_skipped(
+def test_unreadable_clip_is_reported_once_and_skipped(
     small: Config, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "data"
@@ -117,13 +117,13 @@ def test_an_unreadable_clip_is_reported_once_and_skipped(
     name = (data / "train.txt").read_text().split()[0]
     (data / "video" / f"{name}.mp4").write_bytes(b"no longer a video")
     run(replace(small, data=str(data)), tmp_path / "run")
-    said = capsys.readouterr().err
-    assert said.count(f"{name}.mp4") == 1
-    assert "skipped" in said
+    errors = capsys.readouterr().err
+    assert errors.count(f"{name}.mp4") == 1
+    assert "skipped" in errors
     assert len(lines(tmp_path / "run")) == 6
 
 
-def test_nothing_readable_is_an_error(small: Config, scenes: Path, tmp_path: Path) -> None:
+def test_no_readable_clip_is_an_error(small: Config, scenes: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(scenes, data)
     for video in (data / "video").iterdir():
@@ -133,7 +133,7 @@ def test_nothing_readable_is_an_error(small: Config, scenes: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("bad", ["loss", "gradient"])
-def test_a_loss_or_gradient_that_is_not_finite_ends_the_run(
+def test_non_finite_loss_or_gradient_ends_run(
     small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str
 ) -> None:
     """Step 5 fails: the checkpoint of step 4 remains, and resuming from it succeeds."""
@@ -157,7 +157,7 @@ def test_a_loss_or_gradient_that_is_not_finite_ends_the_run(
     assert all(math.isfinite(line["loss"]) for line in lines(tmp_path / "run"))
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over(
+def test_damaged_newest_checkpoint_is_skipped(
     small: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One flipped bit is detected, and the run ends with the same weights; if all checkpoints are damaged, it fails."""
@@ -181,7 +181,7 @@ def damage(file: Path) -> None:
     file.write_bytes(content)
 
 
-def test_the_best_checkpoint_is_kept(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_checkpoint_is_kept(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = iter([0.5, 0.9, 0.2, 0.3, 0.1, 0.2, 0.2])
     monkeypatch.setattr(Trainer, "_held_out_accuracy", lambda *_: {"value": next(metrics), "chance": 0.25, "n": 1})
     run(replace(small, stages="avc", evaluate_every=1), tmp_path / "run")
@@ -190,7 +190,7 @@ def test_the_best_checkpoint_is_kept(small: Config, tmp_path: Path, monkeypatch:
     assert [line.get("held_out") for line in lines(tmp_path / "run")] == [0.5, 0.9, 0.2, 0.3, 0.1, None]
 
 
-def test_a_worker_that_is_killed_ends_the_run(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_worker_ends_run(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Samples.__getitem__
 
     def dying(self: Samples, number: int) -> Any:
@@ -203,7 +203,7 @@ def test_a_worker_that_is_killed_ends_the_run(small: Config, tmp_path: Path, mon
         run(replace(small, stages="avc"), tmp_path / "run", workers=1)
 
 
-def test_learning_rates() -> None:
+def test_learning_rate_schedule() -> None:
     cosine = replace(PRESETS["paper"], schedule="cosine", warmup=0.1, learning_rate=1.0)
     assert [round(cosine.learning_rate_at(progress), 6) for progress in (0.05, 0.1, 0.55, 1.0)] == [0.5, 1.0, 0.5, 0.0]
     assert PRESETS["paper"].learning_rate_at(0.7) == 1e-4

@@ -27,7 +27,7 @@ def metrics(run: Path) -> dict[str, dict[str, float]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_embedded_default_is_learned_in_five_minutes(tmp_path: Path, seed: int) -> None:
+def test_built_in_scenes_are_learned_in_five_minutes(tmp_path: Path, seed: int) -> None:
     embedded_default()
     run, began = tmp_path / "run", time.monotonic()
     command("train", "--preset", "tiny", "--seed", seed, "--out", run)
@@ -41,7 +41,7 @@ def test_the_embedded_default_is_learned_in_five_minutes(tmp_path: Path, seed: i
 
 
 @pytest.mark.slow
-def test_the_real_clip_trains(assets: Path, tmp_path: Path) -> None:
+def test_training_on_a_real_clip(assets: Path, tmp_path: Path) -> None:
     for kind, suffix in (("video", ".mp4"), ("audio", ".m4a")):
         (tmp_path / "data" / kind).mkdir(parents=True)
         clip = assets / "video" / f"kqAZkf5Odyw-80{suffix}"
@@ -55,7 +55,7 @@ def test_the_real_clip_trains(assets: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_scenes_of_real_objects_train(assets: Path, tmp_path: Path) -> None:
+def test_training_on_scenes_of_real_objects(assets: Path, tmp_path: Path) -> None:
     (rir,) = (assets / "rir").glob("*.wav")
     command(
         "scenes", tmp_path / "data", "--count", 40, "--seconds", 4, "--objects", assets / "objects",
