@@ -34,21 +34,37 @@ ATTEMPTS = 16
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """Contents of a sample and augmentation of its crops; the defaults are the paper's."""
+    """Contents of a sample and augmentation of its crops; the defaults are the paper's.
 
-    crops: CropChoice = "yolo"  # crop directions: detected objects, or random
-    views: Literal[4, 8] = 4  # crops per AVSA sample, one in each of as many equal azimuth ranges
-    moments: int = 1  # consecutive samples taken from the same clip, as hard negatives for each other
+    Attributes:
+        crops: Directions of the crops: objects that YOLO detected, or random.
+        views: Crops per AVSA sample, one in each of as many equal azimuth ranges.
+        moments: Consecutive samples taken from the same clip, as hard negatives for each other.
+        frames: Frames per sample.
+        fps: Frame rate of the samples, in Hz.
+        max_height: Maximum number of rows per view; higher videos are scaled down while decoding.
+        seconds: Duration of the sound.
+        min_fov: Minimum horizontal field of view of training crops, in degrees.
+        max_fov: Maximum horizontal field of view of training crops, in degrees.
+        held_out_fov: Horizontal field of view of held-out crops, in degrees.
+        jitter: Maximum change of the brightness, contrast and saturation factors.
+        hue: Maximum hue shift.
+        gain: Maximum relative change of the sound's gain.
+    """
+
+    crops: CropChoice = "yolo"
+    views: Literal[4, 8] = 4
+    moments: int = 1
     frames: int = 8
     fps: float = 16.0
-    max_height: int = 512  # rows per view; higher videos are scaled down while decoding
-    seconds: float = 1.0  # of sound
-    min_fov: float = 45.0  # degrees
+    max_height: int = 512
+    seconds: float = 1.0
+    min_fov: float = 45.0
     max_fov: float = 90.0
     held_out_fov: float = 65.0
-    jitter: float = 0.4  # maximum change of brightness, contrast and saturation factors
-    hue: float = 0.2  # maximum hue shift
-    gain: float = 0.1  # maximum relative change of the sound's gain
+    jitter: float = 0.4
+    hue: float = 0.2
+    gain: float = 0.1
 
 
 class Sample(NamedTuple):

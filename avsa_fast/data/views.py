@@ -29,10 +29,19 @@ AUDIO_CHANNELS: dict[AudioView, int] = dict(zip(get_args(AudioView), (7, 4, 2, 5
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """Parameters of crops and features; the defaults are the paper's."""
+    """Parameters of crops and features; the defaults are the paper's.
+
+    Attributes:
+        audio: Input of the audio encoder: log-mel of the rotated sound with its intensity (foa_iv) or without (foa),
+            stereo without or with level and phase differences (stereo_icf), a beam or mono.
+        crop_size: Height and width of crops, in pixels.
+        n_mels: Mel bands.
+        n_fft: Window length of the STFT, in samples.
+        hop_length: Hop of the STFT, in samples.
+    """
 
     audio: AudioView = "foa_iv"
-    crop_size: int = 112  # pixels
+    crop_size: int = 112
     n_mels: int = 128
     n_fft: int = 512
     hop_length: int = 240

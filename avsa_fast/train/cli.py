@@ -12,8 +12,8 @@ from tyro.conf import arg
 
 import avsa_fast
 from avsa_fast.config import PRESETS, Config, Precision, Stages, load_config, save_config
-from avsa_fast.data.samples import Collection, CropChoice
-from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
+from avsa_fast.data.samples import Collection, CropChoice, SampleConfig
+from avsa_fast.data.views import AUDIO_CHANNELS, AudioView, ViewConfig
 from avsa_fast.errors import UserError
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.scenes.cache import embedded_default
@@ -23,9 +23,9 @@ from .profile import WARM_UP, Profiler
 from .ranks import joined_ranks
 
 
-def _help(field: str) -> Any:
-    """Help of an option that sets a field of `Config`: the field's documentation."""
-    found = re.search(rf"^    {field}: (.+(?:\n {{8}}.+)*)", inspect.getdoc(Config) or "", re.MULTILINE)
+def _help(config: type, field: str) -> Any:
+    """Help of an option that sets a field of a configuration: the field's documentation."""
+    found = re.search(rf"^    {field}: (.+(?:\n {{8}}.+)*)", inspect.getdoc(config) or "", re.MULTILINE)
     return arg(help=" ".join(found[1].split()) if found else None)  # python -OO removes documentation
 
 
@@ -35,15 +35,15 @@ def main(
     config: Path | None = None,
     out: Path | None = None,
     resume: bool = False,
-    seed: Annotated[int | None, _help("seed")] = None,
-    steps: Annotated[int | None, _help("steps")] = None,
+    seed: Annotated[int | None, _help(Config, "seed")] = None,
+    steps: Annotated[int | None, _help(Config, "steps")] = None,
     workers: int = 2,
-    batch: Annotated[int | None, _help("batch")] = None,
+    batch: Annotated[int | None, _help(Config, "batch")] = None,
     device: str | None = None,
-    precision: Annotated[Precision | None, _help("precision")] = None,
-    audio: AudioView | None = None,
-    crops: CropChoice | None = None,
-    stages: Annotated[Stages | None, _help("stages")] = None,
+    precision: Annotated[Precision | None, _help(Config, "precision")] = None,
+    audio: Annotated[AudioView | None, _help(ViewConfig, "audio")] = None,
+    crops: Annotated[CropChoice | None, _help(SampleConfig, "crops")] = None,
+    stages: Annotated[Stages | None, _help(Config, "stages")] = None,
     detector: str = "yolo26n.pt",
     trust_weights: bool = False,
     profile: int | None = None,
@@ -52,8 +52,8 @@ def main(
 
     On several GPUs: torchrun --nproc-per-node 8 -m avsa_fast.train --data DIR --out runs/NAME
 
-    --seed, --steps, --batch, --precision and --stages set the fields of these names of `avsa_fast.config.Config`; by
-    default they are the preset's, and the precision is bf16 on a GPU that supports it.
+    --seed, --steps, --batch, --precision, --stages, --audio and --crops set keys of config.yaml. Their defaults are the
+    preset's; the precision is bf16 on a GPU that supports it.
 
     Args:
         data: Dataset folder with video/NAME.mp4 and audio/NAME.flac (.wav, .m4a, .opus). Without it, procedural scenes
@@ -65,9 +65,6 @@ def main(
         resume: Continue from the newest checkpoint of the run in --out, with the options that it was started with.
         workers: Processes per rank that decode media; 0 decodes in the training process.
         device: "cpu", "cuda" or "cuda:N". Default: a GPU if there is one.
-        audio: Input of the audio encoder: log-mel of the rotated sound with its intensity (foa_iv) or without (foa),
-            stereo without or with level and phase differences (stereo_icf), a beam or mono. Default: foa_iv.
-        crops: Directions of the crops: objects that YOLO detected, or random. Default: yolo.
         detector: YOLO weights, a path or a name, that detect the objects of a dataset without detections.parquet.
         trust_weights: Load a detector of unknown checksum; such a file can run any code.
         profile: Only profile: record this many steps of each stage, print the shares of time, and write traces into

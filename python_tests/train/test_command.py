@@ -25,6 +25,12 @@ def test_run_from_command_line(scenes: Path, tmp_path: Path) -> None:
     assert "AVSA step 4/4" in done.stderr
 
 
+def test_help_has_the_documentation_of_configuration_fields() -> None:
+    shown = " ".join(run(*module("train"), "--help", check=True).stdout.replace("│", "").split())
+    for text in ("Seed of weights, samples and augmentation.", "Crops per step, over all ranks", "a beam or mono."):
+        assert text in shown
+
+
 @pytest.mark.slow
 def test_profiling_does_not_prevent_training_into_the_same_folder(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture
