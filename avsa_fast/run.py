@@ -135,9 +135,9 @@ def load_run(folder: Path, device: torch.device | None = None) -> Run:
         UserError: If the folder is not one of a run, the training is not finished, or a file is damaged.
     """
     if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder}: not the folder of a run: no config.yaml in it")
+        raise UserError(f"{folder}: not the folder of a run: no config.yaml")
     if not (folder / "weights.safetensors").is_file():
-        raise UserError(f"{folder}: not trained to its end: no weights.safetensors; train --resume goes on with it")
+        raise UserError(f"{folder}: training is not finished: no weights.safetensors; train --resume continues it")
     config = load_config(folder / "config.yaml")
     model = Model(config.model)
     load_weights(model, folder / "weights.safetensors")

@@ -143,7 +143,7 @@ def _print_lines(run: Run, media: Media, modality: Modality, hop: float, directi
 def _input_paths(files: tuple[str, ...]) -> Iterator[Path]:
     """The given paths; - is replaced by the paths on standard input."""
     if not files:
-        raise UserError("no FILES: name files or folders, or - to read their paths from standard input")
+        raise UserError("no FILES: name files or folders, or - to read paths from standard input")
     for file in files:
         if file == "-":
             yield from (Path(line.rstrip("\n")) for line in sys.stdin if line.strip())

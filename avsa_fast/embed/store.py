@@ -53,9 +53,11 @@ class Parts:
             if not existing.exists():
                 _write(existing, json.dumps(options).encode())
             elif json.loads(existing.read_text(encoding="utf-8")) != options:
-                raise UserError(f"{self.folder} was begun with other files or options; remove it, or repeat them")
+                raise UserError(
+                    f"{self.folder} was created with other files or options; remove it, or use the same ones"
+                )
         except (OSError, ValueError) as error:
-            raise UserError(f"--out {out}: cannot go on with {self.folder}: {error}") from error
+            raise UserError(f"--out {out}: cannot continue with {self.folder}: {error}") from error
 
     def has(self, name: str) -> bool:
         """Returns whether a part is already written.
@@ -103,7 +105,7 @@ class Parts:
         parts = sorted(self.folder.glob("*.parquet"))
         if not parts:
             shutil.rmtree(self.folder)
-            raise UserError("no embedding was made: no file could be read")
+            raise UserError("no embeddings: no file could be read")
         rows = sum(pq.read_metadata(part).num_rows for part in parts)
         half = self.out.with_name(f".{self.out.name}.{os.getpid()}.part")
         try:

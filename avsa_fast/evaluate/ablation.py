@@ -130,7 +130,7 @@ def _train(path: Path, config: Config, collection: Collection, run: Run, workers
     started = existing.exists()
     if started and existing.read_bytes() != new.read_bytes():
         new.unlink()
-        raise UserError(f"{path} was begun with other choices; remove it to have it trained anew")
+        raise UserError(f"{path} was started with another configuration; remove it to train it again")
     new.replace(existing)
     Trainer(config, collection, path, run.device, workers).train(resume=started)
 

@@ -205,14 +205,14 @@ def _pairs(run: Run, options: TaskOptions, split: Literal["train", "test"]) -> P
 def _labelled(options: TaskOptions) -> Labelled:
     """The labelled dataset. Raises UserError without --data."""
     if options.data is None:
-        raise UserError("--data must name the folder of a labelled dataset, and --format say how it is laid out")
+        raise UserError("--data must name the folder of a labelled dataset, and --format its layout")
     return LOADERS[options.format](options.data, partial=options.partial)
 
 
 def _require_direction(run: Run) -> None:
     """Raises UserError for a run on mono sound."""
     if run.config.views.audio == "mono":
-        raise UserError(f"{run.folder}: a run on mono sound hears no direction; --task avc and retrieval can score it")
+        raise UserError(f"{run.folder}: mono sound has no direction; use --task avc or retrieval")
 
 
 def _name(metric: str, control: Control) -> str:

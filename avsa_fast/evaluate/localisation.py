@@ -67,7 +67,7 @@ def localise(
             clips += [source.name] * len(objects)
         progress(number + 1, len(sources))
     if not clips:
-        raise UserError(f"{truth_path}: says nothing of where objects are in the held-out clips")
+        raise UserError(f"{truth_path}: no objects are annotated in the held-out clips")
     cells = torch.cat(cell_errors)  # [objects, H * W]
     chance_error, chance_accuracy = float(cells.mean()), float((cells <= MAX_ERROR).float().mean())
     return {

@@ -62,7 +62,7 @@ def embed_pairs(
     """
     sources = collection.train if split == "train" else collection.held_out
     if not sources:
-        raise UserError(f"{run.config.data}: no clip is held out; test.txt names those that are")
+        raise UserError(f"{run.config.data}: no clip is held out; list some in test.txt")
     count = moments * len(sources)
     clips, indices, parts = [], [], []
     yaws = random_yaws(np.random.default_rng([seed, split == "train"]), count)

@@ -64,7 +64,7 @@ def _read_doa(path: Path) -> list[dict[str, Any]]:
         with path.open(newline="", encoding="utf-8") as file:
             for number, cells in enumerate(csv.reader(file), start=1):
                 if number > MAX_LINES:
-                    raise UserError(f"{path}: more than the {MAX_LINES} lines that are read")
+                    raise UserError(f"{path}: more than {MAX_LINES} lines")
                 if not cells or (number == 1 and not _is_number(cells[0])):
                     continue
                 if len(cells) < 5 or not all(_is_number(cell) for cell in (cells[0], cells[3], cells[4])):

@@ -34,7 +34,7 @@ def main(
         from .encoders import export_encoder
         from .pretrained import Pretrained
     except ImportError as error:
-        raise UserError(f"{error}; pip install 'avsa_fast[export]' brings what export needs") from error
+        raise UserError(f"{error}; pip install 'avsa_fast[export]' installs what export needs") from error
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists and is not an empty folder")
     loaded = load_run(run, torch.device("cpu"))

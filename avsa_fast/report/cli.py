@@ -32,7 +32,7 @@ def main(
         UserError: If options are invalid, or the run or the dataset cannot be read.
     """
     if (run is None) == (dataset is None):
-        raise UserError("name one thing to show: the folder RUN of a run, or --dataset DST")
+        raise UserError("name either RUN, the folder of a run, or --dataset DST")
     if clips < 1 or seed < 0:
         raise UserError(f"--clips {clips} must be at least 1, --seed {seed} at least 0")
     folder = run or dataset

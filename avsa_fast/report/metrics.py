@@ -80,7 +80,7 @@ def _read_json(path: Path) -> Any:
     """Content of a JSON file of limited size."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB, which no table of metrics is")
+            raise UserError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB")
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable file of metrics: {error}") from error

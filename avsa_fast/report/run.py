@@ -70,7 +70,7 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
             _add_similarities(run, sample, contents[-1])
             progress(number + 1, min(clips, len(sources)))
     if not contents:
-        raise UserError(f"{data}: no clip of it can be read; the first: {next(iter(skipped.values()), 'none at all')}")
+        raise UserError(f"{data}: no clip can be read; the first: {next(iter(skipped.values()), 'no clips')}")
     neighbours = _neighbours(run, samples)
     held_out = bool(collection.held_out)
     return render(

@@ -95,7 +95,7 @@ def load_checkpoint(path: Path, model: nn.Module) -> State:
         sums = (path / SUMS).read_text(encoding="utf-8")
         for name in FILES:
             if f"{_digest(path / name)}  {name}\n" not in sums:
-                raise UserError(f"{path / name}: damaged: its checksum is not that of {path / SUMS}")
+                raise UserError(f"{path / name}: damaged: its checksum differs from {path / SUMS}")
         state = State(**torch.load(path / "state.pt", map_location="cpu", weights_only=True))
     except UserError:
         raise
@@ -125,7 +125,7 @@ def load_newest(folder: Path, model: nn.Module) -> tuple[State | None, list[str]
         except UserError as error:
             damage.append(str(error))
     if damage:
-        raise UserError(f"{folder}: no checkpoint is whole; {damage[0]}")
+        raise UserError(f"{folder}: no checkpoint is intact; {damage[0]}")
     return None, []
 
 

@@ -76,7 +76,7 @@ def main(
     if workers < 0:
         raise UserError(f"--workers {workers} must be at least 0")
     if profile is not None and (profile < 1 or resume):
-        raise UserError(f"--profile {profile} must be at least 1, and without --resume: it trains nothing")
+        raise UserError(f"--profile {profile} must be at least 1, and without --resume: profiling does not train")
     given = {
         "seed": seed, "steps": steps, "batch": batch, "precision": precision, "audio": audio, "crops": crops,
         "stages": stages, "preset": preset, "data": None if data is None else str(data.resolve()),
@@ -84,7 +84,7 @@ def main(
     given = {name: value for name, value in given.items() if value is not None}
     with joined_ranks(_device(device)) as (ranks, rank_device):
         if ranks.count > 1 and out is None:
-            raise UserError("--out must name the run's folder where several ranks train: they share it")
+            raise UserError("--out is required with several ranks, which share the run's folder")
         if resume or (ranks.restarts and out is not None and (out / "config.yaml").exists()):
             resume = True
             run, settings = _resumed_run(out, config, given, rank_device)
@@ -129,7 +129,7 @@ def _new_run(out: Path | None, file: Path | None, given: dict[str, Any], device:
     preset = given.get("preset") or ("paper" if "data" in given and device.type == "cuda" else "tiny")
     run = out or Path("runs") / f"{preset}-{datetime.now():%Y%m%d-%H%M%S}"
     if (run / "config.yaml").exists():
-        raise UserError(f"--out {run} holds a run already; --resume goes on with it, another --out starts anew")
+        raise UserError(f"--out {run} already contains a run; --resume continues it, another --out starts a new one")
     config = PRESETS[preset] if file is None else load_config(file, PRESETS[preset])
     config = _with_options(config, given)
     if config.batch_norm == "sync" and device.type != "cuda":
@@ -143,7 +143,7 @@ def _resumed_run(
 ) -> tuple[Path, Config]:
     """Returns the folder and configuration of an existing run; options that differ from it are an error."""
     if out is None or not (out / "config.yaml").exists():
-        raise UserError(f"--resume needs --out with the folder of a run; {out or 'none given'} is not one")
+        raise UserError(f"--resume needs --out with the folder of a run, not {out or 'nothing'}")
     config = load_config(out / "config.yaml")
     _precision(config.precision, device)
     if file is not None and load_config(file, config) != config:
@@ -203,4 +203,4 @@ def _excluded(config: Config, collection: Collection) -> str:
     """Returns the banner's note on clips excluded because their sound has no direction."""
     if not (config.spatial and collection.without_direction):
         return ""
-    return f", {collection.without_direction} left out, since their sound has no direction in it"
+    return f", {collection.without_direction} excluded because their sound has no direction"

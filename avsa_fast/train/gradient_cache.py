@@ -38,7 +38,7 @@ def cached_backward(
         ValueError: If `chunks` is empty.
     """
     if not chunks:
-        raise ValueError("chunks must hold at least one chunk")
+        raise ValueError("chunks must contain at least one chunk")
     states, parts = [], []
     with torch.no_grad():
         for chunk in chunks:

@@ -102,7 +102,7 @@ class Trainer:
         silent = not self.ranks.first
         with logging(self.run, self.total_steps, done, silent) as self._log, Stop() as self._stop:
             for reason in damage if self.ranks.first else []:
-                self._log.note(f"passed over: {reason}; going on after step {done}")
+                self._log.note(f"skipped: {reason}; continuing after step {done}")
             if self.profiler is not None:
                 self._stop.raise_at_once()  # profiling writes no checkpoints
             try:
@@ -118,7 +118,7 @@ class Trainer:
             except (KeyboardInterrupt, LoaderError) as error:
                 # A signal sent to every process of a job also ends the workers, so a LoaderError then means a stop.
                 if isinstance(error, LoaderError) and not self._stop.requested:
-                    raise UserError(f"{error}; --resume goes on from the last checkpoint") from error
+                    raise UserError(f"{error}; --resume continues from the last checkpoint") from error
                 if self.ranks.first and self.profiler is None:
                     self._log.note(f"stopped; --resume --out {self.run} continues")
                 raise KeyboardInterrupt from error
@@ -129,12 +129,12 @@ class Trainer:
             clips = self.config.clips_per_step(stage)
             if steps and clips % self.ranks.count:
                 raise UserError(
-                    f"--batch {self.config.batch}: {clips} clips of a step of {stage.upper()} cannot be shared out "
+                    f"--batch {self.config.batch}: {clips} clips of a step of {stage.upper()} cannot be divided "
                     f"evenly among {self.ranks.count} ranks"
                 )
         if self.config.cache_chunk is not None and self.ranks.count > 1:
             raise UserError(
-                f"cache_chunk {self.config.cache_chunk} is for one rank; several have memory for larger batches"
+                f"cache_chunk {self.config.cache_chunk} is for one rank; use more ranks without it for larger batches"
             )
 
     def _train_stage(self, stage: Stage, steps: range, done: int, state: State | None) -> None:
@@ -193,8 +193,8 @@ class Trainer:
             return
         names = sorted(set(self.ranks.gather(names)))
         raise UserError(
-            f"step {step}: loss {metrics['loss']}, gradient norm {metrics['gradient_norm']}; nothing after the last "
-            f"checkpoint is kept. Clips of the step: {', '.join(names)}"
+            f"step {step}: loss {metrics['loss']}, gradient norm {metrics['gradient_norm']}; steps after the last "
+            f"checkpoint are lost. Clips of the step: {', '.join(names)}"
         )
 
     def _end_step(

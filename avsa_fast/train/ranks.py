@@ -93,9 +93,7 @@ def joined_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
     if device.type == "cuda":
         local = int(os.environ["LOCAL_RANK"])
         if local >= torch.cuda.device_count():
-            raise UserError(
-                f"{torch.cuda.device_count()} GPUs for more processes; torchrun --nproc-per-node has the count"
-            )
+            raise UserError(f"{torch.cuda.device_count()} GPUs for more processes; lower torchrun --nproc-per-node")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     # torch 2.14 deprecates these names; torch 2.11 lacks the new ones.

@@ -138,7 +138,7 @@ def test_interrupted_command_resumes(run: Run, tmp_path: Path, monkeypatch: pyte
         patch.setattr(store.Parts, "add", add_three)
         main(run.folder, tuple(files), out=str(tmp_path / "x.parquet"))
     assert len(list((tmp_path / "x.parquet.parts").glob("*.parquet"))) == 4
-    with pytest.raises(UserError, match="was begun with other files or options"):
+    with pytest.raises(UserError, match="was created with other files or options"):
         main(run.folder, tuple(files), out=str(tmp_path / "x.parquet"), hop=0.5)
 
     computed = []
@@ -162,7 +162,7 @@ def test_user_errors(run: Run, tmp_path: Path) -> None:
         ({"files": ()}, "no FILES"),
         ({"files": (str(tmp_path / "nothing"),)}, "no such file or folder"),
         ({"files": (str(tmp_path / "empty"),)}, "no video or sound"),
-        ({"modality": "video"}, "no embedding was made"),
+        ({"modality": "video"}, "no embeddings"),
     ]:
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(UserError, match=message):

@@ -49,7 +49,7 @@ def test_rows_are_trained_once(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
     # An interrupted row resumes from its checkpoint, but not with a different configuration.
     (tmp_path / "ablation" / "mono-yolo" / "eval" / "ablation.json").unlink()
     (tmp_path / "ablation" / "mono-yolo" / "weights.safetensors").unlink()
-    with pytest.raises(UserError, match="mono-yolo was begun with other choices"):
+    with pytest.raises(UserError, match="mono-yolo was started with another configuration"):
         grid.ablation(run, None, steps=3, moments=1, seed=0, workers=0)
     monkeypatch.undo()
     monkeypatch.setattr(grid, "TABLE_2", [grid.Row("mono", "yolo")])

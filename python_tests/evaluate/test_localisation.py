@@ -77,7 +77,7 @@ def test_invalid_doa_files_are_refused(run: Run, scenes: Path, tmp_path: Path) -
     with pytest.raises(UserError, match=r"a\.csv, line 1: expected frame, class, source, azimuth, elevation"):
         read_truth(tmp_path)
     (tmp_path / "a.csv").write_text("0,1,0,10,2,150\n")
-    with pytest.raises(UserError, match="nothing of where objects are"):
+    with pytest.raises(UserError, match="no objects are annotated"):
         localise(run, Collection(scenes, "yolo").held_out, read_truth(tmp_path), tmp_path, moments=1)
 
 

@@ -121,8 +121,8 @@ def test_damaged_run_is_refused(run: Path, tmp_path: Path, name: str, content: s
 
 def test_user_errors(tmp_path: Path) -> None:
     for options, message in (
-        ({}, "name one thing to show"),
-        ({"run": tmp_path, "dataset": tmp_path}, "name one thing to show"),
+        ({}, "name either RUN"),
+        ({"run": tmp_path, "dataset": tmp_path}, "name either RUN"),
         ({"run": tmp_path / "nowhere"}, "no such folder"),
         ({"run": tmp_path}, "not the folder of a run"),
         ({"dataset": tmp_path}, "no such folder; a dataset has video/NAME.mp4"),

@@ -73,7 +73,7 @@ def test_invalid_options_are_refused(scenes: Path, tmp_path: Path, options: dict
 def test_existing_run_is_neither_overwritten_nor_changed(scenes: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     main(data=scenes, out=run, preset="tiny", steps=2, batch=4, workers=0)
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match="already contains a run"):
         main(data=scenes, out=run)
     with pytest.raises(UserError, match="--batch 8 differs"):
         main(out=run, resume=True, batch=8)

@@ -171,7 +171,7 @@ def test_damaged_newest_checkpoint_is_skipped(
     assert [line["step"] for line in lines(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
     for path in (new / "state.pt", old / "weights.safetensors"):
         damage(path)
-    with pytest.raises(UserError, match=r"no checkpoint is whole; .*step-0000006: damaged|state\.pt: damaged"):
+    with pytest.raises(UserError, match=r"no checkpoint is intact; .*step-0000006: damaged|state\.pt: damaged"):
         run(small, tmp_path / "run", resume=True)
 
 

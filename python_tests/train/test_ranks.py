@@ -47,5 +47,5 @@ def test_gradient_cache_does_not_change_weights(exact_config: Config, tmp_path: 
 
 def test_batch_not_divisible_by_ranks_is_refused(small: Config, tmp_path: Path) -> None:
     collection = Collection(Path(small.data), small.samples.crops)
-    with pytest.raises(UserError, match=r"--batch 8: 8 clips of a step of AVC cannot be shared out evenly among 3"):
+    with pytest.raises(UserError, match=r"--batch 8: 8 clips of a step of AVC cannot be divided evenly among 3"):
         Trainer(small, collection, tmp_path, torch.device("cpu"), 0, Ranks(0, 3))

@@ -39,10 +39,10 @@ def eigenscape(root: Path, *, partial: bool = False) -> Labelled:
     if not assigned:
         raise UserError(f"{root}: no CLASS.N.wav in it, as in Beach.1.wav")
     if len({item.name for _, item in assigned}) != len(assigned):
-        raise UserError(f"{root}: holds a recording twice")
+        raise UserError(f"{root}: contains a recording twice")
     if len(assigned) != CLASSES * RECORDINGS and not partial:
         raise UserError(
-            f"{root}: {len(assigned)} recordings; EigenScape has {CLASSES * RECORDINGS} (--partial takes what there is)"
+            f"{root}: {len(assigned)} recordings; EigenScape has {CLASSES * RECORDINGS} (--partial uses them)"
         )
     classes = sorted({item.label for _, item in assigned})
     return Labelled("EigenScape", classes, cross_validation(assigned), WINDOWS).validated(CLASSES, partial=partial)

@@ -39,7 +39,7 @@ def hmdb51(root: Path, *, partial: bool = False) -> Labelled:
             for line in read_lines(path):
                 name, _, part = line.rpartition(" ")
                 if part not in parts or not name:
-                    raise UserError(f"{path}: {line!r} is not a file's name and 0, 1 or 2")
+                    raise UserError(f"{path}: {line!r} is not a file name and 0, 1 or 2")
                 video = root / label / name.strip()
                 parts[part].append(Item(f"{label}/{name.strip()}", label, video, video))
                 counts[part] += 1

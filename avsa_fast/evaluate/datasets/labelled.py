@@ -78,7 +78,7 @@ class Labelled:
                 first = next(item for item in fold.train + fold.test if item not in kept.train + kept.test)
                 raise UserError(
                     f"{self.name}, fold {number}: {absent} files are missing, {first.files[0]} the first; --partial "
-                    "leaves them out"
+                    "skips them"
                 )
             shared_names = {item.name for item in kept.train} & {item.name for item in kept.test}
             shared_groups = {item.group for item in kept.train} & {item.group for item in kept.test} - {""}
@@ -96,11 +96,9 @@ class Labelled:
             folds.append(kept)
         labels = {item.label for fold in folds for item in fold.train}
         if unknown := sorted(labels - set(self.classes)):
-            raise UserError(f"{self.name}: {unknown[0]!r} is none of its classes")
+            raise UserError(f"{self.name}: {unknown[0]!r} is not one of its classes")
         if classes is not None and len(labels) != classes and not partial:
-            raise UserError(
-                f"{self.name} has {classes} classes; {len(labels)} are here (--partial takes what there is)"
-            )
+            raise UserError(f"{self.name} has {classes} classes; {len(labels)} are here (--partial uses them)")
         if len(labels) < 2:
             raise UserError(f"{self.name}: a classifier needs at least 2 classes; {len(labels)} here")
         return replace(self, classes=[name for name in self.classes if name in labels], folds=folds)
@@ -149,7 +147,7 @@ def read_rows(path: Path, columns: tuple[str, ...], delimiter: str = ",") -> lis
     rows = []
     for number, row in enumerate(reader, start=1):
         if None in row or None in row.values():
-            raise UserError(f"{path}, row {number}: not {len(reader.fieldnames or [])} columns, as the header has")
+            raise UserError(f"{path}, row {number}: not {len(reader.fieldnames or [])} columns, as in the header")
         rows.append(row)
     return rows
 
