@@ -11,7 +11,7 @@ import yaml
 from avsa_fast.data.samples import SampleConfig
 from avsa_fast.data.views import AUDIO_CHANNELS, ViewConfig
 from avsa_fast.errors import UserError
-from avsa_fast.files import replacing
+from avsa_fast.files import atomic_write
 from avsa_fast.models import ModelConfig
 
 Precision = Literal["fp32", "bf16"]
@@ -176,7 +176,7 @@ def save_config(config: Config, path: Path) -> None:
     """
     values = asdict(config)
     values["model"]["video_blocks"] = list(config.model.video_blocks)  # YAML has no tuples
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 

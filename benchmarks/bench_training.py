@@ -29,7 +29,7 @@ from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.samples import SAMPLE_RATE, Sample
 from avsa_fast.data.video import probe_video, read_frames, read_planes
 from avsa_fast.data.views import MEAN, STD, ViewConfig, make_crops, make_features
-from avsa_fast.prepare import Options, prepare
+from avsa_fast.prepare import PrepareOptions, prepare
 from avsa_fast.train.feed import CHUNK
 
 try:
@@ -231,7 +231,7 @@ def transcoded(video: Path, sound: Path, channels: list[int], folder: Path) -> t
     for kind, file in (("video", video), ("audio", sound)):
         (source / kind).mkdir(parents=True)
         (source / kind / f"clip{file.suffix}").symlink_to(file.resolve())
-    prepare(source, target, Options(detector=None, transcode=True, channels=tuple(channels)), progress=False)
+    prepare(source, target, PrepareOptions(detector=None, transcode=True, channels=tuple(channels)), progress=False)
     return target / "video" / "clip.mp4", target / "audio" / "clip.flac"
 
 

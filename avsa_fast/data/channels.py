@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from avsa_fast.data.sound import SoundInfo, read_sound
-from avsa_fast.data.spherical import SpatialSound
+from avsa_fast.data.spherical_metadata import SpatialSound
 from avsa_fast.data.validity import silent_channels
 from avsa_fast.errors import ClipError, UserError
 
@@ -29,7 +29,12 @@ def is_fuma(path: Path) -> bool:
 
 
 def channel_map(
-    path: Path, info: SoundInfo, sound: torch.Tensor, stated: SpatialSound | None = None, *, fuma: bool | None = None
+    path: Path,
+    info: SoundInfo,
+    sound: torch.Tensor,
+    declared: SpatialSound | None = None,
+    *,
+    fuma: bool | None = None,
 ) -> list[int]:
     """Determines which decoded channels hold W, Y, Z, X.
 
@@ -37,7 +42,7 @@ def channel_map(
         path: Sound file.
         info: Properties of the file.
         sound: [C, T], enough of the recording to detect silent channels (`read_overview`).
-        stated: Ambisonic layout that the file declares, if any.
+        declared: Ambisonic layout that the file declares, if any.
         fuma: Whether the channels are in Furse-Malham order; None: decided by `is_fuma`.
 
     Returns:
@@ -48,14 +53,14 @@ def channel_map(
     """
     if info.channels <= 2:
         return []
-    if stated and stated.normalisation != "SN3D":
+    if declared and declared.normalisation != "SN3D":
         raise ClipError(
             "ambiguous",
-            f"{path}: its metadata names an order or gains of channels that are not AmbiX; say which are W, Y, Z and X "
-            "with --channels, and --gains if they are not SN3D",
+            f"{path}: its metadata declares a channel order or gains that are not AmbiX; give the channels of W, Y, Z "
+            "and X with --channels, and --gains if they are not SN3D",
         )
-    if stated and stated.order >= 1 and len(stated.channels) == info.channels:
-        return [stated.channels.index(number) for number in ACN]
+    if declared and declared.order >= 1 and len(declared.channels) == info.channels:
+        return [declared.channels.index(number) for number in ACN]
     fuma = is_fuma(path) if fuma is None else fuma
     if fuma and info.channels in FUMA_CHANNELS:
         return FUMA
@@ -72,7 +77,7 @@ def channel_map(
     raise ClipError(
         "ambiguous",
         f"{path}: {info.channels} channels ({info.codec}, labelled {info.layout}, silent: {silent or 'none'}) could be "
-        "in more than one order; say which are W, Y, Z and X with --channels, as in --channels 0 1 2 3",
+        "in more than one order; give the channels of W, Y, Z and X, as in --channels 0 1 2 3",
     )
 
 
@@ -145,7 +150,8 @@ def read_ambisonic(
     sound = read_sound(path, centre, seconds, rate)
     if channel_map and max(channel_map) >= len(sound):
         raise UserError(
-            f"{path}: {len(sound)} channels, but index.parquet's map is {list(channel_map)}; remove the index"
+            f"{path}: {len(sound)} channels, but index.parquet's channel map is {list(channel_map)}; delete that file "
+            "to rebuild it"
         )
     return to_ambisonic(sound, channel_map, fuma=is_fuma(path))
 
@@ -155,5 +161,5 @@ def require_ambisonic(row: dict[str, Any]) -> None:
     if not row["channel_map"]:
         raise UserError(
             f"{row['name']}: {row['channels']}-channel sound has no direction in it, which AVSA needs, as does every "
-            "--audio but mono; first-order ambisonic sound (4 channels) has, and --stages avc --audio mono does without"
+            "--audio but mono; use first-order ambisonic sound (4 channels), or --stages avc --audio mono"
         )

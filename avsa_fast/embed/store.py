@@ -5,7 +5,6 @@ If the process is killed, only complete parts remain; the same command with the 
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from avsa_fast.errors import UserError
+from avsa_fast.files import atomic_write
 
 COLUMNS = {
     "file": pa.string(),
@@ -107,22 +107,18 @@ class Parts:
             shutil.rmtree(self.folder)
             raise UserError("no embeddings: no file could be read")
         rows = sum(pq.read_metadata(part).num_rows for part in parts)
-        half = self.out.with_name(f".{self.out.name}.{os.getpid()}.part")
-        try:
+        with atomic_write(self.out) as path:
             if self.out.suffix == ".parquet":
-                with pq.ParquetWriter(half, SCHEMA) as writer:
+                with pq.ParquetWriter(path, SCHEMA) as writer:
                     for table in _tables(parts):
                         writer.write_table(table)
             else:
-                self._join_array(parts, rows, half)
-            os.replace(half, self.out)
-        finally:
-            half.unlink(missing_ok=True)
+                self._join_array(parts, rows, path)
         shutil.rmtree(self.folder)
         return rows
 
-    def _join_array(self, parts: list[Path], rows: int, half: Path) -> None:
-        """Writes a float32 array [rows, E] to `half`, and a CSV file with the other columns beside the result."""
+    def _join_array(self, parts: list[Path], rows: int, path: Path) -> None:
+        """Writes a float32 array [rows, E] to `path`, and a CSV file with the other columns beside the result."""
         widths = {len(pq.read_table(part, columns=["embedding"])["embedding"][0]) for part in parts}
         if len(widths) > 1:
             raise UserError(
@@ -131,7 +127,7 @@ class Parts:
             )
         (width,) = widths
         written = 0
-        with half.open("wb") as array, self.out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as names:
+        with path.open("wb") as array, self.out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as names:
             np.lib.format.write_array_header_1_0(
                 array, {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
             )
@@ -156,6 +152,5 @@ def _tables(parts: list[Path]) -> Iterator[pa.Table]:
 
 def _write(path: Path, content: Any) -> None:
     """Writes a file atomically."""
-    half = path.with_name(f".{path.name}.{os.getpid()}.half")
-    half.write_bytes(content)
-    os.replace(half, path)
+    with atomic_write(path) as part:
+        part.write_bytes(content)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from avsa_fast.data.channels import read_ambisonic
-from avsa_fast.data.samples import SAMPLE_RATE, Source
+from avsa_fast.data.samples import SAMPLE_RATE, ClipSpan
 from avsa_fast.data.video import read_frames
 from avsa_fast.errors import UserError
 from avsa_fast.maps.grid import angular_distance, erp_grid
@@ -25,7 +25,7 @@ MAX_ERROR = 20.0  # maximum angular error of a correct estimate, in degrees
 
 
 def localise(
-    run: Run, sources: Sequence[Source], truth: Truth, truth_path: Path, *, moments: int,
+    run: Run, sources: Sequence[ClipSpan], truth: Truth, truth_path: Path, *, moments: int,
     size: tuple[int, int] = SIZE, progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Metric]:  # fmt: skip
     """Computes angular error and accuracy within 20° over annotated objects at evenly spaced moments of each clip.

@@ -1,13 +1,14 @@
 """Metrics with 95 % bootstrap intervals. Whole clips are resampled, since moments of one clip are not independent."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from avsa_fast.files import atomic_write
 
 RESAMPLES = 2000
 CHUNK = 4_000_000  # bootstrap weights computed at once, which bounds memory
@@ -121,9 +122,8 @@ def write_metrics(path: Path, metrics: Mapping[str, Metric]) -> None:
         metrics: Metrics by name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with atomic_write(path) as part:
+        part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
 def format_metric(name: str, metric: Metric) -> str:

@@ -86,7 +86,7 @@ def _loader(
     selected.held_out = collection.train if split == "train" else collection.held_out  # read if augment=False
     samples = Samples(selected, run.config.samples, seed=seed, count=count, spatial=True, augment=False)
     batches = [range(begin, min(begin + BATCH, count)) for begin in range(0, count, BATCH)]
-    return Loader(samples, batches, list, workers, ahead=2 * workers)
+    return Loader(samples, batches, list, workers, prefetch=2 * workers)
 
 
 def _readable(sample: Sample | Unreadable) -> Sample:

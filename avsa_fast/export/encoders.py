@@ -1,6 +1,5 @@
 """Export of an encoder as a torch.export program and an ONNX file, verified against the original module."""
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from avsa_fast.files import atomic_write
 
 TOLERANCE = 1e-4  # maximum deviation, relative to the largest absolute value of the embeddings
 BATCHES = (1, 3)  # batch sizes that files are verified at; others work too
@@ -31,34 +32,30 @@ def export_encoder(name: str, encoder: nn.Module, example: Tensor, folder: Path)
     """
     inputs = torch.randn(2, *example.shape[1:])
     shapes = ({0: torch.export.Dim("batch", min=1, max=4096)},)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporters' internal warnings
-        program = torch.export.export(encoder, (inputs,), dynamic_shapes=shapes)
-        pt2, onnx = folder / f".{name}.part.pt2", folder / f".{name}.part.onnx"
-        torch.export.save(program, pt2)
-        torch.onnx.export(
-            program, (inputs,), onnx, input_names=["views"], output_names=["embeddings"], dynamo=True, verbose=False,
-            external_data=False,
-        )  # fmt: skip
     deviations = {}
-    exported: dict[Path, Callable[[Tensor], Tensor]] = {pt2: _load_pt2(pt2), onnx: _load_onnx(onnx)}
-    try:
-        for path, function in exported.items():
+    with atomic_write(folder / f"{name}.pt2") as pt2, atomic_write(folder / f"{name}.onnx") as onnx:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporters' internal warnings
+            program = torch.export.export(encoder, (inputs,), dynamic_shapes=shapes)
+            with pt2.open("wb") as file:
+                torch.export.save(program, file)
+            torch.onnx.export(
+                program, (inputs,), onnx, input_names=["views"], output_names=["embeddings"], dynamo=True,
+                verbose=False, external_data=False,
+            )  # fmt: skip
+        exported: dict[str, Callable[[Tensor], Tensor]] = {"pt2": _load_pt2(pt2), "onnx": _load_onnx(onnx)}
+        for suffix, function in exported.items():
             worst = max(_deviation(encoder, function, example, size) for size in BATCHES)
             if not worst <= TOLERANCE:
-                raise RuntimeError(f"{name}{path.suffix} differs from the encoder by {worst:.1e}")
-            deviations[f"{name}{path.suffix}"] = worst
-        for path in exported:
-            os.replace(path, folder / f"{name}{path.suffix}")
-    finally:
-        for path in exported:
-            path.unlink(missing_ok=True)
+                raise RuntimeError(f"{name}.{suffix} differs from the encoder by {worst:.1e}")
+            deviations[f"{name}.{suffix}"] = worst
     return deviations
 
 
 def _load_pt2(path: Path) -> Callable[[Tensor], Tensor]:
     """Loads a torch.export program."""
-    return torch.export.load(path).module()
+    with path.open("rb") as file:
+        return torch.export.load(file).module()
 
 
 def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:

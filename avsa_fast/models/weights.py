@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from avsa_fast.errors import UserError
-from avsa_fast.files import replacing
+from avsa_fast.files import atomic_write
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -17,7 +17,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
         model: Model whose parameters and buffers are saved.
         path: File to write.
     """
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, part)
 
 

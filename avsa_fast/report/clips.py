@@ -12,13 +12,13 @@ from torch import Tensor
 from avsa_fast import ops
 from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.directions import MIN_SCORE
-from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
+from avsa_fast.data.encode_video import FPS
+from avsa_fast.data.projection import to_erp
+from avsa_fast.data.samples import SAMPLE_RATE, ClipSpan, SampleConfig
 from avsa_fast.data.video import read_frames
 from avsa_fast.maps import intensity_map
-from avsa_fast.scenes.write import FPS
 
 from .media import flac, heat_png, jpeg, mp4
-from .sphere import as_erp
 
 EXCERPT = 4.0  # seconds: keeps 12 clips below 15 MB, even with noise that FLAC cannot compress
 HEIGHT = 480  # maximum height of the excerpt's frames and of the still, in pixels
@@ -29,7 +29,7 @@ SAME = radians(0.01)  # tolerance: a view of a detection has its direction up to
 RowsByClip = dict[str, list[dict[str, Any]]]
 
 
-def spread(items: Sequence[Source], count: int) -> list[Source]:
+def spread(items: Sequence[ClipSpan], count: int) -> list[ClipSpan]:
     """Selects evenly spaced items.
 
     Args:
@@ -74,7 +74,7 @@ def rows_at(rows: Sequence[dict[str, Any]], time: float) -> list[dict[str, Any]]
 
 
 def clip_content(
-    source: Source, moment: float, objects: Sequence[dict[str, Any]], directions: Tensor, config: SampleConfig
+    source: ClipSpan, moment: float, objects: Sequence[dict[str, Any]], directions: Tensor, config: SampleConfig
 ) -> dict[str, Any]:
     """Prepares the page content of a clip.
 
@@ -115,10 +115,10 @@ def clip_content(
     }
 
 
-def _frames(source: Source, centre: float, count: int, fps: float) -> Tensor:
+def _frames(source: ClipSpan, centre: float, count: int, fps: float) -> Tensor:
     """ERP frames, uint8 [count, H, W, 3], around a moment."""
     rows = HEIGHT * (2 if source.projection == "erp_top" else 1)
-    return as_erp(read_frames(source.video, centre, count, fps, rows), source.projection)
+    return to_erp(read_frames(source.video, centre, count, fps, rows), source.projection)
 
 
 def _audible(sound: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ from torch import Tensor
 from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.directions import MIN_SCORE
 from avsa_fast.data.index import Index
-from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
+from avsa_fast.data.samples import SAMPLE_RATE, ClipSpan, SampleConfig
 from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, TRUTH, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.maps import intensity_map
-from avsa_fast.prepare import Options, prepare_folder
+from avsa_fast.prepare import PrepareOptions, prepare_folder
 from avsa_fast.progress import show_progress
 
 from .clips import by_clip, clip_content, rows_at, spread
@@ -44,13 +44,13 @@ def dataset_page(folder: Path, *, clips: int) -> str:
     Raises:
         UserError: If there is no readable index or no usable clip.
     """
-    prepare_folder(folder, Options(detector=None))
+    prepare_folder(folder, PrepareOptions(detector=None))
     index = read_table(folder / "index.parquet", INDEX)
     detections = read_table(folder / "detections.parquet", DETECTIONS) if _has(folder, "detections") else []
     detections = [row for row in detections if row["score"] >= MIN_SCORE]
     truth = read_table(folder / "truth.parquet", TRUTH) if _has(folder, "truth") else []
     rows = by_clip(detections or truth)
-    usable = [Source(c.name, c.video, c.sound, row["channel_map"], 0.0, row["seconds"], row["projection"] or "erp")
+    usable = [ClipSpan(c.name, c.video, c.sound, row["channel_map"], 0.0, row["seconds"], row["projection"] or "erp")
               for c, row in Index(folder) if c.video and c.sound]  # fmt: skip
     shown: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
@@ -160,7 +160,7 @@ def _blurred(heat: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool2d(padded, 3, stride=1)[0, 0]
 
 
-def _sound_map(sources: Sequence[Source]) -> str | None:
+def _sound_map(sources: Sequence[ClipSpan]) -> str | None:
     """Mean intensity map over clips, from one second in the middle of each, as a data URI."""
     maps = []
     for source in spread([source for source in sources if source.channel_map], MAX_SOUND_CLIPS):

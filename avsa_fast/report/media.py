@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from avsa_fast.scenes.write import write_video
+from avsa_fast.data.encode_video import write_video
 
 # Colour maps for values from 0 to 1: matplotlib's inferno and viridis (CC0), sampled at nine points.
 COLOURS = {
@@ -69,7 +69,7 @@ def flac(sound: Tensor, rate: int) -> str:
 
 
 def mp4(frames: Tensor) -> str:
-    """Encodes frames as H.264 at `scenes.write.FPS`.
+    """Encodes frames as H.264 at `data.encode_video.FPS`.
 
     Args:
         frames: uint8 [F, H, W, 3], RGB; an odd last row or column is dropped.
@@ -80,7 +80,7 @@ def mp4(frames: Tensor) -> str:
     frames = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
-        write_video(path, [frames.numpy()], frames.shape[1], frames.shape[2], crf=CRF)
+        write_video(path, frames.numpy(), crf=CRF)
         return _uri("video/mp4", path.read_bytes())
 
 

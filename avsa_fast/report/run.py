@@ -11,7 +11,8 @@ import yaml
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avsa_fast.data.samples import Collection, Sample, Samples, Source, Unreadable
+from avsa_fast.data.projection import to_erp
+from avsa_fast.data.samples import ClipSpan, Collection, Sample, Samples, Unreadable
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.maps import object_maps
@@ -24,7 +25,6 @@ from .curves import read_curves
 from .media import heat_png, rescaled
 from .metrics import read_metrics
 from .page import render
-from .sphere import as_erp
 
 MAP_SIZE = (12, 24)  # rows and columns of a similarity map
 NEIGHBOURS = 4  # number of sounds shown per picture, and of pictures per sound
@@ -90,15 +90,16 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
 
 
 def _sample(
-    run: Run, collection: Collection, source: Source, seed: int, number: int = 0, count: int = 1
+    run: Run, collection: Collection, source: ClipSpan, seed: int, number: int = 0, count: int = 1
 ) -> tuple[Sample, float]:
     """One of `count` evenly spaced moments of a clip, sampled as for training's final metrics: a view per quadrant."""
     samples = Samples(collection, run.config.samples, seed=seed, count=count, spatial=True, augment=False)
-    samples.sources = [source]
+    samples.spans = [source]
     sample = samples[number]
     if isinstance(sample, Unreadable):
         raise UserError(sample.failures[source.name])
-    frames = as_erp(sample.frames, sample.projection)
+    assert isinstance(sample.frames, Tensor)  # not planes
+    frames = to_erp(sample.frames, sample.projection)
     moment = source.moment((number + 0.5) / count, run.config.samples.seconds / 2)
     return sample._replace(frames=frames, projection="erp"), moment
 
@@ -140,7 +141,7 @@ def _nearest(scores: Tensor, n: int, k: int) -> dict[str, list[dict[str, Any]]]:
 
 
 def _embedding_map(
-    run: Run, collection: Collection, sources: Sequence[Source], rows: dict[str, list[dict[str, Any]]], seed: int
+    run: Run, collection: Collection, sources: Sequence[ClipSpan], rows: dict[str, list[dict[str, Any]]], seed: int
 ) -> dict[str, Any]:
     """First two principal components of the views' projections, after centring each modality."""
     selected = spread(sources, MAP_SAMPLES)

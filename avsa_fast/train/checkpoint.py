@@ -5,7 +5,6 @@ and SHA256SUMS, which lets `sha256sum -c` and `load_newest` detect a damaged one
 """
 
 import hashlib
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 
 from avsa_fast.errors import UserError
-from avsa_fast.files import replacing, sync
+from avsa_fast.files import atomic_folder, remove_parts
 from avsa_fast.models.weights import load_weights, save_weights
 
 KEPT = 2  # number of newest checkpoints to keep, besides the best one
@@ -53,21 +52,16 @@ def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
         state: Progress of the run; its step names the checkpoint.
     """
     folder.mkdir(exist_ok=True)
-    for remains in folder.glob(".step-*.part"):  # left by a process that was killed
-        shutil.rmtree(remains)
-    part = folder / f".step-{state.step:07d}.part"
-    part.mkdir()
-    save_weights(model, part / "weights.safetensors")
-    with replacing(part / "state.pt") as file:
-        torch.save(vars(state), file)
-    with replacing(part / SUMS) as file:
-        file.write_text("".join(f"{_digest(part / name)}  {name}\n" for name in FILES), encoding="utf-8")
-    final = folder / part.stem.removeprefix(".")
-    for later in checkpoints(folder):  # damaged ones that were skipped when the run was resumed
-        if later.name >= final.name:
-            shutil.rmtree(later)
-    os.replace(part, final)
-    sync(folder)
+    remove_parts(folder, "step-*")
+    final = folder / f"step-{state.step:07d}"
+    with atomic_folder(final) as part:
+        save_weights(model, part / "weights.safetensors")
+        torch.save(vars(state), part / "state.pt")
+        sums = "".join(f"{_digest(part / name)}  {name}\n" for name in FILES)
+        (part / SUMS).write_text(sums, encoding="utf-8")
+        for later in checkpoints(folder):  # damaged ones that were skipped when the run was resumed
+            if later.name >= final.name:
+                shutil.rmtree(later)
     for old in checkpoints(folder)[:-KEPT]:
         if state.best is None or old.name != f"step-{state.best[0]:07d}":
             shutil.rmtree(old)

@@ -61,7 +61,7 @@ class Feed(Iterator[StepInputs]):
         self._config, self._device, self._readable = config, device, readable
         chunks = [numbers[i : i + CHUNK] for numbers in steps for i in range(0, len(numbers), CHUNK)]
         self._loader: Loader[Batch | Unreadable] = Loader(
-            samples, chunks, collate, workers, ahead=ceil(STEPS_AHEAD * len(chunks) / max(1, len(steps))),
+            samples, chunks, collate, workers, prefetch=ceil(STEPS_AHEAD * len(chunks) / max(1, len(steps))),
             pin_memory=device.type == "cuda",
         )  # fmt: skip
         self._steps = iter(steps)

@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
 from avsa_fast.data.views import MEAN, STD
-from avsa_fast.files import replacing
+from avsa_fast.files import atomic_write
 
 LINE_INTERVAL = 10.0  # seconds between progress lines if stderr is not a terminal
 
@@ -113,7 +113,7 @@ class SilentLog(Log):
 def _open_truncated(path: Path, steps: int) -> Any:
     """Opens log.jsonl for appending, line-buffered, truncated to the steps that a resumed run keeps."""
     kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps] if steps and path.exists() else []
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_text("".join(kept), encoding="utf-8")
     return path.open("a", encoding="utf-8", buffering=1)
 

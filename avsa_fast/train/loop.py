@@ -15,7 +15,7 @@ from avsa_fast.data.batches import Batch
 from avsa_fast.data.loader import LoaderError
 from avsa_fast.data.samples import Collection, Samples, Unreadable
 from avsa_fast.errors import UserError
-from avsa_fast.files import replacing
+from avsa_fast.files import atomic_write
 from avsa_fast.models import Model
 from avsa_fast.models.weights import save_weights
 
@@ -249,7 +249,7 @@ class Trainer:
             for stage in (stage for stage, steps in self.stage_steps.items() if steps):
                 if (accuracy := self._held_out_accuracy(stage)) is not None:
                     metrics[f"{stage}_matching"] = accuracy
-            with replacing(self.run / "metrics.json") as part:
+            with atomic_write(self.run / "metrics.json") as part:
                 part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         self.ranks.wait()
         return metrics

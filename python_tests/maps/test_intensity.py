@@ -11,7 +11,7 @@ from avsa_fast import ops
 from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.maps import intensity_map
 from avsa_fast.maps.grid import angular_distance, peak_direction
-from avsa_fast.scenes.collection import Objects
+from avsa_fast.scenes.recorded_material import Objects
 from avsa_fast.scenes.sound import diffuse_noise, encode, read_room
 
 RATE = 24_000

@@ -3,7 +3,7 @@ import pytest
 
 from avsa_fast.scenes.motion import unit_vectors
 from avsa_fast.scenes.scene import Material, draw_scene
-from avsa_fast.scenes.write import RATE
+from avsa_fast.scenes.sound import RATE
 
 BANDS = np.geomspace(80, 12_000, 49)
 
@@ -22,7 +22,7 @@ def features(window: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_one_second_towards_an_object_tells_its_kind(rng):
+def test_one_second_of_sound_identifies_the_class(rng):
     rows, labels = [], []
     for _ in range(40):
         scene = draw_scene(rng, 32, Material())
@@ -31,9 +31,9 @@ def test_one_second_towards_an_object_tells_its_kind(rng):
             direction = unit_vectors(track.at(np.array([start / RATE + 0.5])))[0]
             rows.append(features(scene.sound[:, start : start + RATE], direction))
             labels.append(source.label)
-    known, asked = np.array(rows[:100]), np.array(rows[100:])
+    known, queries = np.array(rows[:100]), np.array(rows[100:])
     names = sorted(set(labels[:100]))
     labels = np.array(labels)
     centroids = np.stack([known[labels[:100] == name].mean(axis=0) for name in names])
-    distances = np.square(asked[:, None] - centroids).sum(axis=-1)
+    distances = np.square(queries[:, None] - centroids).sum(axis=-1)
     assert (np.array(names)[distances.argmin(axis=1)] == labels[100:]).mean() > 0.95

@@ -1,22 +1,22 @@
 import numpy as np
 import pytest
 
-from avsa_fast.scenes import looks
-from avsa_fast.scenes.procedural import KINDS, draw_sources
-from avsa_fast.scenes.write import RATE
+from avsa_fast.scenes.procedural_images import draw_panorama
+from avsa_fast.scenes.procedural_objects import CLASSES, draw_sources
+from avsa_fast.scenes.sound import RATE
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_voice_is_never_silent_for_long(kind, rng):
-    signal = kind.voice(rng, np.arange(3 * RATE) / RATE, 1.0)
+@pytest.mark.parametrize("object_class", CLASSES, ids=lambda object_class: object_class.name)
+def test_sounds_have_no_long_pauses(object_class, rng):
+    signal = object_class.sound(rng, np.arange(3 * RATE) / RATE, 1.0)
     windows = np.square(signal).reshape(-1, int(0.375 * RATE)).mean(axis=1)
     assert windows.min() > 0.2 * windows.mean()
 
 
-def test_voices_overlap_little(rng):
+def test_spectra_overlap_little(rng):
     bands = np.geomspace(50, 12_000, 40)
     shares = []
-    for source in draw_sources(rng, len(KINDS), RATE, 160):
+    for source in draw_sources(rng, len(CLASSES), RATE, 160):
         power = np.square(np.abs(np.fft.rfft(source.signal)))
         share = np.bincount(np.digitize(np.arange(len(power)), bands), power, len(bands) + 1)
         shares.append(share / share.sum())
@@ -25,9 +25,9 @@ def test_voices_overlap_little(rng):
             assert np.minimum(share, other).sum() < 0.3
 
 
-def test_sources_are_of_different_kinds_and_vary(rng):
-    first, second = (draw_sources(rng, len(KINDS), RATE, 160) for _ in range(2))
-    assert {source.label for source in first} == {kind.name for kind in KINDS}
+def test_sources_have_different_classes_and_vary(rng):
+    first, second = (draw_sources(rng, len(CLASSES), RATE, 160) for _ in range(2))
+    assert {source.label for source in first} == {object_class.name for object_class in CLASSES}
     others = {source.label: source for source in second}
     for source in first:
         other = others[source.label]
@@ -39,9 +39,9 @@ def test_sources_are_of_different_kinds_and_vary(rng):
         assert np.mean(np.square(source.signal)) == pytest.approx(1, rel=1e-3)
 
 
-def test_a_panorama_has_no_seam_and_even_poles(rng):
-    picture = looks.panorama(rng, 160, 320).astype(int)
-    inner = np.abs(np.diff(picture, axis=1)).max()
-    assert np.abs(picture[:, 0] - picture[:, -1]).max() <= inner
-    assert np.ptp(picture[[0, -1]], axis=1).max() <= 12
-    assert picture[:, :, 0].std() > 5
+def test_panorama_has_no_seam_and_uniform_poles(rng):
+    image = draw_panorama(rng, 160, 320).astype(int)
+    inner = np.abs(np.diff(image, axis=1)).max()
+    assert np.abs(image[:, 0] - image[:, -1]).max() <= inner
+    assert np.ptp(image[[0, -1]], axis=1).max() <= 12
+    assert image[:, :, 0].std() > 5

@@ -9,11 +9,16 @@ from numpy.typing import NDArray
 from avsa_fast.scenes.motion import unit_vectors
 
 Plane = NDArray[np.float64]
-PICTURE = 96  # width and height of an object's image, pixels
+IMAGE_SIZE = 96  # width and height of an object's image, pixels
 
 
-def panorama(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+def draw_panorama(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
     """Draws a random ERP panorama: a pale sky above a darker ground, textured by plane waves across the sphere.
+
+    Args:
+        rng: Random generator.
+        height: Rows of the image.
+        width: Columns of the image.
 
     Returns:
         uint8 RGB [height, width, 3].
@@ -24,15 +29,15 @@ def panorama(rng: np.random.Generator, height: int, width: int) -> NDArray[np.ui
 
     sky, ground = _colour(rng.uniform(), 0.2, 0.75), _colour(rng.uniform(), 0.3, 0.4)
     above = 1 / (1 + np.exp(-8 * vectors[..., 2:] - rng.normal(0, 0.5)))
-    picture = ground + (sky - ground) * above
+    image = ground + (sky - ground) * above
     for wavenumber in (3, 4, 6, 9, 13, 19):
         axis = rng.standard_normal(3)
         wave = np.sin(vectors @ (axis / np.linalg.norm(axis)) * wavenumber + rng.uniform(0, 2 * np.pi))
-        picture += wave[..., None] * (rng.normal(0, 0.03) + rng.normal(0, 0.015, 3))
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+        image += wave[..., None] * (rng.normal(0, 0.03) + rng.normal(0, 0.015, 3))
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def draw(
+def draw_object(
     rng: np.random.Generator,
     shape: Callable[[Plane, Plane], Plane],
     texture: Callable[[Plane, Plane, float], Plane],
@@ -47,20 +52,20 @@ def draw(
         hue: Hue of the object, in [0, 1].
 
     Returns:
-        uint8 RGBA [PICTURE, PICTURE, 4].
+        uint8 RGBA [IMAGE_SIZE, IMAGE_SIZE, 4].
     """
-    pixels = (np.arange(PICTURE) + 0.5) / PICTURE * 2 - 1
+    pixels = (np.arange(IMAGE_SIZE) + 0.5) / IMAGE_SIZE * 2 - 1
     x, y = np.meshgrid(pixels, -pixels)
     tilt = np.radians(rng.uniform(-15, 15))
     x, y = 1.1 * (x * np.cos(tilt) - y * np.sin(tilt)), 1.1 * (x * np.sin(tilt) + y * np.cos(tilt))
 
     hue += rng.normal(0, 0.02)
     light = _colour(hue, rng.uniform(0.25, 0.4), rng.uniform(0.9, 1.0))
-    deep = _colour(hue + 0.04, rng.uniform(0.85, 1.0), rng.uniform(0.55, 0.7))
+    dark = _colour(hue + 0.04, rng.uniform(0.85, 1.0), rng.uniform(0.55, 0.7))
     weight = 1 / (1 + np.exp(-6 * texture(x, y, rng.uniform(0, 2 * np.pi))))
-    colour = deep + (light - deep) * weight[..., None]
+    colour = dark + (light - dark) * weight[..., None]
 
-    depth = shape(x, y) * PICTURE / 2.2  # in pixels, positive inside
+    depth = shape(x, y) * IMAGE_SIZE / 2.2  # in pixels, positive inside
     colour *= np.clip(depth / 3 - 0.6, 0.15, 1)[..., None]  # a dark rim
     alpha = np.clip(depth + 0.5, 0, 1)
     return (np.concatenate([colour, alpha[..., None]], axis=-1) * 255 + 0.5).astype(np.uint8)

@@ -4,24 +4,23 @@ import soundfile
 from PIL import Image
 
 from avsa_fast.errors import UserError
-from avsa_fast.scenes.collection import CROSSFADE, Objects, Panoramas, loop, read_picture
-from avsa_fast.scenes.sound import root_mean_square
-from avsa_fast.scenes.write import RATE
+from avsa_fast.scenes.recorded_material import CROSSFADE, Objects, Panoramas, loop, read_image
+from avsa_fast.scenes.sound import RATE, root_mean_square
 
 
-def make_object(folder, name, rate=16000, seconds=0.5, picture=True):
+def make_object(folder, name, rate=16000, seconds=0.5, image=True):
     time = np.arange(int(rate * seconds)) / rate
     soundfile.write(folder / f"{name}.ogg", 0.3 * np.sin(2 * np.pi * 440 * time), rate)
-    if picture:
+    if image:
         pixels = np.zeros((20, 30, 4), np.uint8)
         pixels[5:15, 5:25] = (200, 30, 60, 255)
         Image.fromarray(pixels).save(folder / f"{name}.png")
 
 
-def test_objects_are_the_pairs_of_picture_and_sound(tmp_path, rng):
+def test_objects_are_pairs_of_image_and_sound(tmp_path, rng):
     make_object(tmp_path, "cat")
     make_object(tmp_path, "dog")
-    make_object(tmp_path, "unseen", picture=False)
+    make_object(tmp_path, "unseen", image=False)
     Image.new("RGBA", (5, 5)).save(tmp_path / "unheard.png")
     sources = Objects(tmp_path).draw(rng, 4, 2 * RATE, 512)
     assert sorted(source.label for source in sources) == ["cat", "dog"]
@@ -36,7 +35,7 @@ def test_objects_are_the_pairs_of_picture_and_sound(tmp_path, rng):
 
 
 @pytest.mark.parametrize("length", [1, 7, 300, 5000, 50_000])
-def test_a_loop_has_no_step(length):
+def test_loop_has_no_discontinuity(length):
     tone = np.sin(np.arange(length) * 0.3).astype(np.float32) + np.float32(2)
     looped = loop(tone, 20_000, 123)
     assert looped.shape == (20_000,)
@@ -46,31 +45,31 @@ def test_a_loop_has_no_step(length):
 
 
 def test_missing_and_empty_folders(tmp_path):
-    for kind, option in ((Objects, "--objects"), (Panoramas, "--panoramas")):
+    for collection, option in ((Objects, "--objects"), (Panoramas, "--panoramas")):
         with pytest.raises(UserError, match=f"{option} .*nowhere: not a readable folder"):
-            kind(tmp_path / "nowhere")
+            collection(tmp_path / "nowhere")
         with pytest.raises(UserError, match=f"{option} .*: no "):
-            kind(tmp_path)
+            collection(tmp_path)
 
 
-def test_a_panorama_is_scaled_and_turned(tmp_path, rng):
-    picture = rng.integers(0, 256, (50, 100, 3), dtype=np.uint8)
-    Image.fromarray(picture).save(tmp_path / "one.png")
-    turned = Panoramas(tmp_path).draw(rng, 50, 100)
-    assert any((np.roll(turned, shift, axis=1) == picture).all() for shift in range(100))
+def test_panorama_is_scaled_and_rotated(tmp_path, rng):
+    image = rng.integers(0, 256, (50, 100, 3), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "one.png")
+    rotated = Panoramas(tmp_path).draw(rng, 50, 100)
+    assert any((np.roll(rotated, shift, axis=1) == image).all() for shift in range(100))
     assert Panoramas(tmp_path).draw(rng, 512, 1024).shape == (512, 1024, 3)
 
 
-def test_bad_material_is_named(tmp_path, rng):
+def test_invalid_material_is_reported(tmp_path, rng):
     Image.new("RGB", (300, 300)).save(tmp_path / "square.png")
     with pytest.raises(UserError, match=r"square\.png: 300x300 pixels; .* twice as wide as high"):
         Panoramas(tmp_path).draw(rng, 160, 320)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
-    with pytest.raises(UserError, match=r"broken\.png: not a readable picture"):
-        read_picture(tmp_path / "broken.png", "RGB")
+    with pytest.raises(UserError, match=r"broken\.png: not a readable image"):
+        read_image(tmp_path / "broken.png", "RGB")
     make_object(tmp_path, "ghost")
     Image.new("RGBA", (5, 5)).save(tmp_path / "ghost.png")
-    with pytest.raises(UserError, match=r"ghost\.png: wholly transparent"):
+    with pytest.raises(UserError, match=r"ghost\.png: completely transparent"):
         Objects(tmp_path).draw(rng, 1, RATE, 160)
     make_object(tmp_path, "ghost")
     soundfile.write(tmp_path / "ghost.ogg", np.zeros(RATE), RATE)

@@ -1,9 +1,9 @@
-"""Sounds of procedural objects, one per kind: their frequency bands overlap little, and pauses last at most 0.3 s."""
+"""Sounds of procedural objects, one per class: their frequency bands overlap little, and pauses last at most 0.3 s."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avsa_fast.scenes.write import RATE
+from avsa_fast.scenes.sound import RATE
 
 Signal = NDArray[np.float64]
 TAU = 2 * np.pi
@@ -23,8 +23,8 @@ def thud(rng: np.random.Generator, time: Signal, pitch: float) -> Signal:
 def siren(rng: np.random.Generator, time: Signal, pitch: float) -> Signal:
     """A tone with slow frequency modulation."""
     rate = 2.5 * rng.uniform(0.85, 1.15)
-    swing = 0.15 / (TAU * rate) * np.sin(TAU * rate * time + rng.uniform(0, TAU))
-    return np.sin(TAU * 1000 * pitch * (time + swing))
+    modulation = 0.15 / (TAU * rate) * np.sin(TAU * rate * time + rng.uniform(0, TAU))
+    return np.sin(TAU * 1000 * pitch * (time + modulation))
 
 
 def bell(rng: np.random.Generator, time: Signal, pitch: float) -> Signal:

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from avsa_fast.data.container import open_stream
-from avsa_fast.data.magic import KINDS, kind_of
+from avsa_fast.data.media_formats import FORMATS, media_format
 from avsa_fast.data.sound import probe_sound, read_sound
 from avsa_fast.errors import UserError
 
@@ -44,10 +44,10 @@ def id3(size: int) -> bytes:
     return b"ID3\x04\x00\x00" + bytes(size >> shift & 127 for shift in (21, 14, 7, 0)) + bytes(size)
 
 
-def test_this_ffmpeg_has_every_demuxer_of_the_table() -> None:
-    assert len({kind.demuxer for kind in KINDS}) == len(KINDS)
-    for kind in KINDS:
-        assert av.format.ContainerFormat(kind.demuxer, "r").is_input
+def test_ffmpeg_has_every_demuxer() -> None:
+    assert len({candidate.demuxer for candidate in FORMATS}) == len(FORMATS)
+    for candidate in FORMATS:
+        assert av.format.ContainerFormat(candidate.demuxer, "r").is_input
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
@@ -93,7 +93,7 @@ def test_silence_with_a_click_in_a_wav_file(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("wrong", [None, ".mp4", ""])
-def test_sound_opens_by_its_first_bytes(
+def test_sound_format_is_determined_by_content(
     tmp_path: Path, name: str, muxer: str, codec: str, demuxer: str, wrong: str | None
 ) -> None:
     path = write_sound(tmp_path / name, muxer, codec)
@@ -115,7 +115,7 @@ def test_sound_opens_by_its_first_bytes(
     ],
 )
 @pytest.mark.parametrize("wrong", [None, ".wav"])
-def test_video_opens_by_its_first_bytes(
+def test_video_format_is_determined_by_content(
     write_video: WriteVideo, name: str, codec: str, options: dict[str, str], demuxer: str, wrong: str | None
 ) -> None:
     path = write_video(TIMES, name=name, options=options, codec=codec)
@@ -161,16 +161,16 @@ def test_mpeg_audio_without_tags(tmp_path: Path, codec: str, rate: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [b"free", b"skip", b"wide", b"mdat", b"styp", b"uuid", b"junk", b"abcd"])
-def test_boxes_before_those_of_the_film(write_video: WriteVideo, kind: bytes) -> None:
+def test_other_boxes_before_the_media(write_video: WriteVideo, kind: bytes) -> None:
     path = write_video(TIMES, options={"movflags": "frag_keyframe+empty_moov+default_base_moof"})
     path.write_bytes(struct.pack(">I4s16x", 24, kind) + path.read_bytes())
     assert demuxer_of(path, "video") == "mov"
 
 
 @pytest.mark.parametrize("kind", [b"moof", b"sidx"])
-def test_fragments_are_known(tmp_path: Path, kind: bytes) -> None:
+def test_mp4_fragments(tmp_path: Path, kind: bytes) -> None:
     (tmp_path / "a.m4s").write_bytes(struct.pack(">I4s16x", 24, kind))
-    found = kind_of(tmp_path / "a.m4s")
+    found = media_format(tmp_path / "a.m4s")
     assert found is not None
     assert found.demuxer == "mov"
 
@@ -193,7 +193,7 @@ def test_fragments_are_known(tmp_path: Path, kind: bytes) -> None:
     ids=["empty", "3 bytes", "zeros", "ones", "ramp", "noise", "playlist", "concat", "ts", "webp", "png"],
 )
 @pytest.mark.parametrize("name", ["x.mp4", "x.wav", "x"])
-def test_what_is_of_no_known_kind(tmp_path: Path, content: bytes, name: str) -> None:
+def test_unknown_formats_are_refused(tmp_path: Path, content: bytes, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     for kind in ("audio", "video"):
