@@ -62,9 +62,9 @@ bench: $(VENV)/.developer
 	$(BIN)/python -m pytest benchmarks/bench_*.py --benchmark-only --benchmark-json build/benchmark.json -q $(ARGS)
 	$(BIN)/python benchmarks/table.py build/benchmark.json
 
-# The tables of docs/results.md: make results ARGS="OUT --assets DIR".
+# The tables of docs/results.md, by experiments/: make results ARGS="OUT --assets DIR".
 results: $(VENV)/.developer
-	$(BIN)/python benchmarks/results.py $(ARGS)
+	$(BIN)/python experiments/results.py $(ARGS)
 
 docs: $(VENV)/.developer
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

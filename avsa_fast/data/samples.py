@@ -35,16 +35,16 @@ class SampleConfig:
     """Contents of a sample and augmentation of its crops; the defaults are the paper's.
 
     Attributes:
-        crops: Crop directions: detected objects, or random.
+        crops: Directions of the crops: objects that YOLO detected, or random.
         views: Crops per AVSA sample, one in each of as many equal azimuth ranges.
         moments: Consecutive samples taken from the same clip, as hard negatives for each other.
         frames: Frames per sample.
-        fps: Frames per second.
-        max_height: Maximum rows per view; higher videos are scaled down while decoding.
+        fps: Frame rate of the samples, in Hz.
+        max_height: Maximum number of rows per view; higher videos are scaled down while decoding.
         seconds: Duration of the sound.
-        min_fov: Minimum horizontal field of view, degrees.
-        max_fov: Maximum horizontal field of view, degrees.
-        held_out_fov: Field of view of held-out samples, degrees.
+        min_fov: Minimum horizontal field of view of training crops, in degrees.
+        max_fov: Maximum horizontal field of view of training crops, in degrees.
+        held_out_fov: Horizontal field of view of held-out crops, in degrees.
         jitter: Maximum change of the brightness, contrast and saturation factors.
         hue: Maximum hue shift, as a fraction of the hue circle.
         gain: Maximum relative change of the sound's gain.

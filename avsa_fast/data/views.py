@@ -32,11 +32,12 @@ class ViewConfig:
     """Parameters of crops and features; the defaults are the paper's.
 
     Attributes:
-        audio: Representation of the sound.
-        crop_size: Width and height of a crop, pixels.
-        n_mels: Number of mel bands.
-        n_fft: Length of the STFT's windows, samples.
-        hop_length: Distance of the STFT's windows, samples.
+        audio: Input of the audio encoder: log-mel of the rotated sound with its intensity (foa_iv) or without (foa),
+            stereo without or with level and phase differences (stereo_icf), a beam or mono.
+        crop_size: Height and width of crops, in pixels.
+        n_mels: Mel bands.
+        n_fft: Window length of the STFT, in samples.
+        hop_length: Hop of the STFT, in samples.
     """
 
     audio: AudioView = "foa_iv"

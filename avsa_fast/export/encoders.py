@@ -20,7 +20,7 @@ def export_encoder(name: str, encoder: nn.Module, example: Tensor, folder: Path)
     Args:
         name: Name of the files, without suffix.
         encoder: Module to export.
-        example: [1, ...], an input of the encoder; only its shape is used.
+        example: float32 [1, ...], an input of the encoder; only its shape is used.
         folder: Existing folder to write to.
 
     Returns:
@@ -43,22 +43,22 @@ def export_encoder(name: str, encoder: nn.Module, example: Tensor, folder: Path)
                 program, (inputs,), onnx, input_names=["views"], output_names=["embeddings"], dynamo=True,
                 verbose=False, external_data=False,
             )  # fmt: skip
-        runs: dict[str, Callable[[Tensor], Tensor]] = {"pt2": _exported(pt2), "onnx": _onnx(onnx)}
-        for suffix, run in runs.items():
-            worst = max(_deviation(encoder, run, example, size) for size in BATCHES)
+        exported: dict[str, Callable[[Tensor], Tensor]] = {"pt2": _load_pt2(pt2), "onnx": _load_onnx(onnx)}
+        for suffix, function in exported.items():
+            worst = max(_deviation(encoder, function, example, size) for size in BATCHES)
             if not worst <= TOLERANCE:
                 raise RuntimeError(f"{name}.{suffix} differs from the encoder by {worst:.1e}")
             deviations[f"{name}.{suffix}"] = worst
     return deviations
 
 
-def _exported(path: Path) -> Callable[[Tensor], Tensor]:
+def _load_pt2(path: Path) -> Callable[[Tensor], Tensor]:
     """Loads a torch.export program."""
     with path.open("rb") as file:
         return torch.export.load(file).module()
 
 
-def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
+def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:
     """Loads an ONNX file to run on the CPU."""
     import onnxruntime
 
@@ -68,8 +68,8 @@ def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 @torch.inference_mode()
-def _deviation(encoder: nn.Module, run: Callable[[Tensor], Tensor], example: Tensor, size: int) -> float:
-    """Maximum relative deviation of `run` from the encoder on random input of a batch size."""
+def _deviation(encoder: nn.Module, exported: Callable[[Tensor], Tensor], example: Tensor, size: int) -> float:
+    """Maximum relative deviation of an exported encoder from the original on random input of a batch size."""
     inputs = torch.randn(size, *example.shape[1:])
-    wanted = encoder(inputs)
-    return float((run(inputs) - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
+    expected = encoder(inputs)
+    return float((exported(inputs) - expected).abs().max() / expected.abs().max().clamp(min=1e-6))

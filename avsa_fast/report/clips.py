@@ -16,7 +16,7 @@ from avsa_fast.data.encode_video import FPS
 from avsa_fast.data.projection import to_erp
 from avsa_fast.data.samples import SAMPLE_RATE, ClipSpan, SampleConfig
 from avsa_fast.data.video import read_frames
-from avsa_fast.evaluate.intensity import intensity_map
+from avsa_fast.maps import intensity_map
 
 from .media import flac, heat_png, jpeg, mp4
 
@@ -24,30 +24,59 @@ EXCERPT = 4.0  # seconds: keeps 12 clips below 15 MB, even with noise that FLAC 
 HEIGHT = 480  # maximum height of the excerpt's frames and of the still, in pixels
 CROP = 160  # height and width of a view, in pixels
 BOXES = 24  # maximum number of detections drawn
-SAME = radians(0.01)  # tolerance: a view of a detection has the same direction up to float32 rounding
+SAME = radians(0.01)  # tolerance: a view of a detection has its direction up to float32 rounding
 
-Rows = dict[str, list[dict[str, Any]]]
+RowsByClip = dict[str, list[dict[str, Any]]]
 
 
-def by_clip(rows: Iterable[dict[str, Any]]) -> Rows:
-    """Groups rows of detections.parquet or truth.parquet by the name of the clip."""
-    found: Rows = defaultdict(list)
+def spread(items: Sequence[ClipSpan], count: int) -> list[ClipSpan]:
+    """Selects evenly spaced items.
+
+    Args:
+        items: Items to select from.
+        count: Maximum number of items.
+
+    Returns:
+        The selected items in their order.
+    """
+    indices = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[i] for i in indices]
+
+
+def by_clip(rows: Iterable[dict[str, Any]]) -> RowsByClip:
+    """Groups rows of a table by clip.
+
+    Args:
+        rows: Rows of detections.parquet or truth.parquet.
+
+    Returns:
+        Rows by the name of the clip; a missing name gives an empty list.
+    """
+    grouped: RowsByClip = defaultdict(list)
     for row in rows:
-        found[row["name"]].append(row)
-    return found
+        grouped[row["name"]].append(row)
+    return grouped
 
 
 def rows_at(rows: Sequence[dict[str, Any]], time: float) -> list[dict[str, Any]]:
-    """Up to BOXES rows at the time nearest to `time` (seconds), by falling score; skips scores below MIN_SCORE."""
+    """Selects the objects nearest to a moment.
+
+    Args:
+        rows: Rows of one clip.
+        time: Moment in seconds from the start of the clip.
+
+    Returns:
+        At most BOXES rows of the nearest annotated time, by falling score, without scores below MIN_SCORE.
+    """
     rows = [row for row in rows if row.get("score", 1.0) >= MIN_SCORE]
     nearest = min((row["time"] for row in rows), key=lambda t: abs(t - time), default=0.0)
     return sorted((row for row in rows if row["time"] == nearest), key=lambda row: -row.get("score", 1.0))[:BOXES]
 
 
-def show_clip(
+def clip_content(
     source: ClipSpan, moment: float, objects: Sequence[dict[str, Any]], directions: Tensor, config: SampleConfig
 ) -> dict[str, Any]:
-    """Prepares a clip for the page.
+    """Prepares the page content of a clip.
 
     Args:
         source: Clip.

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from avsa_fast.errors import UserError
-from avsa_fast.files import atomic_folder, atomic_write, remove_parts
+from avsa_fast.files import atomic_folder, remove_parts
+from avsa_fast.models.weights import load_weights, save_weights
 
-KEPT = 2  # number of newest checkpoints that are kept, besides the best one
+KEPT = 2  # number of newest checkpoints to keep, besides the best one
 FILES = ("weights.safetensors", "state.pt")
 SUMS = "SHA256SUMS"
 
@@ -42,28 +41,6 @@ class State:
     optimiser: dict[str, Any]
     log_temperature: float
     best: tuple[int, float] | None = None
-
-
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Writes the model's weights as safetensors, replacing the file atomically."""
-    with atomic_write(path) as part:
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, part)
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Loads weights into the model.
-
-    Args:
-        model: Model whose parameters and buffers have the names and shapes in the file.
-        path: A safetensors file.
-
-    Raises:
-        UserError: If the file cannot be read or does not fit the model; the message names the file.
-    """
-    try:
-        model.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{path}: not the weights of this model: {str(error).splitlines()[0]}") from error
 
 
 def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
@@ -112,7 +89,7 @@ def load_checkpoint(path: Path, model: nn.Module) -> State:
         sums = (path / SUMS).read_text(encoding="utf-8")
         for name in FILES:
             if f"{_digest(path / name)}  {name}\n" not in sums:
-                raise UserError(f"{path / name}: damaged: its checksum is not that of {path / SUMS}")
+                raise UserError(f"{path / name}: damaged: its checksum differs from {path / SUMS}")
         state = State(**torch.load(path / "state.pt", map_location="cpu", weights_only=True))
     except UserError:
         raise
@@ -142,7 +119,7 @@ def load_newest(folder: Path, model: nn.Module) -> tuple[State | None, list[str]
         except UserError as error:
             damage.append(str(error))
     if damage:
-        raise UserError(f"{folder}: no checkpoint is whole; {damage[0]}")
+        raise UserError(f"{folder}: no checkpoint is intact; {damage[0]}")
     return None, []
 
 

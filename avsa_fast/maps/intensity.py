@@ -1,4 +1,4 @@
-"""Map of sound arrival over the ERP frame, sharper than first-order beamforming."""
+"""Map of the sound energy that arrives from each direction, sharper than first-order beamforming."""
 
 from functools import lru_cache
 from math import pi, radians
@@ -6,7 +6,7 @@ from math import pi, radians
 import torch
 from torch import Tensor
 
-from .maps import erp_grid
+from .grid import erp_grid
 
 N_FFT, HOP = 512, 256  # samples
 LOW, HIGH = 200.0, 6000.0  # Hz: excludes room hum below and spatial aliasing of microphone arrays above
@@ -14,7 +14,7 @@ WIDTH = radians(8.0)  # angular width of the smoothing kernel
 
 
 def intensity_map(scene: Tensor, sample_rate: int, size: tuple[int, int] = (45, 90)) -> Tensor:
-    """Distribution of directional sound energy over the ERP frame.
+    """Computes the distribution of directional sound energy over the ERP frame.
 
     The direction of each STFT bin is that of its active intensity Re(W* (X, Y, Z)). Its weight is its energy times
     the squared ratio of intensity to energy, which suppresses reverberation. After Pulkki, "Spatial sound
@@ -22,8 +22,8 @@ def intensity_map(scene: Tensor, sample_rate: int, size: tuple[int, int] = (45, 
     directions, smoothed over the sphere.
 
     Args:
-        scene: [4, T], W, Y, Z, X (ACN, SN3D).
-        sample_rate: In Hz.
+        scene: float32 [4, T], W, Y, Z, X (ACN, SN3D).
+        sample_rate: Sample rate in Hz.
         size: H and W of the map.
 
     Returns:
@@ -49,13 +49,6 @@ def intensity_map(scene: Tensor, sample_rate: int, size: tuple[int, int] = (45, 
 def _smoothing(size: tuple[int, int]) -> Tensor:
     """Smoothing weights [G, G] between the G directions of a grid, by angular distance."""
     azimuth, elevation = erp_grid(size).flatten(0, 1).unbind(-1)
-    flat = elevation.cos()
-    units = torch.stack([flat * azimuth.cos(), flat * azimuth.sin(), elevation.sin()], dim=-1)
+    level = elevation.cos()
+    units = torch.stack([level * azimuth.cos(), level * azimuth.sin(), elevation.sin()], dim=-1)
     return torch.exp((units @ units.T - 1) / WIDTH**2)
-
-
-def peak(heat: Tensor) -> tuple[float, float]:
-    """Azimuth and elevation, in radians, of the maximum of a map [H, W] over the ERP frame."""
-    height, width = heat.shape
-    azimuth, elevation = erp_grid((height, width)).flatten(0, 1)[int(heat.argmax())].tolist()
-    return azimuth, elevation

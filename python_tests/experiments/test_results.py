@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from helpers.commands import run
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("table", ["panoramas", "instances"])
-def test_a_table_is_made_and_not_made_twice(assets: Path, tmp_path: Path, table: str) -> None:
+def test_table_is_computed_once(assets: Path, tmp_path: Path, table: str) -> None:
     line = [
-        sys.executable, ROOT / "benchmarks" / "results.py", tmp_path, "--assets", assets, "--tables", table,
+        sys.executable, ROOT / "experiments" / "results.py", tmp_path, "--assets", assets, "--tables", table,
         "--kinds", "6", "--scenes", "6", "--seconds", "1", "--steps", "2", "--moments", "1", "--workers", "0",
     ]  # fmt: skip
     run(*line, check=True)

@@ -2,7 +2,7 @@
 
     apt-get download hydrogen-drumkits && dpkg -x hydrogen-drumkits_*.deb kits
     pip install --no-deps aisfx==0.1.2          # the pretrained peer, MIT licence, weights in the wheel
-    python benchmarks/drums.py RUN --kits kits --out drums
+    python experiments/drums.py RUN --kits kits --out drums
 
 Peers: the mean and standard deviation of log-mel bands, the same network untrained, and aisfx (Ma and Lerch, ISMIR
 2022), a CNN trained with labels on sound effect libraries. All get the first second of each hit, in mono.
@@ -10,8 +10,10 @@ Peers: the mean and standard deviation of log-mel bands, the same network untrai
 
 import csv
 import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -22,10 +24,10 @@ from tyro.conf import Positional
 from avsa_fast import ops
 from avsa_fast.errors import UserError, run_command
 from avsa_fast.evaluate.datasets import LOADERS, Labelled
-from avsa_fast.evaluate.downstream import Rows, embed_items, probe_rows
-from avsa_fast.evaluate.figures import line, write_figures
-from avsa_fast.evaluate.run import load_run, run_of
+from avsa_fast.evaluate.downstream import FloatArray, embed_items, probe
+from avsa_fast.evaluate.metrics import format_metric, write_metrics
 from avsa_fast.models import Model
+from avsa_fast.run import load_run, run_from_model
 
 # A file's class is the first one whose pattern matches its name.
 CLASSES = {
@@ -56,22 +58,22 @@ def main(run: Positional[Path], kits: Path, out: Path, seed: int = 0) -> None:
     print(f"{sum(counts.values())} hits: {counts}")
     trained = load_run(run)
     torch.manual_seed(seed)
-    untrained = run_of(run, trained.config, Model(trained.config.model), trained.device)
-    rows: dict[str, dict[str, Rows]] = {
-        "log_mel_statistics": _each(data, _log_mel),
+    untrained = run_from_model(run, trained.config, Model(trained.config.model), trained.device)
+    features: dict[str, dict[str, FloatArray]] = {
+        "log_mel_statistics": _features(data, _log_mel),
         "untrained": embed_items(untrained, data, "audio"),
         "trained": embed_items(trained, data, "audio"),
     }
     if find_spec("aisfx") is not None:
-        rows["aisfx"] = _each(data, _aisfx())
-    figures = {}
-    for name, features in rows.items():
-        for key, figure in probe_rows(data, features, "linear", seed=seed).items():
+        features["aisfx"] = _features(data, _aisfx())
+    metrics = {}
+    for name, rows in features.items():
+        for key, metric in probe(data, rows, "linear", seed=seed).items():
             if "video" in key:
-                figures[f"{name}_{key.removeprefix('linear_video_at_1').strip('_') or 'accuracy'}"] = figure
-    write_figures(out / "drums.json", figures)
-    for name, figure in figures.items():
-        print(line(name, figure))
+                metrics[f"{name}_{key.removeprefix('linear_video_at_1').strip('_') or 'accuracy'}"] = metric
+    write_metrics(out / "drums.json", metrics)
+    for name, metric in metrics.items():
+        print(format_metric(name, metric))
 
 
 def _build(kits: Path, out: Path) -> None:
@@ -86,10 +88,10 @@ def _build(kits: Path, out: Path) -> None:
     sizes: dict[str, int] = {}
     for _, _, kit in hits:
         sizes[kit] = sizes.get(kit, 0) + 1
-    folds, loads = {}, [0] * FOLDS
+    folds, fold_sizes = {}, [0] * FOLDS
     for kit in sorted(sizes, key=lambda kit: (-sizes[kit], kit)):
-        folds[kit] = int(np.argmin(loads))
-        loads[folds[kit]] += sizes[kit]
+        folds[kit] = int(np.argmin(fold_sizes))
+        fold_sizes[folds[kit]] += sizes[kit]
     (out / "audio").mkdir(parents=True, exist_ok=True)
     rows = [["filename", "fold", "category", "src_file"]]
     for number, (path, label, kit) in enumerate(hits):
@@ -104,29 +106,33 @@ def _build(kits: Path, out: Path) -> None:
         csv.writer(file).writerows(rows)
 
 
-def _each(data: Labelled, features) -> dict[str, Rows]:  # type: ignore[no-untyped-def]
-    """Computes features of each item's sound [T] at RATE, as rows [1, D] by item name."""
-    rows = {}
-    for item in (item for fold in data.folds for item in fold.test):
-        rows[item.name] = features(torch.from_numpy(soundfile.read(item.audio, dtype="float32")[0]))[None]
-    return rows
+def _features(data: Labelled, function: Callable[[torch.Tensor], FloatArray]) -> dict[str, FloatArray]:
+    """Computes features [1, D] of each item's sound, by item name; `function` maps a sound [T] at RATE to [D]."""
+    return {
+        item.name: function(torch.from_numpy(soundfile.read(item.audio, dtype="float32")[0]))[None]
+        for fold in data.folds
+        for item in fold.test
+    }
 
 
-def _log_mel(sound: torch.Tensor) -> np.ndarray:
+def _log_mel(sound: torch.Tensor) -> FloatArray:
     """Computes mean and standard deviation over time of 64 log-mel bands, as the audio encoder gets them: [128]."""
     scene = torch.zeros(4, 24000)
     scene[0] = resample(sound, RATE, 24000)
     bands = ops.spatial_features(scene, view="mono", spatial=None)[0]  # [64, 98]
-    return torch.cat([bands.mean(dim=1), bands.std(dim=1)]).numpy()
+    statistics: FloatArray = torch.cat([bands.mean(dim=1), bands.std(dim=1)]).numpy()
+    return statistics
 
 
-def _aisfx():  # type: ignore[no-untyped-def]
-    """Returns aisfx's embedding function, [T] to [512]; its essentia spectrogram is reimplemented in torch."""
+def _aisfx() -> Callable[[torch.Tensor], FloatArray]:
+    """Returns aisfx's embedding function, [T] -> [512]; its essentia spectrogram is reimplemented in torch."""
     import aisfx.inference
     from aisfx.models.cnn2d import EmbeddingNet
 
-    numbers = [(np._core.multiarray.scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Int64DType]
-    with torch.serialization.safe_globals(numbers):  # for class counts; weights_only runs no code from the file
+    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    # The file has NumPy numbers (class counts); weights_only runs no code from it.
+    numbers: list[Any] = [(scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Int64DType]
+    with torch.serialization.safe_globals(numbers):
         weights, _ = torch.load(aisfx.inference.get_path_modelWeights(), map_location="cpu", weights_only=True)
     network = EmbeddingNet("max", 3, 1, 64).eval()
     prefix = "embedding_net."
@@ -136,14 +142,15 @@ def _aisfx():  # type: ignore[no-untyped-def]
     window = torch.hann_window(2048)
 
     @torch.inference_mode()
-    def embed(sound: torch.Tensor) -> np.ndarray:
+    def embed(sound: torch.Tensor) -> FloatArray:
         padded = torch.nn.functional.pad(sound / sound.abs().max().clamp(min=1e-6), (0, 100 * 1024 - len(sound)))
         power = torch.stft(padded, 2048, 1024, window=window, return_complex=True).abs().square()
         mel = torch.log10(power.T[:100] @ bank * 10000 + 1) / 9.457798957824707
-        return network(mel[None])[0].numpy()
+        embedding: FloatArray = network(mel[None])[0].numpy()
+        return embedding
 
     return embed
 
 
 if __name__ == "__main__":
-    run_command(main, "drums", "python benchmarks/drums.py")
+    run_command(main, "drums", "python experiments/drums.py")

@@ -1,7 +1,7 @@
 """Produces the tables of docs/results.md: scenes from real assets, training runs, metrics with intervals.
 
-    python benchmarks/results.py OUT --assets DIR                       # both tables: one hour each on two cores
-    python benchmarks/results.py OUT --assets DIR --tables panoramas --kinds 54 --scenes 400 --steps 4000
+    python experiments/results.py OUT --assets DIR                       # both tables: one hour each on two cores
+    python experiments/results.py OUT --assets DIR --tables panoramas --kinds 54 --scenes 400 --steps 4000
 
 It can be interrupted and restarted: scenes, runs and metrics that exist in OUT are reused. Object directions are taken
 from the scenes' ground truth, so that no metric depends on a detector; --detect yolo detects them instead.
@@ -22,14 +22,15 @@ from tyro.conf import Positional
 
 from avsa_fast.data.tables import DETECTIONS, TRUTH, read_table, write_table
 from avsa_fast.errors import UserError, run_command
-from avsa_fast.evaluate.__main__ import main as evaluate
+from avsa_fast.evaluate.cli import Task
+from avsa_fast.evaluate.cli import main as evaluate
 from avsa_fast.progress import show_progress
 from avsa_fast.scenes.build import build_scenes
 from avsa_fast.scenes.cache import embedded_default
-from avsa_fast.train.__main__ import main as train
+from avsa_fast.train.cli import main as train
 
 Table = Literal["panoramas", "instances", "procedural"]
-HEARD = 0.7  # share of each sound used for training; the rest is for testing
+TRAIN_SHARE = 0.7  # share of each sound used for training; the rest is for testing
 TEST_PANORAMAS = 4  # every fourth panorama is for testing
 TEST_INSTANCES = 3  # every third bird, every third mammal
 NOMINAL_SIZE = 0.7  # radians, width and height of the boxes derived from ground truth
@@ -96,27 +97,28 @@ def main(
         if not data.is_dir():
             _build(out / table, assets, table, kinds, scenes, seconds, distance, seed, detect)
         for name, options in ROWS.items():
-            run, began = out / table / _folder(name), time.monotonic()
+            run, began = out / table / _folder_name(name), time.monotonic()
             if not (run / "weights.safetensors").exists():
-                begun = (run / "config.yaml").exists()
-                chosen = {} if begun else options | {"data": data, "preset": "tiny", "steps": steps, "seed": seed}
-                train(out=run, resume=begun, workers=workers, **chosen)
+                if (run / "config.yaml").exists():
+                    train(out=run, resume=True, workers=workers)
+                else:
+                    train(data=data, out=run, preset="tiny", steps=steps, seed=seed, workers=workers, **options)
                 (run / "seconds.json").write_text(json.dumps(time.monotonic() - began))
-            _score(run, moments, seed, workers, untrained=False)
+            _evaluate(run, moments, seed, workers, untrained=False)
             if name == next(iter(ROWS)):
-                _score(run, moments, seed, workers, untrained=True)
+                _evaluate(run, moments, seed, workers, untrained=True)
             (out / table / "table.md").write_text(_markdown(out / table), encoding="utf-8")
         print((out / table / "table.md").read_text(encoding="utf-8"))
 
 
-def _score(run: Path, moments: int, seed: int, workers: int, *, untrained: bool) -> None:
+def _evaluate(run: Path, moments: int, seed: int, workers: int, *, untrained: bool) -> None:
     """Computes the missing metrics of a run; localisation uses the middle of each clip."""
     folder = run / "eval" / "untrained" if untrained else run / "eval"
-    options = {"seed": seed, "workers": workers, "untrained": untrained}
-    if missing := [task for task in ("avc", "avsa", "retrieval") if not (folder / f"{task}.json").exists()]:
-        evaluate(run, tuple(missing), moments=moments, **options)
+    tasks: tuple[Task, ...] = ("avc", "avsa", "retrieval")
+    if missing := tuple(task for task in tasks if not (folder / f"{task}.json").exists()):
+        evaluate(run, missing, moments=moments, seed=seed, workers=workers, untrained=untrained)
     if not (folder / "localisation.json").exists():
-        evaluate(run, ("localisation",), moments=1, **options)
+        evaluate(run, ("localisation",), moments=1, seed=seed, workers=workers, untrained=untrained)
 
 
 def _build(
@@ -124,21 +126,21 @@ def _build(
     detect: str,
 ) -> None:  # fmt: skip
     """Builds a dataset of training and test scenes from disjoint assets; it is renamed into place when complete."""
-    make = _seen_and_unseen if table == "panoramas" else _instances
-    material = make(folder / "material", assets, kinds)
+    split_assets = _split_by_segment if table == "panoramas" else _split_by_instance
+    assets_by_split = split_assets(folder / "material", assets, kinds)
     (rir,) = (assets / "rir").glob("*.wav")
     part = folder / ".data.part"
     shutil.rmtree(part, ignore_errors=True)
     for kind in ("video", "audio"):
         (part / kind).mkdir(parents=True)
     truth = []
-    for number, (split, source) in enumerate(material.items()):
+    for number, (split, material) in enumerate(assets_by_split.items()):
         count = scenes if split == "train" else max(2, scenes // 3)
         shutil.rmtree(folder / split, ignore_errors=True)
         with show_progress(f"rendering the {split} scenes") as progress:
             build_scenes(
-                folder / split, count=count, seconds=seconds, seed=2 * seed + number, objects=source.objects,
-                panoramas=source.panoramas, rir=rir, distance=distance, progress=progress,
+                folder / split, count=count, seconds=seconds, seed=2 * seed + number, objects=material.objects,
+                panoramas=material.panoramas, rir=rir, distance=distance, progress=progress,
             )  # fmt: skip
         for file in [*(folder / split / "video").iterdir(), *(folder / split / "audio").iterdir()]:
             file.rename(part / file.parent.name / f"{split}{file.name}")
@@ -154,28 +156,28 @@ def _build(
     part.rename(folder / "data")
 
 
-def _seen_and_unseen(folder: Path, assets: Path, kinds: int) -> dict[str, Material]:
+def _split_by_segment(folder: Path, assets: Path, kinds: int) -> dict[str, Material]:
     """Splits by sound segment: both splits have the same objects; the test split has later sound and altered images."""
-    names = _index(assets)
-    names = dict(list(names.items())[:: max(1, len(names) // kinds)][:kinds])
+    names = list(_categories(assets))
+    names = names[:: max(1, len(names) // kinds)][:kinds]
     for split in ("train", "test"):
         (folder / split).mkdir(parents=True, exist_ok=True)
         for name in names:
             sound, rate = soundfile.read(assets / "objects" / f"{name}.ogg", always_2d=True)
-            cut = round(HEARD * len(sound))
-            stretch = sound[:cut] if split == "train" else sound[cut:]
-            if not np.abs(stretch).max() > 0.01 * np.abs(sound).max():
-                stretch = sound  # the sound has decayed by then
-            soundfile.write(folder / split / f"{name}.wav", stretch, rate)
+            cut = round(TRAIN_SHARE * len(sound))
+            segment = sound[:cut] if split == "train" else sound[cut:]
+            if not np.abs(segment).max() > 0.01 * np.abs(sound).max():
+                segment = sound  # the sound has decayed by then
+            soundfile.write(folder / split / f"{name}.wav", segment, rate)
             picture = Image.open(assets / "objects" / f"{name}.png").convert("RGBA")
             (picture if split == "train" else _altered(picture)).save(folder / split / f"{name}.png")
     panoramas = _split_panoramas(folder, assets)
     return {split: Material(folder / split, panoramas[split]) for split in ("train", "test")}
 
 
-def _instances(folder: Path, assets: Path, kinds: int) -> dict[str, Material]:
+def _split_by_instance(folder: Path, assets: Path, kinds: int) -> dict[str, Material]:
     """Splits birds and mammals into training and test instances."""
-    groups = {kind: [n for n, c in _index(assets).items() if f"/{kind}" in c] for kind in ("birds", "mammals")}
+    groups = {kind: [n for n, c in _categories(assets).items() if f"/{kind}" in c] for kind in ("birds", "mammals")}
     for split in ("train", "test"):
         (folder / split).mkdir(parents=True, exist_ok=True)
         for group in groups.values():
@@ -198,7 +200,7 @@ def _split_panoramas(folder: Path, assets: Path) -> dict[str, Path]:
     return folders
 
 
-def _index(assets: Path) -> dict[str, str]:
+def _categories(assets: Path) -> dict[str, str]:
     """Reads the objects' names and categories, sorted by name."""
     path = assets / "objects" / "index.tsv"
     if not path.is_file():
@@ -214,7 +216,7 @@ def _altered(picture: Image.Image) -> Image.Image:
     return ImageOps.mirror(colours).rotate(10, Image.Resampling.BICUBIC, expand=True)
 
 
-def _folder(row: str) -> str:
+def _folder_name(row: str) -> str:
     """Returns the folder name of a table row."""
     return row.lower().replace(",", "").replace(" + ", "-").replace(" ", "-")
 
@@ -223,7 +225,7 @@ def _markdown(folder: Path) -> str:
     """Formats the table: one row per finished run, the untrained control, and chance."""
     lines = ["| training | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     chances: dict[str, str] = {}
-    results = {name: folder / _folder(name) / "eval" for name in ROWS}
+    results = {name: folder / _folder_name(name) / "eval" for name in ROWS}
     results["untrained"] = results[next(iter(ROWS))] / "untrained"
     for name, path in results.items():
         if not (path / "localisation.json").exists():
@@ -231,20 +233,20 @@ def _markdown(folder: Path) -> str:
         cells = []
         for column, (task, key) in COLUMNS.items():
             degrees = column == "angular error"
-            figure = json.loads((path / f"{task}.json").read_text(encoding="utf-8"))[key]
-            cells.append(_cell(figure, degrees=degrees))
-            chances[column] = f"{figure['chance']:.0f}°" if degrees else f"{figure['chance']:.1%}"
+            metric = json.loads((path / f"{task}.json").read_text(encoding="utf-8"))[key]
+            cells.append(_cell(metric, degrees=degrees))
+            chances[column] = f"{metric['chance']:.0f}°" if degrees else f"{metric['chance']:.1%}"
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "| chance | " + " | ".join(chances.values()) + " |"]) + "\n"
 
 
-def _cell(figure: dict[str, float], *, degrees: bool) -> str:
+def _cell(metric: dict[str, float], *, degrees: bool) -> str:
     """Formats a metric with its confidence interval."""
-    value, low, high = (figure[key] for key in ("value", "low", "high"))
+    value, low, high = (metric[key] for key in ("value", "low", "high"))
     if degrees:
         return f"{value:.0f}° [{low:.0f}, {high:.0f}]"
     return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 if __name__ == "__main__":
-    run_command(main, "results", "python benchmarks/results.py")
+    run_command(main, "results", "python experiments/results.py")

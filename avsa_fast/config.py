@@ -21,38 +21,72 @@ Stages = Literal["both", "avc"]
 
 @dataclass(frozen=True)
 class Config:
-    """Configuration of a run; the defaults are those of Wang et al. 2022."""
+    """Configuration of a run: the keys of config.yaml. The defaults are those of Wang et al. 2022.
+
+    Attributes:
+        preset: Name of the preset that the other values started from.
+        data: Dataset folder.
+        seed: Seed of weights, samples and augmentation.
+        samples: Contents of a sample, and augmentation.
+        views: How crops and features are computed.
+        model: Sizes of the network.
+        stages: "avc" ends after the first stage and also accepts sound without direction.
+        batch: Crops per step, over all ranks: this many clips for AVC, and this many divided by `samples.views` for
+            AVSA, which takes several crops of each clip.
+        epochs: Total number of epochs of both stages; an epoch draws `samples.moments` samples from each clip.
+        steps: Total number of optimiser steps of both stages; overrides `epochs`.
+        avc_share: Share of the epochs or steps for AVC, 0 to 1; AVSA gets the rest.
+        temperature: Temperature of the contrastive losses.
+        learn_temperature: Whether the temperature is learned (as its logarithm, at least 0.01), starting from
+            `temperature`.
+        cache_chunk: Number of samples whose graph is in memory at a time (gradient cache), for large batches on one
+            rank; None: the whole batch.
+        negatives: Negatives of AVSA: all crops of the batch, or "joint": only crops of the same clip or with the same
+            crop number.
+        learning_rate: Learning rate of Adam.
+        schedule: "cosine" decays the learning rate to 0 at the end of each stage.
+        warmup: Share of a stage's steps in which the learning rate rises linearly from 0.
+        weight_decay: Weight decay of Adam.
+        precision: "bf16" runs the network in mixed precision; GPU only.
+        compile: Whether the encoders are compiled with torch.compile; GPU only.
+        batch_norm: Whether BatchNorm statistics are those of each rank, or of all ranks ("sync").
+        checkpoint_every: Steps from one checkpoint to the next.
+        evaluate_every: Steps from one held-out evaluation to the next; they select the best checkpoint.
+        held_out_samples: Maximum number of samples per held-out evaluation.
+
+    Raises:
+        UserError: If a value is out of range.
+    """
 
     preset: str = "paper"
-    data: str = ""  # the dataset folder
+    data: str = ""
     seed: int = 0
     samples: SampleConfig = field(default_factory=SampleConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     stages: Stages = "both"
-    batch: int = 112  # crops per step over all ranks: one per clip for AVC, samples.views per clip for AVSA
-    epochs: int = 100  # total of all stages; an epoch draws samples.moments samples from each clip
-    steps: int | None = None  # total optimiser steps of all stages; overrides epochs
-    avc_share: float = 0.5  # share of the epochs or steps for AVC; AVSA gets the rest
+    batch: int = 112
+    epochs: int = 100
+    steps: int | None = None
+    avc_share: float = 0.5
     temperature: float = 0.07
-    learn_temperature: bool = False  # starting from `temperature`
-    cache_chunk: int | None = None  # samples per chunk of the gradient cache, for large batches on one rank; None: off
-    negatives: Literal["all", "joint"] = "all"  # AVSA only; joint: crops of the same clip or with the same crop number
+    learn_temperature: bool = False
+    cache_chunk: int | None = None
+    negatives: Literal["all", "joint"] = "all"
     learning_rate: float = 1e-4
-    schedule: Literal["constant", "cosine"] = "constant"  # cosine: decays to 0 at the end of each stage
-    warmup: float = 0.0  # share of a stage's steps in which the learning rate rises linearly from 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: float = 0.0
     weight_decay: float = 1e-5
     precision: Precision = "fp32"
-    compile: bool = True  # compile the encoders with torch.compile; GPU only
-    batch_norm: Literal["local", "sync"] = "local"  # statistics per rank, or over all ranks
-    checkpoint_every: int = 200  # steps
-    evaluate_every: int = 1000  # steps between held-out evaluations, which select the best checkpoint
-    held_out_samples: int = 256  # maximum number of samples per held-out evaluation
+    compile: bool = True
+    batch_norm: Literal["local", "sync"] = "local"
+    checkpoint_every: int = 200
+    evaluate_every: int = 1000
+    held_out_samples: int = 256
 
     def __post_init__(self) -> None:
-        """Raises UserError if a value is out of range."""
         views = self.samples.views
-        for name, right, wanted in (
+        for name, valid, expected in (
             ("seed", self.seed >= 0, "at least 0"),
             ("batch", self.batch >= views, f"at least {views}, the crops of one sample"),
             ("steps", self.steps is None or self.steps >= 1, "at least 1"),
@@ -65,16 +99,20 @@ class Config:
             ("checkpoint_every", self.checkpoint_every >= 1, "at least 1"),
             ("evaluate_every", self.evaluate_every >= 1, "at least 1"),
         ):
-            if not right:
-                raise UserError(f"{name} {getattr(self, name)} must be {wanted}")
+            if not valid:
+                raise UserError(f"{name} {getattr(self, name)} must be {expected}")
 
     @property
     def spatial(self) -> bool:
         """Whether the run needs sound with direction (ambisonic, not mono)."""
         return self.stages == "both" or self.views.audio != "mono"
 
-    def clips_a_step(self, stage: Stage) -> int:
-        """Returns the number of samples per step of a stage, over all ranks."""
+    def clips_per_step(self, stage: Stage) -> int:
+        """Returns the number of samples per step of a stage, over all ranks.
+
+        Args:
+            stage: "avc" or "avsa".
+        """
         return self.batch if stage == "avc" else self.batch // self.samples.views
 
     def stage_steps(self, clips: int) -> dict[Stage, int]:
@@ -92,24 +130,24 @@ class Config:
             return {"avc": avc, "avsa": self.steps - avc}
         epochs, samples = round(self.epochs * share), clips * self.samples.moments
         return {
-            "avc": epochs * max(1, samples // self.clips_a_step("avc")),
-            "avsa": (self.epochs - epochs) * max(1, samples // self.clips_a_step("avsa")),
+            "avc": epochs * max(1, samples // self.clips_per_step("avc")),
+            "avsa": (self.epochs - epochs) * max(1, samples // self.clips_per_step("avsa")),
         }
 
-    def rate_at(self, share: float) -> float:
-        """Computes the learning rate.
+    def learning_rate_at(self, progress: float) -> float:
+        """Computes the learning rate at a point of the schedule.
 
         Args:
-            share: Progress through the stage, 0 to 1.
+            progress: Progress through the stage, 0 to 1.
 
         Returns:
-            The learning rate at that point of the schedule.
+            The learning rate.
         """
-        if share < self.warmup:
-            return self.learning_rate * share / self.warmup
+        if progress < self.warmup:
+            return self.learning_rate * progress / self.warmup
         if self.schedule == "constant":
             return self.learning_rate
-        return self.learning_rate * (1 + cos(pi * (share - self.warmup) / (1 - self.warmup))) / 2
+        return self.learning_rate * (1 + cos(pi * (progress - self.warmup) / (1 - self.warmup))) / 2
 
 
 _PAPER = Config()
@@ -130,7 +168,12 @@ PRESETS = {"paper": _PAPER, "tiny": _TINY}
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Writes a configuration as YAML, replacing the file atomically."""
+    """Writes a configuration as YAML, replacing the file atomically.
+
+    Args:
+        config: Configuration to write.
+        path: File to write.
+    """
     values = asdict(config)
     values["model"]["video_blocks"] = list(config.model.video_blocks)  # YAML has no tuples
     with atomic_write(path) as part:

@@ -10,14 +10,19 @@ from numpy.typing import ArrayLike
 
 from avsa_fast.files import atomic_write
 
-RESAMPLINGS = 2000
+RESAMPLES = 2000
 CHUNK = 4_000_000  # bootstrap weights computed at once, which bounds memory
 
 
-class Figure(TypedDict):
-    """A metric with its 95 % interval, chance level and number n of cases.
+class Metric(TypedDict):
+    """A metric with its 95 % interval.
 
-    low and high are None if there is only one clip to resample.
+    Attributes:
+        value: The metric.
+        low: Lower bound of the interval; None if there is only one clip to resample.
+        high: Upper bound, likewise.
+        chance: Chance level, if known.
+        n: Number of cases.
     """
 
     value: float
@@ -27,10 +32,10 @@ class Figure(TypedDict):
     n: int
 
 
-def figure(
+def bootstrap_metric(
     values: ArrayLike, clips: Sequence[str], chance: float | None, *, statistic: Literal["mean", "median"] = "mean"
-) -> Figure:
-    """Mean or median with its percentile bootstrap interval, resampling clips.
+) -> Metric:
+    """Computes a mean or median with its percentile bootstrap interval, resampling clips.
 
     The resampling is seeded: equal values give equal intervals. With an even number of values the median is the lower
     of the two middle ones.
@@ -49,7 +54,7 @@ def figure(
     """
     cases = np.asarray(values, np.float64)
     if not len(cases):
-        raise ValueError("a figure needs at least one case")
+        raise ValueError("a metric needs at least one case")
     order = np.argsort(cases, kind="stable")
     cases, (names, group) = cases[order], np.unique(np.asarray(clips)[order], return_inverse=True)
     estimate = _median if statistic == "median" else _mean
@@ -59,15 +64,15 @@ def figure(
         rows = max(1, CHUNK // len(cases))
         draws = [
             estimate(cases, rng.multinomial(len(names), np.full(len(names), 1 / len(names)), count)[:, group])
-            for count in np.diff([*range(0, RESAMPLINGS, rows), RESAMPLINGS])
+            for count in np.diff([*range(0, RESAMPLES, rows), RESAMPLES])
         ]
         low, high = (float(x) for x in np.percentile(np.concatenate(draws), [2.5, 97.5]))
     value = float(estimate(cases, np.ones((1, len(cases))))[0])
     return {"value": value, "low": low, "high": high, "chance": chance, "n": len(cases)}
 
 
-def figure_of_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> Figure:
-    """Mean over repeated trials with its percentile bootstrap interval, resampling both trials and clips.
+def bootstrap_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> Metric:
+    """Computes a mean over repeated trials with its percentile bootstrap interval, resampling trials and clips.
 
     For values that vary more between trials than between clips.
 
@@ -84,16 +89,16 @@ def figure_of_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> 
     """
     cases = np.asarray(trials, np.float64)
     if not cases.size:
-        raise ValueError("a figure needs at least one case")
+        raise ValueError("a metric needs at least one case")
     S, n = cases.shape
     names, group = np.unique(np.asarray(clips), return_inverse=True)
     low = high = None
     if len(names) > 1:
         rng = np.random.default_rng(0)
-        by_clip = np.stack([np.bincount(group, row) for row in cases])  # [S, clips]
-        clip = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLINGS)  # [B, clips]
-        trial = rng.multinomial(S, np.full(S, 1 / S), RESAMPLINGS) / S  # [B, S]
-        means = (trial @ by_clip * clip).sum(axis=1) / (clip @ np.bincount(group))
+        sums = np.stack([np.bincount(group, row) for row in cases])  # [S, clips]
+        clip_weights = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)  # [B, clips]
+        trial_weights = rng.multinomial(S, np.full(S, 1 / S), RESAMPLES) / S  # [B, S]
+        means = (trial_weights @ sums * clip_weights).sum(axis=1) / (clip_weights @ np.bincount(group))
         low, high = (float(x) for x in np.percentile(means, [2.5, 97.5]))
     return {"value": float(cases.mean()), "low": low, "high": high, "chance": chance, "n": n}
 
@@ -109,16 +114,29 @@ def _median(cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return cases[(total >= total[:, -1:] / 2).argmax(axis=1)]
 
 
-def write_figures(path: Path, figures: Mapping[str, Figure]) -> None:
-    """Writes metrics as JSON, replacing the file atomically."""
+def write_metrics(path: Path, metrics: Mapping[str, Metric]) -> None:
+    """Writes metrics as JSON, replacing the file atomically.
+
+    Args:
+        path: File to write; its folder is created if missing.
+        metrics: Metrics by name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as part:
-        part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
-def line(name: str, figure: Figure) -> str:
-    """A metric as one line of text. Values are shown in per cent if the chance level is at most 1."""
-    share = figure["chance"] is not None and figure["chance"] <= 1
-    shown = (figure["value"], figure["low"], figure["high"], figure["chance"])
-    value, low, high, chance = ("?" if x is None else f"{x:.1%}" if share else f"{x:.1f}" for x in shown)
-    return f"{name:<28} {value:>7}  [{low}, {high}]  (chance {chance}, n = {figure['n']})"
+def format_metric(name: str, metric: Metric) -> str:
+    """Formats a metric as one line of text.
+
+    Args:
+        name: Name of the metric.
+        metric: The metric; its values are shown in per cent if the chance level is at most 1.
+
+    Returns:
+        The line.
+    """
+    percent = metric["chance"] is not None and metric["chance"] <= 1
+    shown = (metric["value"], metric["low"], metric["high"], metric["chance"])
+    value, low, high, chance = ("?" if x is None else f"{x:.1%}" if percent else f"{x:.1f}" for x in shown)
+    return f"{name:<28} {value:>7}  [{low}, {high}]  (chance {chance}, n = {metric['n']})"
