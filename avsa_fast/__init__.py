@@ -3,7 +3,7 @@
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
-from typing import Any, TypedDict
+from typing import TypedDict
 
 try:
     __version__ = version("avsa_fast")
@@ -28,9 +28,9 @@ def build_info() -> BuildInfo:
     Raises:
         ImportError: The kernels cannot be loaded.
     """
-    from avsa_fast import ops
+    from avsa_fast.ops import _dispatch
 
-    facts: dict[str, Any] = ops.extension().build()
+    facts = _dispatch.kernels.build_info()
     return {
         "version": __version__,
         "cuda": facts["cuda"],

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from avsa_fast import ops
 from avsa_fast.data.projection import Source, view_of
-from avsa_fast.reference import eac
+from avsa_fast.spatial import eac
 
 from .boxes import Box, Detector, Rectangle
 from .merge import merge

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from avsa_fast.data.video import Planes
-from avsa_fast.reference import eac
+from avsa_fast.spatial import eac
 
 
 def as_erp(frames: Tensor | Planes, projection: str) -> Tensor:

@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from avsa_fast import ops, reference
-from avsa_fast.reference.harmonics import spherical_harmonics, turns, unit_vectors
+from avsa_fast.reference.harmonics import rotation_matrices, spherical_harmonics
+from avsa_fast.spatial.harmonics import unit_vectors
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from avsa_fast import ops
-from avsa_fast.reference import eac
+from avsa_fast.spatial import eac
 from avsa_fast.report.sphere import as_erp
 
 
