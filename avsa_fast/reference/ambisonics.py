@@ -35,8 +35,7 @@ def beamform(signals: Tensor, directions: Tensor, pattern: str | Sequence[float]
     """Beams: signals [..., C, T], directions [..., K, 2] or [..., K, P, 2] -> [..., K, T]."""
     order, T = order_of(signals.shape[-2]), signals.shape[-1]
     if directions.ndim > signals.ndim:
-        weights = beam_weights(
-            spherical_harmonics(interpolate_directions(directions, T), order), beam_gains(pattern, order)
-        )
+        harmonics = spherical_harmonics(interpolate_directions(directions, T), order)
+        weights = beam_weights(harmonics, beam_gains(pattern, order))
         return torch.einsum("...ktc,...ct->...kt", weights, signals)
     return beam_weights(spherical_harmonics(directions, order), beam_gains(pattern, order)) @ signals

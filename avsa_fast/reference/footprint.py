@@ -18,9 +18,9 @@ from avsa_fast.spatial import eac
 
 MARGIN = 0.02  # texels added on each side of a footprint, so that its area is never 0
 MIN_RISE = 1e-6  # texels: least rise of the steeper edge
-MIN_RISE_RATIO = 1e-3  # least rise of the other edge relative to the steeper one: float32 could not place corners below
+MIN_RISE_RATIO = 1e-3  # least rise of the other edge relative to the steeper one: below, float32 cannot place corners
 # A footprint is nearly a parallelogram if the pixel is small relative to the sphere and to its distance from the pole.
-# Other pixels are divided into cells. Cells per edge: its length relative to the distance from the pole, and in radians.
+# Other pixels are divided into cells, by an edge's length relative to the distance from the pole, and in radians.
 CELLS_PER_POLE_DISTANCE, CELLS_PER_RADIAN, MAX_CELLS = 4.0, 8.0, 15
 # The same for cubemaps: cells per texel, and a minimum; twice as many for pixels across the edge of a face, at which
 # the image need not be continuous.

@@ -79,9 +79,8 @@ def sampled(
     first_column = 0.25 if chroma else 0.5
     if cubemap:
         faces = eac.Geometry(H, W, first_column, 0.5 if chroma else 1.0)
-        for n, middle, fraction in (
-            cell_rays(pixels, faces) if antialias else [(slice(None), ray, torch.ones_like(clip))]
-        ):
+        whole = [(slice(None), ray, torch.ones_like(clip))]
+        for n, middle, fraction in cell_rays(pixels, faces) if antialias else whole:
             for row, column, weight in eac.corners(middle, faces):
                 texels = table[clip[n], row * W + column]  # [M, F, C]
                 crops = crops.index_add(0, torch.arange(len(ray))[n], (fraction * weight)[:, None, None] * texels)
@@ -101,7 +100,7 @@ def sampled(
 
 
 def cell_rays(pixels: tuple[Tensor, ...], faces: eac.Geometry) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Cells of pixels on a cubemap: which pixels [M], rays through the cells' middles [M, 3], fractions of the pixel [M]."""
+    """Cells of pixels on a cubemap: numbers of the pixels [M], rays through the cells' middles [M, 3], fractions [M]."""
     ray, right, down = pixels
     for t, fraction_t in footprint.cells(footprint.cubemap_cell_count(ray, down, faces)):
         for s, fraction_s in footprint.cells(footprint.cubemap_cell_count(ray, right, faces)):

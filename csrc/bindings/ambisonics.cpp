@@ -11,6 +11,7 @@ namespace avsa::bindings {
 namespace {
 
 namespace py = pybind11;
+using namespace ambisonics;
 
 // [..., 2] directions of order 0 to kMaxOrder. Returns the number of channels.
 std::int64_t check_directions(const Check& check, const Tensor& directions, int order) {

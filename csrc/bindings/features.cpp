@@ -12,6 +12,7 @@ namespace avsa::bindings {
 namespace {
 
 namespace py = pybind11;
+using namespace features;
 
 Spatial parse_spatial(const std::optional<std::string>& name) {
   if (!name) return Spatial::none;

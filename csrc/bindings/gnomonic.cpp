@@ -13,8 +13,14 @@ namespace avsa::bindings {
 namespace {
 
 namespace py = pybind11;
+using namespace gnomonic;
 
 constexpr std::int64_t kMaxElements = std::int64_t(1) << 31;  // of a plane or a crop: kernels index them by 32 bits
+
+constexpr Dtypes kRgb = {Dtype::uint8, Dtype::float32, Dtype::float64};
+constexpr Dtypes kYuv = {Dtype::uint8};
+constexpr Dtypes kOut = {Dtype::uint8, Dtype::float16, Dtype::bfloat16, Dtype::float32};
+constexpr Dtypes kOut64 = {Dtype::uint8, Dtype::float16, Dtype::bfloat16, Dtype::float32, Dtype::float64};
 
 // Where the crops look, and how.
 struct ViewArguments {
@@ -82,8 +88,7 @@ int call_gnomonic(const std::vector<Tensor>& planes, const std::array<double, 6>
   for (const Tensor& plane : planes) {
     const bool chroma = task.planes > 0;
     const std::int64_t channels = rgb ? 3 : chroma && planes.size() == 2 ? 2 : 1;
-    const Dtypes dtypes = rgb ? Dtypes{Dtype::uint8, Dtype::float32, Dtype::float64} : Dtypes{Dtype::uint8};
-    task.plane[task.planes++] = check_plane(check, "planes", plane, dtypes, task.view, channels, chroma);
+    task.plane[task.planes++] = check_plane(check, "planes", plane, rgb ? kRgb : kYuv, task.view, channels, chroma);
   }
   task.frames_dtype = planes[0].dtype;
   task.yuv = {yuv[0], yuv[1], yuv[2], yuv[3], yuv[4], yuv[5]};
@@ -96,9 +101,7 @@ int call_gnomonic(const std::vector<Tensor>& planes, const std::array<double, 6>
   }
   std::copy(mean.begin(), mean.end(), task.mean);
   std::copy(std.begin(), std.end(), task.std);
-  const Dtypes narrow = {Dtype::uint8, Dtype::float16, Dtype::bfloat16, Dtype::float32};
-  const Dtypes all = {Dtype::uint8, Dtype::float16, Dtype::bfloat16, Dtype::float32, Dtype::float64};
-  check("out", out, task.frames_dtype == Dtype::float64 ? all : narrow, out.shape, {});
+  check("out", out, task.frames_dtype == Dtype::float64 ? kOut64 : kOut, out.shape, {});
   task.out_dtype = out.dtype;
   task.out = out.data;
   return call(out.device, stream, task, gnomonic_cpu, AVSA_DEVICE(gnomonic_cuda));
@@ -124,8 +127,7 @@ int call_gnomonic_pose_backward(const Tensor& grad, const Tensor& frames, const 
                                 bool eac, const Tensor& sums, std::uintptr_t stream) {
   const Check check(grad.device);
   const GnomonicView view = check_view(check, {directions, fov, roll, flip, antialias, eac}, "grad", grad);
-  const Plane plane =
-      check_plane(check, "frames", frames, {Dtype::uint8, Dtype::float32, Dtype::float64}, view, 3, false);
+  const Plane plane = check_plane(check, "frames", frames, kRgb, view, 3, false);
   check("grad", grad, {frames.dtype == Dtype::float64 ? Dtype::float64 : Dtype::float32}, grad.shape, {});
   check("sums", sums, {Dtype::float64}, {view.B, view.K, view.tiles(), kPoseParameters});
   const GnomonicPoseBackward task{view, grad.data, frames.dtype, plane, static_cast<double*>(sums.data)};

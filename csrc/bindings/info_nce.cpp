@@ -12,6 +12,7 @@ namespace avsa::bindings {
 namespace {
 
 namespace py = pybind11;
+using namespace info_nce;
 
 constexpr const char* kPrecisions[] = {"fp32", "tf32", "3xtf32", "bf16"};  // by Precision
 

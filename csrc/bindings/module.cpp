@@ -3,7 +3,7 @@
 
 #include "bindings/call.h"
 #include "bindings/tensor.h"
-#include "core/clones.h"
+#include "core/dispatch.h"
 
 namespace avsa::bindings {
 namespace {
