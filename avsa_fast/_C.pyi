@@ -138,7 +138,7 @@ def info_nce_prepare(
     stream: int = 0,
 ) -> int: ...
 
-# Bytes of the workspace of info_nce_scan and info_nce_gather.
+# Returns the bytes of the workspace of info_nce_scan and info_nce_gather.
 def info_nce_workspace_size(
     *,
     query: Tensor,
@@ -151,6 +151,7 @@ def info_nce_workspace_size(
     crops: int,
     symmetric: bool,
     precision: str,
+    stream: int = 0,
 ) -> int: ...
 def info_nce_scan(
     *,

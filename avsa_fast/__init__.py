@@ -30,7 +30,7 @@ def build_info() -> BuildInfo:
     """
     from avsa_fast.ops import _dispatch
 
-    facts = _dispatch.kernels.build_info()
+    facts = _dispatch._C.build_info()
     return {
         "version": __version__,
         "cuda": facts["cuda"],

@@ -111,7 +111,7 @@ def test_kernel(benchmark: Any, mix: Mix) -> None:
 def test_einsum(benchmark: Any, mix: Mix) -> None:
     def einsum() -> Tensor:
         if mix.name == "rotate":
-            return torch.einsum("bkdc,bct->bkdt", turns(mix.directions, order=mix.order), mix.sound())
+            return torch.einsum("bkdc,bct->bkdt", rotation_matrices(mix.directions, order=mix.order), mix.sound())
         harmonics = spherical_harmonics(mix.directions, mix.order)
         if mix.name == "encode":
             return torch.einsum("bsc,bst->bct", harmonics, mix.sound())

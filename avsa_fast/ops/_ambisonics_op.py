@@ -13,13 +13,13 @@ from torch import Tensor
 from avsa_fast.spatial.harmonics import generators, orders_of_channels
 
 from . import _checks
-from ._dispatch import kernels, register, run
+from ._dispatch import _C, register, run
 
 
 def _harmonics(directions: Tensor, order: int) -> Tensor:
     directions = directions.contiguous()
     out = _harmonics_fake(directions, order)
-    if run(kernels.harmonics, directions.device, directions=directions, out=out, order=order):
+    if run(_C.harmonics, directions.device, directions=directions, out=out, order=order):
         raise _checks.not_finite("directions")
     return out
 
@@ -52,7 +52,7 @@ def _rotation_matrices(directions: Tensor, roll: Tensor | None, flip: Tensor | N
     directions = directions.contiguous()
     out = _rotation_matrices_fake(directions, order)
     invalid = run(
-        kernels.rotation_matrices,
+        _C.rotation_matrices,
         directions.device,
         directions=directions,
         roll=None if roll is None else roll.contiguous(),
@@ -97,7 +97,7 @@ def _inner(grad: Tensor, generator: Tensor) -> Tensor:
 def _mix(signals: Tensor, matrix: Tensor, order: int) -> Tensor:
     signals, matrix = signals.contiguous(), matrix.contiguous()
     out = _mix_fake(signals, matrix)
-    if run(kernels.mix, signals.device, signals=signals, matrix=matrix, out=out, by_order=order >= 0):
+    if run(_C.mix, signals.device, signals=signals, matrix=matrix, out=out, by_order=order >= 0):
         raise _checks.not_finite("signals")
     return out
 

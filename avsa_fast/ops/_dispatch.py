@@ -13,7 +13,7 @@ from torch import Tensor
 from avsa_fast.errors import BuildError, UserError
 
 if TYPE_CHECKING:
-    from avsa_fast import _C as kernels
+    from avsa_fast import _C as _C
 else:
 
     class _Kernels:
@@ -22,7 +22,7 @@ else:
         def __getattr__(self, name: str) -> Any:
             return getattr(extension(), name)
 
-    kernels = _Kernels()
+    _C = _Kernels()
 
 P = ParamSpec("P")
 
@@ -59,7 +59,7 @@ def run(kernel: Callable[P, int], device: torch.device, *args: P.args, **kwargs:
     """Calls a kernel for tensors on `device`; on CUDA, in the device's current stream.
 
     Returns:
-        The kernel's bits for invalid values, as its stub in _C.pyi says; 0 on CUDA.
+        The kernel's result (_C.pyi): for most, bits for values of CPU tensors that are not finite.
 
     Raises:
         BuildError: This build has no kernel for the device.
@@ -71,18 +71,18 @@ def run(kernel: Callable[P, int], device: torch.device, *args: P.args, **kwargs:
         with torch.cuda.device(device):
             stream = torch.cuda.current_stream().cuda_stream
             return cast(Any, kernel)(*args, **kwargs, stream=stream)
-    except kernels.NoDeviceKernels:
+    except _C.NoDeviceKernels:
         raise BuildError(
             f"{kernel.__name__}: this build of avsa_fast has no CUDA kernels; AVSA_CUDA=ON pip install . builds them "
             "with nvcc, AVSA_CUDA=PYPI pip install . without"
         ) from None
-    except kernels.CudaError as error:
+    except _C.CudaError as error:
         raise _cuda_error(kernel.__name__, error.args[0]) from None
 
 
 def _cuda_error(name: str, code: int) -> RuntimeError:
     """The exception for a cudaError_t; its message names the remedy if build and machine do not match."""
-    build = kernels.build_info()
+    build = _C.build_info()
     if code in DRIVER_TOO_OLD:
         runtime = str(build["cuda_runtime"])
         driver = MIN_DRIVERS.get(runtime.split(".")[0])

@@ -11,7 +11,7 @@ from torch import Tensor
 from avsa_fast.spatial.mel import VARIANTS, band_features, mel_bank, stft
 
 from . import _checks
-from ._dispatch import gradients, kernels, register, run
+from ._dispatch import _C, gradients, register, run
 
 
 class Analysis(NamedTuple):
@@ -59,7 +59,7 @@ def _spatial_features(
 ) -> Tensor:
     out = _spatial_features_fake(signals, matrix, window, bank, hop, spatial)
     invalid = run(
-        kernels.spatial_features,
+        _C.spatial_features,
         signals.device,
         signals=signals.contiguous(),
         matrix=matrix.contiguous(),

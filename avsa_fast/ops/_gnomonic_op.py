@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import _checks
-from ._dispatch import kernels, register, run
+from ._dispatch import _C, register, run
 
 
 class _View(TypedDict):
@@ -53,7 +53,7 @@ def _check_values(directions: Tensor, fov: Tensor, roll: Tensor | None, jitter: 
 def _with_contiguous_rows(plane: Tensor) -> Tensor:
     """A plane [B, F, H, W] or [B, F, H, W, C] as kernels read it; copied only if its rows are not contiguous."""
     texel = (1,) if plane.ndim == 4 else (plane.shape[4], 1)
-    rows_fit = plane.shape[2] * plane.stride(2) < kernels.GNOMONIC_MAX_ELEMENTS
+    rows_fit = plane.shape[2] * plane.stride(2) < _C.GNOMONIC_MAX_ELEMENTS
     return plane if plane.stride()[3:] == texel and rows_fit else plane.contiguous()
 
 
@@ -80,9 +80,9 @@ def _gnomonic(
     workspace = None
     if jitter is not None:
         B, K, _, F = out.shape[:4]
-        workspace = out.new_empty((B, K, kernels.gnomonic_tiles(h=h, w=w), F), dtype=torch.float64)
+        workspace = out.new_empty((B, K, _C.gnomonic_tiles(h=h, w=w), F), dtype=torch.float64)
     run(
-        kernels.gnomonic,
+        _C.gnomonic,
         frames.device,
         **_view(directions, fov, roll, flip, antialias, eac),
         planes=[_with_contiguous_rows(plane) for plane in (frames, cb, cr) if plane is not None],
@@ -140,7 +140,7 @@ def _gnomonic_backward(
     unit = (peak * 2.0 ** ((K * h * w).bit_length() - 62)).clamp(min=1e-300)
     sums = grad.new_zeros((B, F, H, W, 3), dtype=torch.int64)
     run(
-        kernels.gnomonic_backward,
+        _C.gnomonic_backward,
         grad.device,
         **_view(directions, fov, roll, flip, antialias, eac),
         grad=grad.contiguous(),
@@ -195,9 +195,9 @@ def _gnomonic_pose_backward(
     eac: bool,
 ) -> Tensor:
     B, K, _, _, h, w = grad.shape
-    sums = grad.new_empty((B, K, kernels.gnomonic_tiles(h=h, w=w), 4), dtype=torch.float64)
+    sums = grad.new_empty((B, K, _C.gnomonic_tiles(h=h, w=w), 4), dtype=torch.float64)
     run(
-        kernels.gnomonic_pose_backward,
+        _C.gnomonic_pose_backward,
         grad.device,
         **_view(directions, fov, roll, flip, antialias, eac),
         grad=grad.contiguous(),

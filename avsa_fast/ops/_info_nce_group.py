@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.distributed import ProcessGroup
 
-from ._dispatch import kernels
+from ._dispatch import _C
 from ._info_nce_op import (
     Options,
     Rows,
@@ -103,7 +103,7 @@ class _Loss(torch.autograd.Function):
 
 def _span(query: Tensor, options: Options, group: ProcessGroup) -> _Span:
     """Exchanges the ranks' row counts and options. Raises ValueError on every rank if the options differ."""
-    precision = kernels.PRECISIONS.index(options.precision)
+    precision = _C.PRECISIONS.index(options.precision)
     shared = [query.shape[1], query.element_size(), options.symmetric, options.crops, precision]
     own = torch.tensor([len(query), *shared], device=query.device)
     every = own.new_empty(dist.get_world_size(group) * len(own))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypedDict
 import torch
 from torch import Tensor
 
-from ._dispatch import kernels, register, run
+from ._dispatch import _C, register, run
 
 
 class Options(NamedTuple):
@@ -22,7 +22,7 @@ class Rows(NamedTuple):
     """One side of a block."""
 
     data: Tensor  # [n, D]
-    statistics: Tensor  # [n, 3] float64: the columns of kernels.Statistic
+    statistics: Tensor  # [n, 3] float64: the columns of _C.Statistic
     first: int = 0  # number of the first row among all rows
 
 
@@ -46,8 +46,8 @@ def checked_options(temperature: Tensor, dtype: torch.dtype, symmetric: bool, cr
 
     On CUDA an invalid temperature makes the scale NaN.
     """
-    if precision not in kernels.PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(kernels.PRECISIONS)}, not {precision!r}")
+    if precision not in _C.PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(_C.PRECISIONS)}, not {precision!r}")
     if temperature.device.type == "cpu" and not 0 < temperature.item() < float("inf"):
         raise ValueError(f"temperature must be finite and above 0, not {temperature.item()!r}")
     scale = torch.where((temperature > 0) & temperature.isfinite(), 1 / temperature, torch.nan)
@@ -56,8 +56,8 @@ def checked_options(temperature: Tensor, dtype: torch.dtype, symmetric: bool, cr
 
 def prepare(query: Tensor, key: Tensor) -> Tensor:
     """Statistics [2, N, 3] of contiguous rows [N, D]; their losses are not computed yet."""
-    statistics = query.new_empty(2, len(query), len(kernels.Statistic), dtype=torch.float64)
-    run(kernels.info_nce_prepare, query.device, query=query, key=key, statistics=statistics)
+    statistics = query.new_empty(2, len(query), len(_C.Statistic), dtype=torch.float64)
+    run(_C.info_nce_prepare, query.device, query=query, key=key, statistics=statistics)
     return statistics
 
 
@@ -73,7 +73,7 @@ def scan(query: Rows, key: Rows, options: Options, query_sums: Tensor, key_sums:
     block = _block(query, key, options)
     workspace = _workspace(block)
     run(
-        kernels.info_nce_scan,
+        _C.info_nce_scan,
         query.data.device,
         **block,
         workspace=workspace,
@@ -87,7 +87,7 @@ def gather(query: Rows, key: Rows, options: Options, query_grad: Tensor, key_gra
     block = _block(query, key, options)
     workspace = _workspace(block)
     run(
-        kernels.info_nce_gather,
+        _C.info_nce_gather,
         query.data.device,
         **block,
         workspace=workspace,
@@ -98,7 +98,7 @@ def gather(query: Rows, key: Rows, options: Options, query_grad: Tensor, key_gra
 
 def row_losses(statistics: Tensor, query_sums: Tensor, key_sums: Tensor, options: Options) -> Tensor:
     """Writes the losses of rows with complete sums [N, 2] into their statistics [2, N, 3]; returns their total."""
-    column = kernels.Statistic
+    column = _C.Statistic
     for side, sums in zip(statistics, (query_sums, key_sums), strict=True):
         log_ratio = sums[:, 1].log() + (sums[:, 0] - options.scale * side[:, column.COSINE])
         side[:, column.LOSS] = torch.logaddexp(log_ratio, torch.zeros_like(log_ratio))  # softplus
@@ -115,7 +115,7 @@ def project(own: Rows, partner: Rows, factor: Tensor, grad: Tensor) -> Tensor:
     """
     radial = factor.new_empty(len(own.data))
     run(
-        kernels.info_nce_project,
+        _C.info_nce_project,
         grad.device,
         own=own.data,
         own_statistics=own.statistics,
@@ -156,7 +156,7 @@ def _block(query: Rows, key: Rows, options: Options) -> _Block:
 def _workspace(block: _Block) -> Tensor:
     """Memory that a block's kernels ask for: [bytes] uint8."""
     query = block["query"]
-    size = run(kernels.info_nce_workspace_size, query.device, **block)
+    size = run(_C.info_nce_workspace_size, query.device, **block)
     return query.new_empty(size, dtype=torch.uint8)
 
 
@@ -173,7 +173,7 @@ def _info_nce(
 
 
 def _info_nce_fake(query: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
-    return query.new_empty(()), query.new_empty(2, query.shape[0], len(kernels.Statistic), dtype=torch.float64)
+    return query.new_empty(()), query.new_empty(2, query.shape[0], len(_C.Statistic), dtype=torch.float64)
 
 
 def _info_nce_setup(ctx: Any, inputs: SimpleNamespace, output: tuple[Tensor, Tensor]) -> None:

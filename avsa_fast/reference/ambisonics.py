@@ -13,7 +13,16 @@ from .harmonics import rotation_matrices, spherical_harmonics
 
 
 def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
-    """Plane waves: signal [..., S, T], directions [..., S, 2] or [..., S, P, 2] -> [..., (order + 1)², T]."""
+    """Encodes plane waves into ambisonics.
+
+    Args:
+        signal: [..., S, T].
+        directions: [..., S, 2] radians, or moving [..., S, P, 2].
+        order: 0 to 7.
+
+    Returns:
+        [..., (order + 1)², T] (ACN, SN3D).
+    """
     if directions.ndim > signal.ndim:
         gains = spherical_harmonics(interpolate_directions(directions, signal.shape[-1]), order)  # [..., S, T, C]
         return torch.einsum("...stc,...st->...ct", gains, signal)
@@ -21,7 +30,17 @@ def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
 
 
 def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
-    """Scenes turned: signals [..., C, T], directions [..., K, 2] or [..., K, P, 2] -> [..., K, C, T]."""
+    """Rotates a scene so that each direction comes to the front.
+
+    Args:
+        signals: [..., C, T] (ACN, SN3D).
+        directions: [..., K, 2] radians, or moving [..., K, P, 2].
+        roll: None, [..., K] or moving [..., K, P] radians.
+        flip: None or bool [..., K]: mirrors left-right.
+
+    Returns:
+        [..., K, C, T].
+    """
     order, T = order_of(signals.shape[-2]), signals.shape[-1]
     if directions.ndim > signals.ndim:
         roll = None if roll is None else interpolate_values(roll.unsqueeze(-1), T).squeeze(-1)
@@ -32,7 +51,16 @@ def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, f
 
 
 def beamform(signals: Tensor, directions: Tensor, pattern: str | Sequence[float] = "cardioid") -> Tensor:
-    """Beams: signals [..., C, T], directions [..., K, 2] or [..., K, P, 2] -> [..., K, T]."""
+    """Steers a beam towards each direction.
+
+    Args:
+        signals: [..., C, T] (ACN, SN3D).
+        directions: [..., K, 2] radians, or moving [..., K, P, 2].
+        pattern: A name of spatial.beams.PATTERNS, or order + 1 gains.
+
+    Returns:
+        [..., K, T].
+    """
     order, T = order_of(signals.shape[-2]), signals.shape[-1]
     if directions.ndim > signals.ndim:
         harmonics = spherical_harmonics(interpolate_directions(directions, T), order)

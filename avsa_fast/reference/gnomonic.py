@@ -30,9 +30,26 @@ def gnomonic(
     full_range: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Crops of frames [B, F, H, W, 3], or of their YUV planes, at directions [B, K, 2] -> [B, K, 3, F, h, w].
+    """Crops perspective views out of 360° frames, in the wider float dtype of frames and directions.
 
-    Computed in the widest float dtype of frames and directions.
+    Args:
+        frames: RGB [B, F, H, W, 3], or YUV planes (y, uv) or (y, u, v).
+        directions: [B, K, 2] radians.
+        fov: Radians, a number or [B, K].
+        size: (h, w) of a crop in pixels.
+        roll: None or [B, K] radians.
+        flip: None or bool [B, K]: mirrors left-right.
+        jitter: None or [B, K, 4]: brightness, contrast and saturation factors, hue shift.
+        mean: None or 3 numbers.
+        std: None or 3 numbers.
+        antialias: Whether a pixel is the mean over its footprint, or the value at its centre.
+        source: What the frames contain: "erp", half of a stereoscopic frame ("erp_top", ...) or "eac".
+        matrix: Colour matrix of YUV planes, "bt601" or "bt709".
+        full_range: Whether YUV planes use 0..255.
+        dtype: Of the crops.
+
+    Returns:
+        [B, K, 3, F, h, w].
     """
     planes = [half(plane, source) for plane in ((frames,) if isinstance(frames, Tensor) else frames)]
     floating = planes[0].is_floating_point()
@@ -100,7 +117,7 @@ def sampled(
 
 
 def cell_rays(pixels: tuple[Tensor, ...], faces: eac.Geometry) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Cells of pixels on a cubemap: numbers of the pixels [M], rays through the cells' middles [M, 3], fractions [M]."""
+    """Cells of pixels on a cubemap: pixel numbers [M], rays through the cells' middles [M, 3], fractions [M]."""
     ray, right, down = pixels
     for t, fraction_t in footprint.cells(footprint.cubemap_cell_count(ray, down, faces)):
         for s, fraction_s in footprint.cells(footprint.cubemap_cell_count(ray, right, faces)):

@@ -25,7 +25,25 @@ def spatial_features(
     hop_length: int = 240,
     n_mels: int = 64,
 ) -> Tensor:
-    """Signals [..., C, T] (+ directions [..., K, 2] or [..., K, P, 2]) -> [..., (K,) channels, n_mels, n_frames]."""
+    """Computes log-mel and spatial features of K views of a scene, or of the scene as it is.
+
+    Args:
+        signals: [..., C, T].
+        directions: None, [..., K, 2] radians, or moving [..., K, P, 2].
+        view: "rotate", "stereo", "beamform" or "mono".
+        spatial: "iv", "icf" or None.
+        variant: A name of spatial.mel.VARIANTS.
+        pattern: Beam pattern of the view "beamform".
+        roll: None, [..., K] or moving [..., K, P] radians.
+        flip: None or bool [..., K].
+        sample_rate: Samples per second.
+        n_fft: Samples per frame.
+        hop_length: Samples from one frame to the next.
+        n_mels: Number of mel bands.
+
+    Returns:
+        [..., K, channels, n_mels, n_frames], without K if there are no directions.
+    """
     views = view_signals(signals, directions, view, pattern, roll, flip)
     window = torch.hann_window(n_fft, dtype=signals.dtype, device=signals.device)  # periodic
     bank = mel_bank(sample_rate, n_fft, n_mels).to(signals)
@@ -40,7 +58,7 @@ def view_signals(
     roll: Tensor | None,
     flip: Tensor | None,
 ) -> Tensor:
-    """The channels of each view: signals [..., C, T] -> [..., (K,) M, T]."""
+    """Channels of each view: signals [..., C, T] -> [..., K, M, T], without K if there are no directions."""
     if view == "beamform":
         assert directions is not None
         return beamform(signals, directions, pattern).unsqueeze(-2)

@@ -69,14 +69,14 @@ int call_prepare(const Tensor& query, const Tensor& key, const Tensor& statistic
 
 std::int64_t call_workspace_size(const Tensor& query, const Tensor& query_statistics, std::int64_t query_first,
                                  const Tensor& key, const Tensor& key_statistics, std::int64_t key_first,
-                                 const Tensor& scale, std::int64_t crops, bool symmetric,
-                                 const std::string& precision) {
+                                 const Tensor& scale, std::int64_t crops, bool symmetric, const std::string& precision,
+                                 std::uintptr_t stream) {
   std::int64_t bytes = 0;
   const Check check(query.device);
   const Side queries{"query", "query_statistics", query, query_statistics, query_first};
   const Side keys{"key", "key_statistics", key, key_statistics, key_first};
   const InfoNceWorkspace task{check_block(check, queries, keys, scale, crops, symmetric, precision), &bytes};
-  call(query.device, 0, task, info_nce_workspace_cpu, AVSA_DEVICE(info_nce_workspace_cuda));
+  call(query.device, stream, task, info_nce_workspace_cpu, AVSA_DEVICE(info_nce_workspace_cuda));
   return bytes;
 }
 
@@ -150,7 +150,7 @@ void define_info_nce(py::module_& m) {
         arg("stream") = 0);
   m.def("info_nce_workspace_size", call_workspace_size, py::kw_only(), arg("query"), arg("query_statistics"),
         arg("query_first"), arg("key"), arg("key_statistics"), arg("key_first"), arg("scale"), arg("crops"),
-        arg("symmetric"), arg("precision"));
+        arg("symmetric"), arg("precision"), arg("stream") = 0);
   m.def("info_nce_scan", call_scan, py::kw_only(), arg("query"), arg("query_statistics"), arg("query_first"),
         arg("key"), arg("key_statistics"), arg("key_first"), arg("scale"), arg("crops"), arg("symmetric"),
         arg("precision"), arg("workspace"), arg("query_sums"), arg("key_sums"), arg("stream") = 0);

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from avsa_fast import ops
-from avsa_fast.spatial import eac
 from avsa_fast.report.sphere import as_erp
+from avsa_fast.spatial import eac
 
 
 def picture(directions: torch.Tensor) -> torch.Tensor:
