@@ -14,16 +14,21 @@ except PackageNotFoundError:
 class BuildInfo(TypedDict):
     """Return type of `build_info`."""
 
-    version: str
-    cuda: bool
-    cuda_archs: list[str]
-    cuda_runtime: str | None
-    cpu_isa: str
-    openmp: bool
+    version: str  # of avsa_fast
+    cuda: bool  # whether the build has CUDA kernels
+    cuda_archs: list[str]  # that they are compiled for, such as "90a-real"
+    cuda_runtime: str | None  # version of CUDA
+    cpu_isa: str  # instruction set of the CPU kernels on this machine
+    openmp: bool  # whether CPU kernels run on several threads
 
 
 def build_info() -> BuildInfo:
-    """Returns the build options of the compiled kernels, and the instruction set of the CPU kernels on this machine.
+    """Describes the compiled kernels, and what they run on.
+
+    Returns:
+        version: of avsa_fast; cuda: whether there are CUDA kernels; cuda_archs: GPU architectures they are compiled
+            for; cuda_runtime: version of CUDA, or None; cpu_isa: instruction set of the CPU kernels on this machine;
+            openmp: whether CPU kernels run on several threads.
 
     Raises:
         ImportError: The kernels cannot be loaded.

@@ -57,8 +57,8 @@ def from_fuma(signals: Tensor) -> Tensor:
     Raises:
         ValueError: The number of channels is not supported.
     """
-    places, gains = _fuma(signals)
-    return (signals / gains)[..., torch.argsort(places), :]
+    numbers, gains = _fuma(signals)
+    return (signals / gains)[..., torch.argsort(numbers), :]
 
 
 def to_fuma(signals: Tensor) -> Tensor:
@@ -73,8 +73,8 @@ def to_fuma(signals: Tensor) -> Tensor:
     Raises:
         ValueError: The number of channels is not supported.
     """
-    places, gains = _fuma(signals)
-    return signals[..., places, :] * gains
+    numbers, gains = _fuma(signals)
+    return signals[..., numbers, :] * gains
 
 
 def _n3d_gains(signals: Tensor) -> Tensor:

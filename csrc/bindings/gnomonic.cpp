@@ -88,7 +88,10 @@ int call_gnomonic(const std::vector<Tensor>& planes, const std::array<double, 6>
   for (const Tensor& plane : planes) {
     const bool chroma = task.planes > 0;
     const std::int64_t channels = rgb ? 3 : chroma && planes.size() == 2 ? 2 : 1;
-    task.plane[task.planes++] = check_plane(check, "planes", plane, rgb ? kRgb : kYuv, task.view, channels, chroma);
+    const Plane checked = check_plane(check, "planes", plane, rgb ? kRgb : kYuv, task.view, channels, chroma);
+    if (chroma && (2 * checked.H != task.plane[0].H || 2 * checked.W != task.plane[0].W))
+      refuse("planes", "have half of Y's size after Y");
+    task.plane[task.planes++] = checked;
   }
   task.frames_dtype = planes[0].dtype;
   task.yuv = {yuv[0], yuv[1], yuv[2], yuv[3], yuv[4], yuv[5]};
