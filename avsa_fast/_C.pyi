@@ -6,7 +6,6 @@ values that are not finite.
 """
 
 from collections.abc import Sequence
-from enum import IntEnum
 from typing import TypedDict
 
 from torch import Tensor
@@ -15,19 +14,15 @@ ISAS: tuple[str, ...]  # instruction sets of CPU kernels; each includes those be
 MAX_ORDER: int  # of ambisonics
 GNOMONIC_MAX_ELEMENTS: int  # per frame of a plane, gaps between rows included; exclusive
 PRECISIONS: tuple[str, ...]  # of info_nce
+INFO_NCE_COSINE: int  # columns of the statistics of rows: the pair's cosine,
+INFO_NCE_LOSS: int  # the loss of choosing the partner; 0 for keys unless the loss is symmetric
+INFO_NCE_STATISTICS: int  # number of columns
 
 class CudaError(RuntimeError):
     """A CUDA kernel could not be launched; its argument is the cudaError_t."""
 
 class NoDeviceKernels(RuntimeError):
     """CUDA tensors were passed to a build without CUDA kernels."""
-
-class Statistic(IntEnum):
-    """Columns of the statistics of rows in info_nce."""
-
-    INVERSE_NORM = 0  # 0 for a row of zeros
-    COSINE = 1  # of the pair
-    LOSS = 2  # of choosing the partner; 0 for keys unless the loss is symmetric
 
 class BuildInfo(TypedDict):
     cuda: bool

@@ -95,7 +95,9 @@ def kernel_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     if request.param == "emulated" or sanitized:
         module = request.getfixturevalue("emulated_module")
         module.emulate_device(request.param == "emulated")
-        monkeypatch.setattr(_dispatch, "extension", lambda: module)
+        for name, value in vars(module).items():
+            if not name.startswith("__"):
+                monkeypatch.setattr(_dispatch._C, name, value, raising=False)
     return torch.device("cpu")
 
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cache
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, ParamSpec, cast
@@ -17,10 +16,12 @@ if TYPE_CHECKING:
 else:
 
     class _Kernels:
-        """The module avsa_fast._C, loaded when it is first used."""
+        """The contents of avsa_fast._C, loaded when first used."""
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(extension(), name)
+            module = load()
+            vars(self).update(vars(module))
+            return getattr(module, name)
 
     _C = _Kernels()
 
@@ -34,8 +35,7 @@ MIN_DRIVERS = {"12": "525.60.13", "13": "580.65.06"}
 _library = torch.library.Library("avsa_fast", "DEF")
 
 
-@cache
-def extension() -> ModuleType:
+def load() -> ModuleType:
     """Loads avsa_fast._C.
 
     Raises:

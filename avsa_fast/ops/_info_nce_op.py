@@ -22,7 +22,7 @@ class Rows(NamedTuple):
     """One side of a block."""
 
     data: Tensor  # [n, D]
-    statistics: Tensor  # [n, 3] float64: the columns of _C.Statistic
+    statistics: Tensor  # [n, 3] float64: 1 / norm, the pair's cosine, the loss
     first: int = 0  # number of the first row among all rows
 
 
@@ -56,7 +56,7 @@ def checked_options(temperature: Tensor, dtype: torch.dtype, symmetric: bool, cr
 
 def prepare(query: Tensor, key: Tensor) -> Tensor:
     """Statistics [2, N, 3] of contiguous rows [N, D]; their losses are not computed yet."""
-    statistics = query.new_empty(2, len(query), len(_C.Statistic), dtype=torch.float64)
+    statistics = query.new_empty(2, len(query), _C.INFO_NCE_STATISTICS, dtype=torch.float64)
     run(_C.info_nce_prepare, query.device, query=query, key=key, statistics=statistics)
     return statistics
 
@@ -98,13 +98,13 @@ def gather(query: Rows, key: Rows, options: Options, query_grad: Tensor, key_gra
 
 def row_losses(statistics: Tensor, query_sums: Tensor, key_sums: Tensor, options: Options) -> Tensor:
     """Writes the losses of rows with complete sums [N, 2] into their statistics [2, N, 3]; returns their total."""
-    column = _C.Statistic
+    cosine, loss = _C.INFO_NCE_COSINE, _C.INFO_NCE_LOSS
     for side, sums in zip(statistics, (query_sums, key_sums), strict=True):
-        log_ratio = sums[:, 1].log() + (sums[:, 0] - options.scale * side[:, column.COSINE])
-        side[:, column.LOSS] = torch.logaddexp(log_ratio, torch.zeros_like(log_ratio))  # softplus
+        log_ratio = sums[:, 1].log() + (sums[:, 0] - options.scale * side[:, cosine])
+        side[:, loss] = torch.logaddexp(log_ratio, torch.zeros_like(log_ratio))  # softplus
     if not options.symmetric:
-        statistics[1, :, column.LOSS] = 0
-    return total(statistics[:, :, column.LOSS].sum(0))
+        statistics[1, :, loss] = 0
+    return total(statistics[:, :, loss].sum(0))
 
 
 def project(own: Rows, partner: Rows, factor: Tensor, grad: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ def _info_nce(
 
 
 def _info_nce_fake(query: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
-    return query.new_empty(()), query.new_empty(2, query.shape[0], len(_C.Statistic), dtype=torch.float64)
+    return query.new_empty(()), query.new_empty(2, query.shape[0], _C.INFO_NCE_STATISTICS, dtype=torch.float64)
 
 
 def _info_nce_setup(ctx: Any, inputs: SimpleNamespace, output: tuple[Tensor, Tensor]) -> None:

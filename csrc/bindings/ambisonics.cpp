@@ -2,10 +2,10 @@
 
 #include <optional>
 
+#include "ambisonics/harmonics.h"
 #include "bindings/call.h"
 #include "bindings/check.h"
 #include "bindings/tensor.h"
-#include "core/harmonics.h"
 
 namespace avsa::bindings {
 namespace {

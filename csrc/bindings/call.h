@@ -27,7 +27,7 @@ struct NoDeviceKernels {};
 inline bool emulate_device = true;  // whether CPU tensors go to the device kernels
 #endif
 
-inline bool uses_device_kernel(const Device& device) {
+inline bool uses_device_kernel([[maybe_unused]] const Device& device) {
 #ifdef AVSA_EMULATE
   return emulate_device;
 #else

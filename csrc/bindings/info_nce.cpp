@@ -1,7 +1,5 @@
 #include "info_nce/info_nce.h"
 
-#include <pybind11/native_enum.h>
-
 #include <string>
 
 #include "bindings/call.h"
@@ -140,11 +138,9 @@ int call_project(const Tensor& own, const Tensor& own_statistics, const Tensor& 
 
 void define_info_nce(py::module_& m) {
   using py::arg;
-  py::native_enum<Statistic>(m, "Statistic", "enum.IntEnum", "Columns of the statistics of rows.")
-      .value("INVERSE_NORM", kInverse)
-      .value("COSINE", kCosine)
-      .value("LOSS", kLoss)
-      .finalize();
+  m.attr("INFO_NCE_COSINE") = int(kCosine);
+  m.attr("INFO_NCE_LOSS") = int(kLoss);
+  m.attr("INFO_NCE_STATISTICS") = int(kStatistics);
   m.attr("PRECISIONS") = py::make_tuple(kPrecisions[0], kPrecisions[1], kPrecisions[2], kPrecisions[3]);
   m.def("info_nce_prepare", call_prepare, py::kw_only(), arg("query"), arg("key"), arg("statistics"),
         arg("stream") = 0);

@@ -21,11 +21,10 @@ class FakeCuda:
         self.current = torch.device("cuda", 0)
         self.calls: list[tuple[torch.device, dict[str, Any]]] = []
         self.code = code
-        self.module = _dispatch.extension()
+        self.module = _dispatch.load()
         monkeypatch.setattr(torch.cuda, "device", self.device)
         monkeypatch.setattr(torch.cuda, "current_stream", self.current_stream)
-        errors = {"CudaError": self.module.CudaError, "NoDeviceKernels": self.module.NoDeviceKernels}
-        monkeypatch.setattr(_dispatch, "extension", lambda: SimpleNamespace(build_info=lambda: build, **errors))
+        monkeypatch.setattr(_dispatch._C, "build_info", lambda: build)
 
     @contextmanager
     def device(self, device: torch.device) -> Iterator[None]:
@@ -78,7 +77,7 @@ def test_other_errors_keep_their_number(monkeypatch: pytest.MonkeyPatch) -> None
         _dispatch.run(cuda.mix, torch.device("cuda", 0))
 
 
-def test_build_without_cuda_dispatchs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_without_cuda_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch)
 
     def mix(**_: Any) -> int:
@@ -88,20 +87,19 @@ def test_build_without_cuda_dispatchs(monkeypatch: pytest.MonkeyPatch) -> None:
         _dispatch.run(mix, torch.device("cuda", 0))
 
 
-def test_dispatchs_that_are_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_kernels_that_are_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """In the source folder of a package not installed in place: ImportError, and a one-line error in commands."""
 
     def missing(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}")
 
     def command() -> None:
-        _dispatch.extension()
+        _dispatch.load()
 
-    _dispatch.extension.cache_clear()
     monkeypatch.setattr(_dispatch, "import_module", missing)
     monkeypatch.setattr("sys.argv", ["train"])
     with pytest.raises(ImportError, match="run outside its source folder"):
-        _dispatch.extension()
+        _dispatch.load()
     with pytest.raises(SystemExit) as end:
         run_command(command, "train")
     assert end.value.code == 2
