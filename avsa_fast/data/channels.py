@@ -1,12 +1,12 @@
 """Mapping of a file's decoded channels to first-order ambisonics (ACN order, SN3D): W, Y, Z, X."""
 
 from collections.abc import Sequence
-from math import sqrt
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from avsa_fast.ambisonics import FUMA_ACN, from_fuma, from_n3d
 from avsa_fast.data.sound import SoundInfo, read_sound
 from avsa_fast.data.spherical_metadata import SpatialSound
 from avsa_fast.data.validity import silent_channels
@@ -17,7 +17,7 @@ Gains = Literal["sn3d", "n3d", "fuma"]  # normalisation of ambisonic channels
 ACN = [0, 1, 2, 3]
 # YouTube stores ambisonics in AAC 5.1 (FL FR FC LFE BL BR); LFE and BR are silent.
 YOUTUBE, YOUTUBE_SILENT = [2, 1, 4, 0], [3, 5]
-FUMA = [0, 2, 3, 1]  # channels are W X Y Z, W scaled by 1 / sqrt 2
+FUMA = [FUMA_ACN.index(number) for number in ACN]
 FUMA_CHANNELS = (4, 6, 8, 9, 11, 16)  # channel counts of .amb files with Z as fourth channel; 3, 5 and 7 have no height
 # Channel counts of orders 1 to 4; in files labelled ambisonic, two more channels are head-locked stereo.
 AMBISONIC_CHANNELS = (4, 9, 16, 25)
@@ -123,10 +123,8 @@ def to_ambisonic(
         return torch.nn.functional.pad(sound.mean(dim=0, keepdim=True), (0, 0, 0, 3))
     scene = sound[list(channel_map)]
     if fuma:
-        scene[0] *= sqrt(2)
-    if n3d:
-        scene[1:] /= sqrt(3)
-    return scene
+        scene = from_fuma(scene[list(FUMA_ACN[:4])])
+    return from_n3d(scene) if n3d else scene
 
 
 def read_ambisonic(

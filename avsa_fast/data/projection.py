@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avsa_fast.errors import ClipError
-from avsa_fast.reference import eac
+from avsa_fast.spatial import eac
 
 # The values of ops.gnomonic's `source` that clips have; stereoscopic ones use the left eye's view.
 Projection = Literal["erp", "erp_top", "erp_left", "eac"]

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from avsa_fast.errors import ClipError
-from avsa_fast.reference import eac
+from avsa_fast.spatial import eac
 
 from .projection import Projection, view_of
 from .spherical_metadata import Stereo, VideoGeometry

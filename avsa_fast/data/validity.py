@@ -7,7 +7,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from avsa_fast.reference.harmonics import unit_vectors
+from avsa_fast.spatial.harmonics import unit_vectors
 
 CUTOFF = 4000.0  # Hz; above it, microphone arrays have spatial aliasing
 MAX_SILENCE = 1e-10  # maximum mean square of silence

@@ -7,7 +7,7 @@ import torch
 
 from avsa_fast import ops
 from avsa_fast.data.augment import random_yaws, yaw_scene
-from avsa_fast.reference.harmonics import unit_vectors
+from avsa_fast.spatial.harmonics import unit_vectors
 
 
 def test_yaw_rotates_frames_sound_and_directions_together() -> None:

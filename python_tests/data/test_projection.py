@@ -7,7 +7,7 @@ import torch
 
 from avsa_fast import ops
 from avsa_fast.data.projection import to_erp
-from avsa_fast.reference import eac
+from avsa_fast.spatial import eac
 
 
 def colours(directions: torch.Tensor) -> torch.Tensor:

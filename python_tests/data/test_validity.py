@@ -15,7 +15,7 @@ from avsa_fast.data.validity import (
     silent_channels,
     spatial_validity,
 )
-from avsa_fast.reference.harmonics import unit_vectors
+from avsa_fast.spatial.harmonics import unit_vectors
 
 RATE = 48000
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
 from avsa_fast import ops, reference
-from avsa_fast.reference import eac
+from avsa_fast.spatial import eac
 
 
 @pytest.mark.parametrize("source", ["erp_top", "erp_bottom", "erp_left", "erp_right"])

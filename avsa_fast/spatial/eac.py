@@ -1,7 +1,7 @@
 """Equi-angular cubemaps in the layout of FFmpeg's v360 filter and YouTube.
 
-3 x 2 faces: left, front, right above down, back, up, the lower three turned so that each row of faces is one band
-around the sphere. Each row of faces keeps 2 texels aside at its top and bottom, the frame 2 at its left and right.
+3 x 2 faces: left, front, right above down, back, up, the lower three rotated so that each row of faces is one band
+around the sphere. Each row of faces has 2 texels of padding at its top and bottom, the frame 2 at its left and right.
 """
 
 from math import pi
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-ASIDE = 2.0  # texels of the luma plane
+PADDING = 2.0  # texels of the luma plane
 # Axes that a face's image shows: which component points right, down and forward, and with which sign.
 FACES = (
     ((0, 1), (2, -1), (1, 1)),
@@ -20,9 +20,6 @@ FACES = (
     ((2, 1), (1, 1), (0, -1)),
     ((0, 1), (1, 1), (2, 1)),
 )
-# An edge of a pixel's footprint is cut into so many cells a texel and so many more, twice as many where the pixel lies
-# across the edge of a face, at which the image need not be continuous.
-CELLS_A_TEXEL, CELLS_MORE, MOST_CELLS = 1.5, 1.5, 63
 
 
 class Geometry(NamedTuple):
@@ -34,16 +31,16 @@ class Geometry(NamedTuple):
     texel_size: float  # resolution beside that of the luma plane
 
     @property
-    def aside(self) -> float:
-        return ASIDE * self.texel_size
+    def padding(self) -> float:
+        return PADDING * self.texel_size
 
     @property
     def face_width(self) -> float:
-        return (self.W - 2 * self.aside) / 3
+        return (self.W - 2 * self.padding) / 3
 
     @property
     def face_height(self) -> float:
-        return self.H / 2 - 2 * self.aside
+        return self.H / 2 - 2 * self.padding
 
 
 def face_of(ray: Tensor) -> Tensor:
@@ -71,26 +68,14 @@ def project(face: Tensor, ray: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]
 
 def corner(face: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]:
     """Column and row, as array indices, of the upper left corner of faces [N], float64."""
-    left = plane.aside - plane.first_column + plane.face_width * (face % 3).double()
-    return left, plane.aside - 0.5 + plane.H / 2 * (face >= 3).double()
-
-
-def cell_count(ray: Tensor, step: Tensor, plane: Geometry) -> Tensor:
-    """Number of cells of an edge of pixels' footprints, not whole: [N]. ray, step: [N, 3]."""
-    face = face_of(ray)
-    (right, down, forward), (d_right, d_down, d_forward) = on_face(face, ray), on_face(face, step)
-    u = plane.face_width * (d_right * forward - right * d_forward) / (forward * forward + right * right)
-    v = plane.face_height * (d_down * forward - down * d_forward) / (forward * forward + down * down)
-    margin = forward - torch.maximum(right.abs(), down.abs())
-    reach = d_forward.abs() + d_right.abs() + d_down.abs()
-    across = (2 - 2 * margin / reach).clamp(0, 1)
-    return ((CELLS_A_TEXEL * torch.hypot(u, v) * (2 / pi) + CELLS_MORE) * (1 + across)).clamp(max=MOST_CELLS)
+    left = plane.padding - plane.first_column + plane.face_width * (face % 3).double()
+    return left, plane.padding - 0.5 + plane.H / 2 * (face >= 3).double()
 
 
 def corners(ray: Tensor, plane: Geometry) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Row, column and weight of the four texels around rays [N, 3].
 
-    Within half a texel of a face's edge the texels inside it are continued: those beyond are of another face.
+    Within half a texel of a face's edge it extrapolates from inside: the texels beyond belong to another face.
     """
     face = face_of(ray)
     u, v = project(face, ray, plane)

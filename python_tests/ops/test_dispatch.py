@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from avsa_fast.errors import run_command
-from avsa_fast.ops import _kernel
+from avsa_fast.errors import BuildError, run_command
+from avsa_fast.ops import _dispatch
 
 BUILD = {"cuda": True, "cuda_archs": "80-real 90a-real 90-virtual", "cuda_runtime": "13.0.88"}
 
@@ -19,12 +19,12 @@ class FakeCuda:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, code: int = 0, build: dict[str, Any] = BUILD) -> None:
         self.current = torch.device("cuda", 0)
-        self.calls: list[tuple[torch.device, tuple[Any, ...]]] = []
+        self.calls: list[tuple[torch.device, dict[str, Any]]] = []
         self.code = code
+        self.module = _dispatch.load()
         monkeypatch.setattr(torch.cuda, "device", self.device)
         monkeypatch.setattr(torch.cuda, "current_stream", self.current_stream)
-        extension = SimpleNamespace(mix_cpu=None, mix_cuda=self.mix, build=lambda: build)
-        monkeypatch.setattr(_kernel, "extension", lambda: extension)
+        monkeypatch.setattr(_dispatch._C, "build_info", lambda: build)
 
     @contextmanager
     def device(self, device: torch.device) -> Iterator[None]:
@@ -35,50 +35,56 @@ class FakeCuda:
     def current_stream(self) -> SimpleNamespace:
         return SimpleNamespace(cuda_stream=1000 + self.current.index)
 
-    def mix(self, *arguments: Any) -> int:
+    def mix(self, **arguments: Any) -> int:
         self.calls.append((self.current, arguments))
-        return self.code
+        if self.code:
+            raise self.module.CudaError(self.code)
+        return 0
 
 
 def test_runs_on_the_tensors_device_in_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch)
-    _kernel.run("mix", torch.device("cuda", 1), 7, 8)
-    assert cuda.calls == [(torch.device("cuda", 1), (7, 8, 1001))]
+    _dispatch.run(cuda.mix, torch.device("cuda", 1), signals=7, out=8)
+    assert cuda.calls == [(torch.device("cuda", 1), {"signals": 7, "out": 8, "stream": 1001})]
     assert cuda.current == torch.device("cuda", 0)
 
 
 @pytest.mark.parametrize("code", [35, 222])
 def test_old_driver_is_said_in_plain_words(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    FakeCuda(monkeypatch, code)
+    cuda = FakeCuda(monkeypatch, code)
     with pytest.raises(
         RuntimeError, match=r"mix: the NVIDIA driver is too old.* 13\.0\.88.*580\.65\.06 or newer"
     ) as caught:
-        _kernel.run("mix", torch.device("cuda", 0))
+        _dispatch.run(cuda.mix, torch.device("cuda", 0))
     assert "\n" not in str(caught.value)
 
 
 def test_old_driver_for_a_cuda_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    FakeCuda(monkeypatch, 35, {**BUILD, "cuda_runtime": "14.1.3"})
+    cuda = FakeCuda(monkeypatch, 35, {**BUILD, "cuda_runtime": "14.1.3"})
     with pytest.raises(RuntimeError, match=r"uses CUDA 14\.1\.3, which needs a newer one"):
-        _kernel.run("mix", torch.device("cuda", 0))
+        _dispatch.run(cuda.mix, torch.device("cuda", 0))
 
 
-def test_gpu_without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    FakeCuda(monkeypatch, 209)
+def test_gpu_without_dispatchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = FakeCuda(monkeypatch, 209)
     with pytest.raises(RuntimeError, match=r"kernels for 80-real 90a-real 90-virtual only.*AVSA_CUDA_ARCHITECTURES"):
-        _kernel.run("mix", torch.device("cuda", 0))
+        _dispatch.run(cuda.mix, torch.device("cuda", 0))
 
 
 def test_other_errors_keep_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    FakeCuda(monkeypatch, 700)
+    cuda = FakeCuda(monkeypatch, 700)
     with pytest.raises(RuntimeError, match="mix: CUDA error 700"):
-        _kernel.run("mix", torch.device("cuda", 0))
+        _dispatch.run(cuda.mix, torch.device("cuda", 0))
 
 
 def test_build_without_cuda_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    FakeCuda(monkeypatch)
-    with pytest.raises(RuntimeError, match=r"no CUDA kernels; AVSA_CUDA=ON .* AVSA_CUDA=PYPI"):
-        _kernel.run("other", torch.device("cuda", 0))
+    cuda = FakeCuda(monkeypatch)
+
+    def mix(**_: Any) -> int:
+        raise cuda.module.NoDeviceKernels
+
+    with pytest.raises(BuildError, match=r"no CUDA kernels; AVSA_CUDA=ON .* AVSA_CUDA=PYPI"):
+        _dispatch.run(mix, torch.device("cuda", 0))
 
 
 def test_kernels_that_are_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,13 +94,12 @@ def test_kernels_that_are_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         raise ModuleNotFoundError(f"No module named {name!r}")
 
     def command() -> None:
-        _kernel.extension()
+        _dispatch.load()
 
-    _kernel.extension.cache_clear()
-    monkeypatch.setattr(_kernel, "import_module", missing)
+    monkeypatch.setattr(_dispatch, "import_module", missing)
     monkeypatch.setattr("sys.argv", ["train"])
     with pytest.raises(ImportError, match="run outside its source folder"):
-        _kernel.extension()
+        _dispatch.load()
     with pytest.raises(SystemExit) as end:
         run_command(command, "train")
     assert end.value.code == 2
