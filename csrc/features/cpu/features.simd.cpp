@@ -1,83 +1,92 @@
+// Host kernel of spatial_features, compiled once per instruction set. Called by spatial_features_cpu.
+//
+// A tile is a few frames of all channels of a scene. Each SIMD lane holds one frame; two real sequences are transformed
+// as one complex sequence; one pass over the bins then sums them to bands and writes the features of all views.
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
-#include <new>
+#include <utility>
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 
-#include "core/clones.h"
 #include "core/simd.h"
 #include "features/bins.h"
 
-namespace avsa {
+namespace avsa::features {
 
+// For bin_values.
 template <class T>
-AVSA_HD void level_and_phase(const Lanes<double>& left, const Lanes<double>& right, const Lanes<double>& cosine,
-                             const Lanes<double>& sine, Lanes<double> (&out)[3]) {
+AVSA_HD void level_and_phase(const Lanes<double>& left, const Lanes<double>& right, const Complex<Lanes<double>>& cross,
+                             Lanes<double> (&out)[3]) {
   constexpr int kLanes = Lanes<double>::kCount;
-  double parts[3][kLanes];
+  double features[3][kLanes];
 #pragma omp simd
   for (int l = 0; l < kLanes; ++l) {
-    double of_lane[3];
-    features::level_and_phase<T>(left.v[l], right.v[l], cosine.v[l], sine.v[l], of_lane);
-    for (int i = 0; i < 3; ++i) parts[i][l] = of_lane[i];
+    double lane[3];
+    level_and_phase<T>(left.v[l], right.v[l], {cross.re.v[l], cross.im.v[l]}, lane);
+    for (int i = 0; i < 3; ++i) features[i][l] = lane[i];
   }
-  for (int i = 0; i < 3; ++i) out[i] = Lanes<double>::load(parts[i]);
+  for (int i = 0; i < 3; ++i) out[i] = Lanes<double>::load(features[i]);
 }
 
-}  // namespace avsa
-
-namespace avsa::features {
+namespace AVSA_ISA {
 namespace {
 
-using V = Lanes<double>;  // frames side by side
+using V = Lanes<double>;
 constexpr int kLanes = V::kCount;
 
-// Scratch of a thread, aligned as a clone for wide registers wants it (baseline code asks for less): buffers of n_fft
-// numbers that a tile's frames pass through, and what one of them holds.
-struct Scratch {
-  std::unique_ptr<void, decltype(&std::free)> memory;
-  Complex<V>* free[3];
-  const Complex<V>* spectrum[2] = {};  // of two real sequences each, a + i b
+int pairs(std::int64_t channels) { return int(channels + 1) / 2; }  // sequences that are transformed as one
 
-  explicit Scratch(std::int64_t n) : memory(std::aligned_alloc(sizeof(V), 3 * n * sizeof(Complex<V>)), &std::free) {
-    if (memory == nullptr) throw std::bad_alloc();
-    for (int i = 0; i < 3; ++i) free[i] = static_cast<Complex<V>*>(memory.get()) + i * n;
+// A thread's buffers [n_fft], one more than there are pairs of sequences. A transform alternates between two free
+// buffers; its result stays in one of them.
+struct Buffers {
+  Complex<V>* free[3] = {};
+  const Complex<V>* spectrum[2] = {};  // of the pairs
+
+  static std::int64_t bytes(const SpatialFeatures& task) {
+    return (pairs(task.C) + 1) * task.n_fft * std::int64_t(sizeof(Complex<V>));
+  }
+  Buffers(const SpatialFeatures& task, int thread) {
+    void* const start = static_cast<char*>(task.workspace) + thread * bytes(task);
+    for (int i = 0; i <= pairs(task.C); ++i) free[i] = static_cast<Complex<V>*>(start) + i * task.n_fft;
   }
 };
 
-// The sequences of a tile: channels of kLanes frames, or 2 kLanes frames of a single channel.
-template <class T>
+// A tile's sequences: C channels of kLanes frames, or for C = 1 twice kLanes frames.
+template <int C, class T>
 struct Tile {
-  const T* signals;  // [C, T] of the scene, from the tile's first sample on
+  const T* signals;  // [C, T] from the tile's first sample on
   std::int64_t samples, hop;
   std::int64_t frames;  // at least 1
 
-  // Sample j of each lane's frame of a sequence; idle lanes repeat the last frame.
-  template <int C>
-  AVSA_HD V sample(int sequence, std::int64_t j) const {
+  static constexpr std::int64_t kMaxFrames = C == 1 ? 2 * kLanes : kLanes;
+
+  // Sample j of the frames of a sequence; lanes without a frame repeat the last.
+  V sample(int sequence, std::int64_t j) const {
     const T* from = signals + (C == 1 ? 0 : sequence * samples) + j;
-    const std::int64_t before = C == 1 ? sequence * kLanes : 0;
+    const std::int64_t first = C == 1 ? sequence * kLanes : 0;
     alignas(64) double lanes[kLanes];
-    for (int l = 0; l < kLanes; ++l) lanes[l] = from[std::min(before + l, frames - 1) * hop];
+    for (int l = 0; l < kLanes; ++l) lanes[l] = from[std::min(first + l, frames - 1) * hop];
     return V::load(lanes);
   }
 };
 
-template <int R>
-AVSA_HD void run_pass(const FftPass& pass, const Complex<double>* roots, const Complex<V>* in, Complex<V>* out) {
-  const FftPass known{pass.n, R == 0 ? pass.radix : R, pass.stride};
-  for (int p = 0; p < pass.n / known.radix / pass.stride; ++p)
-    for (int q = 0; q < pass.stride; ++q) butterfly(known, roots, in, out, p, q);
+// kRadix: the pass's radix if known at compile time, else 0.
+template <int kRadix>
+void run_pass(const FftPass& pass, const Complex<double>* roots, const Complex<V>* in, Complex<V>* out) {
+  const FftPass known{pass.n, kRadix == 0 ? pass.radix : kRadix, pass.stride};
+  for (int p = 0; p < known.n / known.radix / known.stride; ++p)
+    for (int q = 0; q < known.stride; ++q) butterfly(known, roots, in, out, p, q);
 }
 
-// Windows and transforms two sequences of a tile; false where one has a sample that is not finite.
+// Windows and transforms a pair of sequences; false if a sample is not finite.
 template <int C, class T>
-AVSA_HD bool transform(const SpatialFeatures& a, const Tile<T>& tile, int pack, Scratch& scratch) {
-  const int n = int(a.n_fft);
-  const Complex<double>* roots = reinterpret_cast<const Complex<double>*>(a.roots);
-  Complex<V>*in = scratch.free[0], *out = scratch.free[1];
+bool transform(const SpatialFeatures& task, const Tile<C, T>& tile, int pair, Buffers& buffers) {
+  const int n = int(task.n_fft);
+  const Complex<double>* roots = reinterpret_cast<const Complex<double>*>(task.roots);
+  Complex<V>*in = buffers.free[0], *out = buffers.free[1];
   for (int j = 0; j < n; ++j) {
-    const V half(0.5 * a.window[j]);
-    in[j] = {half * tile.template sample<C>(2 * pack, j), half * tile.template sample<C>(2 * pack + 1, j)};
+    const V half(0.5 * task.window[j]);
+    in[j] = {half * tile.sample(2 * pair, j), half * tile.sample(2 * pair + 1, j)};
   }
   for (FftPass pass = FftPass::first(n); !pass.done(); pass = pass.next()) {
     if (pass.radix == 4)
@@ -88,25 +97,23 @@ AVSA_HD bool transform(const SpatialFeatures& a, const Tile<T>& tile, int pack, 
       run_pass<0>(pass, roots, in, out);
     std::swap(in, out);
   }
-  scratch.spectrum[pack] = in;
-  scratch.free[0] = out;
-  scratch.free[1] = scratch.free[2];
-  scratch.free[2] = in;
-  return ((in[0].re - in[0].re) + (in[0].im - in[0].im)).sum() == 0;  // the sum of all samples; x - x is 0, or NaN
+  buffers.spectrum[pair] = in;
+  buffers.free[0] = out;
+  buffers.free[1] = buffers.free[2];
+  return ((in[0].re - in[0].re) + (in[0].im - in[0].im)).sum() == 0;  // the sum of all samples; x - x is 0 or NaN
 }
 
-// A finished band of one view, of `frames` frames.
+// A band of one view in up to kLanes frames, from the band's sums and the sum of its mel weights. out: the band's first
+// channel, frames side by side.
 template <class Shape, class T>
-AVSA_HD void write_band(const SpatialFeatures& a, std::int64_t view, std::int64_t band, const V (&sums)[Shape::kSums],
-                        double weight, std::int64_t F, std::int64_t frame, std::int64_t frames) {
-  const double* matrix = a.matrix + view * Shape::M * Shape::C;
-  T* out = static_cast<T*>(a.out) + (view * Shape::kChannels * a.N + band) * F + frame;
-  AVSA_UNROLL
-  for (int channel = 0; channel < Shape::kChannels; ++channel, out += a.N * F) {
+void write_band(const SpatialFeatures& task, std::int64_t view, const V (&sums)[Shape::kSums], double weight, T* out,
+                std::int64_t channel_step, std::int64_t frames) {
+  const double* matrix = task.matrix + view * Shape::M * Shape::C;
+  for (int channel = 0; channel < Shape::kChannels; ++channel, out += channel_step) {
     const V value = band_feature<Shape>(matrix, channel, sums, weight);
     T features[kLanes];
 #pragma omp simd
-    for (int l = 0; l < kLanes; ++l) features[l] = channel < Shape::M ? log_of_power<T>(value.v[l]) : T(value.v[l]);
+    for (int l = 0; l < kLanes; ++l) features[l] = channel < Shape::M ? log_power<T>(value.v[l]) : T(value.v[l]);
     if (frames == kLanes)
       std::memcpy(out, features, sizeof features);
     else
@@ -114,95 +121,105 @@ AVSA_HD void write_band(const SpatialFeatures& a, std::int64_t view, std::int64_
   }
 }
 
-// One pass over the bins of a tile. In the bins between the peaks of bands n - 1 and n just these two bands are open:
-// their sums are kept on the stack, and a finished band goes out at once. `half`: which frames of a single channel.
+// Up to kLanes frames of views [first_view, last_view) of scene b. Between the peaks of bands n - 1 and n only these
+// two bands are open: the sums of both are on the stack, and a band is written once it is complete. half: which of the
+// pair's sequences holds the frames of a single channel.
 template <class Shape, class T>
-AVSA_HD void write_tile(const SpatialFeatures& a, const Scratch& scratch, std::int64_t b, std::int64_t views_from,
-                        std::int64_t views_to, int half, std::int64_t F, std::int64_t frame, std::int64_t frames) {
+void write_views(const SpatialFeatures& task, const Buffers& buffers, std::int64_t b, std::int64_t first_view,
+                 std::int64_t last_view, int half, std::int64_t F, std::int64_t frame, std::int64_t frames) {
   constexpr int C = Shape::C;
-  const int n_fft = int(a.n_fft);
-  const double* matrix = a.matrix + (b * a.K + views_from) * Shape::M * C;
+  const int n_fft = int(task.n_fft);
+  const std::int64_t N = task.N;
+  const double* matrix = task.matrix + (b * task.K + first_view) * Shape::M * C;
   V sums[2][Shape::kSums];
   double weights[2] = {};
   std::fill_n(&sums[0][0], 2 * Shape::kSums, V(0));
-  for (std::int64_t n = 0; n <= a.N; ++n) {
-    const int lower = (n + 1) & 1, upper = n & 1;  // the slots of bands n - 1 and n
-    for (std::int64_t j = a.first[n]; j < a.first[n + 1]; ++j) {
-      Complex<V> x[C], pair[2];
-      V values[Shape::kSums];
-      for (int pack = 0; pack < (C + 1) / 2; ++pack) {
-        split_bin(scratch.spectrum[pack], n_fft, int(j), pair[0], pair[1]);
+  for (std::int64_t n = 0; n <= N; ++n) {
+    const int lower = (n + 1) & 1, upper = n & 1;  // indices of bands n - 1 and n
+    for (std::int64_t j = task.first[n]; j < task.first[n + 1]; ++j) {
+      Complex<V> x[C], two[2];
+      for (int pair = 0; pair < pairs(C); ++pair) {
+        split_bin(buffers.spectrum[pair], n_fft, int(j), two[0], two[1]);
         if constexpr (C == 1) {
-          x[0] = pair[half];
+          x[0] = two[half];
         } else {
-          x[2 * pack] = pair[0];
-          x[2 * pack + 1] = pair[1];
+          x[2 * pair] = two[0];
+          x[2 * pair + 1] = two[1];
         }
       }
-      bin_sums<Shape, T>(a.intensity, matrix, x, values);
-      const double to_lower = n > 0 ? a.bank[j * a.N + n - 1] : 0, to_upper = n < a.N ? a.bank[j * a.N + n] : 0;
-      weights[lower] += to_lower;
-      weights[upper] += to_upper;
+      V values[Shape::kSums];
+      bin_values<Shape, T>(task.intensity, matrix, x, values);
+      const double lower_weight = n > 0 ? task.bank[j * N + n - 1] : 0, upper_weight = n < N ? task.bank[j * N + n] : 0;
+      weights[lower] += lower_weight;
+      weights[upper] += upper_weight;
       for (int i = 0; i < Shape::kSums; ++i) {
-        sums[lower][i] = sums[lower][i] + V(to_lower) * values[i];
-        sums[upper][i] = sums[upper][i] + V(to_upper) * values[i];
+        sums[lower][i] = sums[lower][i] + V(lower_weight) * values[i];
+        sums[upper][i] = sums[upper][i] + V(upper_weight) * values[i];
       }
     }
     if (n > 0)
-      for (std::int64_t view = views_from; view < views_to; ++view)
-        write_band<Shape, T>(a, b * a.K + view, n - 1, sums[lower], weights[lower], F, frame, frames);
+      for (std::int64_t view = b * task.K + first_view; view < b * task.K + last_view; ++view) {
+        T* out = static_cast<T*>(task.out) + (view * Shape::kChannels * N + n - 1) * F + frame;
+        write_band<Shape>(task, view, sums[lower], weights[lower], out, N * F, frames);
+      }
     std::fill_n(sums[lower], Shape::kSums, V(0));  // for band n + 1
     weights[lower] = 0;
   }
 }
 
-// All features of a tile; false where a sample is not finite.
+// All features of the tile of scene b that starts at a frame; false if a sample is not finite.
 template <class Shape, class T>
-AVSA_HD bool features_of_tile(const SpatialFeatures& a, std::int64_t b, std::int64_t F, std::int64_t frame,
-                              Scratch& scratch) {
+bool write_tile(const SpatialFeatures& task, std::int64_t b, std::int64_t F, std::int64_t frame, Buffers buffers) {
   constexpr int C = Shape::C;
-  const T* signals = static_cast<const T*>(a.signals) + b * C * a.T + frame * a.hop;
-  const Tile<T> tile{signals, a.T, a.hop, std::min<std::int64_t>(C == 1 ? 2 * kLanes : kLanes, F - frame)};
+  const T* signals = static_cast<const T*>(task.signals) + b * C * task.T + frame * task.hop;
+  const Tile<C, T> tile{signals, task.T, task.hop, std::min(Tile<C, T>::kMaxFrames, F - frame)};
   bool finite = true;
-  for (int pack = 0; pack < (C + 1) / 2; ++pack) finite &= transform<C>(a, tile, pack, scratch);
+  for (int pair = 0; pair < pairs(C); ++pair) finite &= transform(task, tile, pair, buffers);
   for (std::int64_t done = 0; done < tile.frames; done += kLanes) {
     const std::int64_t frames = std::min<std::int64_t>(kLanes, tile.frames - done);
-    const std::int64_t step = Shape::kByView ? 1 : a.K;  // views that a pass over the bins serves
-    for (std::int64_t view = 0; view < a.K; view += step)
-      write_tile<Shape, T>(a, scratch, b, view, view + step, done > 0, F, frame + done, frames);
+    const std::int64_t views = Shape::kPerView ? 1 : task.K;  // per pass over the bins
+    for (std::int64_t view = 0; view < task.K; view += views)
+      write_views<Shape, T>(task, buffers, b, view, view + views, done > 0, F, frame + done, frames);
   }
   return finite;
 }
 
-template <class T>
-AVSA_HD bool tile_any(const SpatialFeatures& a, std::int64_t b, std::int64_t F, std::int64_t frame, Scratch& scratch) {
-  return with_shape(a, [&](auto shape) __attribute__((always_inline)) {
-    return features_of_tile<decltype(shape), T>(a, b, F, frame, scratch);
-  });
-}
-
-bool tile_float(const SpatialFeatures& a, std::int64_t b, std::int64_t F, std::int64_t frame, Scratch& scratch) {
-  return for_isa([&]() AVSA_INLINED { return tile_any<float>(a, b, F, frame, scratch); });
-}
-bool tile_double(const SpatialFeatures& a, std::int64_t b, std::int64_t F, std::int64_t frame, Scratch& scratch) {
-  return for_isa([&]() AVSA_INLINED { return tile_any<double>(a, b, F, frame, scratch); });
+template <class Shape, class T>
+int run(const SpatialFeatures& task) {
+  const std::int64_t F = 1 + (task.T - task.n_fft) / task.hop;
+  const int threads = int(task.workspace_bytes / Buffers::bytes(task));
+  int invalid = 0;
+#pragma omp parallel num_threads(threads) reduction(| : invalid)
+  {
+#if defined(_OPENMP)
+    const Buffers buffers(task, omp_get_thread_num());
+#else
+    const Buffers buffers(task, 0);
+#endif
+#pragma omp for collapse(2) schedule(static)
+    for (std::int64_t b = 0; b < task.B; ++b)
+      for (std::int64_t frame = 0; frame < F; frame += Tile<Shape::C, T>::kMaxFrames)
+        invalid |= !write_tile<Shape, T>(task, b, F, frame, buffers);
+  }
+  return invalid;
 }
 
 }  // namespace
 
-int spatial_features_cpu(const SpatialFeatures& task) {
-  const std::int64_t F = 1 + (task.T - task.n_fft) / task.hop, step = task.C == 1 ? 2 * kLanes : kLanes;
-  int bad = 0;
-#pragma omp parallel reduction(| : bad)
-  {
-    Scratch scratch(task.n_fft);
-#pragma omp for collapse(2) schedule(static)
-    for (std::int64_t b = 0; b < task.B; ++b)
-      for (std::int64_t frame = 0; frame < F; frame += step)
-        bad |= task.dtype == Dtype::float64 ? !tile_double(task, b, F, frame, scratch)
-                                            : !tile_float(task, b, F, frame, scratch);
-  }
-  return bad;
+std::int64_t workspace_size(const SpatialFeatures& task) {
+#if defined(_OPENMP)
+  return omp_get_max_threads() * Buffers::bytes(task);
+#else
+  return Buffers::bytes(task);
+#endif
 }
 
+int spatial_features(const SpatialFeatures& task) {
+  return with_shape(task, [&](auto shape) {
+    using Shape = decltype(shape);
+    return task.dtype == Dtype::float64 ? run<Shape, double>(task) : run<Shape, float>(task);
+  });
+}
+
+}  // namespace AVSA_ISA
 }  // namespace avsa::features
