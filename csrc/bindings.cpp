@@ -53,7 +53,8 @@ Harmonics harmonics(int dtype, Address directions, Address out, Size N, int orde
   return {Dtype(dtype), at<const void>(directions), at(out), N, order};
 }
 
-Turns turns(int dtype, Address directions, Address roll, Address flip, Address out, Size N, int order) {
+RotationMatrices rotation_matrices(int dtype, Address directions, Address roll, Address flip, Address out, Size N,
+                                   int order) {
   return {Dtype(dtype), at<const void>(directions), at<const void>(roll), at<const bool>(flip), at(out), N, order};
 }
 
@@ -102,7 +103,7 @@ InfoNceProject info_nce_project(int dtype, const RowsNumbers& own, const RowsNum
 SpatialFeatures spatial_features(int dtype, Address signals, Address matrix, Address window, Address roots,
                                  Address bank, Address first, int spatial, double gain, double w, double xyz,
                                  double norm, Address out, Size B, Size C, Size K, Size M, Size T, Size N, Size n_fft,
-                                 Size hop) {
+                                 Size hop, Address workspace, Size workspace_bytes) {
   return {Dtype(dtype),
           at<const void>(signals),
           at<const double>(matrix),
@@ -120,7 +121,31 @@ SpatialFeatures spatial_features(int dtype, Address signals, Address matrix, Add
           T,
           N,
           n_fft,
-          hop};
+          hop,
+          at(workspace),
+          workspace_bytes};
+}
+
+struct FeaturesWorkspace {
+  SpatialFeatures features;
+  Size* bytes;
+};
+
+FeaturesWorkspace spatial_features_workspace(int dtype, Size B, Size C, Size K, Size M, Size T, Size n_fft, Size hop,
+                                             Address bytes) {
+  SpatialFeatures task{};
+  task.dtype = Dtype(dtype);
+  task.B = B, task.C = C, task.K = K, task.M = M, task.T = T, task.n_fft = n_fft, task.hop = hop;
+  return {task, at<Size>(bytes)};
+}
+
+void spatial_features_workspace_cpu(const FeaturesWorkspace& task) {
+  *task.bytes = spatial_features_workspace_size(task.features);
+}
+
+[[maybe_unused]] int spatial_features_workspace_cuda(const FeaturesWorkspace& task, void*) {
+  *task.bytes = 0;
+  return 0;
 }
 
 GnomonicView gnomonic_view(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias,
@@ -214,7 +239,7 @@ py::dict build() {
 AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   m.def("build", build);
   define(m, "harmonics", harmonics, harmonics_cpu, AVSA_DEVICE(harmonics_cuda));
-  define(m, "turns", turns, turns_cpu, AVSA_DEVICE(turns_cuda));
+  define(m, "turns", rotation_matrices, rotation_matrices_cpu, AVSA_DEVICE(rotation_matrices_cuda));
   define(m, "mix", mix, mix_cpu, AVSA_DEVICE(mix_cuda));
   define(m, "info_nce_prepare", info_nce_prepare, info_nce_prepare_cpu, AVSA_DEVICE(info_nce_prepare_cuda));
   define(m, "info_nce_workspace", info_nce_workspace, info_nce_workspace_cpu, AVSA_DEVICE(info_nce_workspace_cuda));
@@ -222,6 +247,8 @@ AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   define(m, "info_nce_gather", info_nce_gather, info_nce_gather_cpu, AVSA_DEVICE(info_nce_gather_cuda));
   define(m, "info_nce_project", info_nce_project, info_nce_project_cpu, AVSA_DEVICE(info_nce_project_cuda));
   define(m, "spatial_features", spatial_features, spatial_features_cpu, AVSA_DEVICE(spatial_features_cuda));
+  define(m, "spatial_features_workspace", spatial_features_workspace, spatial_features_workspace_cpu,
+         AVSA_DEVICE(spatial_features_workspace_cuda));
   define(m, "gnomonic", gnomonic_forward, gnomonic_cpu, AVSA_DEVICE(gnomonic_cuda));
   define(m, "gnomonic_backward", gnomonic_backward, gnomonic_backward_cpu, AVSA_DEVICE(gnomonic_backward_cuda));
   define(m, "gnomonic_pose_backward", gnomonic_pose_backward, gnomonic_pose_backward_cpu,

@@ -192,10 +192,15 @@ def _spatial_features(
     *leading, C, T = signals.shape
     K, M = matrix.shape[-3:-1]
     out = _shape(signals, matrix, window, roots, bank, first, hop, spatial, variant)
+    dtype, B, n_fft = DTYPES[signals.dtype], prod(leading), len(window)
+    size = torch.zeros((), dtype=torch.int64)
+    run("spatial_features_workspace", signals.device, dtype, B, C, K, M, T, n_fft, hop, size.data_ptr())
+    workspace = signals.new_empty(int(size), dtype=torch.uint8)
     bad = run(
-        "spatial_features", signals.device, DTYPES[signals.dtype], signals.data_ptr(), matrix.data_ptr(),
+        "spatial_features", signals.device, dtype, signals.data_ptr(), matrix.data_ptr(),
         window.data_ptr(), roots.data_ptr(), bank.data_ptr(), first.data_ptr(), SPATIAL[spatial], *VARIANTS[variant],
-        out.data_ptr(), prod(leading), C, K, M, T, bank.shape[1], len(window), hop,
+        out.data_ptr(), B, C, K, M, T, bank.shape[1], n_fft, hop,
+        workspace.data_ptr(), len(workspace),
     )  # fmt: skip
     if bad:
         raise ValueError("signals must be finite, but hold NaN or infinity")
