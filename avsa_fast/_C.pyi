@@ -76,9 +76,13 @@ def spatial_features(
     spatial: str | None,  # "iv", "icf"
     intensity: tuple[float, float, float, float],  # gain, w, xyz, norm of VARIANTS
     hop: int,
+    workspace: Tensor,  # [bytes] uint8
     out: Tensor,  # [..., K, channels, n_mels, n_frames] like signals
     stream: int = 0,
 ) -> int: ...
+
+# Returns the bytes of the workspace of spatial_features.
+def spatial_features_workspace_size(*, signals: Tensor, n_fft: int, hop: int) -> int: ...
 
 # Tiles of a crop, which size the workspace of gnomonic and the sums of gnomonic_pose_backward.
 def gnomonic_tiles(*, h: int, w: int) -> int: ...

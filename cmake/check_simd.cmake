@@ -4,7 +4,7 @@ foreach(object ${OBJECTS})
     COMMAND_ERROR_IS_FATAL ANY)
   string(REPLACE "\n" ";" symbols "${symbols}")
   foreach(symbol ${symbols})
-    if(symbol MATCHES " [TWVu] (.*)$" AND NOT symbol MATCHES "::${ISA}::")
+    if(symbol MATCHES " [TWVu] (.*)$" AND NOT symbol MATCHES "::${ISA}::|DW\\.ref\\.__gxx_personality_v0")  # a pointer
       list(APPEND shared "${symbol}")
     endif()
   endforeach()

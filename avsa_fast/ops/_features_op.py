@@ -58,10 +58,12 @@ def _spatial_features(
     variant: str,
 ) -> Tensor:
     out = _spatial_features_fake(signals, matrix, window, bank, hop, spatial)
+    signals = signals.contiguous()
+    workspace = _C.spatial_features_workspace_size(signals=signals, n_fft=len(window), hop=hop)
     invalid = run(
         _C.spatial_features,
         signals.device,
-        signals=signals.contiguous(),
+        signals=signals,
         matrix=matrix.contiguous(),
         window=window,
         roots=roots,
@@ -70,6 +72,7 @@ def _spatial_features(
         hop=hop,
         spatial=spatial,
         intensity=VARIANTS[variant],
+        workspace=signals.new_empty(workspace, dtype=torch.uint8),
         out=out,
     )
     if invalid:

@@ -38,14 +38,14 @@ int call_rotation_matrices(const Tensor& directions, const std::optional<Tensor>
   if (roll) check("roll", *roll, {directions.dtype}, leading, {});
   if (flip) check("flip", *flip, {Dtype::boolean}, leading, {});
   check("out", out, {directions.dtype}, leading, {C, C});
-  const Turns task{directions.dtype,
+  const RotationMatrices task{directions.dtype,
                    directions.data,
                    roll ? roll->data : nullptr,
                    flip ? static_cast<const bool*>(flip->data) : nullptr,
                    out.data,
                    product(leading),
                    order};
-  return call(directions.device, stream, task, turns_cpu, AVSA_DEVICE(turns_cuda));
+  return call(directions.device, stream, task, rotation_matrices_cpu, AVSA_DEVICE(rotation_matrices_cuda));
 }
 
 int call_mix(const Tensor& signals, const Tensor& matrix, const Tensor& out, bool by_order, std::uintptr_t stream) {

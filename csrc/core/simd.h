@@ -17,7 +17,7 @@ struct Lanes {
   Vector v;
 
   Lanes() = default;
-  AVSA_HD Lanes(double all) : v(Vector{} + T(all)) {}
+  AVSA_HD Lanes(double all) : v(T(all) - Vector{}) {}  // x - 0 is x even for -0, and costs no instruction
   AVSA_HD static Lanes load(const T* from) {
     Lanes out;
     std::memcpy(&out.v, from, sizeof out.v);
