@@ -42,5 +42,6 @@ set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 enable_language(CUDA)
 
 add_library(avsa_device STATIC ${DEVICE_SOURCES})
+target_include_directories(avsa_device PRIVATE csrc)
 string(REPLACE ";" " " CUDA_ARCHITECTURES_TEXT "${AVSA_CUDA_ARCHITECTURES}")
 target_compile_definitions(avsa_device PUBLIC AVSA_CUDA_RUNTIME="${CMAKE_CUDA_COMPILER_VERSION}" AVSA_CUDA_ARCHS="${CUDA_ARCHITECTURES_TEXT}")

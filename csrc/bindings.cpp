@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "ambisonics/ambisonics.h"
-#include "core/clones.h"
+#include "core/dispatch.h"
 #include "features/features.h"
 #include "gnomonic/gnomonic.h"
 #include "info_nce/info_nce.h"
@@ -19,6 +19,10 @@ namespace {
 
 namespace py = pybind11;
 using namespace avsa;
+using namespace avsa::ambisonics;
+using namespace avsa::features;
+using namespace avsa::gnomonic;
+using namespace avsa::info_nce;
 using Address = std::uintptr_t;
 using Size = std::int64_t;
 
@@ -142,11 +146,11 @@ Plane plane(const PlaneNumbers& n, bool chroma) {
   return {at<const void>(Address(n[0])), n[1], n[2], n[3], n[4], n[5], n[6], chroma ? 0.25 : 0.5, chroma ? 0.5 : 1.0};
 }
 
-Gnomonic gnomonic(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias,
-                  int source, Size B, Size F, Size K, Size h, Size w, int frames_dtype,
-                  const std::vector<PlaneNumbers>& planes, const std::array<double, 6>& yuv, Address jitter,
-                  Address partial_greys, const std::array<double, 3>& mean, const std::array<double, 3>& std,
-                  int out_dtype, Address out) {
+Gnomonic gnomonic_forward(int pose_dtype, Address directions, Address fov, Address roll, Address flip, bool antialias,
+                          int source, Size B, Size F, Size K, Size h, Size w, int frames_dtype,
+                          const std::vector<PlaneNumbers>& planes, const std::array<double, 6>& yuv, Address jitter,
+                          Address partial_greys, const std::array<double, 3>& mean, const std::array<double, 3>& std,
+                          int out_dtype, Address out) {
   Gnomonic task{};
   task.view = gnomonic_view(pose_dtype, directions, fov, roll, flip, antialias, source, B, F, K, h, w);
   task.frames_dtype = Dtype(frames_dtype);
@@ -218,7 +222,7 @@ AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   define(m, "info_nce_gather", info_nce_gather, info_nce_gather_cpu, AVSA_DEVICE(info_nce_gather_cuda));
   define(m, "info_nce_project", info_nce_project, info_nce_project_cpu, AVSA_DEVICE(info_nce_project_cuda));
   define(m, "spatial_features", spatial_features, spatial_features_cpu, AVSA_DEVICE(spatial_features_cuda));
-  define(m, "gnomonic", gnomonic, gnomonic_cpu, AVSA_DEVICE(gnomonic_cuda));
+  define(m, "gnomonic", gnomonic_forward, gnomonic_cpu, AVSA_DEVICE(gnomonic_cuda));
   define(m, "gnomonic_backward", gnomonic_backward, gnomonic_backward_cpu, AVSA_DEVICE(gnomonic_backward_cuda));
   define(m, "gnomonic_pose_backward", gnomonic_pose_backward, gnomonic_pose_backward_cpu,
          AVSA_DEVICE(gnomonic_pose_backward_cuda));

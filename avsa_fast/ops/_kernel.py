@@ -14,7 +14,7 @@ from avsa_fast.errors import BuildError, UserError
 # The numbers of csrc/core/dtype.h.
 DTYPES = {torch.uint8: 0, torch.float16: 1, torch.bfloat16: 2, torch.float32: 3, torch.float64: 4}
 
-ISAS = ("baseline", "avx2", "avx512", "avx512_bf16")  # of csrc/core/clones.h, the best last
+ISAS = ("baseline", "avx2", "avx512", "avx512_vnni", "avx512_bf16")  # of csrc/core/dispatch.h, the best last
 
 # Of cudaError_t: cudaErrorInsufficientDriver, cudaErrorUnsupportedPtxVersion; cudaErrorNoKernelImageForDevice.
 TOO_OLD, NO_KERNEL = (35, 222), 209

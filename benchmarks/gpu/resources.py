@@ -53,7 +53,7 @@ def main() -> None:
         print("inspect: no nvcc: put it on PATH, or set CUDA_HOME", file=sys.stderr)
         sys.exit(2)
     disassembler = find_disassembler(nvcc)
-    sources = arguments.files or sorted(ROOT.glob("csrc/*/*.cu"))
+    sources = arguments.files or sorted(ROOT.glob("csrc/*/cuda/*.cu"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [(nvcc, disassembler, source, arch) for source in sources for arch in ARCHITECTURES]
         kernels: Kernels = dict(

@@ -4,7 +4,7 @@
 
 #include "core/dtype.h"
 
-namespace avsa {
+namespace avsa::ambisonics {
 
 struct Harmonics {
   Dtype dtype;             // float32 or float64, as every array here
@@ -42,4 +42,4 @@ int harmonics_cuda(const Harmonics& task, void* stream);  // returns a cudaError
 int turns_cuda(const Turns& task, void* stream);
 int mix_cuda(const Mix& task, void* stream);
 
-}  // namespace avsa
+}  // namespace avsa::ambisonics

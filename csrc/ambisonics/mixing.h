@@ -3,10 +3,10 @@
 #include <type_traits>
 
 #include "ambisonics/ambisonics.h"
-#include "core/harmonics.h"
-#include "core/narrow.h"
+#include "ambisonics/harmonics.h"
+#include "core/half.h"
 
-namespace avsa {
+namespace avsa::ambisonics {
 
 // What samples of type S are mixed in.
 template <class S>
@@ -60,4 +60,4 @@ struct Slices {
   }
 };
 
-}  // namespace avsa
+}  // namespace avsa::ambisonics

@@ -1,8 +1,5 @@
-// The one way to launch a kernel: on the device under nvcc, as fibers on the host under AVSA_EMULATE.
+// The one way to launch a kernel. csrc/emulation/core/launch.h is its counterpart on the host, for tests.
 #pragma once
-#ifdef AVSA_EMULATE
-#include "core/emulation.h"
-#else
 #include <cuda_runtime.h>
 
 #include <cstddef>
@@ -32,4 +29,3 @@ __device__ T* dynamic_shared() {
 }
 
 }  // namespace avsa
-#endif

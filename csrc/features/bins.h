@@ -9,11 +9,11 @@
 #pragma once
 #include <limits>
 
-#include "core/fft.h"
-#include "core/log.h"
 #include "features/features.h"
+#include "features/fft.h"
+#include "features/log.h"
 
-namespace avsa {
+namespace avsa::features {
 
 // C channels mixed to the M of a view, then features of kind S.
 template <int C_, int M_, Spatial S_>
@@ -109,4 +109,4 @@ AVSA_HD T log_of_power(double power) {
   return log_normal(T(power < 1e-10 ? 1e-10 : power));
 }
 
-}  // namespace avsa
+}  // namespace avsa::features

@@ -4,7 +4,7 @@
 
 #include "core/dtype.h"
 
-namespace avsa {
+namespace avsa::features {
 
 // The numbers of avsa_fast/ops/spatial_features.py.
 enum class Spatial : int { none = 0, iv = 1, icf = 2 };
@@ -32,4 +32,4 @@ struct SpatialFeatures {
 int spatial_features_cpu(const SpatialFeatures& task);                 // returns 1 where a sample is not finite, else 0
 int spatial_features_cuda(const SpatialFeatures& task, void* stream);  // returns a cudaError_t
 
-}  // namespace avsa
+}  // namespace avsa::features

@@ -5,7 +5,7 @@
 #include "gnomonic/eac.h"
 #include "gnomonic/erp.h"
 
-namespace avsa {
+namespace avsa::gnomonic {
 
 // Those at the ends are cut off, so that the mean over a pixel changes continuously with the number.
 template <class S>
@@ -53,4 +53,4 @@ AVSA_HD S eac_cells(const Vec3<S>& ray, const Vec3<S>& step, const Plane& plane)
   return smaller(cells * (S(1) + across), S(kMostEacCells));
 }
 
-}  // namespace avsa
+}  // namespace avsa::gnomonic

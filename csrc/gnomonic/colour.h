@@ -3,7 +3,7 @@
 #include "gnomonic/erp.h"
 #include "gnomonic/pose.h"
 
-namespace avsa {
+namespace avsa::gnomonic {
 
 template <class T>
 struct Colour {
@@ -96,4 +96,4 @@ AVSA_HD double mean_grey(const Gnomonic& task, std::int64_t crop, std::int64_t f
   return sum / double(task.view.h * task.view.w);
 }
 
-}  // namespace avsa
+}  // namespace avsa::gnomonic

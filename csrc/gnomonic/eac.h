@@ -6,7 +6,7 @@
 
 #include "gnomonic/erp.h"
 
-namespace avsa {
+namespace avsa::gnomonic {
 
 constexpr double kEacAside = 2;  // texels of the luma plane
 
@@ -76,4 +76,4 @@ AVSA_HD Point<S> eac_edge(const Vec3<S>& ray, const Vec3<S>& step, const Plane& 
           S(2 / kPi * faces.height) * (d.down * r.forward - r.down * d.forward) / (ahead + r.down * r.down)};
 }
 
-}  // namespace avsa
+}  // namespace avsa::gnomonic

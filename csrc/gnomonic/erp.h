@@ -2,10 +2,10 @@
 #pragma once
 #include <cmath>
 
-#include "core/dual.h"
+#include "gnomonic/dual.h"
 #include "gnomonic/gnomonic.h"
 
-namespace avsa {
+namespace avsa::gnomonic {
 
 template <class T>
 AVSA_HD T choose(bool which, const T& a, const T& b) {
@@ -97,4 +97,4 @@ AVSA_HD Texel erp_texel(int row, int column, int H, int W) {
   return {real, wrapped};
 }
 
-}  // namespace avsa
+}  // namespace avsa::gnomonic

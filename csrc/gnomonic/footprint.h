@@ -6,7 +6,7 @@
 
 #include "gnomonic/erp.h"
 
-namespace avsa {
+namespace avsa::gnomonic {
 
 constexpr double kSoft = 0.02;   // texels by which a footprint is larger: it may not vanish
 constexpr double kLevel = 1e-6;  // texels that the edge that rises most rises at least
@@ -127,4 +127,4 @@ struct Footprint {
   }
 };
 
-}  // namespace avsa
+}  // namespace avsa::gnomonic

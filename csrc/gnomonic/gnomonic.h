@@ -3,9 +3,9 @@
 #include <cstdint>
 
 #include "core/dtype.h"
-#include "core/vector.h"
+#include "core/vec3.h"
 
-namespace avsa {
+namespace avsa::gnomonic {
 
 constexpr std::int64_t kTile = 128;  // pixels of a crop that are worked on together, in reading order
 constexpr int kPoseParameters = 4;   // azimuth, elevation, field of view, roll
@@ -80,4 +80,4 @@ int gnomonic_cuda(const Gnomonic& task, void* stream);  // returns a cudaError_t
 int gnomonic_backward_cuda(const GnomonicBackward& task, void* stream);
 int gnomonic_pose_backward_cuda(const GnomonicPoseBackward& task, void* stream);
 
-}  // namespace avsa
+}  // namespace avsa::gnomonic

@@ -1,10 +1,10 @@
 // A crop's rays. Double, since a ray close to a pole needs its x and y to full relative precision; or numbers that
 // carry derivatives in the pose.
 #pragma once
-#include "core/vector.h"
+#include "core/vec3.h"
 #include "gnomonic/gnomonic.h"
 
-namespace avsa {
+namespace avsa::gnomonic {
 
 AVSA_HD double real_at(const void* values, Dtype dtype, std::int64_t i) {
   return dtype == Dtype::float64 ? static_cast<const double*>(values)[i] : static_cast<const float*>(values)[i];
@@ -66,4 +66,4 @@ struct Pose {
   }
 };
 
-}  // namespace avsa
+}  // namespace avsa::gnomonic

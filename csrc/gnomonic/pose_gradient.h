@@ -1,9 +1,9 @@
 // How a crop's pixel changes with its pose, weighted by what comes in.
 #pragma once
-#include "core/dual.h"
+#include "gnomonic/dual.h"
 #include "gnomonic/texels.h"
 
-namespace avsa {
+namespace avsa::gnomonic {
 
 // Rays that carry derivatives in N of azimuth, elevation, field of view and roll, from the one numbered `first` on.
 template <int N>
@@ -41,4 +41,4 @@ AVSA_HD Dual<N> pose_gradient(const GnomonicPoseBackward& task, const Rays<Dual<
   return sum / total;
 }
 
-}  // namespace avsa
+}  // namespace avsa::gnomonic

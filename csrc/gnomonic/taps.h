@@ -3,7 +3,7 @@
 #include "gnomonic/eac.h"
 #include "gnomonic/erp.h"
 
-namespace avsa {
+namespace avsa::gnomonic {
 
 template <class S>
 struct Taps {
@@ -66,4 +66,4 @@ struct Taps {
   }
 };
 
-}  // namespace avsa
+}  // namespace avsa::gnomonic

@@ -5,7 +5,7 @@
 #include "gnomonic/pose.h"
 #include "gnomonic/taps.h"
 
-namespace avsa {
+namespace avsa::gnomonic {
 
 // Texels side by side that are visited at once: one where numbers are wide, for want of registers.
 template <class S>
@@ -127,4 +127,4 @@ AVSA_HD S each_texel(const GnomonicView& view, const Plane& plane, const Rays<R>
   return sum;
 }
 
-}  // namespace avsa
+}  // namespace avsa::gnomonic

@@ -11,7 +11,7 @@
 
 #include "core/dtype.h"
 
-namespace avsa {
+namespace avsa::info_nce {
 
 // Of the products: numbers as avsa_fast/ops/info_nce.py gives them.
 enum class Precision : int { fp32 = 0, tf32 = 1, tf32x3 = 2, bf16 = 3 };
@@ -88,4 +88,4 @@ int info_nce_scan_cuda(const InfoNceScan& task, void* stream);
 int info_nce_gather_cuda(const InfoNceGather& task, void* stream);
 int info_nce_project_cuda(const InfoNceProject& task, void* stream);
 
-}  // namespace avsa
+}  // namespace avsa::info_nce

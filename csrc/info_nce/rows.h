@@ -3,10 +3,10 @@
 #include <cmath>
 #include <limits>
 
-#include "core/vector.h"
+#include "core/vec3.h"
 #include "info_nce/info_nce.h"
 
-namespace avsa {
+namespace avsa::info_nce {
 
 // Device code takes numeric limits as constants, not as calls.
 template <class T>
@@ -45,4 +45,4 @@ struct Label {
 
 AVSA_HD bool compete(const Label& a, const Label& b) { return (a.clip == b.clip) != (a.crop == b.crop); }
 
-}  // namespace avsa
+}  // namespace avsa::info_nce

@@ -10,7 +10,7 @@ from helpers.commands import run
 import avsa_fast
 
 ROOT = Path(__file__).parents[2]
-SETS = ("baseline", "avx2", "avx512", "avx512_bf16")  # each includes those before it
+SETS = ("baseline", "avx2", "avx512", "avx512_vnni", "avx512_bf16")  # each includes those before it
 TESTS = (
     "test_info_nce.py::test_kernel_matches_reference",
     "test_info_nce_precisions.py::test_reduced_precisions",
@@ -59,4 +59,4 @@ def test_an_instruction_set_that_is_none() -> None:
     command = [sys.executable, "-c", "import avsa_fast; avsa_fast.build_info()"]
     done = run(*command, cwd=ROOT, env=chosen)
     assert done.returncode == 1
-    assert "AVSA_CPU_ISA=avx9: must be one of baseline, avx2, avx512, avx512_bf16" in done.stderr
+    assert "AVSA_CPU_ISA=avx9: must be one of baseline, avx2, avx512, avx512_vnni, avx512_bf16" in done.stderr

@@ -1,0 +1,51 @@
+// Runtime CPU dispatch. A file named *.simd.cpp is compiled once per instruction set (cmake/simd.cmake), each time with
+// AVSA_ISA defined as that set's name, which is also the namespace of what it defines; a file named *.avx512_vnni.cpp
+// for that set alone. Callers take the best variant that the processor runs.
+#pragma once
+
+#ifndef AVSA_ISA  // files compiled once
+#define AVSA_ISA baseline
+#endif
+
+namespace avsa {
+
+enum class Isa : int { baseline, avx2, avx512, avx512_vnni, avx512_bf16 };  // each includes those before it
+constexpr const char* kIsaNames[] = {"baseline", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
+
+// The best set of this processor and build, or a lesser one named by AVSA_CPU_ISA; decided once.
+Isa isa();
+
+// The variant to call: that of the best set up to isa() that has one.
+template <class F>
+F* best_variant(F* baseline, F* avx2, F* avx512, F* avx512_vnni = nullptr, F* avx512_bf16 = nullptr) {
+  F* const variants[] = {baseline, avx2, avx512, avx512_vnni, avx512_bf16};
+  int best = int(isa());
+  while (variants[best] == nullptr) --best;
+  return variants[best];
+}
+
+}  // namespace avsa
+
+// Declares, in each set's namespace, a function that a *.simd.cpp file defines.
+#ifdef AVSA_SIMD_SETS
+#define AVSA_DECLARE_SIMD(result, name, ...) \
+  namespace baseline {                       \
+  result name(__VA_ARGS__);                  \
+  }                                          \
+  namespace avx2 {                           \
+  result name(__VA_ARGS__);                  \
+  }                                          \
+  namespace avx512 {                         \
+  result name(__VA_ARGS__);                  \
+  }
+#define AVSA_DISPATCH(name) ::avsa::best_variant(baseline::name, avx2::name, avx512::name)
+#else
+#define AVSA_DECLARE_SIMD(result, name, ...) \
+  namespace baseline {                       \
+  result name(__VA_ARGS__);                  \
+  }
+#define AVSA_DISPATCH(name) baseline::name
+#endif
+
+// Before a loop over the lanes of vector registers, whose iterations are independent.
+#define AVSA_LANES _Pragma("omp simd")
