@@ -83,9 +83,9 @@ def test_stalled_workers_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_slow_consumer_does_not_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "TIMEOUT", 1.0)
     with load(Numbers(), 1, batches=2) as batches:
         first = next(batches)
+        monkeypatch.setattr(loader, "TIMEOUT", 1.0)
         time.sleep(3)
         second = next(batches)
     assert [name for part, _ in (first, second) for name in part] == ["0", "1", "2", "3"]

@@ -48,7 +48,7 @@ def test_missing_and_empty_folders(tmp_path):
     for collection, option in ((Objects, "--objects"), (Panoramas, "--panoramas")):
         with pytest.raises(UserError, match=f"{option} .*nowhere: not a readable folder"):
             collection(tmp_path / "nowhere")
-        with pytest.raises(UserError, match=f"{option} .*: no "):
+        with pytest.raises(UserError, match=f"{option} .*: (no|contains no) "):
             collection(tmp_path)
 
 
