@@ -135,7 +135,7 @@ def register(
         return operation
 
     def set_up(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.needs_grad = by_name(ctx.needs_input_grad)
+        ctx.needs_grad = by_name(ctx.needs_input_grad[: len(names)])  # torch adds an input of its own
         if setup_context is not None:
             setup_context(ctx, SimpleNamespace(**by_name(inputs)), output)
 

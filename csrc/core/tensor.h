@@ -16,6 +16,13 @@ struct Device {
   bool operator==(const Device&) const = default;
 };
 
+// Number of elements of a shape.
+inline std::int64_t product(std::span<const std::int64_t> shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t size : shape) count *= size;
+  return count;
+}
+
 struct Tensor {
   void* data = nullptr;
   Dtype dtype = Dtype::unsupported;
@@ -32,21 +39,14 @@ struct Tensor {
   std::span<const std::int64_t> leading(int count) const { return shape.first(shape.size() - std::size_t(count)); }
 
   bool contiguous() const {
+    if (product(shape) == 0) return true;
     std::int64_t step = 1;
     for (int dim = rank() - 1; dim >= 0; --dim) {
-      if (size(dim) == 0) return true;
       if (size(dim) != 1 && stride(dim) != step) return false;
       step *= size(dim);
     }
     return true;
   }
 };
-
-// Number of elements of a shape.
-inline std::int64_t product(std::span<const std::int64_t> shape) {
-  std::int64_t count = 1;
-  for (const std::int64_t size : shape) count *= size;
-  return count;
-}
 
 }  // namespace avsa
