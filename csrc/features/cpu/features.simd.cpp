@@ -8,30 +8,30 @@
 #include <omp.h>
 #endif
 
+#include "core/dispatch.h"
 #include "core/simd.h"
 #include "features/bins.h"
 
 namespace avsa::features {
 
 // For bin_values.
-template <class T>
-AVSA_HD void level_and_phase(const Lanes<double>& left, const Lanes<double>& right, const Complex<Lanes<double>>& cross,
-                             Lanes<double> (&out)[3]) {
-  constexpr int kLanes = Lanes<double>::kCount;
-  double features[3][kLanes];
-#pragma omp simd
-  for (int l = 0; l < kLanes; ++l) {
+template <class T, int N>
+AVSA_HD void level_and_phase(const Lanes<double, N>& left, const Lanes<double, N>& right,
+                             const Complex<Lanes<double, N>>& cross, Lanes<double, N> (&out)[3]) {
+  double features[3][N];
+  AVSA_LANES
+  for (int l = 0; l < N; ++l) {
     double lane[3];
     level_and_phase<T>(left.v[l], right.v[l], {cross.re.v[l], cross.im.v[l]}, lane);
     for (int i = 0; i < 3; ++i) features[i][l] = lane[i];
   }
-  for (int i = 0; i < 3; ++i) out[i] = Lanes<double>::load(features[i]);
+  for (int i = 0; i < 3; ++i) out[i] = Lanes<double, N>::load(features[i]);
 }
 
 namespace AVSA_ISA {
 namespace {
 
-using V = Lanes<double>;
+using V = Lanes<double, kRegisterBytes / sizeof(double)>;
 constexpr int kLanes = V::kCount;
 
 int pairs(std::int64_t channels) { return int(channels + 1) / 2; }  // sequences that are transformed as one
@@ -112,7 +112,7 @@ void write_band(const SpatialFeatures& task, std::int64_t view, const V (&sums)[
   for (int channel = 0; channel < Shape::kChannels; ++channel, out += channel_step) {
     const V value = band_feature<Shape>(matrix, channel, sums, weight);
     T features[kLanes];
-#pragma omp simd
+    AVSA_LANES
     for (int l = 0; l < kLanes; ++l) features[l] = channel < Shape::M ? log_power<T>(value.v[l]) : T(value.v[l]);
     if (frames == kLanes)
       std::memcpy(out, features, sizeof features);
