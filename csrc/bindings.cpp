@@ -68,7 +68,9 @@ InfoNcePrepare info_nce_prepare(int dtype, Address query, Address key, Address s
 // data, statistics, count, first
 using RowsNumbers = std::array<Size, 4>;
 
-Rows rows(const RowsNumbers& n) { return {at<const void>(Address(n[0])), at<const double>(Address(n[1])), n[2], n[3]}; }
+RowRange rows(const RowsNumbers& n) {
+  return {at<const void>(Address(n[0])), at<const double>(Address(n[1])), n[2], n[3]};
+}
 
 InfoNceBlock info_nce_block(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D, Size K,
                             Address scale, bool symmetric, Address workspace) {
@@ -87,16 +89,16 @@ InfoNceScan info_nce_scan(int dtype, int precision, const RowsNumbers& query, co
           at<double>(key_sums)};
 }
 
-InfoNceGather info_nce_gather(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D,
-                              Size K, Address scale, bool symmetric, Address workspace, Address query_grad,
-                              Address key_grad) {
+InfoNceGradient info_nce_gather(int dtype, int precision, const RowsNumbers& query, const RowsNumbers& key, Size D,
+                                Size K, Address scale, bool symmetric, Address workspace, Address query_grad,
+                                Address key_grad) {
   return {info_nce_block(dtype, precision, query, key, D, K, scale, symmetric, workspace), at(query_grad),
           at(key_grad)};
 }
 
 InfoNceProject info_nce_project(int dtype, const RowsNumbers& own, const RowsNumbers& partner, Size D, Address factor,
-                                Address grad, Address slopes) {
-  return {Dtype(dtype), rows(own), rows(partner), D, at<const double>(factor), at(grad), at<double>(slopes)};
+                                Address grad, Address radial) {
+  return {Dtype(dtype), rows(own), rows(partner), D, at<const double>(factor), at(grad), at<double>(radial)};
 }
 
 SpatialFeatures spatial_features(int dtype, Address signals, Address matrix, Address window, Address roots,
@@ -219,7 +221,7 @@ AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   define(m, "info_nce_prepare", info_nce_prepare, info_nce_prepare_cpu, AVSA_DEVICE(info_nce_prepare_cuda));
   define(m, "info_nce_workspace", info_nce_workspace, info_nce_workspace_cpu, AVSA_DEVICE(info_nce_workspace_cuda));
   define(m, "info_nce_scan", info_nce_scan, info_nce_scan_cpu, AVSA_DEVICE(info_nce_scan_cuda));
-  define(m, "info_nce_gather", info_nce_gather, info_nce_gather_cpu, AVSA_DEVICE(info_nce_gather_cuda));
+  define(m, "info_nce_gather", info_nce_gather, info_nce_gradient_cpu, AVSA_DEVICE(info_nce_gradient_cuda));
   define(m, "info_nce_project", info_nce_project, info_nce_project_cpu, AVSA_DEVICE(info_nce_project_cuda));
   define(m, "spatial_features", spatial_features, spatial_features_cpu, AVSA_DEVICE(spatial_features_cuda));
   define(m, "gnomonic", gnomonic_forward, gnomonic_cpu, AVSA_DEVICE(gnomonic_cuda));
