@@ -137,7 +137,7 @@ def info_nce_prepare(
     stream: int = 0,
 ) -> int: ...
 
-# Returns the bytes of the workspace of info_nce_scan and info_nce_gather.
+# Returns the bytes of the workspace of info_nce_scan and info_nce_gradient.
 def info_nce_workspace_size(
     *,
     query: Tensor,
@@ -169,7 +169,7 @@ def info_nce_scan(
     key_sums: Tensor,  # [m, 2] float64, added to if symmetric
     stream: int = 0,
 ) -> int: ...
-def info_nce_gather(
+def info_nce_gradient(
     *,
     query: Tensor,
     query_statistics: Tensor,

@@ -17,8 +17,8 @@ from ._dispatch import _C
 from ._info_nce_op import (
     Options,
     Rows,
+    accumulate_gradients,
     checked_options,
-    gather,
     initial_sums,
     loss_weight,
     prepare,
@@ -89,7 +89,7 @@ class _Loss(torch.autograd.Function):
         own, partner = Rows(query, statistics[0], span.first(span.rank)), Rows(key, statistics[1])
         query_grad = torch.zeros_like(query)
         key_grad = _for_each_rank(
-            lambda keys, key_grad: gather(own, keys, options, query_grad, key_grad),
+            lambda keys, key_grad: accumulate_gradients(own, keys, options, query_grad, key_grad),
             partner, lambda count: key.new_zeros(count, key.shape[1]), _add, span,
         )  # fmt: skip
         factor = grad.double() * loss_weight(sum(span.counts), options.symmetric) * scale

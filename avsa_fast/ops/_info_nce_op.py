@@ -82,12 +82,12 @@ def scan(query: Rows, key: Rows, options: Options, query_sums: Tensor, key_sums:
     )
 
 
-def gather(query: Rows, key: Rows, options: Options, query_grad: Tensor, key_grad: Tensor) -> None:
+def accumulate_gradients(query: Rows, key: Rows, options: Options, query_grad: Tensor, key_grad: Tensor) -> None:
     """Adds a block's terms to the gradients [n, D] of its query and key rows, which `project` completes."""
     block = _block(query, key, options)
     workspace = _workspace(block)
     run(
-        _C.info_nce_gather,
+        _C.info_nce_gradient,
         query.data.device,
         **block,
         workspace=workspace,
@@ -205,7 +205,7 @@ def _info_nce_backward(
     options = checked_options(temperature, query.dtype, symmetric, crops, precision)
     rows = Rows(query, statistics[0]), Rows(key, statistics[1])
     query_grad, key_grad = torch.zeros_like(query), torch.zeros_like(key)
-    gather(*rows, options, query_grad, key_grad)
+    accumulate_gradients(*rows, options, query_grad, key_grad)
     factor = grad.double() * loss_weight(len(query), symmetric) * options.scale
     radial = project(rows[0], rows[1], factor, query_grad)
     project(rows[1], rows[0], factor, key_grad)

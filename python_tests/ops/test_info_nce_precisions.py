@@ -9,7 +9,7 @@ from helpers.info_nce import gradients, rows
 from torch import Tensor
 
 from avsa_fast import ops, reference
-from avsa_fast.ops._info_nce_op import Options, Rows, gather, initial_sums, prepare, row_losses, scan
+from avsa_fast.ops._info_nce_op import Options, Rows, accumulate_gradients, initial_sums, prepare, row_losses, scan
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +118,7 @@ def test_blocks_add_up(kernel_device, monkeypatch, precision, wgmma):
     scan(*whole, options, *sums)
     row_losses(statistics, *sums, options)
     grads = [torch.zeros_like(query) for _ in range(2)]
-    gather(*whole, options, *grads)
+    accumulate_gradients(*whole, options, *grads)
     parts, part_grads = [initial_sums(N, options.scale) for _ in range(2)], [torch.zeros_like(query) for _ in range(2)]
     for i, j in product(pairwise(cuts), pairwise(cuts)):
         block = (
@@ -126,6 +126,6 @@ def test_blocks_add_up(kernel_device, monkeypatch, precision, wgmma):
             Rows(key[slice(*j)], statistics[1, slice(*j)], j[0]),
         )
         scan(*block, options, parts[0][slice(*i)], parts[1][slice(*j)])
-        gather(*block, options, part_grads[0][slice(*i)], part_grads[1][slice(*j)])
+        accumulate_gradients(*block, options, part_grads[0][slice(*i)], part_grads[1][slice(*j)])
     for got, want in zip((*parts, *part_grads), (*sums, *grads), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6 * want.abs().max().item())
