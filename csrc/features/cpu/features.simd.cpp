@@ -187,7 +187,7 @@ bool write_tile(const SpatialFeatures& task, std::int64_t b, std::int64_t F, std
 template <class Shape, class T>
 int run(const SpatialFeatures& task) {
   const std::int64_t F = 1 + (task.T - task.n_fft) / task.hop;
-  const int threads = int(task.workspace_bytes / Buffers::bytes(task));
+  [[maybe_unused]] const int threads = int(task.workspace_bytes / Buffers::bytes(task));
   int invalid = 0;
 #pragma omp parallel num_threads(threads) reduction(| : invalid)
   {
