@@ -103,7 +103,7 @@ def share(rows: int, symmetric: bool) -> float:
 
 
 def _block(query: Rows, key: Rows, options: Options) -> tuple[tuple[Any, ...], Tensor]:
-    """The numbers of a block, and memory [bytes] that its kernels want for themselves: none on a CPU."""
+    """The numbers of a block, and a workspace [bytes] for its kernels."""
     block = (
         DTYPES[query.data.dtype], PRECISIONS[options.precision], query.numbers(), key.numbers(), query.data.shape[1],
         options.crops, options.scale.data_ptr(), options.symmetric,
