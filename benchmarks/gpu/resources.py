@@ -165,14 +165,14 @@ def demangled(symbols: list[str]) -> list[str]:
 def plain(name: str) -> str:
     """Removes namespaces, return type and arguments from a demangled name."""
     name = name.replace("(anonymous namespace)::", "").removeprefix("void ")
-    name = re.sub(r"\b_GLOBAL__N_\w+::|\bavsa::", "", name)
+    name = re.sub(r"\b_GLOBAL__N_\w+::|\bavsa::(?:[a-z_]+::)?", "", name)
     name = re.sub(r"\((?:unsigned )?(?:int|bool|long)\)(\w+)", r"\1", name)  # (int)1 -> 1
     return name[:cut] if (cut := name.rfind("(")) > 0 else name
 
 
 def place(source: Path) -> str:
-    """Returns the prefix of a file's kernel names: its folder, plus its own name if that differs."""
-    folder = source.resolve().parent.name
+    """Returns the prefix of a file's kernel names: its operation, plus its own name if that differs."""
+    folder = source.resolve().parents[1].name
     return folder if source.stem == folder else f"{folder}/{source.stem}"
 
 

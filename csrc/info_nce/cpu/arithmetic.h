@@ -1,5 +1,6 @@
 // What tiles.h computes with: SIMD exponentials and matrix products, rows packed for these, and a thread's memory. All
 // is compiled once per instruction set. An arithmetic, A, is a class that says how numbers are packed and multiplied.
+// Functions of vectors are always inlined, so that sums stay in registers.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -52,7 +53,7 @@ struct RoundedBf16 : Plain<float> {
 
 // The exponential of each lane. Of float: within 2 units in the last place, and 0 below the normal numbers.
 template <class A>
-typename A::Vector exponential(const typename A::Vector& x) {
+[[gnu::always_inline]] inline typename A::Vector exponential(const typename A::Vector& x) {
   using V = typename A::Vector;
   if constexpr (std::is_same_v<typename A::T, double>) {
     V y = {};
@@ -81,7 +82,8 @@ using Sums = typename A::Vector[A::kRows][A::kVectors];
 
 // sum[r, :] += a[r * kRowStride + k * kStep] * b[k, :] for each k < depth.
 template <class A, int kRowStride, int kStep>
-void multiply(const typename A::Element* a, const typename A::Element* b, std::int64_t depth, Sums<A>& sum) {
+[[gnu::always_inline]] inline void multiply(const typename A::Element* a, const typename A::Element* b,
+                                            std::int64_t depth, Sums<A>& sum) {
   Sums<A> part;  // in registers, since nobody takes its address
   for (int r = 0; r < A::kRows; ++r)
     for (int v = 0; v < A::kVectors; ++v) part[r][v] = sum[r][v];
@@ -96,7 +98,8 @@ void multiply(const typename A::Element* a, const typename A::Element* b, std::i
 
 // to[r * stride + d] += sum[r, d] for the first `rows` rows and `columns` columns.
 template <class A>
-void add(const Sums<A>& sum, std::int64_t stride, std::int64_t rows, std::int64_t columns, typename A::T* to) {
+[[gnu::always_inline]] inline void add(const Sums<A>& sum, std::int64_t stride, std::int64_t rows, std::int64_t columns,
+                                       typename A::T* to) {
   using V = typename A::Vector;
   if (columns >= A::kWidth) {
     for (int r = 0; r < A::kRows && r < rows; ++r)

@@ -4,7 +4,7 @@
 namespace avsa::info_nce::AVSA_ISA {
 namespace {
 
-constexpr int kMinParallelRows = 256;
+[[maybe_unused]] constexpr int kMinParallelRows = 256;  // unused without OpenMP
 
 // <a, b> of rows [D] in double; 16 partial sums fill vector registers.
 template <class T>
