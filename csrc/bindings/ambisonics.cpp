@@ -39,12 +39,12 @@ int call_rotation_matrices(const Tensor& directions, const std::optional<Tensor>
   if (flip) check("flip", *flip, {Dtype::boolean}, leading, {});
   check("out", out, {directions.dtype}, leading, {C, C});
   const RotationMatrices task{directions.dtype,
-                   directions.data,
-                   roll ? roll->data : nullptr,
-                   flip ? static_cast<const bool*>(flip->data) : nullptr,
-                   out.data,
-                   product(leading),
-                   order};
+                              directions.data,
+                              roll ? roll->data : nullptr,
+                              flip ? static_cast<const bool*>(flip->data) : nullptr,
+                              out.data,
+                              product(leading),
+                              order};
   return call(directions.device, stream, task, rotation_matrices_cpu, AVSA_DEVICE(rotation_matrices_cuda));
 }
 

@@ -96,8 +96,8 @@ std::int64_t call_workspace_size(const Tensor& signals, std::int64_t n_fft, std:
 void define_features(py::module_& m) {
   using py::arg;
   m.def("spatial_features", call_spatial_features, py::kw_only(), arg("signals"), arg("matrix"), arg("window"),
-        arg("roots"), arg("bank"), arg("first"), arg("spatial"), arg("intensity"), arg("hop"),
-        arg("workspace"), arg("out"), arg("stream") = 0);
+        arg("roots"), arg("bank"), arg("first"), arg("spatial"), arg("intensity"), arg("hop"), arg("workspace"),
+        arg("out"), arg("stream") = 0);
   m.def("spatial_features_workspace_size", call_workspace_size, py::kw_only(), arg("signals"), arg("n_fft"),
         arg("hop"));
 }
