@@ -84,7 +84,7 @@ def spatial_features(
 # Returns the bytes of the workspace of spatial_features.
 def spatial_features_workspace_size(*, signals: Tensor, n_fft: int, hop: int) -> int: ...
 
-# Tiles of a crop, which size the workspace of gnomonic and the sums of gnomonic_pose_backward.
+# Tiles of a crop, which size the partial greys of gnomonic and the sums of gnomonic_pose_backward.
 def gnomonic_tiles(*, h: int, w: int) -> int: ...
 def gnomonic(
     *,
@@ -99,7 +99,8 @@ def gnomonic(
     jitter: Tensor | None,  # [B, K, 4] of the directions' dtype
     mean: Sequence[float],
     std: Sequence[float],
-    workspace: Tensor | None,  # [B, K, tiles, F] float64, with jitter
+    partial_greys: Tensor | None,  # [B, K, tiles, F] float64, with jitter
+    sampled: Tensor | None,  # [B, K, 3, F, h, w] float64 for float64 frames, else float32; with jitter on the host
     out: Tensor,  # [B, K, 3, F, h, w]
     stream: int = 0,
 ) -> int: ...

@@ -1,4 +1,4 @@
-# Fails if an object compiled for the set ISA defines a symbol that objects of other sets may define too.
+# Fails if an object compiled for the set ISA defines a function that objects of other sets may define too.
 foreach(object ${OBJECTS})
   execute_process(COMMAND ${NM} --demangle --defined-only --extern-only ${object} OUTPUT_VARIABLE symbols
     COMMAND_ERROR_IS_FATAL ANY)

@@ -77,10 +77,12 @@ def _gnomonic(
 ) -> Tensor:
     _check_values(directions, fov, roll, jitter)
     out = _gnomonic_fake(frames, directions, h, w, dtype)
-    workspace = None
+    partial_greys = sampled = None
     if jitter is not None:
         B, K, _, F = out.shape[:4]
-        workspace = out.new_empty((B, K, _C.gnomonic_tiles(h=h, w=w), F), dtype=torch.float64)
+        partial_greys = out.new_empty((B, K, _C.gnomonic_tiles(h=h, w=w), F), dtype=torch.float64)
+        wide = torch.float64 if frames.dtype == torch.float64 else torch.float32
+        sampled = out if dtype == wide or out.is_cuda else torch.empty_like(out, dtype=wide)
     run(
         _C.gnomonic,
         frames.device,
@@ -90,7 +92,8 @@ def _gnomonic(
         jitter=None if jitter is None else jitter.contiguous(),
         mean=mean,
         std=std,
-        workspace=workspace,
+        partial_greys=partial_greys,
+        sampled=sampled,
         out=out,
     )
     return out

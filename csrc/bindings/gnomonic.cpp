@@ -77,8 +77,8 @@ std::int64_t tiles(std::int64_t h, std::int64_t w) { return (h * w + kTile - 1) 
 int call_gnomonic(const std::vector<Tensor>& planes, const std::array<double, 6>& yuv, const Tensor& directions,
                   const Tensor& fov, const std::optional<Tensor>& roll, const std::optional<Tensor>& flip,
                   bool antialias, bool eac, const std::optional<Tensor>& jitter, const std::array<double, 3>& mean,
-                  const std::array<double, 3>& std, const std::optional<Tensor>& workspace, const Tensor& out,
-                  std::uintptr_t stream) {
+                  const std::array<double, 3>& std, const std::optional<Tensor>& partial_greys,
+                  const std::optional<Tensor>& sampled, const Tensor& out, std::uintptr_t stream) {
   if (planes.empty() || planes.size() > 3) refuse("planes", "be 1 to 3: RGB; Y and CbCr; Y, Cb and Cr");
   const Check check(out.device);
   Gnomonic task{};
@@ -97,10 +97,16 @@ int call_gnomonic(const std::vector<Tensor>& planes, const std::array<double, 6>
   task.yuv = {yuv[0], yuv[1], yuv[2], yuv[3], yuv[4], yuv[5]};
   if (jitter) {
     check("jitter", *jitter, {directions.dtype}, {B, K, 4});
-    if (!workspace) refuse("workspace", "be a tensor with jitter");
-    check("workspace", *workspace, {Dtype::float64}, {B, K, tiles(task.view.h, task.view.w), F});
+    if (!partial_greys) refuse("partial_greys", "be a tensor with jitter");
+    check("partial_greys", *partial_greys, {Dtype::float64}, {B, K, tiles(task.view.h, task.view.w), F});
     task.jitter = jitter->data;
-    task.partial_greys = static_cast<double*>(workspace->data);
+    task.partial_greys = static_cast<double*>(partial_greys->data);
+    if (!uses_device_kernel(out.device)) {
+      if (!sampled) refuse("sampled", "be a tensor with jitter on the host");
+      const bool wide = task.frames_dtype == Dtype::float64;
+      check("sampled", *sampled, {wide ? Dtype::float64 : Dtype::float32}, out.shape, {});
+      task.sampled = sampled->data;
+    }
   }
   std::copy(mean.begin(), mean.end(), task.mean);
   std::copy(std.begin(), std.end(), task.std);
@@ -144,8 +150,8 @@ void define_gnomonic(py::module_& m) {
   m.attr("GNOMONIC_MAX_ELEMENTS") = kMaxElements;
   m.def("gnomonic_tiles", tiles, py::kw_only(), arg("h"), arg("w"));
   m.def("gnomonic", call_gnomonic, py::kw_only(), arg("planes"), arg("yuv"), arg("directions"), arg("fov"), arg("roll"),
-        arg("flip"), arg("antialias"), arg("eac"), arg("jitter"), arg("mean"), arg("std"), arg("workspace"), arg("out"),
-        arg("stream") = 0);
+        arg("flip"), arg("antialias"), arg("eac"), arg("jitter"), arg("mean"), arg("std"), arg("partial_greys"),
+        arg("sampled"), arg("out"), arg("stream") = 0);
   m.def("gnomonic_backward", call_gnomonic_backward, py::kw_only(), arg("grad"), arg("directions"), arg("fov"),
         arg("roll"), arg("flip"), arg("antialias"), arg("eac"), arg("unit"), arg("sums"), arg("stream") = 0);
   m.def("gnomonic_pose_backward", call_gnomonic_pose_backward, py::kw_only(), arg("grad"), arg("frames"),

@@ -29,7 +29,8 @@ F* best_variant(F* baseline, F* avx2, F* avx512, std::type_identity_t<F>* avx512
 }  // namespace avsa
 
 // AVSA_DECLARE_SIMD declares, in each set's namespace, a function that a *.simd.cpp file defines, and AVSA_DISPATCH is
-// the variant to call. The same with _BF16 if an *.avx512_bf16.cpp file defines one more variant.
+// the variant to call. The same with _VNNI or _BF16 if an *.avx512_vnni.cpp or *.avx512_bf16.cpp file defines one more
+// variant.
 #define AVSA_DECLARE_IN(isa, result, name, ...) \
   namespace isa {                               \
   result name(__VA_ARGS__);                     \
@@ -40,6 +41,10 @@ F* best_variant(F* baseline, F* avx2, F* avx512, std::type_identity_t<F>* avx512
   AVSA_DECLARE_IN(avx2, __VA_ARGS__)     \
   AVSA_DECLARE_IN(avx512, __VA_ARGS__)
 #define AVSA_DISPATCH(name) ::avsa::best_variant(baseline::name, avx2::name, avx512::name)
+#define AVSA_DECLARE_SIMD_VNNI(...) \
+  AVSA_DECLARE_SIMD(__VA_ARGS__)    \
+  AVSA_DECLARE_IN(avx512_vnni, __VA_ARGS__)
+#define AVSA_DISPATCH_VNNI(name) ::avsa::best_variant(baseline::name, avx2::name, avx512::name, avx512_vnni::name)
 #define AVSA_DECLARE_SIMD_BF16(...) \
   AVSA_DECLARE_SIMD(__VA_ARGS__)    \
   AVSA_DECLARE_IN(avx512_bf16, __VA_ARGS__)
@@ -48,6 +53,8 @@ F* best_variant(F* baseline, F* avx2, F* avx512, std::type_identity_t<F>* avx512
 #else
 #define AVSA_DECLARE_SIMD(...) AVSA_DECLARE_IN(baseline, __VA_ARGS__)
 #define AVSA_DISPATCH(name) baseline::name
+#define AVSA_DECLARE_SIMD_VNNI AVSA_DECLARE_SIMD
+#define AVSA_DISPATCH_VNNI AVSA_DISPATCH
 #define AVSA_DECLARE_SIMD_BF16 AVSA_DECLARE_SIMD
 #define AVSA_DISPATCH_BF16 AVSA_DISPATCH
 #endif

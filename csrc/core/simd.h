@@ -1,4 +1,5 @@
-// Numbers side by side in vector registers, for formulas that the compiler does not vectorise by itself.
+// Lanes<T, N>: a SIMD vector of N values, by the vector extensions of GCC and Clang. For formulas that compilers do not
+// vectorise by themselves; a template written for it also takes float or double.
 #pragma once
 #include <cmath>
 #include <cstring>
@@ -28,13 +29,14 @@ struct Lanes {
 
   Lanes() = default;
   AVSA_HD Lanes(double value) : v(T(value) - Vector{}) {}  // in all lanes; x - 0 is x, also for -0: no instruction
+  template <class U>
+  AVSA_HD explicit Lanes(const Lanes<U, N>& from) : v(__builtin_convertvector(from.v, Vector)) {}
   AVSA_HD static Lanes load(const T* from) {
     Lanes out;
     std::memcpy(&out.v, from, sizeof out.v);
     return out;
   }
-  template <class U>
-  AVSA_HD explicit Lanes(const Lanes<U, N>& from) : v(__builtin_convertvector(from.v, Vector)) {}
+  AVSA_HD void store(T* to) const { std::memcpy(to, &v, sizeof v); }
   // first, first + 1, ...
   AVSA_HD static Lanes count_from(T first) {
     Vector numbers;
@@ -43,19 +45,18 @@ struct Lanes {
   }
 
   AVSA_HD T sum() const {
-    return reduced([](const auto& a, const auto& b) __attribute__((always_inline)) { return a + b; });
+    return reduce([](const auto& a, const auto& b) __attribute__((always_inline)) { return a + b; });
   }
-  AVSA_HD T least() const {
-    return reduced([](const auto& a, const auto& b) __attribute__((always_inline)) { return smaller(a, b); });
+  AVSA_HD T minimum() const {
+    return reduce([](const auto& a, const auto& b) __attribute__((always_inline)) { return min(a, b); });
   }
-  AVSA_HD T most() const {
-    return reduced([](const auto& a, const auto& b) __attribute__((always_inline)) { return larger(a, b); });
+  AVSA_HD T maximum() const {
+    return reduce([](const auto& a, const auto& b) __attribute__((always_inline)) { return max(a, b); });
   }
-  // Bits that are set in any of them.
+  // Bits that are set in any lane.
   AVSA_HD T any_bits() const {
-    return reduced([](const auto& a, const auto& b) __attribute__((always_inline)) { return a | b; });
+    return reduce([](const auto& a, const auto& b) __attribute__((always_inline)) { return a | b; });
   }
-  AVSA_HD void store(T* to) const { std::memcpy(to, &v, sizeof v); }
 
   AVSA_HD friend Lanes operator+(const Lanes& a, const Lanes& b) { return of(a.v + b.v); }
   AVSA_HD friend Lanes operator-(const Lanes& a, const Lanes& b) { return of(a.v - b.v); }
@@ -67,44 +68,40 @@ struct Lanes {
 
   AVSA_HD friend Mask operator<(const Lanes& a, const Lanes& b) { return {a.v < b.v}; }
   AVSA_HD friend Mask operator>(const Lanes& a, const Lanes& b) { return {a.v > b.v}; }
-  AVSA_HD friend Lanes choose(const Mask& which, const Lanes& a, const Lanes& b) { return of(which.v ? a.v : b.v); }
-  AVSA_HD friend Lanes smaller(const Lanes& a, const Lanes& b) { return of(a.v < b.v ? a.v : b.v); }
-  AVSA_HD friend Lanes larger(const Lanes& a, const Lanes& b) { return of(a.v > b.v ? a.v : b.v); }
-  AVSA_HD friend Lanes fabs(const Lanes& a) { return of(a.v < 0 ? -a.v : a.v); }
-  AVSA_HD friend Lanes sqrt(const Lanes& a) {
-    return each(a, [](T x) { return std::sqrt(x); });
+  AVSA_HD friend Lanes select(const Mask& mask, const Lanes& a, const Lanes& b) { return of(mask.v ? a.v : b.v); }
+  AVSA_HD friend Lanes min(const Lanes& a, const Lanes& b) { return of(a.v < b.v ? a.v : b.v); }
+  AVSA_HD friend Lanes max(const Lanes& a, const Lanes& b) { return of(a.v > b.v ? a.v : b.v); }
+  AVSA_HD friend Lanes fabs(const Lanes& a) { return of(a.v < Vector{} ? -a.v : a.v); }
+  AVSA_HD friend Lanes sqrt(Lanes a) {
+    for (int i = 0; i < kCount; ++i) a.v[i] = std::sqrt(a.v[i]);
+    return a;
   }
-  AVSA_HD friend Lanes floor(const Lanes& a) {
-    return each(a, [](T x) { return std::floor(x); });
+  AVSA_HD friend Lanes floor(Lanes a) {
+    for (int i = 0; i < kCount; ++i) a.v[i] = std::floor(a.v[i]);
+    return a;
   }
-  AVSA_HD friend Lanes ceil(const Lanes& a) {
-    return each(a, [](T x) { return std::ceil(x); });
+  AVSA_HD friend Lanes ceil(Lanes a) {
+    for (int i = 0; i < kCount; ++i) a.v[i] = std::ceil(a.v[i]);
+    return a;
   }
-  AVSA_HD friend Lanes atan2(const Lanes& y, const Lanes& x) {
-    Lanes out;
-    for (int i = 0; i < kCount; ++i) out.v[i] = std::atan2(y.v[i], x.v[i]);
-    return out;
+  AVSA_HD friend Lanes atan2(Lanes y, const Lanes& x) {
+    for (int i = 0; i < kCount; ++i) y.v[i] = std::atan2(y.v[i], x.v[i]);
+    return y;
   }
 
-  // f, which takes numbers side by side, of all of them.
+  // Combines all lanes pairwise by f, which takes two Lanes of any count.
   template <class F>
-  AVSA_HD T reduced(const F& f) const {
+  AVSA_HD T reduce(const F& f) const {
     if constexpr (N == 1) {
       return v[0];
     } else {
       Lanes<T, N / 2> halves[2];
       std::memcpy(halves, &v, sizeof v);
-      return f(halves[0], halves[1]).reduced(f);
+      return f(halves[0], halves[1]).reduce(f);
     }
   }
 
  private:
-  template <class F>
-  AVSA_HD static Lanes each(const Lanes& a, const F& f) {
-    Lanes out;
-    for (int i = 0; i < kCount; ++i) out.v[i] = f(a.v[i]);
-    return out;
-  }
   AVSA_HD static Lanes of(const Vector& v) {
     Lanes out;
     out.v = v;

@@ -1,7 +1,7 @@
-// What happens to a crop's colours, for host and device: jitter by torchvision's definitions, then mean and std.
+// What happens to sampled colours: YUV to RGB, jitter by torchvision's definitions, then mean and std. Used by the
+// forward kernels of host and device.
 #pragma once
-#include "gnomonic/erp.h"
-#include "gnomonic/pose.h"
+#include "gnomonic/geometry.h"
 
 namespace avsa::gnomonic {
 
@@ -11,21 +11,21 @@ struct Colour {
 
   AVSA_HD T grey() const { return T(0.2989) * red + T(0.587) * green + T(0.114) * blue; }
 
-  // factor of this and 1 - factor of the other, within [0, 1].
+  // factor · this + (1 - factor) · other, clamped to [0, 1].
   AVSA_HD Colour blend(T factor, T other) const {
     const T rest = (1 - factor) * other;
     return {clamp(factor * red + rest, T(0), T(1)), clamp(factor * green + rest, T(0), T(1)),
             clamp(factor * blue + rest, T(0), T(1))};
   }
 
-  // Hue turned by a part of a full turn.
-  AVSA_HD Colour turned(T part) const {
+  // The hue shifted by a fraction of the colour circle.
+  AVSA_HD Colour shift_hue(T fraction) const {
     const T high = red > green ? (red > blue ? red : blue) : (green > blue ? green : blue);
     const T low = red < green ? (red < blue ? red : blue) : (green < blue ? green : blue);
     const T chroma = high - low, inverse = T(1) / (chroma > 0 ? chroma : T(1));
     const T from_red = (green - blue) * inverse, from_green = 2 + (blue - red) * inverse,
             from_blue = 4 + (red - green) * inverse;
-    const T sector = (high == red ? from_red : high == green ? from_green : from_blue) + 6 * part;
+    const T sector = (high == red ? from_red : high == green ? from_green : from_blue) + 6 * fraction;
     return {channel(5 + sector, high, chroma), channel(3 + sector, high, chroma), channel(1 + sector, high, chroma)};
   }
 
@@ -37,7 +37,7 @@ struct Colour {
   }
 };
 
-// RGB within [0, 1] of Y, Cb, Cr.
+// RGB within [0, 1] from Y, Cb, Cr.
 template <class T>
 AVSA_HD Colour<T> from_yuv(const YuvMatrix& m, const Colour<T>& yuv) {
   const T luma = T(m.gain) * (yuv.red - T(m.black)), cb = yuv.green - T(128.0 / 255), cr = yuv.blue - T(128.0 / 255);
@@ -45,7 +45,7 @@ AVSA_HD Colour<T> from_yuv(const YuvMatrix& m, const Colour<T>& yuv) {
           clamp(luma + T(m.blue_cb) * cb, T(0), T(1))};
 }
 
-// A crop's jitter.
+// The jitter of a crop.
 template <class T>
 struct Jitter {
   T brightness = 1, contrast = 1, saturation = 1, hue = 0;
@@ -57,22 +57,22 @@ struct Jitter {
     contrast = T(real_at(task.jitter, task.view.pose_dtype, 4 * crop + 1));
     saturation = T(real_at(task.jitter, task.view.pose_dtype, 4 * crop + 2));
     hue = T(real_at(task.jitter, task.view.pose_dtype, 4 * crop + 3));
-    valid = factor(brightness) && factor(contrast) && factor(saturation) && hue >= T(-0.5) && hue <= T(0.5);
+    valid = is_factor(brightness) && is_factor(contrast) && is_factor(saturation) && hue >= T(-0.5) && hue <= T(0.5);
   }
 
-  AVSA_HD Colour<T> bright(const Colour<T>& c) const { return c.blend(brightness, 0); }
+  AVSA_HD Colour<T> adjust_brightness(const Colour<T>& c) const { return c.blend(brightness, 0); }
 
-  // All of it; mean_grey is that of the crop's frame after brightness.
+  // mean_grey: of the crop's frame after adjust_brightness.
   AVSA_HD Colour<T> apply(const Colour<T>& c, T mean_grey) const {
-    const Colour<T> contrasted = bright(c).blend(contrast, mean_grey);
-    return contrasted.blend(saturation, contrasted.grey()).turned(hue);
+    const Colour<T> contrasted = adjust_brightness(c).blend(contrast, mean_grey);
+    return contrasted.blend(saturation, contrasted.grey()).shift_hue(hue);
   }
 
  private:
-  AVSA_HD static bool factor(T x) { return x >= 0 && x - x == 0; }
+  AVSA_HD static bool is_factor(T x) { return x >= 0 && x - x == 0; }
 };
 
-// (x - mean) / std of a channel.
+// (x - mean) / std, per channel.
 template <class T>
 struct Normaliser {
   T gain[3], bias[3];
@@ -88,7 +88,7 @@ struct Normaliser {
   }
 };
 
-// Mean grey of a crop's frame, from the sums over its tiles in their order.
+// Mean grey of a frame of a crop, from the sums of its tiles.
 AVSA_HD double mean_grey(const Gnomonic& task, std::int64_t crop, std::int64_t frame) {
   const std::int64_t tiles = task.view.tiles(), F = task.view.F;
   double sum = 0;

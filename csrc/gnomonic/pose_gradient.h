@@ -1,20 +1,21 @@
-// How a crop's pixel changes with its pose, weighted by what comes in.
+// The gradient of a pixel with respect to its crop's pose, by dual numbers. Shared by cpu/backward.simd.cpp and
+// cuda/backward.cu.
 #pragma once
 #include "gnomonic/dual.h"
 #include "gnomonic/texels.h"
 
 namespace avsa::gnomonic {
 
-// Rays that carry derivatives in N of azimuth, elevation, field of view and roll, from the one numbered `first` on.
+// Rays with derivatives with respect to N of azimuth, elevation, field of view and roll, from parameter `first` on.
 template <int N>
-AVSA_HD Rays<Dual<N>> pose_rays(const GnomonicView& view, const PoseNumbers& pose, int first) {
+AVSA_HD Rays<Dual<N>> pose_rays(const GnomonicView& view, const PoseParameters& pose, int first) {
   Rays<Dual<N>> rays;
   rays.set(view, Dual<N>(pose.azimuth, 0 - first), Dual<N>(pose.elevation, 1 - first), Dual<N>(pose.fov, 2 - first),
            Dual<N>(pose.roll, 3 - first), pose.flip);
   return rays;
 }
 
-// Sum over the frames and channels of a pixel of grad · pixel, and its derivatives in the pose.
+// Sum over a pixel's frames and channels of grad · pixel, with its derivatives with respect to the pose.
 template <class In, class G, int N>
 AVSA_HD Dual<N> pose_gradient(const GnomonicPoseBackward& task, const Rays<Dual<N>>& rays, std::int64_t crop,
                               std::int64_t pixel) {

@@ -1,16 +1,15 @@
+// The forward kernels of CUDA: gnomonic_kernel samples, jitters and stores; with jitter, grey_kernel runs before it.
 #include "core/half.h"
-#include "core/launch.h"
 #include "gnomonic/colour.h"
-#include "gnomonic/pose_gradient.h"
+#include "gnomonic/cuda/tile_block.h"
 #include "gnomonic/texels.h"
 
 namespace avsa::gnomonic {
 namespace {
 
-constexpr int kThreads = kTile;  // one thread a pixel of a tile
-constexpr int kFrames = 8;       // frames that share a pixel's taps
+constexpr int kFrames = 8;  // frames that share a pixel's weights
 
-// Bytes side by side, in as few loads as their place allows: words that each hold a byte that is asked for.
+// Loads N adjacent bytes as floats, by aligned 32-bit loads of the words that cover them.
 template <int N>
 __device__ void load(const std::uint8_t* from, float (&to)[N]) {
 #ifdef __CUDA_ARCH__
@@ -41,7 +40,8 @@ __device__ void load(const T* from, T (&to)[N]) {
   for (int n = 0; n < N; ++n) to[n] = __ldg(from + n);
 }
 
-// Sets channels `channel`, ... of the frames' sums to a plane's mean over a pixel; C: the plane's channels.
+// Computes the mean of a plane over a pixel, in each frame. C: the plane's channels, which become channels `channel`,
+// ... of sum.
 template <int C, int channel, class In, class T>
 __device__ void sample_plane(const Gnomonic& task, const Plane& plane, const Rays<double>& rays, std::int64_t clip,
                              std::int64_t first, int frames, std::int64_t pixel, T (&sum)[kFrames][3]) {
@@ -70,7 +70,7 @@ __device__ void sample_plane(const Gnomonic& task, const Plane& plane, const Ray
   }
 }
 
-// A pixel's colours in some frames of a clip. planes: those of the task.
+// Computes a pixel's colours in frames `first` to `first + frames - 1` of a clip. planes: the number of the task's.
 template <int planes, class In, class T>
 __device__ void sample(const Gnomonic& task, const Pose& pose, std::int64_t clip, std::int64_t first, int frames,
                        std::int64_t pixel, Colour<T> (&colours)[kFrames]) {
@@ -91,19 +91,7 @@ __device__ void sample(const Gnomonic& task, const Pose& pose, std::int64_t clip
   }
 }
 
-// The same in every thread of the block.
-__device__ double block_sum(double value) {
-  __shared__ double warps[kThreads / 32];
-  for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(~0u, value, distance);
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
-  __syncthreads();
-  double sum = 0;
-  for (double warp : warps) sum += warp;
-  return sum;
-}
-
-// Before a crop's contrast can change: the sum over a tile of each frame's grey after brightness.
+// Sums each frame's grey over a tile after brightness: contrast needs its mean over the crop. Only run with jitter.
 template <int planes, class In, class T>
 __global__ void __launch_bounds__(kThreads, 2) grey_kernel(Gnomonic task) {
   __shared__ Pose pose;
@@ -121,7 +109,7 @@ __global__ void __launch_bounds__(kThreads, 2) grey_kernel(Gnomonic task) {
     AVSA_UNROLL
     for (int f = 0; f < kFrames; ++f) {
       if (f >= frames) break;
-      const double greys = block_sum(pixel < view.h * view.w ? double(jitter.bright(sum[f]).grey()) : 0);
+      const double greys = block_sum(pixel < view.h * view.w ? double(jitter.adjust_brightness(sum[f]).grey()) : 0);
       if (threadIdx.x == 0) task.partial_greys[std::int64_t(blockIdx.x) * view.F + first + f] = greys;
     }
   }
@@ -179,67 +167,14 @@ __global__ void __launch_bounds__(kThreads, 2) gnomonic_kernel(Gnomonic task) {
   }
 }
 
-// A part of the gradient as a whole number of units; none where the unit tells that a gradient was not finite.
-__device__ unsigned long long to_units(double value, double unit) {
-  return unit - unit == 0 ? static_cast<unsigned long long>(llrint(value / unit)) : 0;
-}
-
-template <class T>
-__global__ void __launch_bounds__(kThreads, sizeof(T) < sizeof(double) ? 3 : 2)
-    gnomonic_backward_kernel(GnomonicBackward task, Plane frames) {
-  __shared__ Pose pose;
-  const GnomonicView& view = task.view;
-  const std::int64_t crop = blockIdx.x / view.tiles(), pixel = blockIdx.x % view.tiles() * kThreads + threadIdx.x;
-  const std::int64_t pixels = view.h * view.w, plane = view.F * pixels, frame_size = task.H * task.W * 3;
-  if (threadIdx.x == 0) pose.set(view, crop);
-  __syncthreads();
-  if (!pose.valid || pixel >= pixels) return;
-  const int row = int(pixel) / int(view.w), column = int(pixel) % int(view.w);
-  const T* grad = static_cast<const T*>(task.grad) + 3 * crop * plane + pixel;
-  std::int64_t* sums = task.sums + crop / view.K * view.F * frame_size;
-  const T scale = 1 / each_texel<T>(view, frames, pose.rays, column, row, [](const auto&) {});
-  each_texel<T>(view, frames, pose.rays, column, row, [&](const auto& run) {
-    std::int64_t element = run.begin;
-    AVSA_UNROLL
-    for (const T& weight : run.weight)
-      for (int c = 0; c < 3; ++c, ++element)
-        for (std::int64_t f = 0; f < view.F; ++f) {
-          auto* sum = reinterpret_cast<unsigned long long*>(sums + f * frame_size + element);
-          atomicAdd(sum, to_units(scale * weight * grad[c * plane + f * pixels], *task.unit));
-        }
-  });
-}
-
-// Blocks along y: one for each parameter, since numbers with four derivatives do not fit into registers.
-template <class In, class G>
-__global__ void __launch_bounds__(kThreads, 1) gnomonic_pose_backward_kernel(GnomonicPoseBackward task) {
-  __shared__ Rays<Dual<1>> rays;
-  __shared__ bool valid;
-  const GnomonicView& view = task.view;
-  const std::int64_t crop = blockIdx.x / view.tiles(), pixel = blockIdx.x % view.tiles() * kThreads + threadIdx.x;
-  if (threadIdx.x == 0) {
-    PoseNumbers pose;
-    pose.set(view, crop);
-    valid = pose.valid;
-    rays = pose_rays<1>(view, pose, int(blockIdx.y));
-  }
-  __syncthreads();
-  Dual<1> gradient;
-  if (valid && pixel < view.h * view.w) gradient = pose_gradient<In, G>(task, rays, crop, pixel);
-  const double sum = block_sum(gradient.d[0]);
-  if (threadIdx.x == 0) task.sums[std::int64_t(blockIdx.x) * kPoseParameters + blockIdx.y] = sum;
-}
-
-dim3 grid(const GnomonicView& view) { return dim3(unsigned(view.B * view.K * view.tiles())); }
-
 template <int planes, class In, class T>
 int run(const Gnomonic& task, void* stream) {
   if (task.jitter) {
-    if (const int code = launch(grey_kernel<planes, In, T>, grid(task.view), dim3(kThreads), 0, stream, task)) {
+    if (const int code = launch(grey_kernel<planes, In, T>, tile_grid(task.view), dim3(kThreads), 0, stream, task)) {
       return code;
     }
   }
-  return launch(gnomonic_kernel<planes, In, T>, grid(task.view), dim3(kThreads), 0, stream, task);
+  return launch(gnomonic_kernel<planes, In, T>, tile_grid(task.view), dim3(kThreads), 0, stream, task);
 }
 
 }  // namespace
@@ -250,19 +185,6 @@ int gnomonic_cuda(const Gnomonic& task, void* stream) {
   if (task.frames_dtype == Dtype::uint8) return run<1, std::uint8_t, float>(task, stream);
   if (task.frames_dtype == Dtype::float64) return run<1, double, double>(task, stream);
   return run<1, float, float>(task, stream);
-}
-
-int gnomonic_backward_cuda(const GnomonicBackward& task, void* stream) {
-  const auto kernel = task.dtype == Dtype::float64 ? gnomonic_backward_kernel<double> : gnomonic_backward_kernel<float>;
-  const Plane frames{nullptr, task.H, task.W, 3, 0, 0, 3 * task.W, 0.5, 1.0};
-  return launch(kernel, grid(task.view), dim3(kThreads), 0, stream, task, frames);
-}
-
-int gnomonic_pose_backward_cuda(const GnomonicPoseBackward& task, void* stream) {
-  auto kernel = gnomonic_pose_backward_kernel<std::uint8_t, float>;
-  if (task.frames_dtype == Dtype::float64) kernel = gnomonic_pose_backward_kernel<double, double>;
-  if (task.frames_dtype == Dtype::float32) kernel = gnomonic_pose_backward_kernel<float, float>;
-  return launch(kernel, dim3(grid(task.view).x, kPoseParameters), dim3(kThreads), 0, stream, task);
 }
 
 }  // namespace avsa::gnomonic
