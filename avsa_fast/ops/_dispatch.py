@@ -19,9 +19,9 @@ else:
         """The contents of avsa_fast._C, loaded when first used."""
 
         def __getattr__(self, name: str) -> Any:
-            module = load()
-            vars(self).update(vars(module))
-            return getattr(module, name)
+            value = getattr(load(), name)
+            setattr(self, name, value)
+            return value
 
     _C = _Kernels()
 
