@@ -97,8 +97,8 @@ def inspect(nvcc: Path, disassembler: Path | None, source: Path, arch: str) -> K
     with tempfile.TemporaryDirectory() as made:
         cubin = Path(made) / "kernels.cubin"
         compute = arch.replace("sm", "compute")
-        command = [nvcc, "-cubin", f"-gencode=arch={compute},code={arch}", "-std=c++20", "-O3", "-DNDEBUG"]
-        command += ["-Xptxas", "-v", "-I", ROOT / "csrc", "-o", cubin, source]
+        command: list[str | Path] = [nvcc, "-cubin", f"-gencode=arch={compute},code={arch}", "-std=c++20", "-O3"]
+        command += ["-DNDEBUG", "-Xptxas", "-v", "-I", ROOT / "csrc", "-o", cubin, source]
         report = run(command).stderr
         listing = "" if disassembler is None else run([disassembler, "-c", cubin]).stdout
     found = parse(report, listing if disassembler else None)

@@ -7,6 +7,16 @@
 
 namespace avsa {
 
+// Bytes of the vector registers of the instruction set that the including file is compiled for. GCC splits wider
+// vectors into code that is several times slower.
+#if defined(__AVX512F__)
+constexpr int kRegisterBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kRegisterBytes = 32;
+#else
+constexpr int kRegisterBytes = 16;
+#endif
+
 template <class T, int N = 8>
 struct Lanes {
   static constexpr int kCount = N;
@@ -17,7 +27,7 @@ struct Lanes {
   Vector v;
 
   Lanes() = default;
-  AVSA_HD Lanes(double all) : v(Vector{} + T(all)) {}
+  AVSA_HD Lanes(double value) : v(T(value) - Vector{}) {}  // in all lanes; x - 0 is x, also for -0: no instruction
   AVSA_HD static Lanes load(const T* from) {
     Lanes out;
     std::memcpy(&out.v, from, sizeof out.v);

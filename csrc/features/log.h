@@ -1,4 +1,4 @@
-// A natural logarithm that compilers vectorise: the standard library's is a call a number.
+// A natural logarithm that compilers vectorise, unlike calls of the standard library's. Called by bins.h.
 #pragma once
 #include <bit>
 #include <cmath>
@@ -9,7 +9,7 @@
 
 namespace avsa::features {
 
-// Of a positive normal float, infinity or NaN, within 2 units in the last place.
+// For a positive normal float, infinity or NaN; within 2 units in the last place.
 AVSA_HD float log_normal(float x) {
 #ifdef __CUDA_ARCH__
   return logf(x);

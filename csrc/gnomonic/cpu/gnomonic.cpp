@@ -58,7 +58,7 @@ AVSA_HD void with_out(const Gnomonic& task, const F& f) {
       return f(static_cast<Bfloat16*>(task.out));
     case Dtype::float32:
       return f(static_cast<float*>(task.out));
-    case Dtype::float64:
+    default:  // float64
       return f(static_cast<double*>(task.out));
   }
 }
