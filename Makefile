@@ -26,9 +26,10 @@ test: $(VENV)/.developer
 test-slow: test-sanitized test-newest test-oldest
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-# The operations, host kernels and emulated ones, under ASan and UBSan.
+# The operations, host kernels and emulated ones, and the C++ unit tests, under ASan and UBSan.
 test-sanitized: build/sanitized/.built
-	$(SANITIZED) $(BIN)/python -m pytest $(PARALLEL) python_tests/ops -k "not compile and not opcheck and not gradcheck" $(ARGS)
+	$(SANITIZED) $(BIN)/python -m pytest $(PARALLEL) python_tests/ops python_tests/test_cpp.py \
+	  -k "not compile and not opcheck and not gradcheck" $(ARGS)
 
 # What users get: the newest release of every dependency on the newest Python found, whatever pip's configuration pins.
 test-newest: .venv-newest/.installed
@@ -62,9 +63,9 @@ bench: $(VENV)/.developer
 	$(BIN)/python -m pytest benchmarks/bench_*.py --benchmark-only --benchmark-json build/benchmark.json -q $(ARGS)
 	$(BIN)/python benchmarks/table.py build/benchmark.json
 
-# The tables of docs/results.md: make results ARGS="OUT --assets DIR".
+# The tables of docs/results.md, by experiments/: make results ARGS="OUT --assets DIR".
 results: $(VENV)/.developer
-	$(BIN)/python benchmarks/results.py $(ARGS)
+	$(BIN)/python experiments/results.py $(ARGS)
 
 docs: $(VENV)/.developer
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -83,9 +84,10 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
 	$(PIP) $(BUILD) --editable '.[yolo]'
 	touch $@
 
-# With the CUDA kernels as host code too, in build/emulated.
+# With the CUDA kernels as host code and the C++ unit tests too, in build/emulated.
 $(VENV)/.developer: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
-	$(PIP) $(BUILD) --config-settings=cmake.define.AVSA_EMULATE=ON --editable '.[yolo,export,test,lint,docs]'
+	$(PIP) $(BUILD) --config-settings=cmake.define.AVSA_EMULATE=ON \
+	  --config-settings=cmake.define.AVSA_CPP_TESTS=ON --editable '.[yolo,export,test,lint,docs]'
 	touch $(VENV)/.installed $@
 
 $(VENV)/.made:
@@ -94,10 +96,10 @@ $(VENV)/.made:
 	touch $@
 
 build/sanitized/.built: $(SOURCES) $(VENV)/.developer
-	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DAVSA_EMULATE=ON -DAVSA_SANITIZE=ON -DAVSA_CUDA=OFF \
+	$(BIN)/cmake -S . -B build/sanitized -G Ninja -DAVSA_EMULATE=ON -DAVSA_CPP_TESTS=ON -DAVSA_SANITIZE=ON -DAVSA_CUDA=OFF \
 	  -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
 	  -DPython_EXECUTABLE=$(abspath $(BIN)/python) -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir)
-	$(BIN)/cmake --build build/sanitized --target _C_emulated
+	$(BIN)/cmake --build build/sanitized --target _C_emulated avsa_tests
 	touch $@
 
 SANITIZED := AVSA_EMULATED=build/sanitized ASAN_OPTIONS=detect_leaks=0 \

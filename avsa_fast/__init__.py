@@ -3,7 +3,7 @@
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
-from typing import Any, TypedDict
+from typing import TypedDict
 
 try:
     __version__ = version("avsa_fast")
@@ -14,23 +14,28 @@ except PackageNotFoundError:
 class BuildInfo(TypedDict):
     """Return type of `build_info`."""
 
-    version: str
-    cuda: bool
-    cuda_archs: list[str]
-    cuda_runtime: str | None
-    cpu_isa: str
-    openmp: bool
+    version: str  # of avsa_fast
+    cuda: bool  # whether the build has CUDA kernels
+    cuda_archs: list[str]  # that they are compiled for, such as "90a-real"
+    cuda_runtime: str | None  # version of CUDA
+    cpu_isa: str  # instruction set of the CPU kernels on this machine
+    openmp: bool  # whether CPU kernels run on several threads
 
 
 def build_info() -> BuildInfo:
-    """Returns the build options of the compiled kernels, and the instruction set of the CPU kernels on this machine.
+    """Describes the compiled kernels, and what they run on.
+
+    Returns:
+        version: of avsa_fast; cuda: whether there are CUDA kernels; cuda_archs: GPU architectures they are compiled
+            for; cuda_runtime: version of CUDA, or None; cpu_isa: instruction set of the CPU kernels on this machine;
+            openmp: whether CPU kernels run on several threads.
 
     Raises:
         ImportError: The kernels cannot be loaded.
     """
-    from avsa_fast import ops
+    from avsa_fast.ops import _dispatch
 
-    facts: dict[str, Any] = ops.extension().build()
+    facts = _dispatch._C.build_info()
     return {
         "version": __version__,
         "cuda": facts["cuda"],

@@ -5,7 +5,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from avsa_fast.reference.harmonics import order_of, orders_of_channels
+from avsa_fast.spatial.harmonics import order_of, orders_of_channels
 
 # For each Furse-Malham channel, W X Y Z R S T U V K L M N O P Q: its ACN number, and its maxN gain relative to SN3D.
 FUMA_ACN = (0, 3, 1, 2, 6, 7, 5, 8, 4, 12, 13, 11, 14, 10, 15, 9)
@@ -57,8 +57,8 @@ def from_fuma(signals: Tensor) -> Tensor:
     Raises:
         ValueError: The number of channels is not supported.
     """
-    places, gains = _fuma(signals)
-    return (signals / gains)[..., torch.argsort(places), :]
+    numbers, gains = _fuma(signals)
+    return (signals / gains)[..., torch.argsort(numbers), :]
 
 
 def to_fuma(signals: Tensor) -> Tensor:
@@ -73,8 +73,8 @@ def to_fuma(signals: Tensor) -> Tensor:
     Raises:
         ValueError: The number of channels is not supported.
     """
-    places, gains = _fuma(signals)
-    return signals[..., places, :] * gains
+    numbers, gains = _fuma(signals)
+    return signals[..., numbers, :] * gains
 
 
 def _n3d_gains(signals: Tensor) -> Tensor:

@@ -56,7 +56,11 @@ def starting() -> Iterator[set[BaseProcess]]:
 
 
 def end(processes: Collection[BaseProcess]) -> None:
-    """Ends worker processes by SIGTERM; if any is still alive after PATIENCE seconds, by SIGKILL."""
+    """Ends worker processes by SIGTERM; if any is still alive after PATIENCE seconds, by SIGKILL.
+
+    Args:
+        processes: Processes started in a context of `starting`.
+    """
     for process in processes:
         process.terminate()
     if not _ended(processes):

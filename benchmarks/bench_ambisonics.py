@@ -23,7 +23,8 @@ import torchaudio
 from torch import Tensor
 
 from avsa_fast import ops, reference
-from avsa_fast.reference.harmonics import beam_gains, spherical_harmonics, turns
+from avsa_fast.reference.harmonics import rotation_matrices, spherical_harmonics
+from avsa_fast.spatial.beams import beam_gains, beam_weights
 
 SECOND, VIEWS = 24000, 4
 MEMORY = 64 * 2**20  # floats: 256 MB
@@ -110,11 +111,11 @@ def test_kernel(benchmark: Any, mix: Mix) -> None:
 def test_einsum(benchmark: Any, mix: Mix) -> None:
     def einsum() -> Tensor:
         if mix.name == "rotate":
-            return torch.einsum("bkdc,bct->bkdt", turns(mix.directions, order=mix.order), mix.sound())
+            return torch.einsum("bkdc,bct->bkdt", rotation_matrices(mix.directions, order=mix.order), mix.sound())
         harmonics = spherical_harmonics(mix.directions, mix.order)
         if mix.name == "encode":
             return torch.einsum("bsc,bst->bct", harmonics, mix.sound())
-        weights = reference.ambisonics.beam_weights(harmonics, beam_gains("cardioid", mix.order))
+        weights = beam_weights(harmonics, beam_gains("cardioid", mix.order))
         return torch.einsum("bkc,bct->bkt", weights, mix.sound())
 
     measure(benchmark, einsum)

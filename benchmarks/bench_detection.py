@@ -16,14 +16,14 @@ from typing import get_args
 import numpy as np
 import torch
 
-from avsa_fast.detect.boxes import Box
+from avsa_fast.detect.boxes import SphereBox
 from avsa_fast.detect.merge import angle_between
-from avsa_fast.detect.sphere import Views, on_sphere
+from avsa_fast.detect.sphere import DetectorViews, sphere_detector
 from avsa_fast.detect.yolo import YoloDetector
 from avsa_fast.errors import UserError
-from avsa_fast.scenes.collection import read_picture
-from avsa_fast.scenes.looks import panorama
-from avsa_fast.scenes.render import make_sprite, place
+from avsa_fast.scenes.procedural_images import draw_panorama
+from avsa_fast.scenes.recorded_material import read_image
+from avsa_fast.scenes.render import draw_sprite, make_sprite
 
 OBJECTS = (
     "elephant", "bear", "cow", "sheep", "dog", "horse", "goat", "firetruck", "toilet", "bison", "duck", "rooster",
@@ -35,7 +35,7 @@ APART, NEAR = radians(45), radians(5)
 HEIGHT = 1024
 
 
-def draw_frame(assets: Path, rng: np.random.Generator, band: Band) -> tuple[np.ndarray, list[Box]]:
+def draw_frame(assets: Path, rng: np.random.Generator, band: Band) -> tuple[np.ndarray, list[SphereBox]]:
     """Draws a random ERP frame with objects in a band of elevations.
 
     Args:
@@ -47,16 +47,16 @@ def draw_frame(assets: Path, rng: np.random.Generator, band: Band) -> tuple[np.n
         The frame [H, 2H, 3] and the objects' true boxes.
     """
     low, high, count = band
-    frame = panorama(rng, HEIGHT, 2 * HEIGHT)[None]
-    truth: list[Box] = []
+    frame = draw_panorama(rng, HEIGHT, 2 * HEIGHT)[None]
+    truth: list[SphereBox] = []
     for name in rng.choice(OBJECTS, count, replace=False):
         while True:
             elevation = rng.choice((-1, 1)) * radians(rng.uniform(low, high))
-            box = Box(rng.uniform(-np.pi, np.pi), float(elevation), 0.0, 0.0, str(name), 1.0)
+            box = SphereBox(rng.uniform(-np.pi, np.pi), float(elevation), 0.0, 0.0, str(name), 1.0)
             if all(angle_between(box, other) > APART for other in truth):
                 break
-        picture = read_picture(assets / "objects" / f"{name}.png", "RGBA")
-        place(
+        picture = read_image(assets / "objects" / f"{name}.png", "RGBA")
+        draw_sprite(
             frame,
             make_sprite(picture, radians(rng.uniform(20, 40)), HEIGHT),
             np.array([[box.azimuth, box.elevation]]),
@@ -65,7 +65,7 @@ def draw_frame(assets: Path, rng: np.random.Generator, band: Band) -> tuple[np.n
     return frame[0], truth
 
 
-def score(found: list[list[Box]], truths: list[list[Box]]) -> tuple[float, float]:
+def score(found: list[list[SphereBox]], truths: list[list[SphereBox]]) -> tuple[float, float]:
     """Computes recall and precision; each object is matched to its nearest unmatched box within 5°.
 
     Args:
@@ -87,7 +87,7 @@ def score(found: list[list[Box]], truths: list[list[Box]]) -> tuple[float, float
     return hits / sum(map(len, truths)), hits / max(boxes, 1)
 
 
-def measure(assets: Path, band: Band, objects: int, seed: int) -> dict[Views, tuple[float, float]]:
+def measure(assets: Path, band: Band, objects: int, seed: int) -> dict[DetectorViews, tuple[float, float]]:
     """Measures recall and precision in one band of elevations.
 
     Args:
@@ -103,8 +103,8 @@ def measure(assets: Path, band: Band, objects: int, seed: int) -> dict[Views, tu
     rng = np.random.default_rng(seed)
     frames, truths = zip(*(draw_frame(assets, rng, band) for _ in range(-(objects // -band[2]))), strict=True)
     figures = {}
-    for views in get_args(Views):
-        detector = on_sphere(yolo, views)
+    for views in get_args(DetectorViews):
+        detector = sphere_detector(yolo, views)
         found = [detector.detect(torch.from_numpy(frame)[None], "erp")[0] for frame in frames]
         figures[views] = score(found, list(truths))
     return figures

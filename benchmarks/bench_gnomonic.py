@@ -75,7 +75,7 @@ def opencv(crops: dict[str, Any]) -> np.ndarray:
     cv2.setNumThreads(torch.get_num_threads())
     frames, size = crops["frames"].numpy(), crops["size"][0]
     H, W = frames.shape[2:4]
-    mean, std = np.float32(MEAN), np.float32(STD)
+    mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
     out = np.empty((len(frames), 4, 3, 8, size, size), np.float32)
     for b in range(len(frames)):
         for k in range(4):
@@ -107,7 +107,7 @@ def py360convert(crops: dict[str, Any]) -> np.ndarray:
     peer = pytest.importorskip("py360convert")
     frames, size, fov = crops["frames"].numpy(), crops["size"], np.degrees(crops["fov"])
     looks = np.degrees(crops["directions"].numpy())
-    mean, std = np.float32(MEAN), np.float32(STD)
+    mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
     out = np.empty((len(frames), 4, 3, 8, *size), np.float32)
     for b, k, f in np.ndindex(len(frames), 4, 8):
         azimuth, elevation = looks[b, k]

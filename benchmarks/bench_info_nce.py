@@ -53,23 +53,23 @@ def measure(
 
 
 @anywhere
-def test_kernel(benchmark, rows, device):
+def test_kernel(benchmark: Any, rows: int, device: str) -> None:
     measure(benchmark, ops.info_nce, rows, device)
 
 
 @anywhere
-def test_kernel_bf16(benchmark, rows, device):
+def test_kernel_bf16(benchmark: Any, rows: int, device: str) -> None:
     measure(benchmark, ops.info_nce, rows, device, precision="bf16")
 
 
 @on_gpu
-def test_kernel_wgmma(benchmark, rows, device, monkeypatch):
+def test_kernel_wgmma(benchmark: Any, rows: int, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AVSA_WGMMA", "1")
     measure(benchmark, ops.info_nce, rows, device, precision="bf16")
 
 
 @on_cpu
-def test_sgemm(benchmark, rows, device):
+def test_sgemm(benchmark: Any, rows: int, device: str) -> None:
     if rows < 1024:
         pytest.skip("of so few operations a product of 2048 rows has no part")
     size, products = 2048, 4 * rows**2 * D / 2048**3  # each of 2 * 2048³ operations; 8 N² D in total
@@ -87,35 +87,35 @@ def test_sgemm(benchmark, rows, device):
 
 
 @anywhere
-def test_dense_torch(benchmark, rows, device):
+def test_dense_torch(benchmark: Any, rows: int, device: str) -> None:
     measure(benchmark, dense, rows, device)
 
 
 @anywhere
-def test_torch_compile(benchmark, rows, device):
+def test_torch_compile(benchmark: Any, rows: int, device: str) -> None:
     measure(benchmark, torch.compile(dense), rows, device)
 
 
 @anywhere
-def test_open_clip(benchmark, rows, device):
+def test_open_clip(benchmark: Any, rows: int, device: str) -> None:
     pytest.importorskip("open_clip.loss")
     measure(benchmark, open_clip_loss, rows, device)
 
 
 @on_gpu
-def test_inf_cl(benchmark, rows, device):
+def test_inf_cl(benchmark: Any, rows: int, device: str) -> None:
     pytest.importorskip("inf_cl")
     measure(benchmark, inf_cl_loss, rows, device, torch.bfloat16)
 
 
 @on_gpu
-def test_siglip_kernel(benchmark, rows, device):
+def test_siglip_kernel(benchmark: Any, rows: int, device: str) -> None:
     pytest.importorskip("siglip_kernel")
     measure(benchmark, siglip_loss, rows, device, torch.bfloat16)
 
 
 @on_cpu
-def test_reference(benchmark, rows, device):
+def test_reference(benchmark: Any, rows: int, device: str) -> None:
     if rows > 4096:
         pytest.skip("takes seconds")
     measure(benchmark, reference.info_nce, rows, device)

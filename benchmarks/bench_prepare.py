@@ -25,10 +25,10 @@ from avsa_fast.data.index import Index
 from avsa_fast.data.tables import INDEX, write_table
 from avsa_fast.data.video import read_frames, read_planes
 from avsa_fast.detect.boxes import Rectangle
-from avsa_fast.detect.sphere import on_sphere
+from avsa_fast.detect.sphere import sphere_detector
 from avsa_fast.detect.yolo import YoloDetector
 from avsa_fast.errors import UserError
-from avsa_fast.prepare import Options, prepare
+from avsa_fast.prepare import PrepareOptions, prepare
 from avsa_fast.prepare.clip import prepare_clip
 from avsa_fast.prepare.find import find_jobs
 
@@ -68,11 +68,11 @@ def bench_detect(folder: Path, threads: int) -> None:
     print(f"{threads} threads: clip, searched frames a second, share of the time inside YOLO (of all processors' time)")
     for job in find_jobs(folder, folder / "none", transcode=False):
         timed = Timed(yolo)
-        detector = on_sphere(timed, "erp")
-        prepare_clip(job, Options(), detector, folder)
+        detector = sphere_detector(timed, "erp")
+        prepare_clip(job, PrepareOptions(), detector, folder)
         timed.wall = timed.processor = timed.pictures = 0
         wall, processor = time.perf_counter(), time.process_time()
-        result = prepare_clip(job, Options(), detector, folder)
+        result = prepare_clip(job, PrepareOptions(), detector, folder)
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
         size = f"{result.row['width']}×{result.row['height']}"
         # thread_time misses YOLO's worker threads, so the share of CPU time is only correct with one thread.
@@ -92,7 +92,7 @@ def bench_access(folder: Path) -> None:
         found = []
         for name, transcode in (("original", False), ("transcoded", True)):
             data = Path(scratch) / name
-            prepare(folder, data, Options(detector=None, transcode=transcode), progress=False)
+            prepare(folder, data, PrepareOptions(detector=None, transcode=transcode), progress=False)
             found.append(Index(data))
         for one, other in zip(*found, strict=True):
             before, after = _access(*one), _access(*other)

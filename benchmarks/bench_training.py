@@ -24,12 +24,12 @@ import av
 import numpy as np
 import torch
 
-from avsa_fast.data.batches import collate
+from avsa_fast.data.batches import batch_of
 from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.samples import SAMPLE_RATE, Sample
 from avsa_fast.data.video import probe_video, read_frames, read_planes
 from avsa_fast.data.views import MEAN, STD, ViewConfig, make_crops, make_features
-from avsa_fast.prepare import Options, prepare
+from avsa_fast.prepare import PrepareOptions, prepare
 from avsa_fast.train.feed import CHUNK
 
 try:
@@ -104,7 +104,7 @@ def ours(
             fields["jitter"] = chosen["jitter"] if jitter else None
             samples.append(Sample(name="", projection="erp", frames=frames, sound=heard, failures={}, **fields))
         with clock.time("collate"):
-            batch = collate(samples)
+            batch = batch_of(samples)
         with clock.time("crops"):
             make_crops(batch, CONFIG, device)
         with clock.time("features"):
@@ -125,12 +125,12 @@ def straightforward(
             signal = decode_sound(sound, moment)[channels]
         with clock.time("crops"):
             for direction, fov, flip in zip(chosen["directions"], chosen["fov"], chosen["flip"], strict=True):
-                crop = np.stack([project(frame, *direction, fov) for frame in frames])
+                crop = np.stack([project(frame, direction[0], direction[1], fov) for frame in frames])
                 crop = crop[:, :, ::-1] if flip else crop
                 ((crop.astype(np.float32) / 255 - MEAN) / STD).astype(np.float32).transpose(3, 0, 1, 2).copy()
         with clock.time("features"):
             for direction, flip in zip(chosen["directions"], chosen["flip"], strict=True):
-                mel_and_intensity(turned(signal, *direction, flip))
+                mel_and_intensity(rotated(signal, direction[0], direction[1], flip))
 
 
 def decode_frames(path: Path, moment: float) -> list[np.ndarray]:
@@ -140,6 +140,7 @@ def decode_frames(path: Path, moment: float) -> list[np.ndarray]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
+        assert stream.time_base is not None
         container.seek(int(max(wanted[0], 0) / stream.time_base), stream=stream)
         for frame in container.decode(stream):
             if frame.time >= wanted[len(frames)]:
@@ -156,15 +157,18 @@ def decode_sound(path: Path, moment: float) -> np.ndarray:
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         begin, rate = moment - SECONDS / 2, stream.rate
+        assert stream.time_base is not None
         container.seek(int(max(begin, 0) / stream.time_base), stream=stream)
-        parts, first = [], None
+        parts: list[np.ndarray] = []
+        first: float | None = None
         for frame in container.decode(stream):
+            assert frame.time is not None
             first = frame.time if first is None else first
             samples = frame.to_ndarray()
             parts.append(samples if frame.format.is_planar else samples.reshape(-1, len(frame.layout.channels)).T)
             if frame.time + frame.samples / rate >= begin + SECONDS:
                 break
-    signal = np.concatenate(parts, 1)
+    signal: np.ndarray = np.concatenate(parts, 1)
     start = max(0, round((begin - (first or 0)) * rate))
     signal = signal[:, start : start + round(SECONDS * rate)]
     signal = signal / 32768 if signal.dtype.kind == "i" else signal
@@ -188,7 +192,7 @@ def project(frame: np.ndarray, azimuth: float, elevation: float, fov: float) -> 
     return top * (1 - dv) + bottom * dv
 
 
-def turned(signal: np.ndarray, azimuth: float, elevation: float, flip: bool) -> np.ndarray:
+def rotated(signal: np.ndarray, azimuth: float, elevation: float, flip: bool) -> np.ndarray:
     """Rotates FOA [4, T] (W Y Z X) so that a direction (radians) is in front, and mirrors left and right if `flip`."""
     w, y, z, x = signal
     x, y = np.cos(azimuth) * x + np.sin(azimuth) * y, np.cos(azimuth) * y - np.sin(azimuth) * x
@@ -227,7 +231,7 @@ def transcoded(video: Path, sound: Path, channels: list[int], folder: Path) -> t
     for kind, file in (("video", video), ("audio", sound)):
         (source / kind).mkdir(parents=True)
         (source / kind / f"clip{file.suffix}").symlink_to(file.resolve())
-    prepare(source, target, Options(detector=None, transcode=True, channels=tuple(channels)), progress=False)
+    prepare(source, target, PrepareOptions(detector=None, transcode=True, channels=tuple(channels)), progress=False)
     return target / "video" / "clip.mp4", target / "audio" / "clip.flac"
 
 
@@ -306,4 +310,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

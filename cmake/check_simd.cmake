@@ -4,7 +4,8 @@ foreach(object ${OBJECTS})
     COMMAND_ERROR_IS_FATAL ANY)
   string(REPLACE "\n" ";" symbols "${symbols}")
   foreach(symbol ${symbols})
-    if(symbol MATCHES " [TW] (.*)$" AND NOT symbol MATCHES "::${ISA}::")
+    if(symbol MATCHES " [TWVu] (.*)$" AND NOT symbol MATCHES "::${ISA}::"
+       AND NOT symbol MATCHES "DW\\.ref\\.|__clang_call_terminate")  # of GCC and Clang, the same for all sets
       list(APPEND shared "${symbol}")
     endif()
   endforeach()

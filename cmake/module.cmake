@@ -1,6 +1,7 @@
 # The Python module NAME: bindings, host kernels and, where the target DEVICE exists, device kernels.
 function(avsa_add_module NAME DEVICE)
-  pybind11_add_module(${NAME} MODULE NO_EXTRAS ${PROJECT_SOURCE_DIR}/csrc/bindings.cpp)
+  list(TRANSFORM BINDING_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/ REGEX "^csrc")
+  pybind11_add_module(${NAME} MODULE NO_EXTRAS ${BINDING_SOURCES})
   target_link_libraries(${NAME} PRIVATE avsa_host)
   target_compile_definitions(${NAME} PRIVATE AVSA_MODULE=${NAME})
   if(TARGET ${DEVICE})

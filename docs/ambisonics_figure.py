@@ -14,7 +14,7 @@ from torch import Tensor
 from avsa_fast import ops
 from avsa_fast.data.channels import channel_map, read_ambisonic
 from avsa_fast.data.sound import probe_sound, read_overview
-from avsa_fast.reference.harmonics import PATTERNS
+from avsa_fast.spatial.beams import PATTERNS
 
 HERE = Path(__file__).parent
 NAMES = ("W", "Y", "Z", "X", "intensity X", "intensity Y", "intensity Z")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from avsa_fast.data.sound import probe_sound, read_overview
-from avsa_fast.data.validity import DOMINATES, directions_of_arrival
+from avsa_fast.data.validity import MIN_DOMINANCE, directions_of_arrival
 
 WINDOW = 0.1  # seconds
 
@@ -35,11 +35,11 @@ def main() -> None:
         scene = read_overview(file)[:4]
         directions, share = directions_of_arrival(scene, rate, WINDOW)
         times = WINDOW * (torch.arange(len(share)) + 0.5)
-        clear = share > DOMINATES
+        clear = share > MIN_DOMINANCE
         axis.plot(times, by_energy(scene, rate).rad2deg(), ".", color="0.75", label="weighed by energy")
         azimuths = directions[:, 0].rad2deg()
         axis.plot(times[~clear], azimuths[~clear], ".", color="C0", alpha=0.3, label="weighed by loudness")
-        axis.plot(times[clear], azimuths[clear], ".", color="C0", label=f"where it dominates (> {DOMINATES:g})")
+        axis.plot(times[clear], azimuths[clear], ".", color="C0", label=f"where it dominates (> {MIN_DOMINANCE:g})")
         axis.set(ylim=(-90, 90), yticks=[-90, -45, 0, 45, 90], ylabel="azimuth in °")
         axis.set_title(file.stem, fontsize=9, loc="left")
     axes[0].legend(loc="upper right", ncols=3, fontsize=8, frameon=False)

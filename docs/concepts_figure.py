@@ -12,7 +12,7 @@ import torch
 from torchvision.io import read_image
 
 from avsa_fast import ops
-from avsa_fast.evaluate.intensity import intensity_map
+from avsa_fast.maps import intensity_map
 
 HERE = Path(__file__).parent
 RATE = 24_000

@@ -15,8 +15,8 @@ from avsa_fast.data.directions import Detections
 from avsa_fast.data.index import Index
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.data.video import read_frames
-from avsa_fast.evaluate.maps import similarity_map
-from avsa_fast.evaluate.run import load_run
+from avsa_fast.maps import similarity_map
+from avsa_fast.run import load_run
 
 if len(sys.argv) != 6:
     sys.exit(__doc__)

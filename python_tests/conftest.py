@@ -6,7 +6,7 @@ import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ import torch
 from helpers.seeds import DRAW, seed_of
 from hypothesis import HealthCheck, register_random, settings
 
-from avsa_fast.ops import _kernel
+from avsa_fast.ops import _dispatch
 
 ROOT = Path(__file__).parent.parent
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required for deterministic cuBLAS
@@ -94,8 +94,10 @@ def kernel_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     sanitized = "AVSA_EMULATED" in os.environ
     if request.param == "emulated" or sanitized:
         module = request.getfixturevalue("emulated_module")
-        kind = "cuda" if request.param == "emulated" else "cpu"
-        monkeypatch.setattr(_kernel, "extension", lambda: _on_host(module, kind))
+        module.emulate_device(request.param == "emulated")
+        for name, value in vars(module).items():
+            if not name.startswith("__"):
+                monkeypatch.setattr(_dispatch._C, name, value, raising=False)
     return torch.device("cpu")
 
 
@@ -107,18 +109,3 @@ def cuda_device() -> Iterator[torch.device]:
     torch.use_deterministic_algorithms(True, warn_only=True)
     yield torch.device("cuda")
     torch.use_deterministic_algorithms(False)
-
-
-def _on_host(module: ModuleType, kind: str) -> SimpleNamespace:
-    """Wraps the emulated module's device ("cuda") or host ("cpu") kernels as the extension's host kernels."""
-
-    def device_kernel(name: str):
-        def call(*arguments: int | float) -> None:
-            assert getattr(module, name)(*arguments, 0) == 0
-
-        return call
-
-    names = [name.removesuffix("_cpu") for name in dir(module) if name.endswith("_cpu")]
-    if kind == "cpu":
-        return SimpleNamespace(**{f"{name}_cpu": getattr(module, f"{name}_cpu") for name in names})
-    return SimpleNamespace(**{f"{name}_cpu": device_kernel(f"{name}_cuda") for name in names})

@@ -29,20 +29,20 @@ def trained(scenes: Path) -> Path:
     return folder
 
 
-def test_train_writes_a_run(trained: Path) -> None:
+def test_train(trained: Path) -> None:
     metrics = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))
     assert {name: metrics[name]["chance"] for name in metrics} == {"avc_matching": 1 / 16, "avsa_matching": 1 / 4}
     steps = [json.loads(line)["step"] for line in (trained / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert steps == [1, 2, 3, 4]
 
 
-def test_evaluate_scores_it(trained: Path) -> None:
+def test_evaluate(trained: Path) -> None:
     printed = run("evaluate", trained, "--moments", 1, "--task", "avsa", "retrieval", "localisation")
     assert "avsa_matching" in printed
     assert {path.stem for path in (trained / "eval").glob("*.json")} == {"avsa", "retrieval", "localisation"}
 
 
-def test_embed_takes_a_video(trained: Path, scenes: Path, tmp_path: Path) -> None:
+def test_embed(trained: Path, scenes: Path, tmp_path: Path) -> None:
     video = min((scenes / "video").iterdir())
     run("embed", trained, video, "--out", tmp_path / "embeddings.parquet", "--hop", 0.5)
     table = pq.read_table(tmp_path / "embeddings.parquet")
@@ -50,22 +50,22 @@ def test_embed_takes_a_video(trained: Path, scenes: Path, tmp_path: Path) -> Non
     assert len(table.column("embedding")[0]) == 128
 
 
-def test_report_draws_run_and_dataset(trained: Path, scenes: Path) -> None:
+def test_report(trained: Path, scenes: Path) -> None:
     run("report", trained)
     assert "<svg" in (trained / "report.html").read_text(encoding="utf-8")
     run("report", "--dataset", scenes)
 
 
-def test_prepare_makes_a_dataset(scenes: Path, tmp_path: Path) -> None:
+def test_prepare(scenes: Path, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()
     for kind in ("video", "audio"):
         (source / kind).symlink_to(scenes / kind)
     run("prepare", source, target, "--detector", "none", "--transcode")
     assert pq.read_table(target / "index.parquet").column("state").to_pylist() == ["ok"] * 5
-    assert "5 clips" in run("prepare", "--check", target)
+    assert "5 clips" in " ".join(run("prepare", "--check", target).split())
 
 
-def test_export_writes_encoders(trained: Path, tmp_path: Path) -> None:
+def test_export(trained: Path, tmp_path: Path) -> None:
     run("export", trained, tmp_path / "exported")
     assert any((tmp_path / "exported").iterdir())

@@ -12,10 +12,10 @@ import torch
 from torchvision.io import read_image, write_png
 
 from avsa_fast import ops
+from avsa_fast.config import PRESETS, save_config
 from avsa_fast.models import Model
+from avsa_fast.models.weights import save_weights
 from avsa_fast.scenes.build import build_scenes
-from avsa_fast.train.checkpoint import save_weights
-from avsa_fast.train.config import PRESETS, save_config
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

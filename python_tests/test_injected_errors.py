@@ -9,8 +9,8 @@ from helpers.inject import MESSAGE, injected
 from helpers.media import write_sound
 from helpers.untrained import config, run, scenes
 
-from avsa_fast.evaluate.run import Run
-from avsa_fast.train.config import save_config
+from avsa_fast.config import save_config
+from avsa_fast.run import Run
 
 __all__ = ["config", "run", "scenes"]
 
@@ -42,13 +42,13 @@ def cases(*stages: str, often: int = 0) -> list[object]:
         "avsa_fast.train.feed:Feed.__next__ 2",
         "avsa_fast.train.heldout:avc_matches",
         "avsa_fast.train.loop:save_checkpoint",
-        "avsa_fast.train.loop:Trainer._step 2",
+        "avsa_fast.train.optimiser:StageOptimiser.step 2",
         "avsa_fast.train.log:Log.step 2",
         "avsa_fast.train.log:Log.pictures",
         "avsa_fast.train.feed:make_views 3",
         "avsa_fast.train.loop:Trainer._evaluate",
         "avsa_fast.train.loop:save_weights",
-        "avsa_fast.train.heldout:figure",
+        "avsa_fast.train.heldout:matching_accuracy",
         often=2,
     ),
 )
@@ -65,9 +65,9 @@ def test_train(run: Run, tmp_path: Path, stage: str, error: str) -> None:
 @pytest.mark.parametrize(
     ("stage", "error"),
     cases(
-        "avsa_fast.evaluate.run:Run.audio 2",
+        "avsa_fast.run:Run.audio 2",
         "avsa_fast.evaluate.pretext:avc_bin",
-        "avsa_fast.evaluate.__main__:write_figures",
+        "avsa_fast.evaluate.cli:write_metrics",
         often=1,
     ),
 )
@@ -94,8 +94,8 @@ def test_embed(run: Run, tmp_path: Path, stage: str, error: str) -> None:
     ("stage", "error"),
     cases(
         "avsa_fast.prepare.journal:Journal.append 2",
-        "avsa_fast.prepare.run:_place 2",
-        "avsa_fast.prepare.run:_finish",
+        "avsa_fast.prepare.run:_link_media 2",
+        "avsa_fast.prepare.run:_write_results",
         "avsa_fast.prepare.worker:Worker._send 3",
     ),
 )
@@ -111,7 +111,9 @@ def test_prepare(scenes: Path, tmp_path: Path, stage: str, error: str) -> None:
     check(done, error, "prepare")
 
 
-@pytest.mark.parametrize(("stage", "error"), cases("avsa_fast.report.run:show_clip 2", "avsa_fast.report.run:render"))
+@pytest.mark.parametrize(
+    ("stage", "error"), cases("avsa_fast.report.run:clip_content 2", "avsa_fast.report.run:render")
+)
 def test_report(run: Run, tmp_path: Path, stage: str, error: str) -> None:
     target, _, call = stage.partition(" ")
     done = injected(

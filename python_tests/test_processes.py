@@ -52,7 +52,7 @@ def started(function: Callable[[int, Path], None], ready: Path) -> BaseProcess:
 
 
 @pytest.mark.parametrize("function", [sleep, ignore_sigterm, stopped, read_pipe])
-def test_a_stuck_process_is_ended(function: Callable[[int, Path], None], tmp_path: Path) -> None:
+def test_stuck_processes_are_ended(function: Callable[[int, Path], None], tmp_path: Path) -> None:
     processes = [started(function, tmp_path / str(i)) for i in range(3)]
     begin = time.monotonic()
     end(processes)
@@ -60,7 +60,7 @@ def test_a_stuck_process_is_ended(function: Callable[[int, Path], None], tmp_pat
     assert not any(process.is_alive() for process in processes)
 
 
-def test_ctrl_c_does_not_reach_a_process_and_sigterm_does(tmp_path: Path) -> None:
+def test_workers_ignore_sigint_and_end_on_sigterm(tmp_path: Path) -> None:
     process = started(sleep, tmp_path / "ready")
     assert process.pid is not None
     os.kill(process.pid, signal.SIGINT)
@@ -104,6 +104,6 @@ def test_processes_are_killed_with_their_owner(function: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("then", ["sys.exit(3)", "raise RuntimeError"])
-def test_nobody_has_to_end_them_before_the_interpreter_exits(then: str, tmp_path: Path) -> None:
+def test_processes_end_when_the_interpreter_exits(then: str, tmp_path: Path) -> None:
     done = run(*owner("ignore_sigterm", tmp_path, then), env=environment())  # fails if a process remains
     assert done.returncode == (3 if "exit" in then else 1)

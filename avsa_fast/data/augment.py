@@ -27,12 +27,20 @@ def yaw_scene(frames: Tensor, sound: Tensor, directions: Tensor, columns: int) -
     """
     yaw = 2 * pi * columns / frames.shape[-2]
     # Azimuth decreases to the right, so moving content to the left increases it.
-    turned = torch.roll(frames, -columns, dims=-2)
-    return turned, _yaw_sound(sound, yaw), directions + directions.new_tensor([yaw, 0.0])
+    rotated = torch.roll(frames, -columns, dims=-2)
+    return rotated, _yaw_sound(sound, yaw), directions + directions.new_tensor([yaw, 0.0])
 
 
 def random_yaws(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Draws uniform yaws, float64 [count], radians; AVSA-Bin rotates the sound of unmatched pairs by them."""
+    """Draws the random yaws by which AVSA-Bin rotates the sound of misaligned pairs.
+
+    Args:
+        rng: Random generator.
+        count: Number of yaws.
+
+    Returns:
+        float64 [count], radians, uniform in [0, 2π).
+    """
     return rng.uniform(0, 2 * pi, count)
 
 

@@ -10,35 +10,61 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .frame_conversion import Planes
 from .samples import Sample, Unreadable
-from .video import Planes
 
 
 class Frames(NamedTuple):
-    """Frames of the samples in a batch that share size, projection and colour encoding."""
+    """Frames of the samples in a batch that share size, projection and colour encoding.
 
-    rows: np.ndarray  # [b] int64, positions of the samples in the batch
-    pixels: Tensor  # uint8, RGB [b, F, H, W, 3] or YUV planes [b, F, 3/2 H, W] as in data.video.Planes
+    Attributes:
+        rows: int64 [b], positions of the samples in the batch.
+        pixels: uint8, RGB [b, F, H, W, 3] or YUV planes [b, F, 3/2 H, W] as in data.frame_conversion.Planes.
+        projection: Projection of the frames.
+        matrix: Colour matrix of YUV planes; None for RGB.
+        full_range: Whether YUV values use the full range; True for RGB.
+    """
+
+    rows: np.ndarray
+    pixels: Tensor
     projection: str
-    matrix: str | None  # of YUV planes; None for RGB
+    matrix: str | None
     full_range: bool
 
 
 class Batch(NamedTuple):
-    """B samples with K views each; the fields are those of Sample."""
+    """B samples with K views each.
+
+    Attributes:
+        names: Names of the clips, B.
+        frames: Frames, grouped by format.
+        sound: float32 [B, 4, T], channels W, Y, Z, X.
+        directions: float32 [B, K, 2], azimuth and elevation, radians.
+        fov: float32 [B, K], horizontal fields of view, radians.
+        flip: bool [B, K], whether a view is mirrored.
+        jitter: float32 [B, K, 4], brightness, contrast, saturation and hue; None without augmentation.
+        failures: Clips that were tried but could not be read: name to reason.
+    """
 
     names: list[str]
     frames: list[Frames]
-    sound: Tensor  # [B, 4, T]
-    directions: np.ndarray  # [B, K, 2]
-    fov: np.ndarray  # [B, K]
-    flip: np.ndarray  # [B, K]
-    jitter: np.ndarray | None  # [B, K, 4]
-    failures: dict[str, str]  # clips that were tried but could not be read: name to reason
+    sound: Tensor
+    directions: np.ndarray
+    fov: np.ndarray
+    flip: np.ndarray
+    jitter: np.ndarray | None
+    failures: dict[str, str]
 
 
 def collate(samples: Sequence[Sample | Unreadable]) -> Batch | Unreadable:
-    """Combines samples into a batch; returns Unreadable if one of them is unreadable."""
+    """Combines samples into a batch, with their failures.
+
+    Args:
+        samples: Samples with the same number of views.
+
+    Returns:
+        The batch; Unreadable if one of the samples is.
+    """
     failures = {name: reason for sample in samples for name, reason in sample.failures.items()}
     read = [sample for sample in samples if isinstance(sample, Sample)]
     if len(read) < len(samples):
@@ -47,7 +73,11 @@ def collate(samples: Sequence[Sample | Unreadable]) -> Batch | Unreadable:
 
 
 def batch_of(samples: Sequence[Sample]) -> Batch:
-    """Combines samples into a batch, without their failures."""
+    """Combines samples into a batch, without their failures.
+
+    Args:
+        samples: Samples with the same number of views.
+    """
     return Batch(
         names=[sample.name for sample in samples],
         frames=_frames(samples),
@@ -62,13 +92,11 @@ def batch_of(samples: Sequence[Sample]) -> Batch:
 
 def _frames(samples: Sequence[Sample]) -> list[Frames]:
     """Groups the samples' frames by size, projection and colour encoding."""
-    alike: dict[tuple[torch.Size, str, str | None, bool], list[int]] = {}
-    pictures = [
-        sample.frames if isinstance(sample.frames, Planes) else (sample.frames, None, True) for sample in samples
-    ]
-    for row, (pixels, matrix, full_range) in enumerate(pictures):
-        alike.setdefault((pixels.shape, samples[row].projection, matrix, full_range), []).append(row)
+    groups: dict[tuple[torch.Size, str, str | None, bool], list[int]] = {}
+    images = [sample.frames if isinstance(sample.frames, Planes) else (sample.frames, None, True) for sample in samples]
+    for row, (pixels, matrix, full_range) in enumerate(images):
+        groups.setdefault((pixels.shape, samples[row].projection, matrix, full_range), []).append(row)
     return [
-        Frames(np.array(rows), torch.stack([pictures[row][0] for row in rows]), projection, matrix, full_range)
-        for (_, projection, matrix, full_range), rows in alike.items()
+        Frames(np.array(rows), torch.stack([images[row][0] for row in rows]), projection, matrix, full_range)
+        for (_, projection, matrix, full_range), rows in groups.items()
     ]

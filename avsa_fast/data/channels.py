@@ -1,14 +1,14 @@
 """Mapping of a file's decoded channels to first-order ambisonics (ACN order, SN3D): W, Y, Z, X."""
 
 from collections.abc import Sequence
-from math import sqrt
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from avsa_fast.ambisonics import FUMA_ACN, from_fuma, from_n3d
 from avsa_fast.data.sound import SoundInfo, read_sound
-from avsa_fast.data.spherical import SpatialSound
+from avsa_fast.data.spherical_metadata import SpatialSound
 from avsa_fast.data.validity import silent_channels
 from avsa_fast.errors import ClipError, UserError
 
@@ -17,7 +17,7 @@ Gains = Literal["sn3d", "n3d", "fuma"]  # normalisation of ambisonic channels
 ACN = [0, 1, 2, 3]
 # YouTube stores ambisonics in AAC 5.1 (FL FR FC LFE BL BR); LFE and BR are silent.
 YOUTUBE, YOUTUBE_SILENT = [2, 1, 4, 0], [3, 5]
-FUMA = [0, 2, 3, 1]  # channels are W X Y Z, W scaled by 1 / sqrt 2
+FUMA = [FUMA_ACN.index(number) for number in ACN]
 FUMA_CHANNELS = (4, 6, 8, 9, 11, 16)  # channel counts of .amb files with Z as fourth channel; 3, 5 and 7 have no height
 # Channel counts of orders 1 to 4; in files labelled ambisonic, two more channels are head-locked stereo.
 AMBISONIC_CHANNELS = (4, 9, 16, 25)
@@ -29,7 +29,12 @@ def is_fuma(path: Path) -> bool:
 
 
 def channel_map(
-    path: Path, info: SoundInfo, sound: torch.Tensor, stated: SpatialSound | None = None, *, fuma: bool | None = None
+    path: Path,
+    info: SoundInfo,
+    sound: torch.Tensor,
+    declared: SpatialSound | None = None,
+    *,
+    fuma: bool | None = None,
 ) -> list[int]:
     """Determines which decoded channels hold W, Y, Z, X.
 
@@ -37,7 +42,7 @@ def channel_map(
         path: Sound file.
         info: Properties of the file.
         sound: [C, T], enough of the recording to detect silent channels (`read_overview`).
-        stated: Ambisonic layout that the file declares, if any.
+        declared: Ambisonic layout that the file declares, if any.
         fuma: Whether the channels are in Furse-Malham order; None: decided by `is_fuma`.
 
     Returns:
@@ -48,14 +53,14 @@ def channel_map(
     """
     if info.channels <= 2:
         return []
-    if stated and stated.normalisation != "SN3D":
+    if declared and declared.normalisation != "SN3D":
         raise ClipError(
             "ambiguous",
-            f"{path}: its metadata names an order or gains of channels that are not AmbiX; say which are W, Y, Z and X "
-            "with --channels, and --gains if they are not SN3D",
+            f"{path}: its metadata declares a channel order or gains that are not AmbiX; give the channels of W, Y, Z "
+            "and X with --channels, and --gains if they are not SN3D",
         )
-    if stated and stated.order >= 1 and len(stated.channels) == info.channels:
-        return [stated.channels.index(number) for number in ACN]
+    if declared and declared.order >= 1 and len(declared.channels) == info.channels:
+        return [declared.channels.index(number) for number in ACN]
     fuma = is_fuma(path) if fuma is None else fuma
     if fuma and info.channels in FUMA_CHANNELS:
         return FUMA
@@ -72,7 +77,7 @@ def channel_map(
     raise ClipError(
         "ambiguous",
         f"{path}: {info.channels} channels ({info.codec}, labelled {info.layout}, silent: {silent or 'none'}) could be "
-        "in more than one order; say which are W, Y, Z and X with --channels, as in --channels 0 1 2 3",
+        "in more than one order; give the channels of W, Y, Z and X, as in --channels 0 1 2 3",
     )
 
 
@@ -118,10 +123,8 @@ def to_ambisonic(
         return torch.nn.functional.pad(sound.mean(dim=0, keepdim=True), (0, 0, 0, 3))
     scene = sound[list(channel_map)]
     if fuma:
-        scene[0] *= sqrt(2)
-    if n3d:
-        scene[1:] /= sqrt(3)
-    return scene
+        scene = from_fuma(scene[list(FUMA_ACN[:4])])
+    return from_n3d(scene) if n3d else scene
 
 
 def read_ambisonic(
@@ -145,15 +148,23 @@ def read_ambisonic(
     sound = read_sound(path, centre, seconds, rate)
     if channel_map and max(channel_map) >= len(sound):
         raise UserError(
-            f"{path}: {len(sound)} channels, but index.parquet's map is {list(channel_map)}; remove the index"
+            f"{path}: {len(sound)} channels, but index.parquet's channel map is {list(channel_map)}; delete that file "
+            "to rebuild it"
         )
     return to_ambisonic(sound, channel_map, fuma=is_fuma(path))
 
 
 def require_ambisonic(row: dict[str, Any]) -> None:
-    """Raises UserError if an index row's sound has no direction, which spatial training (AVSA) needs."""
+    """Checks that a clip's sound has direction, which spatial training (AVSA) needs.
+
+    Args:
+        row: The clip's row of the index.
+
+    Raises:
+        UserError: It has none.
+    """
     if not row["channel_map"]:
         raise UserError(
             f"{row['name']}: {row['channels']}-channel sound has no direction in it, which AVSA needs, as does every "
-            "--audio but mono; first-order ambisonic sound (4 channels) has, and --stages avc --audio mono does without"
+            "--audio but mono; use first-order ambisonic sound (4 channels), or --stages avc --audio mono"
         )

@@ -16,12 +16,19 @@ HELD_OUT = 0.2  # share of the clips that are held out if there are no lists
 
 @dataclass(frozen=True)
 class Clip:
-    """The files of a clip and its split."""
+    """The files of a clip and its split.
+
+    Attributes:
+        name: Name of the clip.
+        video: Video file, if there is one.
+        sound: Sound file, if there is one.
+        split: "train" or "test".
+    """
 
     name: str
     video: Path | None
     sound: Path | None
-    split: str  # "train" or "test"
+    split: str
 
 
 def find_clips(data: Path) -> list[Clip]:
@@ -68,29 +75,39 @@ def media_files(data: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 
 
 def media_names(data: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Like `media_files`, but returns file names: creating 100,000 Path objects takes a second."""
+    """Like `media_files`, but returns file names: creating 100,000 Path objects takes a second.
+
+    Args:
+        data: Dataset folder.
+
+    Returns:
+        File names of the videos in `video` and of the sounds in `audio`, by the names of the clips.
+
+    Raises:
+        UserError: As for `media_files`.
+    """
     return _names(data / "video", VIDEO), _names(data / "audio", SOUND)
 
 
 def _names(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
     """File names in a folder by clip name; `suffixes` are in order of preference."""
     ranks = {suffix: rank for rank, suffix in enumerate(suffixes)}
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     try:
         for name in os.listdir(folder):
             stem, _, suffix = name.rpartition(".")
             if f".{suffix.lower()}" in ranks and stem and stem[0] != ".":
-                other = found.setdefault(stem, name)
+                other = names.setdefault(stem, name)
                 if other is not name:
-                    found[stem] = min(name, other, key=lambda name: (ranks[os.path.splitext(name)[1].lower()], name))
+                    names[stem] = min(name, other, key=lambda name: (ranks[os.path.splitext(name)[1].lower()], name))
     except FileNotFoundError as error:
         raise UserError(
             f"{folder}: no such folder; a dataset has video/NAME.mp4 and audio/NAME.flac: python -m avsa_fast.prepare "
-            "SRC DST makes one of any folder of videos"
+            "SRC DST makes one from any folder of videos"
         ) from error
     except OSError as error:
         raise UserError(f"{folder}: cannot be listed: {error.strerror}") from error
-    return found
+    return names
 
 
 def split_names(folder: Path, names: Sequence[str], complete: Sequence[str]) -> dict[str, str]:
@@ -138,7 +155,7 @@ def _read_list(path: Path, names: Sequence[str]) -> set[str] | None:
         raise UserError(f"{path}: not a readable list of names: {error}") from error
     found = {name for name in names if name in listed or recording_of(name) in listed}
     if listed and not found:
-        raise UserError(f"{path}: no video or sound in this folder is named {min(listed)!r} or by another of its lines")
+        raise UserError(f"{path}: no video or sound in this folder is named {min(listed)!r} or as on its other lines")
     return found
 
 

@@ -14,35 +14,37 @@ from typing import Any, Literal
 import av
 from av.stream import Disposition
 
-from avsa_fast.data.magic import KINDS, NAMES, kind_of
+from avsa_fast.data.media_formats import FORMAT_NAMES, FORMATS, media_format
 from avsa_fast.errors import ClipError, UserError
 
 # Local files of the supported formats only, so that no content can make FFmpeg open other files or the network.
-OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(kind.demuxer for kind in KINDS)}
-# Reads tags that are not UTF-8; from version 19, this is PyAV's default.
-TAGS: dict[str, Any] = {"metadata_errors": "surrogateescape"} if int(av.__version__.partition(".")[0]) < 19 else {}
+OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(kind.demuxer for kind in FORMATS)}
+# Accepts tags that are not UTF-8; from version 19, this is PyAV's default.
+TAG_OPTIONS: dict[str, Any] = (
+    {"metadata_errors": "surrogateescape"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
 MAX_WIDTH, MAX_HEIGHT = 16384, 8192
 # Limits of the files kept open for later reads, since opening and probing one costs as much as decoding several frames.
 # The pixels are the sum of the videos' frame sizes; a video decoder holds up to about 20 frames.
 MAX_OPEN, MAX_OPEN_PIXELS = 256, 2**23
-# Codecs whose decoder is not reused: FFmpeg's AAC decoder draws noise from a generator that a seek does not reset, so
+# Codecs whose decoders are not reused: FFmpeg's AAC decoder draws noise from a generator that a seek does not reset, so
 # the samples would depend on earlier reads.
-REMEMBERS = ("aac",)
+STATEFUL_DECODERS = ("aac",)
 # Packets demuxed ahead of decoding; a decoder reorders at most 16 frames.
-AHEAD = 32
+PACKET_LOOKAHEAD = 32
 
-_kept: OrderedDict[tuple[Any, ...], tuple[Any, Any]] = OrderedDict()
-_lock = Lock()  # guards _kept, since several threads may read files
+_open_files: OrderedDict[tuple[Any, ...], tuple[Any, Any]] = OrderedDict()
+_lock = Lock()  # guards _open_files, since several threads may read files
 
 
-def _forget() -> None:
+def _reset_after_fork() -> None:
     """Resets the state in a forked child: file offsets are shared with the parent, and the lock may have been held."""
     global _lock
     _lock = Lock()
-    _kept.clear()
+    _open_files.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 @contextmanager
@@ -53,32 +55,32 @@ def open_stream(path: Path, kind: Literal["video", "audio"]) -> Iterator[tuple[A
 
     Args:
         path: Media file.
-        kind: Kind of the stream.
+        kind: MediaFormat of the stream.
 
     Yields:
         The PyAV container and the stream.
 
     Raises:
-        ClipError: The file is not a media file, has no such stream, or decoding inside the `with` block fails.
+        ClipError: The file is not a media file or has no such stream, or decoding inside the `with` block fails.
         UserError: The file is missing or holds no frames or samples.
     """
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError as error:
         raise UserError(f"{path}: no such file") from error
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    key = (str(path), kind, found.st_ino, found.st_size, found.st_mtime_ns)
+    key = (str(path), kind, stat.st_ino, stat.st_size, stat.st_mtime_ns)
     try:
         with _lock:
-            kept = _kept.pop(key, None)
-        container, stream = kept or _open(path, kind)
+            reused = _open_files.pop(key, None)
+        container, stream = reused or _open(path, kind)
         try:
             yield container, stream
         except BaseException:
             container.close()
             raise
-        _keep(key, container, stream)
+        _keep_open(key, container, stream)
     except av.EOFError as error:
         raise UserError(f"{path}: no {'frames' if kind == 'video' else 'samples'} in this {kind} file") from error
     except av.FFmpegError as error:
@@ -88,7 +90,7 @@ def open_stream(path: Path, kind: Literal["video", "audio"]) -> Iterator[tuple[A
 
 def _open(path: Path, kind: Literal["video", "audio"]) -> tuple[Any, Any]:
     """Opens a file and its main stream of one kind. Raises ClipError if there is none."""
-    container = av.open(str(path), format=_demuxer(path, kind), options=OPTIONS, **TAGS)
+    container = av.open(str(path), format=_demuxer(path, kind), options=OPTIONS, **TAG_OPTIONS)
     stream = container.streams.best(kind)
     # FFmpeg presents cover pictures as video streams.
     if stream is None or stream.codec_context is None or Disposition.attached_pic in stream.disposition:
@@ -103,44 +105,52 @@ def _open(path: Path, kind: Literal["video", "audio"]) -> tuple[Any, Any]:
 def _demuxer(path: Path, kind: Literal["video", "audio"]) -> str:
     """FFmpeg's demuxer for a file. Raises ClipError if the format is not supported."""
     try:
-        media = kind_of(path)
+        media = media_format(path)
     except OSError as error:
         raise ClipError("unreadable", f"{path}: not a readable {kind} file ({error.strerror})") from error
     if media is None:
-        raise ClipError("unreadable", f"{path}: not a readable {kind} file; expected {NAMES}")
+        raise ClipError("unreadable", f"{path}: not a readable {kind} file; expected {FORMAT_NAMES}")
     return media.demuxer
 
 
-def _keep(key: tuple[Any, ...], container: Any, stream: Any) -> None:
+def _keep_open(key: tuple[Any, ...], container: Any, stream: Any) -> None:
     """Keeps a file open for later calls, and closes the least recently used files beyond the limits."""
-    if stream.codec_context.name in REMEMBERS:
+    if stream.codec_context.name in STATEFUL_DECODERS:
         container.close()
         return
     with _lock:
-        over = [_kept.pop(key)] if key in _kept else []
-        _kept[key] = container, stream
-        pixels = [s.codec_context.width * s.codec_context.height for _, s in _kept.values() if s.type == "video"]
-        while len(_kept) > MAX_OPEN or sum(pixels) > MAX_OPEN_PIXELS:
-            over.append(_kept.popitem(last=False)[1])
-            if over[-1][1].type == "video":
+        evicted = [_open_files.pop(key)] if key in _open_files else []
+        _open_files[key] = container, stream
+        pixels = [s.codec_context.width * s.codec_context.height for _, s in _open_files.values() if s.type == "video"]
+        while len(_open_files) > MAX_OPEN or sum(pixels) > MAX_OPEN_PIXELS:
+            evicted.append(_open_files.popitem(last=False)[1])
+            if evicted[-1][1].type == "video":
                 pixels.pop(0)
-    for container, _ in over:
+    for container, _ in evicted:
         container.close()
 
 
 def start_of(container: Any) -> float:
     """Returns the timestamp, in seconds, that counts as the start of a file.
 
-    It is 0 even if the first frame is stamped a little later: sound and picture of one recording that were split into
+    It is 0 even if the first frame is stamped a little later: sound and video of one recording that were split into
     two files share that zero. Only a start of 1 s or more counts, as in an excerpt that kept the timestamps of a
     longer recording.
+
+    Args:
+        container: PyAV container.
     """
     first = (container.start_time or 0) / av.time_base
     return first if first >= 1 else 0.0
 
 
 def seconds_of(container: Any, stream: Any) -> float:
-    """Returns the duration of a stream in seconds, as the file declares it; 0 if it declares none."""
+    """Returns the duration of a stream in seconds, as the file declares it; 0 if it declares none.
+
+    Args:
+        container: PyAV container.
+        stream: Stream of it.
+    """
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     return (container.duration or 0) / av.time_base
@@ -157,9 +167,9 @@ def decode_from(container: Any, stream: Any, times: Sequence[float]) -> Iterator
     Returns:
         The decoded frames; those without a timestamp are dropped.
     """
-    back = 0.0
+    margin = 0.0
     while True:
-        target = max(times[0] - back, 0.0)
+        target = max(times[0] - margin, 0.0)
         container.seek(int(target / stream.time_base), stream=stream)
         frames = (frame for frame in _decode(container, stream, times) if frame.pts is not None)
         first = next(frames, None)
@@ -167,7 +177,7 @@ def decode_from(container: Any, stream: Any, times: Sequence[float]) -> Iterator
             return iter(())
         if first.time <= times[0] or target == 0:
             return chain([first], frames)
-        back = 2 * back + 1  # a seek by decoding times may land one key frame too late
+        margin = 2 * margin + 1  # a seek by decoding times may land one key frame too late
 
 
 def _decode(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any]:
@@ -183,20 +193,20 @@ def _decode(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any
     known: list[int] = []  # sorted timestamps of the packets read so far
     first = True
     while True:
-        for packet in islice(packets, AHEAD - len(window)):
+        for packet in islice(packets, PACKET_LOOKAHEAD - len(window)):
             window.append(packet)
             if packet.pts is not None:
                 insort(known, packet.pts)
         if not window:
             return
         if not first:
-            for _ in range(_idle(window, times, tick, stream.codec_context.extradata or b"")):
+            for _ in range(_skippable(window, times, tick, stream.codec_context.extradata or b"")):
                 window.popleft()
-        packet, wanted, first = window.popleft(), True, False
+        packet, displayed, first = window.popleft(), True, False
         if packet.pts is not None and (after := bisect_right(known, packet.pts)) < len(known):
-            place = bisect_left(times, packet.pts * tick)
-            wanted = place < len(times) and times[place] < known[after] * tick
-        stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
+            following = bisect_left(times, packet.pts * tick)
+            displayed = following < len(times) and times[following] < known[after] * tick
+        stream.codec_context.skip_frame = "DEFAULT" if displayed else "NONREF"
         for frame in packet.decode():
             after = bisect_right(known, frame.pts) if frame.pts is not None else len(known)
             is_last = after < len(known) and known[after] * tick > times[-1]
@@ -207,15 +217,15 @@ def _decode(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any
                 return
 
 
-def _idle(window: Sequence[Any], times: Sequence[float], tick: float, extradata: bytes) -> int:
+def _skippable(window: Sequence[Any], times: Sequence[float], tick: float, extradata: bytes) -> int:
     """Number of packets before the next IDR picture if none of them is displayed at a requested time, else 0."""
     key = next((i for i, packet in enumerate(window) if i and packet.is_keyframe), 0)
     stamps = [packet.pts for packet in islice(window, key + 1)]
     if not key or None in stamps:
         return 0
-    place = bisect_left(times, min(stamps) * tick)
-    free = place < len(times) and times[place] >= stamps[-1] * tick
-    return key if free and _is_idr(bytes(window[key]), extradata) else 0
+    following = bisect_left(times, min(stamps) * tick)
+    unused = following < len(times) and times[following] >= stamps[-1] * tick
+    return key if unused and _is_idr(bytes(window[key]), extradata) else 0
 
 
 def _is_idr(packet: bytes, extradata: bytes) -> bool:
@@ -225,10 +235,10 @@ def _is_idr(packet: bytes, extradata: bytes) -> bool:
     """
     if len(extradata) < 5 or extradata[0] != 1:
         return False
-    size, at = (extradata[4] & 3) + 1, 0
-    while at + size < len(packet):
-        kind = packet[at + size] & 31
-        if kind in (1, 5):
-            return kind == 5
-        at += size + int.from_bytes(packet[at : at + size])
+    size, offset = (extradata[4] & 3) + 1, 0
+    while offset + size < len(packet):
+        nal_type = packet[offset + size] & 31
+        if nal_type in (1, 5):
+            return nal_type == 5
+        offset += size + int.from_bytes(packet[offset : offset + size])
     return False

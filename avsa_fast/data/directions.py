@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-MIN_SCORE = 0.25
-MAX_RANDOM_ELEVATION = np.pi / 6
+MIN_SCORE = 0.25  # of detections that are used
+MAX_RANDOM_ELEVATION = np.pi / 6  # radians
 
 
 class Detections:
@@ -96,7 +96,7 @@ def avsa_directions(objects: np.ndarray, rng: np.random.Generator, count: int = 
     borders = -np.pi + 2 * np.pi / count * np.arange(1, count)
     ranges = np.searchsorted(borders, azimuth, side="right")
     for number in range(count):
-        there = np.flatnonzero(ranges == number)
-        if len(there):
-            directions[number] = objects[rng.choice(there)]
+        inside = np.flatnonzero(ranges == number)
+        if len(inside):
+            directions[number] = objects[rng.choice(inside)]
     return directions

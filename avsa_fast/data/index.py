@@ -13,11 +13,11 @@ from avsa_fast.errors import UserError
 from .clips import Clip, media_names
 from .tables import INDEX, read_columns, require_table
 
-Entry = tuple[Clip, dict[str, Any]]
+IndexEntry = tuple[Clip, dict[str, Any]]
 
 
-class Index(Sequence[Entry]):
-    """Usable clips with their rows of index.parquet; the splits are those of the index, not of the lists."""
+class Index(Sequence[IndexEntry]):
+    """Sequence of the usable clips with their rows of index.parquet, whose splits apply, not those of the lists."""
 
     def __init__(self, data: Path) -> None:
         """Reads the index and lists the media files.
@@ -33,39 +33,37 @@ class Index(Sequence[Entry]):
         require_table(data, "index.parquet")
         table = read_columns(data / "index.parquet", INDEX)
         table = table.filter(pc.equal(table["state"], "ok"))
-        there = [name in self._videos and name in self._sounds for name in table["name"].to_pylist()]
-        self._table = table.filter(pa.array(there, pa.bool_())).combine_chunks()
+        complete = [name in self._videos and name in self._sounds for name in table["name"].to_pylist()]
+        self._table = table.filter(pa.array(complete, pa.bool_())).combine_chunks()
         if not len(self):
-            raise UserError(
-                f"{data}: index.parquet lists no usable clip of this folder; remove it to have it made anew"
-            )
+            raise UserError(f"{data}: index.parquet lists no usable clip of this folder; delete it to rebuild it")
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     @overload
-    def __getitem__(self, number: int) -> Entry: ...
+    def __getitem__(self, number: int) -> IndexEntry: ...
     @overload
-    def __getitem__(self, number: slice) -> list[Entry]: ...
-    def __getitem__(self, number: int | slice) -> Entry | list[Entry]:
+    def __getitem__(self, number: slice) -> list[IndexEntry]: ...
+    def __getitem__(self, number: int | slice) -> IndexEntry | list[IndexEntry]:
         if isinstance(number, slice):
             return [self[i] for i in range(len(self))[number]]
         (row,) = self._table.slice(range(len(self))[number], 1).to_pylist()
         return self._entry(row)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[IndexEntry]:
         for batch in self._table.to_batches(1000):
             yield from map(self._entry, batch.to_pylist())
 
-    def directed(self) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    def directional(self) -> "np.ndarray[Any, np.dtype[np.bool_]]":
         """Returns a mask [n] of the clips with directional sound."""
         return pc.fill_null(pc.list_value_length(self._table["channel_map"]), 0).to_numpy() > 0
 
-    def trained_on(self) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    def in_training(self) -> "np.ndarray[Any, np.dtype[np.bool_]]":
         """Returns a mask [n] of the clips to train on; the others are held out."""
         return pc.fill_null(pc.equal(self._table["split"], "train"), False).to_numpy()
 
-    def _entry(self, row: dict[str, Any]) -> Entry:
+    def _entry(self, row: dict[str, Any]) -> IndexEntry:
         """Clip and row for a row of the index."""
         name = row["name"]
         video, sound = self._data / "video" / self._videos[name], self._data / "audio" / self._sounds[name]

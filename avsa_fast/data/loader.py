@@ -19,7 +19,7 @@ from avsa_fast.processes import PATIENCE, end, kill, serve, starting
 
 from .samples import Sample, Samples, Unreadable
 
-SILENCE = 300.0  # timeout, in seconds, of waiting for a batch
+TIMEOUT = 300.0  # maximum seconds to wait for a batch
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Loader(Iterator[T], Generic[T]):
 
     def __init__(
         self, samples: Samples, batches: Sequence[Sequence[int]], collate: Callable[[list[Sample | Unreadable]], T],
-        workers: int, *, ahead: int, pin_memory: bool = False,
+        workers: int, *, prefetch: int, pin_memory: bool = False,
     ) -> None:  # fmt: skip
         """Configures the loader; entering the context starts the workers.
 
@@ -45,13 +45,13 @@ class Loader(Iterator[T], Generic[T]):
             batches: Sample numbers of each batch.
             collate: Combines samples into a batch, in the process that decoded them.
             workers: Number of worker processes; 0 decodes in this process, on request.
-            ahead: Number of batches to prefetch, over all workers.
+            prefetch: Number of batches to prefetch, over all workers.
             pin_memory: Whether to copy batches to pinned memory, for fast transfers to a GPU.
         """
         self._loader: DataLoader[Any] = DataLoader(
             samples, batch_sampler=[list(batch) for batch in batches], collate_fn=collate, num_workers=workers,
             pin_memory=pin_memory,
-            prefetch_factor=max(1, ceil(ahead / workers)) if workers else None,
+            prefetch_factor=max(1, ceil(prefetch / workers)) if workers else None,
             worker_init_fn=partial(_serve, os.getpid()),
         )  # fmt: skip
         self._processes: set[BaseProcess] = set()
@@ -59,7 +59,7 @@ class Loader(Iterator[T], Generic[T]):
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
-        with starting() as self._processes, _handler_kept(signal.SIGCHLD):
+        with starting() as self._processes, _handler_restored(signal.SIGCHLD):
             self._batches = iter(self._loader)
         if self._processes:
             threading.Thread(target=self._watch, daemon=True).start()
@@ -69,7 +69,7 @@ class Loader(Iterator[T], Generic[T]):
         self._closed.set()
         if not self._processes:
             return
-        # Shutting down, torch waits for each worker in turn and for its pinning thread, which may wait for a worker.
+        # During shutdown, torch waits for each worker in turn and for its pinning thread, which may wait for a worker.
         killer = threading.Timer(PATIENCE, kill, [self._processes])
         killer.daemon = True
         killer.start()
@@ -82,7 +82,7 @@ class Loader(Iterator[T], Generic[T]):
             end(self._processes)
 
     def __next__(self) -> T:
-        """Returns the next batch. Raises LoaderError if a worker died or no batch arrived for SILENCE seconds."""
+        """Returns the next batch. Raises LoaderError if a worker died or no batch arrived for TIMEOUT seconds."""
         self._waiting = True
         try:
             batch: T = next(self._batches)
@@ -93,7 +93,7 @@ class Loader(Iterator[T], Generic[T]):
             codes = [process.exitcode for process in self._processes if process.exitcode is not None]
             if self._stuck:
                 raise LoaderError(
-                    f"no sample was decoded in {SILENCE:.0f} s; the disk or network share of the media may be stalled"
+                    f"no sample was decoded in {TIMEOUT:.0f} s; the disk or network share of the media may be stalled"
                 ) from error
             if codes:
                 raise LoaderError(
@@ -106,14 +106,14 @@ class Loader(Iterator[T], Generic[T]):
         return batch
 
     def _watch(self) -> None:
-        """Kills the workers if no batch arrives for SILENCE seconds, which unblocks the waiting thread."""
-        silent, received, before = 0.0, 0, time.monotonic()
+        """Kills the workers if no batch arrives for TIMEOUT seconds, which unblocks the waiting thread."""
+        waited, received, before = 0.0, 0, time.monotonic()
         while not self._closed.wait(1.0):
             now = time.monotonic()
-            awake, before = min(now - before, 2.0), now  # time in which the machine was suspended does not count
-            silent = silent + awake if self._waiting and received == self._received else 0.0
+            elapsed, before = min(now - before, 2.0), now  # time in which the machine was suspended does not count
+            waited = waited + elapsed if self._waiting and received == self._received else 0.0
             received = self._received
-            if silent > SILENCE:
+            if waited > TIMEOUT:
                 self._stuck = True
                 kill(self._processes)
                 return
@@ -125,7 +125,7 @@ def _serve(owner: int, worker: int) -> None:
 
 
 @contextmanager
-def _handler_kept(number: signal.Signals) -> Iterator[None]:
+def _handler_restored(number: signal.Signals) -> Iterator[None]:
     """Restores a signal handler that torch replaces by its own, which raises at any point in the main thread."""
     handler = signal.getsignal(number)
     try:

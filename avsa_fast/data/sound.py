@@ -27,18 +27,37 @@ MAX_RATIO = 4_000_000
 
 @dataclass(frozen=True)
 class SoundInfo:
-    """Properties that a sound file declares."""
+    """Properties that a sound file declares.
+
+    Attributes:
+        seconds: Duration.
+        rate: Sample rate, Hz.
+        channels: Number of decoded channels.
+        codec: FFmpeg's name of the codec.
+        layout: FFmpeg's name of the declared channel layout, which is not reliable.
+        start: Timestamp of the first sample, seconds.
+    """
 
     seconds: float
-    rate: int  # Hz
+    rate: int
     channels: int
     codec: str
-    layout: str  # FFmpeg's name of the declared channel layout, which is not reliable
-    start: float = 0.0  # timestamp of the first sample, seconds
+    layout: str
+    start: float = 0.0
 
 
 def probe_sound(path: Path) -> SoundInfo:
-    """Reads the properties of a sound file. Raises UserError if it cannot be used."""
+    """Reads the properties of a sound file.
+
+    Args:
+        path: Sound or video file.
+
+    Returns:
+        The properties of its main audio stream.
+
+    Raises:
+        UserError: The file is unreadable, or its number of channels or sample rate is not supported.
+    """
     with open_stream(path, "audio") as (container, stream):
         return _info(path, container, stream)
 
@@ -78,7 +97,7 @@ def read_sound(path: Path, centre: float, seconds: float = 1.0, rate: int = 2400
         )
     sound = sound[:, first - begin * up :][:, :count].contiguous()
     if not sound.isfinite().all():
-        raise UserError(f"{path}: samples that are not numbers around {centre:.2f} s")
+        raise UserError(f"{path}: samples around {centre:.2f} s are not finite")
     return sound
 
 
@@ -107,9 +126,9 @@ def _info(path: Path, container: Any, stream: Any) -> SoundInfo:
     """Properties of an open audio stream. Raises UserError if they are not supported."""
     context, seconds = stream.codec_context, seconds_of(container, stream)
     if not 1 <= context.channels <= MAX_CHANNELS:
-        raise UserError(f"{path}: {context.channels} channels; 1 to {MAX_CHANNELS} are read")
+        raise UserError(f"{path}: {context.channels} channels; 1 to {MAX_CHANNELS} are supported")
     if not MIN_RATE <= context.rate <= MAX_RATE:
-        raise UserError(f"{path}: a sample rate of {context.rate} Hz; {MIN_RATE} to {MAX_RATE} are read")
+        raise UserError(f"{path}: a sample rate of {context.rate} Hz; {MIN_RATE} to {MAX_RATE} are supported")
     if seconds <= 0:
         raise UserError(f"{path}: a sound file with no samples")
     start = float((stream.start_time or 0) * stream.time_base)
@@ -127,13 +146,13 @@ def _decode(path: Path, container: Any, stream: Any, info: SoundInfo, begin: int
     preroll = 0.0 if info.codec.startswith(LOSSLESS) else PREROLL
     for frame in decode_from(container, stream, [start + begin / info.rate - preroll]):
         stamp = round((frame.time - start) * info.rate)
-        at = stamp if position is None or abs(stamp - position) > tick else position
-        position = at + frame.samples
-        if at >= end:
+        first = stamp if position is None or abs(stamp - position) > tick else position
+        position = first + frame.samples
+        if first >= end:
             break
-        low, high = max(at, begin), min(position, end)
+        low, high = max(first, begin), min(position, end)
         if low < high:
-            sound[:, low - begin : high - begin] = _samples(path, frame, info)[:, low - at : high - at]
+            sound[:, low - begin : high - begin] = _samples(path, frame, info)[:, low - first : high - first]
     if (position or 0) / info.rate + TOLERANCE < min(end / info.rate, info.seconds):
         raise UserError(f"{path}: no sound can be decoded after {(position or 0) / info.rate:.2f} s; is it truncated?")
     return sound

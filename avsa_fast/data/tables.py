@@ -1,7 +1,6 @@
 """The Parquet tables of a dataset folder: schemas, validated reading and atomic writing."""
 
 import gc
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from avsa_fast.errors import UserError
+from avsa_fast.files import atomic_write
 
 
 def _schema(columns: dict[str, pa.DataType]) -> pa.Schema:
@@ -22,11 +22,11 @@ def _schema(columns: dict[str, pa.DataType]) -> pa.Schema:
 # Values of the column `state`: whether a clip can be used. The column `reason` holds the details.
 STATES = {
     "ok": "usable; for spatial training if its channel map is not empty",
-    "ambiguous": "sound whose channels could be in more than one order, or a pose; the reason says how to settle it",
-    "refused": "readable, but not what can be used: no 360° picture, fisheye, picture and sound that do not match",
+    "ambiguous": "sound whose channels could be in more than one order, or a pose; the reason says how to resolve it",
+    "refused": "readable but not usable: not a 360° video, fisheye, or video and sound that do not match",
     "incomplete": "a video without sound, or a sound without video",
-    "unreadable": "no media, empty, truncated or damaged",
-    "costly": "took more memory or time than a clip may",
+    "unreadable": "not a media file, empty, truncated or damaged",
+    "costly": "exceeded the memory or time limit of a clip",
 }
 
 # One row per clip. If its media cannot be read, the numbers are null.
@@ -39,7 +39,7 @@ INDEX = _schema(
         "width": pa.int32(),
         "height": pa.int32(),
         "projection": pa.string(),  # `source` of ops.gnomonic; null: erp
-        "yaw": pa.float32(),  # declared pose of the picture, radians; crops use the picture's own axes, ignoring it
+        "yaw": pa.float32(),  # declared pose of the video, radians; crops use the axes of the stored video, ignoring it
         "pitch": pa.float32(),
         "roll": pa.float32(),
         "rate": pa.int32(),  # Hz
@@ -88,7 +88,7 @@ TRUTH = _schema(
 # Columns that tables from other tools may omit; they are read as null.
 OPTIONAL = {"offset", "projection", "yaw", "pitch", "roll", "reason", "track", "silent_channels"}
 OPTIONAL |= {"arrival_share", "arrival_azimuth", "arrival_elevation", "arrival_spread"}
-GROUP = 100_000  # rows per row group when writing
+ROWS_PER_GROUP = 100_000  # when writing
 MAX_ROWS = 100_000_000
 
 
@@ -112,25 +112,39 @@ def write_table(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -
         rows: One dict per row, with the columns as keys.
         schema: Columns and their types.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     rows = iter(rows)
-    try:
-        with pq.ParquetWriter(part, schema) as writer:
-            while group := list(islice(rows, GROUP)):
-                writer.write_table(pa.Table.from_pylist(group, schema=schema))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(path) as part, pq.ParquetWriter(part, schema) as writer:
+        while group := list(islice(rows, ROWS_PER_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
 
 def require_table(data: Path, name: str) -> None:
-    """Raises UserError, which names the command that creates the table, if a dataset folder lacks it."""
+    """Checks that a dataset folder has a table.
+
+    Args:
+        data: Dataset folder.
+        name: File name of the table.
+
+    Raises:
+        UserError: It has none; the message names the command that creates it.
+    """
     if not (data / name).exists():
-        raise UserError(f"{data}: not prepared: no {name} in it; python -m avsa_fast.prepare {data} {data} makes it")
+        raise UserError(f"{data}: not prepared: no {name} in it; python -m avsa_fast.prepare {data} {data} creates it")
 
 
 def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
-    """Reads a Parquet file as one dict per row; otherwise like `read_columns`."""
+    """Reads the columns of a schema from a Parquet file as one dict per row.
+
+    Args:
+        path: Parquet file.
+        schema: Columns to read, as for `read_columns`.
+
+    Returns:
+        One dict per row, with the columns as keys.
+
+    Raises:
+        UserError: As for `read_columns`.
+    """
     columns = read_columns(path, schema).to_pydict()
     with collector_paused():
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -152,12 +166,12 @@ def read_columns(path: Path, schema: pa.Schema) -> pa.Table:
     try:
         file = pq.ParquetFile(path)
         if file.metadata.num_rows > MAX_ROWS:
-            raise UserError(f"{path}: {file.metadata.num_rows} rows are more than the {MAX_ROWS} that are read")
-        there = set(file.schema_arrow.names)
-        missing = [name for name in schema.names if name not in there]
+            raise UserError(f"{path}: {file.metadata.num_rows} rows; at most {MAX_ROWS} are supported")
+        present = set(file.schema_arrow.names)
+        missing = [name for name in schema.names if name not in present]
         if needed := [name for name in missing if name not in OPTIONAL]:
             raise UserError(f"{path}: no column {needed[0]!r}; expected the columns {', '.join(schema.names)}")
-        table = file.read(columns=[name for name in schema.names if name in there])
+        table = file.read(columns=[name for name in schema.names if name in present])
         for name in missing:
             table = table.append_column(name, pa.nulls(table.num_rows, schema.field(name).type))
         return table.select(schema.names).cast(schema)

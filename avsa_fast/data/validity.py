@@ -7,14 +7,14 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from avsa_fast.reference.harmonics import unit_vectors
+from avsa_fast.spatial.harmonics import unit_vectors
 
 CUTOFF = 4000.0  # Hz; above it, microphone arrays have spatial aliasing
-SILENCE = 1e-10  # maximum mean square of silence
+MAX_SILENCE = 1e-10  # maximum mean square of silence
 SILENT_CHANNEL = 1e-4  # maximum peak of a silent channel, relative to the loudest channel's peak
-FRAME = 0.0232  # seconds per STFT frame for directions of arrival, approximately
-GROUP = 64  # windows whose spectra are computed at a time, to limit memory
-DOMINATES = 0.3  # length of a window's mean intensity vector above which one direction dominates
+FRAME_SECONDS = 0.0232  # seconds per STFT frame for directions of arrival, approximately
+WINDOWS_PER_GROUP = 64  # windows whose spectra are computed at a time, to limit memory
+MIN_DOMINANCE = 0.3  # length of a window's mean intensity vector above which one direction dominates
 
 
 def silent_channels(sound: Tensor) -> list[int]:
@@ -45,7 +45,7 @@ def spatial_validity(scene: Tensor, rate: int) -> float | None:
     """
     spectrum, length = _low_spectrum(scene, rate)
     energy = spectrum.abs().double().square().sum(dim=1)  # [4]
-    if 2 * energy.sum() / length <= SILENCE * scene.shape[1]:
+    if 2 * energy.sum() / length <= MAX_SILENCE * scene.shape[1]:
         return None
     return float(energy[1:].sum() / energy[0])
 
@@ -71,7 +71,7 @@ def directions_of_arrival(scene: Tensor, rate: int, window: float = 0.1) -> tupl
     if scene.shape[1] < samples:
         return scene.new_empty((0, 2), dtype=torch.float64), scene.new_empty(0, dtype=torch.float64)
     windows = scene.unfold(1, samples, samples)  # [4, n, samples]
-    mean = torch.cat([_mean_intensity(part, rate) for part in windows.split(GROUP, dim=1)])
+    mean = torch.cat([_mean_intensity(part, rate) for part in windows.split(WINDOWS_PER_GROUP, dim=1)])
     azimuth = torch.atan2(mean[:, 1], mean[:, 0])
     elevation = torch.atan2(mean[:, 2], mean[:, :2].norm(dim=1))
     return torch.stack([azimuth, elevation], dim=1), mean.norm(dim=1)
@@ -80,7 +80,7 @@ def directions_of_arrival(scene: Tensor, rate: int, window: float = 0.1) -> tupl
 def _mean_intensity(windows: Tensor, rate: int) -> Tensor:
     """Mean intensity vector x, y, z, float64 [n, 3], of windows [4, n, samples]; see `directions_of_arrival`."""
     samples = windows.shape[2]
-    frame = min(samples, 2 ** round(log2(FRAME * rate)))
+    frame = min(samples, 2 ** round(log2(FRAME_SECONDS * rate)))
     spectra = torch.stft(
         windows.flatten(0, 1), frame, max(frame // 2, 1), window=torch.hann_window(frame), center=False,
         return_complex=True,
@@ -93,12 +93,19 @@ def _mean_intensity(windows: Tensor, rate: int) -> Tensor:
 
 
 class Arrivals(NamedTuple):
-    """Summary of the windows of a recording in which one direction dominates. Angles in radians."""
+    """Summary of the windows of a recording in which one direction dominates.
 
-    share: float  # of all windows
-    azimuth: float | None  # of the mean direction; None if there is no such window
+    Attributes:
+        share: Share of all windows.
+        azimuth: Azimuth of the mean direction, radians; None if there is no such window.
+        elevation: Elevation of the mean direction, radians; None if there is no such window.
+        spread: Median angle from the mean direction, radians; None if there is no such window.
+    """
+
+    share: float
+    azimuth: float | None
     elevation: float | None
-    spread: float | None  # median angle from the mean direction
+    spread: float | None
 
 
 def arrivals(scene: Tensor, rate: int) -> Arrivals:
@@ -111,14 +118,14 @@ def arrivals(scene: Tensor, rate: int) -> Arrivals:
     Returns:
         Share, mean direction and spread of the windows of 0.1 s in which one direction dominates.
     """
-    directions, share = directions_of_arrival(scene, rate)
-    vectors = unit_vectors(directions[share > DOMINATES])
+    directions, dominance = directions_of_arrival(scene, rate)
+    vectors = unit_vectors(directions[dominance > MIN_DOMINANCE])
     if not len(vectors):
         return Arrivals(0.0, None, None, None)
     x, y, z = mean = torch.nn.functional.normalize(vectors.mean(0), dim=0)
     spread = (vectors @ mean).clamp(-1, 1).arccos().median()
     elevation = torch.atan2(z, torch.hypot(x, y))
-    return Arrivals(len(vectors) / len(share), float(torch.atan2(y, x)), float(elevation), float(spread))
+    return Arrivals(len(vectors) / len(dominance), float(torch.atan2(y, x)), float(elevation), float(spread))
 
 
 def _low_spectrum(scene: Tensor, rate: int) -> tuple[Tensor, int]:

@@ -4,14 +4,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from av.filter import Graph
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from avsa_fast.data.container import MAX_HEIGHT, MAX_WIDTH, decode_from, open_stream, seconds_of, start_of
-from avsa_fast.data.projection import Source
+from avsa_fast.data.frame_conversion import (
+    PLANE_MULTIPLES,
+    EyeCrop,
+    Limits,
+    Planes,
+    Size,
+    rgb_size,
+    scaled_size,
+    to_planes,
+    to_rgb,
+)
+from avsa_fast.data.projection import Projection
 from avsa_fast.errors import ClipError, UserError
 
 MAX_SECONDS = 24 * 3600
@@ -19,35 +29,23 @@ MAX_SECONDS = 24 * 3600
 TOLERANCE = 0.5
 
 
-# Width and height are multiples of these, so that ops.gnomonic accepts the planes of every source: with 4:2:0 chroma,
-# side-by-side views need a width divisible by 8, over-under views a height divisible by 4.
-PLANES = 8, 4
-
-# Keys are FFmpeg's AVColorSpace values. 2 is "unspecified", which FFmpeg treats as BT.601.
-MATRICES = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
-
-
-Size = tuple[int, int]  # width and height, pixels
-Limits = tuple[int | None, int | None]  # maximum width and height, pixels; None: unlimited
-
-
-class Planes(NamedTuple):
-    """Frames in YUV 4:2:0, as video decoders output them, with the planes of each frame stacked vertically."""
-
-    bytes: torch.Tensor  # [F, 3/2 H, W] uint8: H rows of luma, then U and V, each stored in the bytes of H/4 rows
-    matrix: str  # "bt601" or "bt709"
-    full_range: bool
-
-
 @dataclass(frozen=True)
 class VideoInfo:
-    """Properties that a video file declares."""
+    """Properties that a video file declares.
+
+    Attributes:
+        seconds: Duration.
+        fps: Mean frame rate, Hz.
+        width: Width of the frames, pixels.
+        height: Height of the frames, pixels.
+        start: Timestamp of the first frame, seconds.
+    """
 
     seconds: float
-    fps: float  # mean
+    fps: float
     width: int
     height: int
-    start: float = 0.0  # timestamp of the first frame, seconds
+    start: float = 0.0
 
 
 def probe_video(path: Path, *, flat: bool = False) -> VideoInfo:
@@ -55,7 +53,7 @@ def probe_video(path: Path, *, flat: bool = False) -> VideoInfo:
 
     Args:
         path: Video file.
-        flat: Whether the video is an ordinary one rather than equirectangular, so that its width may be odd.
+        flat: Whether the video is a perspective one rather than equirectangular, so that its width may be odd.
 
     Returns:
         Duration, frame rate, size and start time.
@@ -100,8 +98,8 @@ def read_frames(
         UserError: The file is unreadable, or truncated before a requested time.
     """
     with open_stream(path, "video") as (container, stream):
-        wanted = _wanted(centre, count, fps)
-        frames = [image for _, image in _images(path, container, stream, wanted, (None, max_height))]
+        times = _window(centre, count, fps)
+        frames = [image for _, image in _images(path, container, stream, times, (None, max_height))]
     return torch.stack(frames)
 
 
@@ -125,11 +123,11 @@ def read_planes(path: Path, centre: float, count: int = 8, fps: float = 16.0, ma
     """
     with open_stream(path, "video") as (container, stream):
         info = _info(path, container, stream)
-        width, height = _size((info.width, info.height), (None, max_height), PLANES)
-        converter, made, images = VideoReformatter(), None, []
-        for _, frame in _frames(path, container, stream, _wanted(centre, count, fps)):
-            if frame is not made:
-                made, planes = frame, _planes(frame, converter, width, height)
+        size = scaled_size((info.width, info.height), (None, max_height), PLANE_MULTIPLES)
+        converter, converted, images = VideoReformatter(), None, []
+        for _, frame in _frames(path, container, stream, _window(centre, count, fps)):
+            if frame is not converted:
+                converted, planes = frame, to_planes(frame, converter, size)
             images.append(planes)
     if len({(matrix, full_range) for _, matrix, full_range in images}) > 1:
         raise UserError(f"{path}: changes its colour matrix at {centre:.2f} s")
@@ -155,26 +153,25 @@ def read_key_frames(path: Path, count: int, max_height: int) -> torch.Tensor:
     for i in range(count):
         with open_stream(path, "video") as (container, stream):
             stream.codec_context.skip_frame = "NONKEY"
-            wanted = start_of(container) + (i + 0.5) / count * info.seconds
+            time = start_of(container) + (i + 0.5) / count * info.seconds
             try:
-                frame = next(decode_from(container, stream, [wanted]), None)
+                frame = next(decode_from(container, stream, [time]), None)
             finally:
                 stream.codec_context.skip_frame = "DEFAULT"  # the stream stays open for later calls
             if frame is None or (frame.width, frame.height) != (info.width, info.height):
-                raise UserError(f"{path}: no frame can be decoded at {wanted:.2f} s; is the file truncated?")
-            size = _scaled((info.width, info.height), (None, max_height))
-            rgb = VideoReformatter().reformat(frame, *size, "rgb24", interpolation="AREA")
-            frames.append(torch.from_numpy(rgb.to_ndarray()))
+                raise UserError(f"{path}: no frame can be decoded at {time:.2f} s; is the file truncated?")
+            size = rgb_size((info.width, info.height), (None, max_height))
+            frames.append(to_rgb(frame, VideoReformatter(), size))
     return torch.stack(frames)
 
 
 def sample_frames(
     path: Path,
     fps: float,
-    most: Limits = (None, None),
+    max_size: Limits = (None, None),
     begin: float = 0.0,
     length: float | None = None,
-    source: Source = "erp",
+    projection: Projection = "erp",
     multiples: Size | None = None,
 ) -> Iterator[tuple[float, torch.Tensor]]:
     """Samples a video at a constant rate in one decoding pass, keeping the left eye's view of stereoscopic frames.
@@ -182,10 +179,10 @@ def sample_frames(
     Args:
         path: Video file.
         fps: Frames per second at which the video is sampled.
-        most: Maximum width and height of a view; larger views are scaled down, keeping the aspect ratio.
+        max_size: Maximum width and height of a view; larger views are scaled down, keeping the aspect ratio.
         begin: Time of the first frame, in seconds from the start of the file.
         length: Seconds to sample; None: until the end of the file.
-        source: Layout of the frames.
+        projection: Projection of the frames.
         multiples: Numbers that the output width and height are multiples of; None: as by `read_frames`.
 
     Yields:
@@ -198,12 +195,12 @@ def sample_frames(
     with open_stream(path, "video") as (container, stream):
         seconds = _info(path, container, stream).seconds - begin if length is None else length
         count = max(1, int(seconds * fps + 1e-6))
-        wanted = [begin + i / fps for i in range(count)]
-        for time, image in _images(path, container, stream, wanted, most, source, multiples):
+        times = [begin + i / fps for i in range(count)]
+        for time, image in _images(path, container, stream, times, max_size, projection, multiples):
             yield time - begin, image
 
 
-def _wanted(centre: float, count: int, fps: float) -> list[float]:
+def _window(centre: float, count: int, fps: float) -> list[float]:
     """Times, in seconds, of `count` frames around a centre."""
     return [float(centre) + (i - (count - 1) / 2) / fps for i in range(count)]
 
@@ -226,9 +223,9 @@ def read_windows(
     Raises:
         UserError: As for `read_frames`.
     """
-    wanted = [centre + (i - (count - 1) / 2) / fps for centre in centres for i in range(count)]
+    times = [time for centre in centres for time in _window(centre, count, fps)]
     with open_stream(path, "video") as (container, stream):
-        frames = (image for _, image in _images(path, container, stream, wanted, (None, max_height)))
+        frames = (image for _, image in _images(path, container, stream, times, (None, max_height)))
         while window := list(islice(frames, count)):
             yield torch.stack(window)
 
@@ -238,114 +235,60 @@ def _info(path: Path, container: Any, stream: Any) -> VideoInfo:
     width, height = stream.codec_context.width, stream.codec_context.height
     seconds, rate = seconds_of(container, stream), stream.average_rate or stream.guessed_rate
     if not (0 < width <= MAX_WIDTH and 0 < height <= MAX_HEIGHT):
-        raise ClipError("refused", f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are read")
+        raise ClipError(
+            "refused", f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are supported"
+        )
     if seconds <= 0 or not rate:
         raise UserError(f"{path}: a video with no frames")
     if seconds > MAX_SECONDS:
         raise ClipError(
             "refused",
-            f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are read",
+            f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are supported",
         )
     start = float((stream.start_time or 0) * stream.time_base)
     return VideoInfo(seconds, float(rate), width, height, start)
-
-
-def _size(size: Size, most: Limits, multiples: Size) -> Size:
-    """Output width and height: scaled down to the limits and rounded to the given multiples."""
-    scale = _scale(size, most)
-    width, height = (max(n, n * round(side * scale / n)) for side, n in zip(size, multiples, strict=True))
-    return width, height
-
-
-def _scaled(size: Size, most: Limits) -> Size:
-    """Output width and height of an RGB image: unchanged unless it exceeds the limits."""
-    return _size(size, most, (4, 1)) if _scale(size, most) < 1 else size
-
-
-def _scale(size: Size, most: Limits) -> float:
-    """Largest scale, at most 1, that satisfies the limits."""
-    return min([1.0] + [limit / side for side, limit in zip(size, most, strict=True) if limit is not None])
 
 
 def _images(
     path: Path,
     container: Any,
     stream: Any,
-    wanted: list[float],
-    most: Limits,
-    source: Source = "erp",
+    times: list[float],
+    max_size: Limits,
+    projection: Projection = "erp",
     multiples: Size | None = None,
 ) -> Iterator[tuple[float, torch.Tensor]]:
     """Yields each requested time and the RGB image [H, W, 3] displayed then, cropped to one eye's view."""
     info = _info(path, container, stream)
-    view = _Crop(info, source)
-    size = _size(view.size, most, multiples) if multiples else _scaled(view.size, most)
-    converter, made, image = VideoReformatter(), None, torch.empty(0)
-    for time, frame in _frames(path, container, stream, wanted):
-        if frame is not made:
-            rgb = converter.reformat(view(frame), *size, "rgb24", interpolation="AREA")
-            made, image = frame, torch.from_numpy(rgb.to_ndarray())
+    crop = EyeCrop((info.width, info.height), projection)
+    size = scaled_size(crop.size, max_size, multiples) if multiples else rgb_size(crop.size, max_size)
+    converter, converted, image = VideoReformatter(), None, torch.empty(0)
+    for time, frame in _frames(path, container, stream, times):
+        if frame is not converted:
+            converted, image = frame, to_rgb(crop(frame), converter, size)
         yield time, image
 
 
-class _Crop:
-    """Crops stereoscopic frames to the left eye's view, without a copy."""
-
-    def __init__(self, info: VideoInfo, source: Source) -> None:
-        across, down = {"erp_left": (2, 1), "erp_top": (1, 2)}.get(source, (1, 1))
-        self.size = info.width // across, info.height // down
-        self._whole = across == down == 1
-        self._graph: Graph | None = None
-
-    def __call__(self, frame: Any) -> Any:
-        if self._whole:
-            return frame
-        if self._graph is None:
-            self._graph = graph = Graph()
-            begin = graph.add_buffer(
-                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-            )
-            crop = graph.add("crop", "{}:{}:0:0:exact=1".format(*self.size))
-            graph.link_nodes(begin, crop, graph.add("buffersink")).configure()
-        self._graph.push(frame)
-        return self._graph.pull()
-
-
-def _planes(frame: Any, converter: VideoReformatter, width: int, height: int) -> Planes:
-    """Returns a frame as planes [3/2 H, W]; converts it only if its size, pixel format or colour matrix differs."""
-    matrix = MATRICES.get(frame.colorspace)
-    if matrix is None or frame.format.name not in ("yuv420p", "yuvj420p"):
-        frame = converter.reformat(
-            frame, width, height, "yuv420p", interpolation="AREA",
-            dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG,
-        )  # fmt: skip
-        return Planes(torch.from_numpy(frame.to_ndarray()), "bt709", full_range=False)
-    full_range = frame.color_range == ColorRange.JPEG or frame.format.name == "yuvj420p"
-    if (frame.width, frame.height) != (width, height):
-        frame = converter.reformat(frame, width, height, frame.format.name, interpolation="AREA")
-    return Planes(torch.from_numpy(frame.to_ndarray()), matrix, full_range)
-
-
-def _frames(path: Path, container: Any, stream: Any, wanted: list[float]) -> Iterator[tuple[float, Any]]:
+def _frames(path: Path, container: Any, stream: Any, times: list[float]) -> Iterator[tuple[float, Any]]:
     """Yields each requested time and the frame displayed then. Raises UserError on truncation or a change of size."""
     info, start = _info(path, container, stream), start_of(container)
     # Timestamps are rounded to the time base: half a tick of tolerance counts a frame as displayed at its exact time.
     tick = float(stream.time_base)
-    stamps = [start + time + tick / 2 for time in wanted]
+    stamps = [start + time + tick / 2 for time in times]
     frames = decode_from(container, stream, stamps)
-    shown = None
-    for time, (frame, is_last) in zip(wanted, _showing(frames, stamps), strict=False):
+    previous = None
+    for time, (frame, is_last) in zip(times, _displayed(frames, stamps), strict=False):
         if is_last and min(time, info.seconds) > frame.time + frame.duration * tick - start + TOLERANCE:
             raise UserError(f"{path}: no frame can be decoded after {frame.time - start:.2f} s; is the file truncated?")
-        if frame is not shown and (frame.width, frame.height) != (info.width, info.height):
+        if frame is not previous and (frame.width, frame.height) != (info.width, info.height):
             raise UserError(f"{path}: changes its size from {info.width}×{info.height} at {frame.time:.2f} s")
-        shown = frame
+        previous = frame
         yield time, frame
-    if shown is None:
-        raise UserError(f"{path}: no frame can be decoded at {wanted[0]:.2f} s; is the file truncated?")
+    if previous is None:
+        raise UserError(f"{path}: no frame can be decoded at {times[0]:.2f} s; is the file truncated?")
 
 
-def _showing(frames: Iterator[Any], times: Iterable[float]) -> Iterator[tuple[Any, bool]]:
+def _displayed(frames: Iterator[Any], times: Iterable[float]) -> Iterator[tuple[Any, bool]]:
     """Yields, for each of the increasing times, the frame displayed then and whether it is the last one.
 
     Times before the first frame get the first frame.

@@ -29,10 +29,19 @@ AUDIO_CHANNELS: dict[AudioView, int] = dict(zip(get_args(AudioView), (7, 4, 2, 5
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """Parameters of crops and features; the defaults are the paper's."""
+    """Parameters of crops and features; the defaults are the paper's.
+
+    Attributes:
+        audio: Input of the audio encoder: log-mel of the rotated sound with its intensity (foa_iv) or without (foa),
+            stereo without or with level and phase differences (stereo_icf), a beam or mono.
+        crop_size: Height and width of crops, in pixels.
+        n_mels: Mel bands.
+        n_fft: Window length of the STFT, in samples.
+        hop_length: Hop of the STFT, in samples.
+    """
 
     audio: AudioView = "foa_iv"
-    crop_size: int = 112  # pixels
+    crop_size: int = 112
     n_mels: int = 128
     n_fft: int = 512
     hop_length: int = 240
@@ -53,7 +62,16 @@ def make_views(batch: Batch, config: ViewConfig, device: torch.device) -> tuple[
 
 
 def make_crops(batch: Batch, config: ViewConfig, device: torch.device) -> Tensor:
-    """Computes crops in the samples' directions: float32 [B, K, 3, F, h, w] on `device`."""
+    """Computes crops in the samples' directions.
+
+    Args:
+        batch: B samples with K views each.
+        config: Size of the crops.
+        device: Device to compute on.
+
+    Returns:
+        float32 [B, K, 3, F, h, w] on `device`, normalised by MEAN and STD.
+    """
     crops = [_crops_of(frames, batch, config, device) for frames in batch.frames]
     if len(crops) == 1:
         return crops[0]
@@ -62,7 +80,16 @@ def make_crops(batch: Batch, config: ViewConfig, device: torch.device) -> Tensor
 
 
 def make_features(batch: Batch, config: ViewConfig, device: torch.device) -> Tensor:
-    """Computes audio features in the samples' directions: float32 [B, K, channels, n_mels, n_frames] on `device`."""
+    """Computes audio features in the samples' directions.
+
+    Args:
+        batch: B samples with K views each.
+        config: Parameters of the features.
+        device: Device to compute on.
+
+    Returns:
+        float32 [B, K, channels, n_mels, n_frames] on `device`.
+    """
     directions, flip = (torch.from_numpy(x).to(device) for x in (batch.directions, batch.flip))
     return ops.spatial_features(
         batch.sound.to(device, non_blocking=True), directions, flip=flip, n_mels=config.n_mels, n_fft=config.n_fft,

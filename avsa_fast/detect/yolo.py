@@ -12,11 +12,11 @@ from PIL import Image
 
 from avsa_fast.cache import cache_folder
 from avsa_fast.detect.boxes import Rectangle
-from avsa_fast.detect.weights import DEFAULT, find_weights
+from avsa_fast.detect.weights import DEFAULT_WEIGHTS, find_weights
 from avsa_fast.errors import UserError
 
-CONFIDENCE = 0.25
-BATCH = 16
+MIN_CONFIDENCE = 0.25  # default minimum score of a detection
+BATCH_SIZE = 16  # images
 MIN_SIZE, MAX_SIZE, STRIDE = 640, 1280, 32  # limits and granularity of the network's input size, pixels
 
 
@@ -26,20 +26,20 @@ class YoloDetector:
     Args:
         weights: Path or name of the weights; see `find_weights`.
         classes: Names of the classes to detect; empty for all.
-        confidence: Min score of a detection.
-        trust_weights: Load weights of unknown checksum.
+        confidence: Minimum score of a detection.
+        trust_weights: Whether to load weights of unknown checksum.
         device: Device to run on; by default ultralytics chooses.
 
     Raises:
-        UserError: If ultralytics or the weights are not available, or the weights do not have a requested class.
+        UserError: Ultralytics or the weights are not available, or the weights do not have a requested class.
     """
 
     def __init__(
         self,
-        weights: str | Path = DEFAULT,
+        weights: str | Path = DEFAULT_WEIGHTS,
         *,
         classes: Sequence[str] = (),
-        confidence: float = CONFIDENCE,
+        confidence: float = MIN_CONFIDENCE,
         trust_weights: bool = False,
         device: str | torch.device | None = None,
     ) -> None:
@@ -51,7 +51,7 @@ class YoloDetector:
         except Exception as error:  # unpickling an arbitrary file may raise anything
             raise UserError(f"{path}: not YOLO weights: {str(error).partition(chr(10))[0]}") from error
         if unknown := [name for name in classes if name not in numbers]:
-            raise UserError(f"--classes {unknown[0]}: not among those of {path.name}: {', '.join(sorted(numbers))}")
+            raise UserError(f"--classes {unknown[0]}: not a class of {path.name}: {', '.join(sorted(numbers))}")
         self._options = {
             "classes": [numbers[name] for name in classes] or None,
             "conf": confidence,
@@ -68,11 +68,11 @@ class YoloDetector:
             One list of objects per image.
 
         Raises:
-            ValueError: If `images` has another dtype or shape.
+            ValueError: `images` has another dtype or shape.
         """
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"images must be uint8 [N, H, W, 3], got {images.dtype} {list(images.shape)}")
-        return [found for batch in images.split(BATCH) if len(batch) for found in self._detect(batch)]
+        return [found for batch in images.split(BATCH_SIZE) if len(batch) for found in self._detect(batch)]
 
     def _detect(self, images: torch.Tensor) -> list[list[Rectangle]]:
         size = min(max(-(max(images.shape[1:3]) // -STRIDE) * STRIDE, MIN_SIZE), MAX_SIZE)

@@ -10,25 +10,41 @@ from torch import Tensor
 
 from avsa_fast.data.batches import Batch, batch_of
 from avsa_fast.data.samples import Sample
+from avsa_fast.data.video import read_windows
 from avsa_fast.data.views import make_crops, make_features
-from avsa_fast.evaluate.run import Run
+from avsa_fast.run import Modality, Run
 
-from .media import Media, Modality, flat_crops, pictures, scenes
+from .media import Media, flat_crops, read_scenes
 
 BATCH = 4  # windows of video in memory at a time; sound: 4 times as many
-FRONT = torch.zeros(1, 2)
+FRONT = torch.zeros(1, 2)  # azimuth and elevation
 
 
 def dense_centres(seconds: float, hop: float, window: float) -> list[float]:
-    """Centres of windows every `hop` seconds from the start of a file, as many as fit but at least one (seconds)."""
+    """Places windows at a constant interval from the start of a file, as many as fit but at least one.
+
+    Args:
+        seconds: Duration of the file.
+        hop: Seconds from one window to the next.
+        window: Duration of a window, in seconds.
+
+    Returns:
+        Centres of the windows, in seconds.
+    """
     count = max(1, 1 + int((seconds - window) / hop + 1e-6))
     return [window / 2 + i * hop for i in range(count)]
 
 
 def spread_centres(seconds: float, count: int, window: float) -> list[float]:
-    """Centres of `count` windows spread evenly over a file, from its start to its end (seconds).
+    """Spreads windows evenly over a file, from its start to its end.
 
-    A file that is no longer than a window has only one.
+    Args:
+        seconds: Duration of the file.
+        count: Number of windows; a file that is no longer than a window has only one.
+        window: Duration of a window, in seconds.
+
+    Returns:
+        Centres of the windows, in seconds.
     """
     if count == 1 or seconds <= window:
         return [seconds / 2]
@@ -36,7 +52,12 @@ def spread_centres(seconds: float, count: int, window: float) -> list[float]:
 
 
 def window_seconds(run: Run, modality: Modality) -> float:
-    """Duration of the window that one embedding covers, in seconds."""
+    """Returns the duration of the window that one embedding covers, in seconds.
+
+    Args:
+        run: Trained run.
+        modality: Modality of the embedding.
+    """
     samples = run.config.samples
     return samples.frames / samples.fps if modality == "video" else samples.seconds
 
@@ -66,37 +87,46 @@ def embed_windows(
 def window_views(
     run: Run, media: Media, modality: Modality, centres: Sequence[float], directions: Tensor = FRONT
 ) -> Iterator[Tensor]:
-    """Prepares encoder inputs of windows in batches; arguments as for `embed_windows`.
+    """Prepares encoder inputs of windows in batches.
+
+    Args:
+        run: Trained run.
+        media: File to read.
+        modality: Whether to read picture or sound.
+        centres: Centres of the windows, in seconds.
+        directions: [K, 2], azimuth and elevation in radians; media without directions use only the front (K = 1).
 
     Yields:
-        float32, crops [n, K, 3, F, h, w] or features [n, K, C, mels, T] of the next n windows.
+        float32, crops [n, K, 3, F, h, w] or features [n, K, channels, n_mels, n_frames] of the next n windows.
 
     Raises:
         UserError: If the file is damaged.
     """
-    looks = directions if media.turns(modality) else FRONT
+    directions = directions if media.directional(modality) else FRONT
     config, views = run.config.samples, run.config.views
     if modality == "audio":
-        sounds = scenes(media, centres, config.seconds)
+        sounds = read_scenes(media, centres, config.seconds)
         while batch := list(islice(sounds, 4 * BATCH)):
-            yield make_features(_batch([(torch.empty(0), sound) for sound in batch], looks, run), views, run.device)
+            yield make_features(
+                _batch([(torch.empty(0), sound) for sound in batch], directions, run), views, run.device
+            )
         return
-    windows = _pictures(run, media, centres)
+    windows = _frames(run, media, centres)
     while batch := list(islice(windows, BATCH)):
         if media.flat:
             yield torch.stack([flat_crops(frames, views.crop_size) for frames in batch])
         else:
-            yield make_crops(_batch([(frames, torch.empty(0)) for frames in batch], looks, run), views, run.device)
+            yield make_crops(_batch([(frames, torch.empty(0)) for frames in batch], directions, run), views, run.device)
 
 
-def _pictures(run: Run, media: Media, centres: Sequence[float]) -> Iterator[Tensor]:
+def _frames(run: Run, media: Media, centres: Sequence[float]) -> Iterator[Tensor]:
     """Frames of windows, decoded in one pass if the windows do not overlap, else with one seek per window."""
     config = run.config.samples
     height = min(config.max_height, 2 * run.config.views.crop_size) if media.flat else config.max_height
-    apart = min((b - a for a, b in pairwise(centres)), default=1.0)
-    if apart >= config.frames / config.fps:
-        return pictures(media, centres, config.frames, config.fps, height)
-    return chain.from_iterable(pictures(media, [c], config.frames, config.fps, height) for c in centres)
+    interval = min((b - a for a, b in pairwise(centres)), default=1.0)
+    if interval >= config.frames / config.fps:
+        return read_windows(media.path, centres, config.frames, config.fps, height)
+    return chain.from_iterable(read_windows(media.path, [c], config.frames, config.fps, height) for c in centres)
 
 
 def _batch(windows: Sequence[tuple[Tensor, Tensor]], directions: Tensor, run: Run) -> Batch:

@@ -12,45 +12,68 @@ from torch.nn.functional import interpolate
 from avsa_fast.data.channels import AMBISONIC_CHANNELS, channel_map, check_channels, is_fuma, to_ambisonic
 from avsa_fast.data.samples import SAMPLE_RATE
 from avsa_fast.data.sound import probe_sound, read_overview, read_sound
-from avsa_fast.data.video import VideoInfo, probe_video, read_windows
+from avsa_fast.data.video import VideoInfo, probe_video
 from avsa_fast.data.views import MEAN, STD
 from avsa_fast.errors import ClipError, UserError
+from avsa_fast.run import Modality
 
-VIDEO = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v")
-SOUND = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3", ".amb", ".w64")
-Picture = Literal["auto", "erp", "flat"]
-Modality = Literal["video", "audio"]
+VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v")
+SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3", ".amb", ".w64")
+SUFFIXES = VIDEO_SUFFIXES + SOUND_SUFFIXES
+ProjectionChoice = Literal["auto", "erp", "flat"]
 
 
 @dataclass(frozen=True)
 class Media:
-    """A file with video, sound or both; durations in seconds, None for a missing modality."""
+    """A file with video, sound or both.
+
+    Attributes:
+        path: Path of the file.
+        video_seconds: Duration of the video in seconds; None if there is none.
+        flat: Whether the video is not a 360° video.
+        sound_seconds: Duration of the sound in seconds; None if there is none.
+        channels: Indices of W, Y, Z, X among the decoded channels; empty for stereo and mono.
+    """
 
     path: Path
     video_seconds: float | None
     flat: bool
     sound_seconds: float | None
-    channels: list[int]  # indices of W, Y, Z, X among the decoded channels; empty for stereo and mono
+    channels: list[int]
 
     @property
     def modalities(self) -> list[Modality]:
         """Modalities that the file has."""
-        lengths: dict[Modality, float | None] = {"video": self.video_seconds, "audio": self.sound_seconds}
-        return [modality for modality, seconds in lengths.items() if seconds is not None]
+        durations: dict[Modality, float | None] = {"video": self.video_seconds, "audio": self.sound_seconds}
+        return [modality for modality, seconds in durations.items() if seconds is not None]
 
     def seconds(self, modality: Modality) -> float:
-        """Duration of a modality that the file has, in seconds."""
+        """Returns the duration of a modality in seconds.
+
+        Args:
+            modality: A modality that the file has.
+        """
         seconds = self.video_seconds if modality == "video" else self.sound_seconds
         assert seconds is not None
         return seconds
 
-    def turns(self, modality: Modality) -> bool:
-        """Whether the modality can be viewed in any direction (360° video, ambisonic sound)."""
+    def directional(self, modality: Modality) -> bool:
+        """Returns whether a modality can be viewed in any direction (360° video, ambisonic sound).
+
+        Args:
+            modality: A modality that the file has.
+        """
         return not self.flat if modality == "video" else bool(self.channels)
 
 
 def find_media(paths: Iterable[Path]) -> list[Path]:
-    """Lists media files: paths of files as given, and all files below folders with a known suffix, sorted.
+    """Lists media files.
+
+    Args:
+        paths: Files, and folders that are searched recursively.
+
+    Returns:
+        Files as given, and files with a known suffix below folders, sorted by folder.
 
     Raises:
         UserError: If a path does not exist or no file is found.
@@ -58,17 +81,17 @@ def find_media(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO + SOUND and file.is_file())
+            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         elif path.is_file():
             found.append(path)
         else:
             raise UserError(f"{path}: no such file or folder")
     if not found:
-        raise UserError(f"no video or sound in these folders ({', '.join(VIDEO + SOUND)})")
+        raise UserError(f"no video or sound in these folders ({', '.join(SUFFIXES)})")
     return list(dict.fromkeys(found))
 
 
-def probe(path: Path, picture: Picture = "auto", channels: Sequence[int] | None = None) -> Media:
+def probe_media(path: Path, picture: ProjectionChoice = "auto", channels: Sequence[int] | None = None) -> Media:
     """Detects what a file contains.
 
     Args:
@@ -83,7 +106,7 @@ def probe(path: Path, picture: Picture = "auto", channels: Sequence[int] | None 
         UserError: If the file cannot be used.
     """
     video_seconds, flat, sound_seconds, mapping = None, True, None, []
-    video = None if path.suffix.lower() in SOUND else _probe_picture(path, picture)
+    video = None if path.suffix.lower() in SOUND_SUFFIXES else _probe_picture(path, picture)
     if video is not None:
         video_seconds = video.seconds
         flat = picture == "flat" or (picture == "auto" and video.width != 2 * video.height)
@@ -99,7 +122,7 @@ def probe(path: Path, picture: Picture = "auto", channels: Sequence[int] | None 
     return Media(path, video_seconds, flat, sound_seconds, mapping)
 
 
-def _probe_picture(path: Path, picture: Picture) -> VideoInfo | None:
+def _probe_picture(path: Path, picture: ProjectionChoice) -> VideoInfo | None:
     """Properties of a file's video; None if it has none, whatever its suffix."""
     try:
         return probe_video(path, flat=picture != "erp")
@@ -118,7 +141,7 @@ def _has_sound(path: Path) -> bool:
     return True
 
 
-def scenes(media: Media, centres: Sequence[float], seconds: float) -> Iterator[Tensor]:
+def read_scenes(media: Media, centres: Sequence[float], seconds: float) -> Iterator[Tensor]:
     """Reads sound around moments of a file as first-order ambisonics.
 
     Mono sound becomes W. Stereo is treated as a pair of cardioids facing left and right: W + Y = 2 L and
@@ -144,11 +167,6 @@ def scenes(media: Media, centres: Sequence[float], seconds: float) -> Iterator[T
             yield torch.stack([left + right, left - right, torch.zeros_like(left), torch.zeros_like(left)])
         else:
             yield to_ambisonic(sound, [])
-
-
-def pictures(media: Media, centres: Sequence[float], frames: int, fps: float, max_height: int) -> Iterator[Tensor]:
-    """Reads frames around ascending moments, at least frames / fps apart; yields uint8 [frames, H, W, 3] each."""
-    return read_windows(media.path, centres, frames, fps, max_height)
 
 
 def flat_crops(frames: Tensor, size: int) -> Tensor:

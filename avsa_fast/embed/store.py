@@ -5,7 +5,6 @@ If the process is killed, only complete parts remain; the same command with the 
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from avsa_fast.errors import UserError
+from avsa_fast.files import atomic_write
 
 COLUMNS = {
     "file": pa.string(),
@@ -30,17 +30,17 @@ SCHEMA = pa.schema(list(COLUMNS.items()))
 
 
 class Parts:
-    """Folder OUT.parts with the parts of an unfinished result."""
+    """The folder OUT.parts with the parts of an unfinished result."""
 
-    def __init__(self, out: Path, choices: dict[str, Any]) -> None:
+    def __init__(self, out: Path, options: dict[str, Any]) -> None:
         """Creates the folder, or resumes from the one that exists.
 
         Args:
             out: The result, a .parquet or .npy file that does not exist yet.
-            choices: Everything that the result depends on, to be stored as JSON.
+            options: Everything that the result depends on, to be stored as JSON.
 
         Raises:
-            UserError: If `out` is invalid, exists or cannot be written, or the folder was created with other choices.
+            UserError: If `out` is invalid, exists or cannot be written, or the folder was created with other options.
         """
         self.out, self.folder = out, out.with_name(f"{out.name}.parts")
         if out.suffix not in (".parquet", ".npy"):
@@ -49,19 +49,27 @@ class Parts:
             raise UserError(f"--out {out} exists already; remove it, or name another")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            known = self.folder / "choices.json"
-            if not known.exists():
-                _write(known, json.dumps(choices).encode())
-            elif json.loads(known.read_text(encoding="utf-8")) != choices:
-                raise UserError(f"{self.folder} was begun with other files or options; remove it, or repeat them")
+            existing = self.folder / "choices.json"
+            if not existing.exists():
+                _write(existing, json.dumps(options).encode())
+            elif json.loads(existing.read_text(encoding="utf-8")) != options:
+                raise UserError(
+                    f"{self.folder} was created with other files or options; remove it, or use the same ones"
+                )
         except (OSError, ValueError) as error:
-            raise UserError(f"--out {out}: cannot go on with {self.folder}: {error}") from error
+            raise UserError(f"--out {out}: cannot continue with {self.folder}: {error}") from error
 
     def has(self, name: str) -> bool:
-        """Whether a part is already written."""
+        """Returns whether a part is already written.
+
+        Args:
+            name: Name of the part.
+        """
         return self._path(name).exists()
 
-    def add(self, name: str, file: str, modality: str, times: list[float], looks: Tensor, embeddings: Tensor) -> None:
+    def add(
+        self, name: str, file: str, modality: str, times: list[float], directions: Tensor, embeddings: Tensor
+    ) -> None:
         """Writes a part.
 
         Args:
@@ -69,7 +77,7 @@ class Parts:
             file: Path of the media file, for the column "file".
             modality: "video" or "audio".
             times: Centres of the n windows, in seconds.
-            looks: float32 [K, 2], azimuth and elevation in radians.
+            directions: float32 [K, 2], azimuth and elevation in radians.
             embeddings: float32 [n, K, E].
         """
         n, K, _ = embeddings.shape
@@ -77,8 +85,8 @@ class Parts:
             "file": [file] * (n * K),
             "modality": [modality] * (n * K),
             "time": np.repeat(times, K),
-            "azimuth": np.tile(looks[:, 0].numpy(), n),
-            "elevation": np.tile(looks[:, 1].numpy(), n),
+            "azimuth": np.tile(directions[:, 0].numpy(), n),
+            "elevation": np.tile(directions[:, 1].numpy(), n),
             "embedding": list(embeddings.flatten(0, 1).numpy()),
         }
         sink = pa.BufferOutputStream()
@@ -92,29 +100,25 @@ class Parts:
             The number of rows.
 
         Raises:
-            UserError: If there are no parts, or embeddings of different sizes would have to share a .npy array.
+            UserError: If there are no parts, or embeddings of different sizes do not fit one .npy array.
         """
         parts = sorted(self.folder.glob("*.parquet"))
         if not parts:
             shutil.rmtree(self.folder)
-            raise UserError("no embedding was made: no file could be read")
+            raise UserError("no embeddings: no file could be read")
         rows = sum(pq.read_metadata(part).num_rows for part in parts)
-        half = self.out.with_name(f".{self.out.name}.{os.getpid()}.part")
-        try:
+        with atomic_write(self.out) as path:
             if self.out.suffix == ".parquet":
-                with pq.ParquetWriter(half, SCHEMA) as writer:
+                with pq.ParquetWriter(path, SCHEMA) as writer:
                     for table in _tables(parts):
                         writer.write_table(table)
             else:
-                self._join_array(parts, rows, half)
-            os.replace(half, self.out)
-        finally:
-            half.unlink(missing_ok=True)
+                self._join_array(parts, rows, path)
         shutil.rmtree(self.folder)
         return rows
 
-    def _join_array(self, parts: list[Path], rows: int, half: Path) -> None:
-        """Writes a float32 array [rows, E] to `half`, and a CSV file with the other columns beside the result."""
+    def _join_array(self, parts: list[Path], rows: int, path: Path) -> None:
+        """Writes a float32 array [rows, E] to `path`, and a CSV file with the other columns beside the result."""
         widths = {len(pq.read_table(part, columns=["embedding"])["embedding"][0]) for part in parts}
         if len(widths) > 1:
             raise UserError(
@@ -122,8 +126,8 @@ class Parts:
                 "name one --modality, or write .parquet"
             )
         (width,) = widths
-        done = 0
-        with half.open("wb") as array, self.out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as names:
+        written = 0
+        with path.open("wb") as array, self.out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as names:
             np.lib.format.write_array_header_1_0(
                 array, {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
             )
@@ -132,8 +136,8 @@ class Parts:
             for table in _tables(parts):
                 array.write(table["embedding"].combine_chunks().flatten().to_numpy().astype("<f4").tobytes())
                 writer.writerows(zip(*(table[name].to_pylist() for name in list(COLUMNS)[:-1]), strict=True))
-                done += len(table)
-        assert done == rows
+                written += len(table)
+        assert written == rows
 
     def _path(self, name: str) -> Path:
         """Path of a part."""
@@ -148,6 +152,5 @@ def _tables(parts: list[Path]) -> Iterator[pa.Table]:
 
 def _write(path: Path, content: Any) -> None:
     """Writes a file atomically."""
-    half = path.with_name(f".{path.name}.{os.getpid()}.half")
-    half.write_bytes(content)
-    os.replace(half, path)
+    with atomic_write(path) as part:
+        part.write_bytes(content)

@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+from avsa_fast.config import Config, save_config
 from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.data.tables import INDEX, read_table
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
 from avsa_fast.prepare import prepare_for_crops
-from avsa_fast.train.config import Config, save_config
+from avsa_fast.run import Run, load_run
 from avsa_fast.train.loop import Trainer
 
-from .figures import Figure, write_figures
+from .metrics import Metric, write_metrics
 from .pairs import embed_pairs
 from .pretext import avc_bin, avc_matching, avsa_bin, avsa_matching
-from .run import Run, load_run
 
-VALID = 0.1  # maximum |E_xyz / E_w - 1| of sound that counts as fully ambisonic
-NAMES: dict[AudioView, str] = {
+MAX_DEVIATION = 0.1  # maximum |E_xyz / E_w - 1| of sound that counts as fully ambisonic
+TITLES: dict[AudioView, str] = {
     "foa_iv": "FOA + FOA-IV", "foa": "FOA", "stereo": "stereo", "stereo_icf": "stereo + ICF", "beamform": "beamform",
     "mono": "mono",
 }  # fmt: skip
@@ -32,7 +32,13 @@ COLUMNS = {"avc_bin": "AVC", "avsa_bin": "AVSA", "avc_matching": "AVC matching",
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: the audio view and crops of its run, and whether it trains on spatially valid clips only."""
+    """One row of a table.
+
+    Attributes:
+        audio: Sound representation of its run.
+        crops: Crop directions of its run.
+        valid_only: Whether it trains on spatially valid clips only.
+    """
 
     audio: AudioView
     crops: CropChoice
@@ -70,13 +76,13 @@ def ablation(run: Run, data: Path | None, *, steps: int | None, moments: int, se
     folder = (data or Path(run.config.data)).resolve()
     prepare_for_crops(folder, "yolo" if any(row.crops == "yolo" for row in TABLE_1 + TABLE_2) else "random")
     base = replace(run.config, data=str(folder), seed=seed, steps=steps or run.config.steps, stages="both")
-    rows = list(dict.fromkeys(TABLE_2 + [row for row in TABLE_1 if not row.valid_only or _valid(folder)]))
+    rows = list(dict.fromkeys(TABLE_2 + [row for row in TABLE_1 if not row.valid_only or _valid_clips(folder)]))
     for number, row in enumerate(rows, start=1):
         path = run.folder / "ablation" / row.name
         if not (path / "eval" / "ablation.json").exists():
             print(f"{number}/{len(rows)}: {row.name}", flush=True)
             config = _config(base, row)
-            write_figures(path / "eval" / "ablation.json", _row(path, config, row, run, moments, workers))
+            write_metrics(path / "eval" / "ablation.json", _row(path, config, row, run, moments, workers))
     text = _tables(run.folder, rows)
     (run.folder / "eval").mkdir(exist_ok=True)
     (run.folder / "eval" / "ablation.md").write_text(text, encoding="utf-8")
@@ -94,11 +100,11 @@ def _config(base: Config, row: Row) -> Config:
     )
 
 
-def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: int) -> dict[str, Figure]:
+def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: int) -> dict[str, Metric]:
     """Trains one row and returns its metrics."""
     collection = Collection(Path(config.data), config.samples.crops)
     if row.valid_only:
-        valid = _valid(Path(config.data))
+        valid = _valid_clips(Path(config.data))
         collection.train = [source for source in collection.train if source.name in valid]
     _train(path, config, collection, run, workers)
     trained = load_run(path, run.device)
@@ -106,43 +112,45 @@ def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: 
         embed_pairs(trained, collection, split, moments=moments, seed=config.seed, workers=workers)
         for split in ("train", "test")
     )
-    figures = {"avc_bin": avc_bin(train, test, seed=config.seed), "avc_matching": avc_matching(trained, test)}
+    metrics = {"avc_bin": avc_bin(train, test, seed=config.seed), "avc_matching": avc_matching(trained, test)}
     if row.audio == "mono":
-        return figures
-    figures["avsa_bin"] = avsa_bin(train, test, seed=config.seed)
-    return figures | {"avsa_matching": avsa_matching(trained, test)}
+        return metrics
+    metrics["avsa_bin"] = avsa_bin(train, test, seed=config.seed)
+    return metrics | {"avsa_matching": avsa_matching(trained, test)}
 
 
 def _train(path: Path, config: Config, collection: Collection, run: Run, workers: int) -> None:
     """Trains a row, resuming from its last checkpoint if there is one."""
-    known = path / "config.yaml"
+    existing = path / "config.yaml"
     if (path / "weights.safetensors").exists():
         return
     path.mkdir(parents=True, exist_ok=True)
-    fresh = path / ".config.yaml"
-    save_config(config, fresh)
-    begun = known.exists()
-    if begun and known.read_bytes() != fresh.read_bytes():
-        fresh.unlink()
-        raise UserError(f"{path} was begun with other choices; remove it to have it trained anew")
-    fresh.replace(known)
-    Trainer(config, collection, path, run.device, workers).train(resume=begun)
+    new = path / ".config.yaml"
+    save_config(config, new)
+    started = existing.exists()
+    if started and existing.read_bytes() != new.read_bytes():
+        new.unlink()
+        raise UserError(f"{path} was started with another configuration; remove it to train it again")
+    new.replace(existing)
+    Trainer(config, collection, path, run.device, workers).train(resume=started)
 
 
-def _valid(data: Path) -> set[str]:
+def _valid_clips(data: Path) -> set[str]:
     """Names of the training clips whose sound is fully ambisonic, judged by its spatial validity."""
     rows = read_table(data / "index.parquet", INDEX)
     return {
         row["name"]
         for row in rows
-        if row["split"] == "train" and row["spatial_validity"] is not None and abs(row["spatial_validity"] - 1) <= VALID
+        if row["split"] == "train"
+        and row["spatial_validity"] is not None
+        and abs(row["spatial_validity"] - 1) <= MAX_DEVIATION
     }
 
 
 def _tables(folder: Path, rows: list[Row]) -> str:
     """Both tables as Markdown."""
     table_1 = [(("spatially valid clips" if row.valid_only else "all clips"), row) for row in TABLE_1 if row in rows]
-    table_2 = [(f"{NAMES[row.audio]}, {'objects' if row.crops == 'yolo' else 'random crops'}", row) for row in TABLE_2]
+    table_2 = [(f"{TITLES[row.audio]}, {'objects' if row.crops == 'yolo' else 'random crops'}", row) for row in TABLE_2]
     return (
         "Trained on (FOA + FOA-IV, random crops):\n\n" + _markdown(folder, table_1)
         + "\nSound and crops:\n\n" + _markdown(folder, table_2)
@@ -154,16 +162,16 @@ def _markdown(folder: Path, rows: list[tuple[str, Row]]) -> str:
     lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for title, row in rows:
         path = folder / "ablation" / row.name / "eval" / "ablation.json"
-        figures = json.loads(path.read_text(encoding="utf-8"))
-        lines.append(f"| {title} | " + " | ".join(_cell(figures.get(key)) for key in COLUMNS) + " |")
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        lines.append(f"| {title} | " + " | ".join(_cell(metrics.get(key)) for key in COLUMNS) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(figure: Figure | None) -> str:
+def _cell(metric: Metric | None) -> str:
     """A metric in per cent with its interval."""
-    if figure is None:
+    if metric is None:
         return "–"
-    value = f"{100 * figure['value']:.1f}"
-    if figure["low"] is None or figure["high"] is None:
+    value = f"{100 * metric['value']:.1f}"
+    if metric["low"] is None or metric["high"] is None:
         return value
-    return f"{value} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
+    return f"{value} [{100 * metric['low']:.1f}, {100 * metric['high']:.1f}]"

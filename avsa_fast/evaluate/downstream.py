@@ -21,30 +21,36 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from avsa_fast.embed.encode import embed_windows, spread_centres, window_seconds, window_views
-from avsa_fast.embed.media import Media, Modality, probe
+from avsa_fast.embed.media import Media, probe_media
 from avsa_fast.errors import UserError
+from avsa_fast.run import Modality, Run
 
 from .datasets import Fold, Item, Labelled
-from .figures import Figure, figure
-from .run import Run
+from .metrics import Metric, bootstrap_metric
 
 Method = Literal["linear", "knn", "finetune"]
 Input = Literal["video", "audio", "both"]
 NEIGHBOURS = 5
-EPOCHS, BATCH, LEARNING_RATE = 10, 16, 1e-4  # of fine-tuning; the classifier's learning rate is 10 times that
-Rows = NDArray[np.float32]
+EPOCHS, BATCH = 10, 16  # fine-tuning
+LEARNING_RATE = 1e-4  # fine-tuning of the encoder; 10 times as high for the classifier
+FloatArray = NDArray[np.float32]
 
 
 class Classifier(Protocol):
     """Interface of scikit-learn's classifiers."""
 
-    def fit(self, rows: Rows, labels: Sequence[str]) -> "Classifier": ...
-    def predict_proba(self, rows: Rows) -> NDArray[np.float64]: ...
+    def fit(self, X: FloatArray, y: Sequence[str]) -> "Classifier": ...
+    def predict_proba(self, X: FloatArray) -> NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Predicted probabilities [n, classes] of a recording's n windows."""
+class Predictions:
+    """Predictions for a recording.
+
+    Attributes:
+        item: The recording.
+        probabilities: Class probabilities of its windows, float64 [windows, classes].
+    """
 
     item: Item
     probabilities: NDArray[np.float64]
@@ -52,7 +58,7 @@ class Answers:
 
 def embed_items(
     run: Run, data: Labelled, modality: Input, progress: Callable[[int, int], None] = lambda done, total: None
-) -> dict[str, Rows]:
+) -> dict[str, FloatArray]:
     """Embeds the windows of every recording of a dataset.
 
     Args:
@@ -62,53 +68,52 @@ def embed_items(
         progress: Called with the number of recordings done and their total.
 
     Returns:
-        float32 [windows, E] by the name of the recording; [windows, 2E] for "both".
+        float32 [windows, E] by name of the recording; [windows, 2E] for "both".
 
     Raises:
         UserError: If a file cannot be read, or lacks the picture or the sound.
     """
     items = {item.name: item for fold in data.folds for item in fold.train + fold.test}
-    rows = {}
+    embeddings = {}
     for number, (name, item) in enumerate(items.items()):
         kinds: list[Modality] = ["video", "audio"] if modality == "both" else [modality]
         media = [open_item(item, kind) for kind in kinds]
-        seconds = min(found.seconds(kind) for found, kind in zip(media, kinds, strict=True))
+        seconds = min(file.seconds(kind) for file, kind in zip(media, kinds, strict=True))
         centres = spread_centres(seconds, data.windows, max(window_seconds(run, kind) for kind in kinds))
         parts = [
-            torch.cat(list(embed_windows(run, found, kind, centres))).flatten(1)
-            for found, kind in zip(media, kinds, strict=True)
+            torch.cat(list(embed_windows(run, file, kind, centres))).flatten(1)
+            for file, kind in zip(media, kinds, strict=True)
         ]
-        rows[name] = torch.cat(parts, dim=1).numpy()
+        embeddings[name] = torch.cat(parts, dim=1).numpy()
         progress(number + 1, len(items))
-    return rows
+    return embeddings
 
 
-def probe_rows(
-    data: Labelled, rows: dict[str, Rows], method: Literal["linear", "knn"], *, seed: int
-) -> dict[str, Figure]:
+def probe(
+    data: Labelled, embeddings: dict[str, FloatArray], method: Literal["linear", "knn"], *, seed: int
+) -> dict[str, Metric]:
     """Trains a classifier on frozen embeddings in every fold.
 
     Args:
         data: Labelled dataset.
-        rows: Embeddings [windows, D] by the name of the recording, as `embed_items` returns them.
+        embeddings: float32 [windows, D] by name of the recording, as from `embed_items`.
         method: Logistic regression or nearest neighbours.
         seed: Seed of the shuffled labels.
 
     Returns:
         clip@1 and video@1, and as a control video@1 after training on shuffled labels.
     """
-    figures = _scores(data, [answer for fold in data.folds for answer in _fit(fold, data, rows, method, None)], method)
+    predictions = [p for fold in data.folds for p in _fit(fold, data, embeddings, method, None)]
     rng = np.random.default_rng(seed)
-    shuffled = [answer for fold in data.folds for answer in _fit(fold, data, rows, method, rng)]
-    return figures | {
-        f"{name}_shuffled_labels": value for name, value in _scores(data, shuffled, method).items() if "video" in name
-    }
+    shuffled = [p for fold in data.folds for p in _fit(fold, data, embeddings, method, rng)]
+    control = _accuracies(data, shuffled, method)[f"{method}_video_at_1"]
+    return _accuracies(data, predictions, method) | {f"{method}_video_at_1_shuffled_labels": control}
 
 
 def finetune(
     run: Run, data: Labelled, modality: Modality, *, seed: int, epochs: int = EPOCHS,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Figure]:  # fmt: skip
+) -> dict[str, Metric]:  # fmt: skip
     """Fine-tunes the run's encoder with a linear classifier, starting from the run's weights in every fold.
 
     Args:
@@ -125,15 +130,26 @@ def finetune(
     Raises:
         UserError: If a file cannot be read, or lacks the modality.
     """
-    answers = []
+    predictions = []
     for number, fold in enumerate(data.folds):
-        answers += _train_on(run, fold, data, modality, seed, epochs)
+        predictions += _finetune_fold(run, fold, data, modality, seed, epochs)
         progress(number + 1, len(data.folds))
-    return _scores(data, answers, "finetune")
+    return _accuracies(data, predictions, "finetune")
 
 
 def open_item(item: Item, modality: Modality) -> Media:
-    """Probes the file with the picture or the sound of a recording. Raises UserError if there is none."""
+    """Probes the file with the picture or the sound of a recording.
+
+    Args:
+        item: The recording.
+        modality: Whether its picture or its sound is needed.
+
+    Returns:
+        Properties of the file.
+
+    Raises:
+        UserError: If the recording lacks the modality, or the file cannot be read.
+    """
     path = item.video if modality == "video" else item.audio
     media = _probe(path) if path is not None else None
     if media is None or modality not in media.modalities:
@@ -141,25 +157,25 @@ def open_item(item: Item, modality: Modality) -> Media:
     return media
 
 
-_probe = lru_cache(maxsize=100_000)(probe)  # fine-tuning opens every file once per epoch
+_probe = lru_cache(maxsize=100_000)(probe_media)  # fine-tuning opens every file once per epoch
 
 
 def _fit(
-    fold: Fold, data: Labelled, rows: dict[str, Rows], method: str, shuffle: np.random.Generator | None
-) -> list[Answers]:
+    fold: Fold, data: Labelled, embeddings: dict[str, FloatArray], method: str, shuffle: np.random.Generator | None
+) -> list[Predictions]:
     """Fits a classifier on a fold, with shuffled labels if `shuffle` is given, and predicts its test recordings."""
-    labels = [item.label for item in fold.train for _ in rows[item.name]]
+    labels = [item.label for item in fold.train for _ in embeddings[item.name]]
     if shuffle is not None:
-        names = shuffle.permutation([item.label for item in fold.train])
-        labels = [label for label, item in zip(names, fold.train, strict=True) for _ in rows[item.name]]
+        permuted = shuffle.permutation([item.label for item in fold.train])
+        labels = [label for label, item in zip(permuted, fold.train, strict=True) for _ in embeddings[item.name]]
     classifier = _classifier(method, len(labels))
-    classifier.fit(np.concatenate([rows[item.name] for item in fold.train]), labels)
-    found = classifier.predict_proba(np.concatenate([rows[item.name] for item in fold.test]))
-    known = sorted(set(labels))
-    probabilities = np.zeros((len(found), len(data.classes)))
-    probabilities[:, [data.classes.index(label) for label in known]] = found
-    ends = np.cumsum([len(rows[item.name]) for item in fold.test])[:-1]
-    return [Answers(item, part) for item, part in zip(fold.test, np.split(probabilities, ends), strict=True)]
+    classifier.fit(np.concatenate([embeddings[item.name] for item in fold.train]), labels)
+    predicted = classifier.predict_proba(np.concatenate([embeddings[item.name] for item in fold.test]))
+    trained = sorted(set(labels))
+    probabilities = np.zeros((len(predicted), len(data.classes)))
+    probabilities[:, [data.classes.index(label) for label in trained]] = predicted
+    ends = np.cumsum([len(embeddings[item.name]) for item in fold.test])[:-1]
+    return [Predictions(item, part) for item, part in zip(fold.test, np.split(probabilities, ends), strict=True)]
 
 
 def _classifier(method: str, cases: int) -> Classifier:
@@ -169,24 +185,26 @@ def _classifier(method: str, cases: int) -> Classifier:
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
 
 
-def _scores(data: Labelled, answers: list[Answers], method: str) -> dict[str, Figure]:
+def _accuracies(data: Labelled, predictions: list[Predictions], method: str) -> dict[str, Metric]:
     """clip@1 and video@1, with intervals that resample groups of recordings."""
-    clips, names, videos = [], [], []
-    for answer in answers:
-        truth = data.classes.index(answer.item.label)
-        right = answer.probabilities.argmax(axis=1) == truth
-        clips += right.tolist()
-        names += [answer.item.group or answer.item.name] * len(right)
-        videos.append(bool(answer.probabilities.mean(axis=0).argmax() == truth))
-    groups = [answer.item.group or answer.item.name for answer in answers]
+    groups = [p.item.group or p.item.name for p in predictions]
+    clip_correct, clip_groups, video_correct = [], [], []
+    for prediction, group in zip(predictions, groups, strict=True):
+        label = data.classes.index(prediction.item.label)
+        correct = prediction.probabilities.argmax(axis=1) == label
+        clip_correct += correct.tolist()
+        clip_groups += [group] * len(correct)
+        video_correct.append(bool(prediction.probabilities.mean(axis=0).argmax() == label))
     chance = 1 / len(data.classes)
     return {
-        f"{method}_clip_at_1": figure(clips, names, chance),
-        f"{method}_video_at_1": figure(videos, groups, chance),
+        f"{method}_clip_at_1": bootstrap_metric(clip_correct, clip_groups, chance),
+        f"{method}_video_at_1": bootstrap_metric(video_correct, groups, chance),
     }
 
 
-def _train_on(run: Run, fold: Fold, data: Labelled, modality: Modality, seed: int, epochs: int) -> list[Answers]:
+def _finetune_fold(
+    run: Run, fold: Fold, data: Labelled, modality: Modality, seed: int, epochs: int
+) -> list[Predictions]:
     """Fine-tunes on a fold and predicts its test recordings."""
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
@@ -209,15 +227,15 @@ def _train_on(run: Run, fold: Fold, data: Labelled, modality: Modality, seed: in
                 cross_entropy(head(encoder(views)), labels).backward()
                 optimiser.step()
         encoder.eval()
-        answers = []
+        predictions = []
         with torch.inference_mode():
             for item in fold.test:
                 media = open_item(item, modality)
                 centres = spread_centres(media.seconds(modality), data.windows, window_seconds(run, modality))
                 batches = window_views(run, media, modality, centres)
                 logits = torch.cat([head(encoder(batch.to(run.device).flatten(0, 1))) for batch in batches])
-                answers.append(Answers(item, logits.softmax(dim=-1).double().cpu().numpy()))
-    return answers
+                predictions.append(Predictions(item, logits.softmax(dim=-1).double().cpu().numpy()))
+    return predictions
 
 
 def _random_view(run: Run, item: Item, modality: Modality, rng: np.random.Generator) -> torch.Tensor:

@@ -4,32 +4,31 @@ Sound views over a spherical grid are compared with each object's crop; the dire
 """
 
 from collections.abc import Callable, Sequence
-from math import degrees
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avsa_fast.data.channels import read_ambisonic
-from avsa_fast.data.samples import SAMPLE_RATE, Source
+from avsa_fast.data.samples import SAMPLE_RATE, ClipSpan
 from avsa_fast.data.video import read_frames
 from avsa_fast.errors import UserError
+from avsa_fast.maps.grid import angular_distance, erp_grid
+from avsa_fast.maps.intensity import intensity_map
+from avsa_fast.maps.similarity import SIZE, object_maps
+from avsa_fast.run import Run
 
-from .figures import Figure, figure
-from .intensity import intensity_map
-from .maps import SIZE, erp_grid, object_maps
-from .run import Run
+from .metrics import Metric, bootstrap_metric
 from .truth import Truth
 
-WITHIN = 20.0  # maximum angular error of a correct estimate, in degrees
+MAX_ERROR = 20.0  # maximum angular error of a correct estimate, in degrees
 
 
 def localise(
-    run: Run, sources: Sequence[Source], truth: Truth, truth_path: Path, *, moments: int,
+    run: Run, sources: Sequence[ClipSpan], truth: Truth, truth_path: Path, *, moments: int,
     size: tuple[int, int] = SIZE, progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Figure]:  # fmt: skip
-    """Angular error and accuracy within 20°, over the annotated objects at evenly spaced moments of each clip.
+) -> dict[str, Metric]:  # fmt: skip
+    """Computes angular error and accuracy within 20° over annotated objects at evenly spaced moments of each clip.
 
     The energy metrics are a baseline that ignores the picture: the direction of maximum sound energy. Chance level is
     that of a cell drawn uniformly from the grid.
@@ -49,7 +48,7 @@ def localise(
     Raises:
         UserError: If no object is annotated at any of the moments, or a clip cannot be read.
     """
-    clips, errors, loudest, guesses = [], [], [], []
+    clips, errors, energy_errors, cell_errors = [], [], [], []
     grid = erp_grid(size)
     config = run.config.samples
     for number, source in enumerate(sources):
@@ -60,28 +59,21 @@ def localise(
                 continue
             frames = read_frames(source.video, time, config.frames, config.fps, config.max_height)
             sound = read_ambisonic(source.sound, source.channel_map, time, config.seconds, SAMPLE_RATE)
-            found = object_maps(run, frames, sound, objects, size=size).flatten(1).argmax(dim=1)
+            best = object_maps(run, frames, sound, objects, size=size).flatten(1).argmax(dim=1)
             distances = angular_distance(objects[:, None], grid.flatten(0, 1)[None])  # [n, H * W]
-            errors += distances[torch.arange(len(objects)), found].tolist()
-            loudest += distances[:, intensity_map(sound, SAMPLE_RATE, size).argmax()].tolist()
-            guesses.append(distances)
+            errors += distances[torch.arange(len(objects)), best].tolist()
+            energy_errors += distances[:, intensity_map(sound, SAMPLE_RATE, size).argmax()].tolist()
+            cell_errors.append(distances)
             clips += [source.name] * len(objects)
         progress(number + 1, len(sources))
     if not clips:
-        raise UserError(f"{truth_path}: says nothing of where objects are in the held-out clips")
-    cells = torch.cat(guesses)  # [objects, H * W]
-    chance_error, chance_found = float(cells.mean()), float((cells <= WITHIN).float().mean())
+        raise UserError(f"{truth_path}: no objects are annotated in the held-out clips")
+    cells = torch.cat(cell_errors)  # [objects, H * W]
+    chance_error, chance_accuracy = float(cells.mean()), float((cells <= MAX_ERROR).float().mean())
     return {
-        "angular_error": figure(errors, clips, chance_error),
-        "median_angular_error": figure(errors, clips, float(cells.median()), statistic="median"),
-        "accuracy_20_degrees": figure(np.array(errors) <= WITHIN, clips, chance_found),
-        "energy_angular_error": figure(loudest, clips, chance_error),
-        "energy_accuracy_20_degrees": figure(np.array(loudest) <= WITHIN, clips, chance_found),
+        "angular_error": bootstrap_metric(errors, clips, chance_error),
+        "median_angular_error": bootstrap_metric(errors, clips, float(cells.median()), statistic="median"),
+        "accuracy_20_degrees": bootstrap_metric(np.array(errors) <= MAX_ERROR, clips, chance_accuracy),
+        "energy_angular_error": bootstrap_metric(energy_errors, clips, chance_error),
+        "energy_accuracy_20_degrees": bootstrap_metric(np.array(energy_errors) <= MAX_ERROR, clips, chance_accuracy),
     }
-
-
-def angular_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Angle in degrees between directions [..., 2] in radians, by the haversine formula (accurate for small angles)."""
-    half = torch.sin((a - b) / 2).square()
-    chord = half[..., 1] + torch.cos(a[..., 1]) * torch.cos(b[..., 1]) * half[..., 0]
-    return 2 * torch.asin(chord.clamp(0, 1).sqrt()) * degrees(1)

@@ -13,21 +13,28 @@ from avsa_fast.data.augment import random_yaws
 from avsa_fast.data.loader import Loader
 from avsa_fast.data.samples import Collection, Sample, Samples, Unreadable
 from avsa_fast.errors import UserError
-
-from .run import Run
+from avsa_fast.run import Run
 
 BATCH = 16
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Embeddings [N, K, E] of N samples with K = 4 views each: of crops, sound views, and rotated sound views."""
+    """Embeddings of N samples with K = 4 views each.
 
-    clips: list[str]  # [N], the name of each sample's clip
-    rounds: list[int]  # [N], index of the sample's moment within its clip
+    Attributes:
+        clips: Name of each sample's clip [N].
+        moments: Index of each sample's moment within its clip [N].
+        video: Embeddings of the crops [N, K, E].
+        audio: Embeddings of the sound views [N, K, E].
+        rotated_audio: Embeddings of the sound views [N, K, E] after rotating the scene by a random yaw per sample.
+    """
+
+    clips: list[str]
+    moments: list[int]
     video: Tensor
     audio: Tensor
-    turned: Tensor  # sound views of the scene rotated by a random yaw, one yaw per sample
+    rotated_audio: Tensor
 
 
 def embed_pairs(
@@ -55,31 +62,31 @@ def embed_pairs(
     """
     sources = collection.train if split == "train" else collection.held_out
     if not sources:
-        raise UserError(f"{run.config.data}: no clip is held out; test.txt names those that are")
+        raise UserError(f"{run.config.data}: no clip is held out; list some in test.txt")
     count = moments * len(sources)
-    clips, rounds, parts = [], [], []
+    clips, indices, parts = [], [], []
     yaws = random_yaws(np.random.default_rng([seed, split == "train"]), count)
     with _loader(run, collection, split, count, seed, workers) as batches:
         for number, batch in enumerate(batches):
             samples = [_readable(sample) for sample in batch]
             begin = number * BATCH
-            turned = [_turned(sample, yaws[begin + i]) for i, sample in enumerate(samples)]
-            parts.append((run.video(samples).cpu(), run.audio(samples).cpu(), run.audio(turned).cpu()))
+            rotated = [_rotated(sample, yaws[begin + i]) for i, sample in enumerate(samples)]
+            parts.append((run.video(samples).cpu(), run.audio(samples).cpu(), run.audio(rotated).cpu()))
             clips += [sample.name for sample in samples]
-            rounds += [(begin + i) // len(sources) for i in range(len(samples))]
+            indices += [(begin + i) // len(sources) for i in range(len(samples))]
             progress(begin + len(samples), count)
-    return Pairs(clips, rounds, *(torch.cat(part) for part in zip(*parts, strict=True)))
+    return Pairs(clips, indices, *(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def _loader(
     run: Run, collection: Collection, split: str, count: int, seed: int, workers: int
 ) -> Loader[list[Sample | Unreadable]]:
     """Loader of unaugmented samples of a split, in order."""
-    chosen = copy.copy(collection)
-    chosen.held_out = collection.train if split == "train" else collection.held_out  # read if augment=False
-    samples = Samples(chosen, run.config.samples, seed=seed, count=count, spatial=True, augment=False)
+    selected = copy.copy(collection)
+    selected.held_out = collection.train if split == "train" else collection.held_out  # read if augment=False
+    samples = Samples(selected, run.config.samples, seed=seed, count=count, spatial=True, augment=False)
     batches = [range(begin, min(begin + BATCH, count)) for begin in range(0, count, BATCH)]
-    return Loader(samples, batches, list, workers, ahead=2 * workers)
+    return Loader(samples, batches, list, workers, prefetch=2 * workers)
 
 
 def _readable(sample: Sample | Unreadable) -> Sample:
@@ -89,6 +96,6 @@ def _readable(sample: Sample | Unreadable) -> Sample:
     return sample
 
 
-def _turned(sample: Sample, yaw: float) -> Sample:
+def _rotated(sample: Sample, yaw: float) -> Sample:
     """The sample with its sound views as if the scene's sound were rotated by -yaw relative to its crops."""
     return sample._replace(directions=sample.directions + np.array([yaw, 0.0], np.float32))

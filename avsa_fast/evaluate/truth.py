@@ -19,7 +19,15 @@ class Truth(Detections):
     """Sounding objects by clip and time, valid only near their annotated time, since sounds start and end."""
 
     def at(self, name: str, time: float) -> np.ndarray:
-        """Directions [n, 2] annotated at the time nearest to `time` (seconds); n = 0 if that is over 0.1 s away."""
+        """Returns the directions annotated at the time nearest to a given one.
+
+        Args:
+            name: Name of the clip.
+            time: Seconds from the start of the clip.
+
+        Returns:
+            [n, 2], azimuth and elevation in radians; n = 0 if the nearest annotation is over 0.1 s away.
+        """
         if name in self._clips and np.abs(self._clips[name][0] - time).min() > FRAME:
             return np.empty((0, 2))
         return super().at(name, time)
@@ -56,7 +64,7 @@ def _read_doa(path: Path) -> list[dict[str, Any]]:
         with path.open(newline="", encoding="utf-8") as file:
             for number, cells in enumerate(csv.reader(file), start=1):
                 if number > MAX_LINES:
-                    raise UserError(f"{path}: more than the {MAX_LINES} lines that are read")
+                    raise UserError(f"{path}: more than {MAX_LINES} lines")
                 if not cells or (number == 1 and not _is_number(cells[0])):
                     continue
                 if len(cells) < 5 or not all(_is_number(cell) for cell in (cells[0], cells[3], cells[4])):

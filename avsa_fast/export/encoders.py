@@ -1,6 +1,5 @@
 """Export of an encoder as a torch.export program and an ONNX file, verified against the original module."""
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from avsa_fast.files import atomic_write
 
 TOLERANCE = 1e-4  # maximum deviation, relative to the largest absolute value of the embeddings
 BATCHES = (1, 3)  # batch sizes that files are verified at; others work too
@@ -19,7 +20,7 @@ def export_encoder(name: str, encoder: nn.Module, example: Tensor, folder: Path)
     Args:
         name: Name of the files, without suffix.
         encoder: Module to export.
-        example: [1, ...], an input of the encoder; only its shape is used.
+        example: float32 [1, ...], an input of the encoder; only its shape is used.
         folder: Existing folder to write to.
 
     Returns:
@@ -31,37 +32,33 @@ def export_encoder(name: str, encoder: nn.Module, example: Tensor, folder: Path)
     """
     inputs = torch.randn(2, *example.shape[1:])
     shapes = ({0: torch.export.Dim("batch", min=1, max=4096)},)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporters' internal warnings
-        program = torch.export.export(encoder, (inputs,), dynamic_shapes=shapes)
-        pt2, onnx = folder / f".{name}.part.pt2", folder / f".{name}.part.onnx"
-        torch.export.save(program, pt2)
-        torch.onnx.export(
-            program, (inputs,), onnx, input_names=["views"], output_names=["embeddings"], dynamo=True, verbose=False,
-            external_data=False,
-        )  # fmt: skip
     deviations = {}
-    runs: dict[Path, Callable[[Tensor], Tensor]] = {pt2: _exported(pt2), onnx: _onnx(onnx)}
-    try:
-        for path, run in runs.items():
-            worst = max(_deviation(encoder, run, example, size) for size in BATCHES)
+    with atomic_write(folder / f"{name}.pt2") as pt2, atomic_write(folder / f"{name}.onnx") as onnx:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporters' internal warnings
+            program = torch.export.export(encoder, (inputs,), dynamic_shapes=shapes)
+            with pt2.open("wb") as file:
+                torch.export.save(program, file)
+            torch.onnx.export(
+                program, (inputs,), onnx, input_names=["views"], output_names=["embeddings"], dynamo=True,
+                verbose=False, external_data=False,
+            )  # fmt: skip
+        exported: dict[str, Callable[[Tensor], Tensor]] = {"pt2": _load_pt2(pt2), "onnx": _load_onnx(onnx)}
+        for suffix, function in exported.items():
+            worst = max(_deviation(encoder, function, example, size) for size in BATCHES)
             if not worst <= TOLERANCE:
-                raise RuntimeError(f"{name}{path.suffix} differs from the encoder by {worst:.1e}")
-            deviations[f"{name}{path.suffix}"] = worst
-        for path in runs:
-            os.replace(path, folder / f"{name}{path.suffix}")
-    finally:
-        for path in runs:
-            path.unlink(missing_ok=True)
+                raise RuntimeError(f"{name}.{suffix} differs from the encoder by {worst:.1e}")
+            deviations[f"{name}.{suffix}"] = worst
     return deviations
 
 
-def _exported(path: Path) -> Callable[[Tensor], Tensor]:
+def _load_pt2(path: Path) -> Callable[[Tensor], Tensor]:
     """Loads a torch.export program."""
-    return torch.export.load(path).module()
+    with path.open("rb") as file:
+        return torch.export.load(file).module()
 
 
-def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
+def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:
     """Loads an ONNX file to run on the CPU."""
     import onnxruntime
 
@@ -71,8 +68,8 @@ def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 @torch.inference_mode()
-def _deviation(encoder: nn.Module, run: Callable[[Tensor], Tensor], example: Tensor, size: int) -> float:
-    """Maximum relative deviation of `run` from the encoder on random input of a batch size."""
+def _deviation(encoder: nn.Module, exported: Callable[[Tensor], Tensor], example: Tensor, size: int) -> float:
+    """Maximum relative deviation of an exported encoder from the original on random input of a batch size."""
     inputs = torch.randn(size, *example.shape[1:])
-    wanted = encoder(inputs)
-    return float((run(inputs) - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
+    expected = encoder(inputs)
+    return float((exported(inputs) - expected).abs().max() / expected.abs().max().clamp(min=1e-6))

@@ -42,6 +42,9 @@ class Pretrained(
         Args:
             crops: float32 [B, K, 3, F, h, w].
             features: float32 [B, K, channels, n_mels, n_frames].
+
+        Returns:
+            Embeddings and projections of both modalities.
         """
         return self.network(crops, features)
 
@@ -69,8 +72,8 @@ audio = model.network.audio_encoder(features)  # [N, {self.network.audio_encoder
         }, frames] -> [N, {self.network.audio_encoder.embedding}]
 ```
 
-Crops are what `avsa_fast.ops.gnomonic` makes of 360° frames, normalised by Kinetics' mean and deviation. Features are
-what `avsa_fast.ops.spatial_features` makes of 1 s at 24 kHz, W Y Z X (ACN, SN3D): view "{views.audio}", n_fft {
+Crops are computed by `avsa_fast.ops.gnomonic` from 360° frames, normalised by Kinetics' mean and deviation. Features
+are computed by `avsa_fast.ops.spatial_features` from 1 s at 24 kHz, W Y Z X (ACN, SN3D): view "{views.audio}", n_fft {
             views.n_fft
         }, hop {views.hop_length}, {views.n_mels} mels.
 """

@@ -31,10 +31,10 @@ class AudioEncoder(nn.Module):
         """Embeds features.
 
         Args:
-            features: [N, channels, n_mels, n_frames].
+            features: float32 [N, channels, n_mels, n_frames].
 
         Returns:
-            [N, 8 * width].
+            float32 [N, 8 * width].
         """
         return self.layers(features).amax(dim=(2, 3))
 

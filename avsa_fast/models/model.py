@@ -14,10 +14,21 @@ from .video import VideoEncoder
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the network; the defaults are those of Wang et al. 2022."""
+    """Sizes of the network; the defaults are those of Wang et al. 2022.
+
+    Attributes:
+        audio_channels: Feature channels of the audio encoder; 7 for FOA log-mel and intensity.
+        video_width: Channels of the video encoder's first stage; its embeddings have 8 times as many values.
+        video_blocks: Residual blocks in each stage of the video encoder.
+        audio_width: Channels of the audio encoder's first layer; its embeddings have 8 times as many values.
+        projection: Values of a projection.
+        transformer_depth: Layers of each transformer.
+        transformer_heads: Attention heads of each transformer.
+        transformer_ffn: Hidden values of the transformers' feed-forward networks.
+    """
 
     audio_channels: int = 7
-    video_width: int = 64  # embeddings have 8 * width values; likewise for audio_width
+    video_width: int = 64
     video_blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
     audio_width: int = 64
     projection: int = 128
@@ -27,7 +38,14 @@ class ModelConfig:
 
 
 class Embeddings(NamedTuple):
-    """Encoder outputs [B, K, E] and their projections [B, K, P], for B samples with K crops each."""
+    """Encoder outputs and their projections, for B samples with K crops each.
+
+    Attributes:
+        video: Embeddings of the crops [B, K, E].
+        audio: Embeddings of the sound views [B, K, E].
+        video_projection: Projections of the crops [B, K, P].
+        audio_projection: Projections of the sound views [B, K, P].
+    """
 
     video: Tensor
     audio: Tensor
@@ -43,7 +61,11 @@ class Model(nn.Module):
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        """Builds the network with the given sizes."""
+        """Builds the network.
+
+        Args:
+            config: Sizes of the network.
+        """
         super().__init__()
         self.video_encoder = VideoEncoder(config.video_width, config.video_blocks)
         self.audio_encoder = AudioEncoder(config.audio_channels, config.audio_width)
@@ -58,8 +80,8 @@ class Model(nn.Module):
         """Embeds and projects the views of a batch.
 
         Args:
-            crops: [B, K, 3, F, h, w].
-            features: [B, K, channels, n_mels, n_frames].
+            crops: float32 [B, K, 3, F, h, w], normalised.
+            features: float32 [B, K, channels, n_mels, n_frames].
 
         Returns:
             Embeddings and projections of both modalities.
@@ -92,7 +114,7 @@ class Model(nn.Module):
             group: torch.distributed process group over whose ranks the clips are distributed, or None.
 
         Returns:
-            The loss [].
+            The loss [], float32 or wider.
         """
         return ops.info_nce(
             _rows(embeddings.video_projection), _rows(embeddings.audio_projection),
@@ -113,7 +135,7 @@ class Model(nn.Module):
             group: As in `avc_loss`.
 
         Returns:
-            The loss [], the mean over the two modalities.
+            The loss [], the mean over the two modalities; float32 or wider.
         """
         video, audio = predictions
         losses = [

@@ -42,10 +42,10 @@ class VideoEncoder(nn.Module):
         """Embeds clips.
 
         Args:
-            clips: [N, 3, F, h, w].
+            clips: float32 [N, 3, F, h, w], normalised.
 
         Returns:
-            [N, 8 * width].
+            float32 [N, 8 * width].
         """
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
         return x.mean(dim=(2, 3, 4))

@@ -1,14 +1,12 @@
-"""The operations: argument checks, allocation, autograd and torch registration around the kernels of avsa_fast._C.
+"""The operations on CPU and CUDA tensors, differentiable and usable under torch.compile.
 
-Each has a twin of the same signature in avsa_fast.reference. Angles are radians; see the docstrings for shapes.
+Each has a function of the same signature in avsa_fast.reference. Angles are in radians; a direction is (azimuth,
+elevation).
 """
 
-from ._kernel import extension
-from .beamform import beamform
-from .encode import encode
-from .gnomonic import gnomonic
-from .info_nce import info_nce
-from .rotate import rotate
-from .spatial_features import spatial_features
+from ._ambisonics import beamform, encode, rotate
+from ._features import spatial_features
+from ._gnomonic import gnomonic
+from ._info_nce import info_nce
 
-__all__ = ["beamform", "encode", "extension", "gnomonic", "info_nce", "rotate", "spatial_features"]
+__all__ = ["beamform", "encode", "gnomonic", "info_nce", "rotate", "spatial_features"]

@@ -1,63 +1,106 @@
-"""Checks that encode, rotate, beamform and spatial_features share: signals, directions and poses."""
+"""encode, rotate and beamform: plane waves to ambisonics, rotated scenes, steered beams."""
 
-import torch
+from collections.abc import Sequence
+
 from torch import Tensor
 
-from avsa_fast.reference.harmonics import order_of
+from avsa_fast.spatial.beams import beam_gains, beam_weights
+from avsa_fast.spatial.harmonics import MAX_ORDER
+from avsa_fast.spatial.motion import interpolate_values
 
-from . import _check
-
-FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-
-
-def check_scene(signals: Tensor, directions: Tensor) -> int:
-    """The order of signals [..., (order + 1)², T]; directions are [..., K, 2] or [..., K, P, 2]. Raises otherwise."""
-    _check.dtype("signals", signals, FLOATS)
-    _check.shape("signals", signals, "[..., C, T]", signals.ndim >= 2)
-    order = order_of(signals.shape[-2])
-    if order < 0:
-        wanted = "(order + 1)² channels, 1, 4, 9, ... 64 of orders 0 to 7"
-        raise ValueError(f"signals must have {wanted}, not {signals.shape[-2]} channels")
-    check_directions("signals", signals, directions)
-    return order
+from . import _checks
+from ._ambisonics_op import harmonics, mix, rotation_matrices
+from ._moving import directions_per_sample, mix_moving, rotate_moving
 
 
-def check_directions(signals_name: str, signals: Tensor, directions: Tensor) -> None:
-    """Raises unless directions are [..., K, 2] or [..., K, P, 2] (they move) with the signals' leading dimensions.
+def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
+    """Encodes plane waves into ambisonics (ACN channel order, SN3D normalisation: W, Y, Z, X, ...).
 
-    They are float64 where the signals are, else float32.
+    Differentiable in signal and directions.
+
+    Args:
+        signal: [..., S, T], float16, bfloat16, float32 or float64; S sources.
+        directions: [..., S, 2], azimuth and elevation in radians, float64 for a float64 signal, else float32. Moving
+            sources: [..., S, P, 2], at P equidistant times from the first sample to the last, along great circles.
+        order: 0 to 7.
+
+    Returns:
+        [..., (order + 1)², T] of the signal's dtype.
+
+    Raises:
+        TypeError: An argument has an unsupported dtype.
+        ValueError: The shapes do not match, or the order is not supported. On the CPU also for NaN and infinity; on
+            CUDA the outputs that depend on them are NaN.
     """
-    _check.dtype("directions", directions, [angle_dtype(signals)])
-    _check.device("directions", directions, signals_name, signals)
-    leading = list(signals.shape[:-2])
-    fits = (
-        directions.ndim in (signals.ndim, signals.ndim + 1)
-        and directions.shape[-1] == 2
-        and list(directions.shape[: len(leading)]) == leading
-        and (directions.ndim == signals.ndim or directions.shape[-2] >= 1)
-    )
-    if not fits:  # the line is made only then: torch.compile cannot make it of sizes that vary
-        wanted = ", ".join([*map(str, leading), "K"])
-        shapes = f"[{wanted}, 2] or, where they move, [{wanted}, P, 2] for {signals_name} {list(signals.shape)}"
-        raise ValueError(f"directions must be {shapes}, not {list(directions.shape)}")
+    if not isinstance(order, int) or not 0 <= order <= MAX_ORDER:
+        raise ValueError(f"order must be 0 to {MAX_ORDER}, not {order!r}")
+    _checks.dtype("signal", signal, _checks.FLOATS)
+    _checks.shape("signal", signal, "[..., S, T]", signal.ndim >= 2)
+    _checks.looks("signal", signal, directions)
+    S = signal.shape[-2]
+    _checks.shape("directions", directions, f"{[*signal.shape[:-1], 2]}", directions.shape[signal.ndim - 2] == S)
+    if directions.ndim > signal.ndim:
+        gains = harmonics(directions_per_sample(directions, signal.shape[-1]), order)  # [..., S, T, C]
+        return mix_moving(gains, signal, "...stc,...st->...ct")
+    return mix(signal, harmonics(directions, order).mT, -1)
 
 
-def angle_dtype(signals: Tensor) -> torch.dtype:
-    """float64 for float64 signals, else float32: narrower angles are coarser than 1°."""
-    return torch.float64 if signals.dtype == torch.float64 else torch.float32
+def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
+    """Rotates an ambisonic scene so that each direction comes to the front.
 
+    Differentiable in signals, directions and roll. The matrices are computed by Ivanic and Ruedenberg 1996, "Rotation
+    Matrices for Real Spherical Harmonics", with the corrections of 1998.
 
-def check_pose(roll: Tensor | None, flip: Tensor | None, directions: Tensor, *, moving: bool = False) -> None:
-    """Raises unless roll (like directions) and flip (bool) have the shape of directions without its last dimension.
+    Args:
+        signals: [..., C, T], float16, bfloat16, float32 or float64; C = (order + 1)² channels (ACN, SN3D) of order 0
+            to 7.
+        directions: [..., K, 2], azimuth and elevation in radians, float64 for float64 signals, else float32. Moving
+            directions: [..., K, P, 2], at P equidistant times from the first sample to the last, along great circles.
+        roll: None, or radians of the directions' dtype, [..., K] or moving [..., K, P]; clockwise as seen from behind.
+        flip: None, or bool [..., K]: mirrors the rotated scene left-right (negates the channels that are odd in y).
 
-    flip does not move: where directions are [..., K, P, 2], it is [..., K].
+    Returns:
+        [..., K, C, T] of the signals' dtype. A plane wave from the direction comes from the front in it.
+
+    Raises:
+        TypeError: An argument has an unsupported dtype.
+        ValueError: The shapes do not match. On the CPU also for NaN and infinity; on CUDA the outputs that depend on
+            them are NaN.
     """
-    if roll is not None:
-        wanted = list(directions.shape[:-1])
-        _check.like("roll", roll, "directions", directions)
-        _check.shape("roll", roll, f"{wanted} for directions {list(directions.shape)}", list(roll.shape) == wanted)
-    if flip is not None:
-        wanted = list(directions.shape[: -2 if moving else -1])
-        _check.dtype("flip", flip, [torch.bool])
-        _check.device("flip", flip, "directions", directions)
-        _check.shape("flip", flip, f"{wanted} for directions {list(directions.shape)}", list(flip.shape) == wanted)
+    order = _checks.scene(signals, directions)
+    moving = directions.ndim > signals.ndim
+    _checks.pose(roll, flip, directions, moving=moving)
+    C, T = signals.shape[-2:]
+    if moving:
+        roll = None if roll is None else interpolate_values(roll.unsqueeze(-1), T).squeeze(-1)
+        return rotate_moving(signals, directions_per_sample(directions, T), roll, flip, order)
+    matrix = rotation_matrices(directions, roll, flip, order)
+    return mix(signals, matrix.flatten(-3, -2), order).unflatten(-2, (directions.shape[-2], C))
+
+
+def beamform(signals: Tensor, directions: Tensor, pattern: str | Sequence[float] = "cardioid") -> Tensor:
+    """Steers a beam towards each direction: the sum over orders n of a_n times the sum over m of Y_nm(direction) s_nm.
+
+    Differentiable in signals and directions. Patterns: docs/ambisonics.md.
+
+    Args:
+        signals: [..., C, T], float16, bfloat16, float32 or float64; C = (order + 1)² channels (ACN, SN3D) of order 0
+            to 7.
+        directions: [..., K, 2], azimuth and elevation in radians, float64 for float64 signals, else float32. Moving
+            directions: [..., K, P, 2], at P equidistant times from the first sample to the last, along great circles.
+        pattern: "cardioid", "hypercardioid", "supercardioid", "max_re", "in_phase", or the order + 1 gains a_n.
+
+    Returns:
+        [..., K, T] of the signals' dtype.
+
+    Raises:
+        TypeError: An argument has an unsupported type or dtype.
+        ValueError: The pattern is unknown or the shapes do not match. On the CPU also for NaN and infinity; on CUDA the
+            outputs that depend on them are NaN.
+    """
+    order = _checks.scene(signals, directions)
+    gains = beam_gains(pattern, order)
+    if directions.ndim > signals.ndim:
+        weights = beam_weights(harmonics(directions_per_sample(directions, signals.shape[-1]), order), gains)
+        return mix_moving(weights, signals, "...ktc,...ct->...kt")  # weights [..., K, T, C]
+    return mix(signals, beam_weights(harmonics(directions, order), gains), -1)

@@ -1,7 +1,7 @@
-"""InfoNCE over rows that span the ranks of a process group: each rank meets its query rows with every rank's keys.
+"""InfoNCE over rows that span the ranks of a process group: each rank compares its query rows with every rank's keys.
 
-Keys are gathered from all ranks if they fit into MAX_GATHERED_BYTES, else they pass round a ring of ranks: no rank
-then holds more than two ranks' keys.
+Keys are gathered from all ranks if they fit into MAX_GATHERED_BYTES. Otherwise they are passed around a ring of ranks,
+and no rank holds more than two ranks' keys.
 """
 
 from collections.abc import Callable
@@ -13,30 +13,29 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.distributed import ProcessGroup
 
-from ._info_nce_kernels import (
-    PRECISIONS,
+from ._dispatch import _C
+from ._info_nce_op import (
     Options,
     Rows,
-    gather,
-    lose,
-    no_sums,
+    accumulate_gradients,
+    checked_options,
+    initial_sums,
+    loss_weight,
     prepare,
     project,
-    scale_of,
+    row_losses,
     scan,
-    share,
     total,
 )
-from ._kernel import DTYPES
 
-MAX_GATHERED_BYTES = 2**30  # bytes of all ranks' keys
+MAX_GATHERED_BYTES = 2**30  # of all ranks' keys
 
 # Called with a rank's key rows, and the tensor [n, ...] of that rank to add to.
 Step = Callable[[Rows, Tensor], None]
 
 
 class _Span(NamedTuple):
-    """How all rows span the ranks."""
+    """How the rows are distributed over the ranks."""
 
     group: ProcessGroup
     counts: list[int]  # of each rank's rows
@@ -56,7 +55,7 @@ class _Span(NamedTuple):
 def info_nce_of_group(
     query: Tensor, key: Tensor, temperature: Tensor, symmetric: bool, crops: int, precision: str, group: ProcessGroup
 ) -> Tensor:
-    """As info_nce, which has checked the arguments. Raises ValueError on every rank where they differ among ranks."""
+    """The loss of info_nce, which has checked the arguments. Raises ValueError on every rank if they differ."""
     return _Loss.apply(query, key, temperature, symmetric, crops, precision, group)
 
 
@@ -67,16 +66,16 @@ class _Loss(torch.autograd.Function):
         group: ProcessGroup,
     ) -> Tensor:  # fmt: skip
         query, key = query.contiguous(), key.contiguous()
-        options = Options(scale_of(temperature, query.dtype), symmetric, crops, precision)
+        options = checked_options(temperature, query.dtype, symmetric, crops, precision)
         span = _span(query, options, group)
         statistics = prepare(query, key)
         own = Rows(query, statistics[0], span.first(span.rank))
-        query_sums = no_sums(len(query), options.scale)
-        key_sums = _visit(
+        query_sums = initial_sums(len(query), options.scale)
+        key_sums = _for_each_rank(
             lambda keys, sums: scan(own, keys, options, query_sums, sums),
-            Rows(key, statistics[1]), lambda count: no_sums(count, options.scale), _merge, span,
+            Rows(key, statistics[1]), lambda count: initial_sums(count, options.scale), _merge, span,
         )  # fmt: skip
-        loss = lose(statistics, query_sums, key_sums, options) * share(sum(span.counts), symmetric)
+        loss = row_losses(statistics, query_sums, key_sums, options) * loss_weight(sum(span.counts), symmetric)
         dist.all_reduce(loss, group=group)
         ctx.save_for_backward(query, key, options.scale, statistics)
         ctx.options, ctx.span = options[1:], span
@@ -89,23 +88,24 @@ class _Loss(torch.autograd.Function):
         options, span = Options(scale, *ctx.options), ctx.span
         own, partner = Rows(query, statistics[0], span.first(span.rank)), Rows(key, statistics[1])
         query_grad = torch.zeros_like(query)
-        key_grad = _visit(
-            lambda keys, key_grad: gather(own, keys, options, query_grad, key_grad),
+        key_grad = _for_each_rank(
+            lambda keys, key_grad: accumulate_gradients(own, keys, options, query_grad, key_grad),
             partner, lambda count: key.new_zeros(count, key.shape[1]), _add, span,
         )  # fmt: skip
-        factor = grad.double() * share(sum(span.counts), options.symmetric) * scale
-        # All ranks' losses together are the number of ranks times the loss: averaging over ranks divides by it.
-        slopes = project(own, partner, span.ranks * factor, query_grad)
+        factor = grad.double() * loss_weight(sum(span.counts), options.symmetric) * scale
+        # Averaging over ranks divides by their number.
+        radial = project(own, partner, span.ranks * factor, query_grad)
         project(partner, own, span.ranks * factor, key_grad)
-        along = total(slopes)
+        along = total(radial)
         dist.all_reduce(along, group=span.group)
         return query_grad, key_grad, -factor * scale * along, None, None, None, None
 
 
 def _span(query: Tensor, options: Options, group: ProcessGroup) -> _Span:
-    """Raises ValueError on every rank where ranks disagree."""
-    facts = [query.shape[1], DTYPES[query.dtype], options.symmetric, options.crops, PRECISIONS[options.precision]]
-    own = torch.tensor([len(query), *facts], device=query.device)
+    """Exchanges the ranks' row counts and options. Raises ValueError on every rank if the options differ."""
+    precision = _C.PRECISIONS.index(options.precision)
+    shared = [query.shape[1], query.element_size(), options.symmetric, options.crops, precision]
+    own = torch.tensor([len(query), *shared], device=query.device)
     every = own.new_empty(dist.get_world_size(group) * len(own))
     dist.all_gather_into_tensor(every, own, group=group)
     every = every.view(-1, len(own))
@@ -115,37 +115,38 @@ def _span(query: Tensor, options: Options, group: ProcessGroup) -> _Span:
     return _Span(group, every[:, 0].tolist())
 
 
-def _visit(
+def _for_each_rank(
     step: Step, key: Rows, start: Callable[[int], Tensor], reduce: Callable[[Tensor, _Span], Tensor], span: _Span
 ) -> Tensor:
-    """Meets every rank's keys. Returns the tensor, of start(rows of this rank), that all ranks have added to."""
-    most = max(span.counts)
-    if span.ranks * most * key.data.shape[1] * key.data.element_size() > MAX_GATHERED_BYTES:
-        return _ring(step, key, start(most), span)
-    data, statistics = (_gather(_padded(x, most), span) for x in (key.data, key.statistics))
-    added = torch.stack([start(most) for _ in span.counts])
+    """Runs a step with every rank's keys. Returns start(rows of this rank) after all ranks have added to it."""
+    max_count = max(span.counts)
+    if span.ranks * max_count * key.data.shape[1] * key.data.element_size() > MAX_GATHERED_BYTES:
+        return _ring(step, key, start(max_count), span)
+    data, statistics = (_gather(_padded(x, max_count), span) for x in (key.data, key.statistics))
+    added = torch.stack([start(max_count) for _ in span.counts])
     for rank, count in enumerate(span.counts):
         step(Rows(data[rank, :count], statistics[rank, :count], span.first(rank)), added[rank, :count])
     return reduce(added, span)[: len(key.data)]
 
 
 def _ring(step: Step, key: Rows, added: Tensor, span: _Span) -> Tensor:
-    """Keys and what was added to theirs pass from rank to rank until they are back."""
-    most = len(added)
-    data, statistics = _padded(key.data, most), _padded(key.statistics, most)
-    for turn in range(span.ranks):
-        rank = (span.rank - turn) % span.ranks
+    """Passes keys and what was added for them from rank to rank until they are back."""
+    max_count = len(added)
+    data, statistics = _padded(key.data, max_count), _padded(key.statistics, max_count)
+    for step_number in range(span.ranks):
+        rank = (span.rank - step_number) % span.ranks
         count = span.counts[rank]
-        coming = _pass_on([data, statistics], span) if turn + 1 < span.ranks else None  # while the step computes
+        more = step_number + 1 < span.ranks
+        receive = _send_to_next([data, statistics], span) if more else None  # while the step computes
         step(Rows(data[:count], statistics[:count], span.first(rank)), added[:count])
-        if coming is not None:
-            data, statistics = coming()
-        (added,) = _pass_on([added], span)()
+        if receive is not None:
+            data, statistics = receive()
+        (added,) = _send_to_next([added], span)()
     return added[: len(key.data)]
 
 
-def _pass_on(tensors: list[Tensor], span: _Span) -> Callable[[], list[Tensor]]:
-    """Sends tensors to the next rank; what is returned waits for those of the rank before."""
+def _send_to_next(tensors: list[Tensor], span: _Span) -> Callable[[], list[Tensor]]:
+    """Sends tensors to the next rank; the returned function waits for and returns those of the previous rank."""
     received = [torch.empty_like(x) for x in tensors]
     if span.ranks == 1:
         return lambda: tensors
@@ -182,8 +183,8 @@ def _add(parts: Tensor, span: _Span) -> Tensor:
 
 
 def _merge(sums: Tensor, span: _Span) -> Tensor:
-    """The (top, sum) over ranks of their sums for this rank: [ranks, n, 2] -> [n, 2]."""
-    tops = sums[..., 0].contiguous()
-    dist.all_reduce(tops, dist.ReduceOp.MAX, group=span.group)
-    below = sums[..., 1] * torch.exp(sums[..., 0] - tops)
-    return torch.stack([tops[span.rank], _add(below, span)], 1)
+    """The (max, sum) over ranks of their sums for this rank: [ranks, n, 2] -> [n, 2]."""
+    maxima = sums[..., 0].contiguous()
+    dist.all_reduce(maxima, dist.ReduceOp.MAX, group=span.group)
+    scaled = sums[..., 1] * torch.exp(sums[..., 0] - maxima)
+    return torch.stack([maxima[span.rank], _add(scaled, span)], 1)

@@ -1,142 +1,137 @@
-"""Gains and turns that differ from sample to sample, as torch operations."""
+"""Gains and rotations that differ from sample to sample, as operations written in PyTorch."""
 
 from functools import cache
 from math import pi
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from scipy.linalg import expm
 from torch import Tensor
 
-from avsa_fast.reference.ambisonics import along
-from avsa_fast.reference.harmonics import generators, mirror_signs
+from avsa_fast.spatial.harmonics import generators, mirror_signs
+from avsa_fast.spatial.motion import interpolate_directions
 
-from . import _check
-from ._autograd import gradients
-from ._library import register
+from . import _checks
+from ._dispatch import gradients, register
 
-PIECE = 1 << 18  # numbers of the output that are turned at a time: they, and what leads to them, stay in cache
+CHUNK = 1 << 18  # output elements computed at a time, so that intermediate results stay in the cache
 
 
-def path(directions: Tensor, samples: int) -> Tensor:
-    """Directions [..., P, 2] as `along` at each sample [..., T, 2], found in float64.
+def directions_per_sample(directions: Tensor, samples: int) -> Tensor:
+    """Moving directions [..., P, 2] at each sample, [..., T, 2], computed in float64.
 
-    Great circles between nearly opposite directions multiply what their ends are rounded by.
+    Great circles between nearly opposite directions amplify rounding errors of their ends.
     """
-    return along(directions.double(), samples).to(directions.dtype)
+    return interpolate_directions(directions.double(), samples).to(directions.dtype)
 
 
-def weigh(gains: Tensor, signals: Tensor, equation: str) -> Tensor:
-    """einsum of gains for each sample and signals, like signals. Raises ValueError on the CPU as `mix` does."""
-    return torch.ops.avsa_fast.weigh.default(gains, signals, equation)
+def _mix_moving(gains: Tensor, signals: Tensor, equation: str) -> Tensor:
+    _checks.finite("signals", signals)
+    return _mixed(gains, signals, equation)
 
 
-def turn(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
-    """Scenes [..., C, T] turned so that each sample's direction [..., K, T, 2] comes to the front: [..., K, C, T].
-
-    roll is None or [..., K, T], flip None or bool [..., K]. Raises ValueError on the CPU for what is not finite.
-    """
-    return torch.ops.avsa_fast.turn.default(signals, directions, roll, flip, order)
-
-
-def _weigh(gains: Tensor, signals: Tensor, equation: str) -> Tensor:
-    _check.finite("signals", signals)
-    return _weighed(gains, signals, equation)
-
-
-def _weighed(gains: Tensor, signals: Tensor, equation: str) -> Tensor:
+def _mixed(gains: Tensor, signals: Tensor, equation: str) -> Tensor:
     return torch.einsum(equation, gains, signals.to(gains.dtype)).to(signals.dtype).contiguous()
 
 
-def _weigh_save(ctx: Any, inputs: tuple[Tensor, Tensor, str], output: Tensor) -> None:
-    gains, signals, ctx.equation = inputs
-    ctx.save_for_backward(gains, signals)
+def _mix_moving_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
+    ctx.equation = inputs.equation
+    ctx.save_for_backward(inputs.gains, inputs.signals)
 
 
-def _weigh_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _mix_moving_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
     def function(gains: Tensor, signals: Tensor) -> Tensor:
-        return _weighed(gains, signals, ctx.equation)
+        return _mixed(gains, signals, ctx.equation)
 
-    return *gradients(function, ctx.saved_tensors, ctx.needs_input_grad[:2], grad), None
+    gains, signals = ctx.saved_tensors
+    return gradients(function, {"gains": gains, "signals": signals}, ctx.needs_grad, grad)
 
 
-def _turn(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
-    _check.finite("signals", signals)
-    _check.finite("directions", directions)
+def _rotate_moving(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
+    _checks.finite("signals", signals)
+    _checks.finite("directions", directions)
     if roll is not None:
-        _check.finite("roll", roll)
-    out = _turn_shape(signals, directions, roll, flip, order)
-    for piece in _pieces(out):
-        part = None if roll is None else roll[..., piece]
-        out[..., piece] = _turned(signals[..., piece], directions[..., piece, :], part, flip, order)
+        _checks.finite("roll", roll)
+    out = _rotate_moving_fake(signals, directions)
+    for chunk in _chunks(out):
+        part = None if roll is None else roll[..., chunk]
+        out[..., chunk] = _rotated(signals[..., chunk], directions[..., chunk, :], part, flip, order)
     return out
 
 
-def _turn_shape(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
+def _rotate_moving_fake(signals: Tensor, directions: Tensor, **_: Any) -> Tensor:
     return signals.new_empty(*directions.shape[:-2], *signals.shape[-2:])
 
 
-def _pieces(out: Tensor) -> list[slice]:
+def _chunks(out: Tensor) -> list[slice]:
     T = out.shape[-1]
-    size = max(256, PIECE * T // max(out.numel(), 1))
+    size = max(256, CHUNK * T // max(out.numel(), 1))
     return [slice(start, min(start + size, T)) for start in range(0, max(T, 1), size)]
 
 
-def _turned(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
-    """mirror Rx(-roll) Ry(elevation) Rz(-azimuth), where turns about x and y are turns about z, seen from aside.
+def _rotated(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
+    """mirror Rx(-roll) Ry(elevation) Rz(-azimuth), computed as rotations about z in rotated frames.
 
-    So a sample needs no matrix of its own: a turn about z only mixes the channels of m and -m.
+    So no sample needs a matrix of its own: a rotation about z only mixes the channels m and -m.
     """
-    kind = directions.dtype
-    y_up, x_up = (directions.new_tensor(aside) for aside in _asides(order))
+    dtype = directions.dtype
+    y_to_z, x_to_z = (directions.new_tensor(matrix) for matrix in _axis_rotations(order))
     azimuth, elevation = directions.unbind(-1)
-    scene = _about_z(signals.to(kind).unsqueeze(-3), -azimuth, order)
-    scene = y_up.mT @ _about_z(y_up @ scene, elevation, order)
+    scene = _rotated_about_z(signals.to(dtype).unsqueeze(-3), -azimuth, order)
+    scene = y_to_z.mT @ _rotated_about_z(y_to_z @ scene, elevation, order)
     if roll is not None:
-        scene = x_up.mT @ _about_z(x_up @ scene, -roll, order)
+        scene = x_to_z.mT @ _rotated_about_z(x_to_z @ scene, -roll, order)
     if flip is not None:
-        signs = torch.tensor(mirror_signs(order), dtype=kind, device=signals.device).unsqueeze(-1)
+        signs = torch.tensor(mirror_signs(order), dtype=dtype, device=signals.device).unsqueeze(-1)
         scene = torch.where(flip[..., None, None], signs * scene, scene)
     return scene.to(signals.dtype)
 
 
-def _about_z(scene: Tensor, angle: Tensor, order: int) -> Tensor:
-    """[..., C, T] turned by each sample's angle [..., T]: s_m becomes cos(m angle) s_m - sin(m angle) s_-m."""
+def _rotated_about_z(scene: Tensor, angle: Tensor, order: int) -> Tensor:
+    """Rotates [..., C, T] by an angle per sample [..., T]: s_m becomes cos(m angle) s_m - sin(m angle) s_-m."""
     degrees = [m for n in range(order + 1) for m in range(-n, n + 1)]
     opposite = torch.tensor([c - 2 * m for c, m in enumerate(degrees)], device=scene.device)
-    place = torch.tensor([m + order for m in degrees], device=scene.device)
-    turned = angle.unsqueeze(-2) * torch.arange(-order, order + 1, device=scene.device).unsqueeze(-1)
-    cosine, sine = (wave.index_select(-2, place) for wave in (turned.cos(), turned.sin()))
+    index = torch.tensor([m + order for m in degrees], device=scene.device)
+    multiples = angle.unsqueeze(-2) * torch.arange(-order, order + 1, device=scene.device).unsqueeze(-1)
+    cosine, sine = (wave.index_select(-2, index) for wave in (multiples.cos(), multiples.sin()))
     return cosine * scene - sine * scene.index_select(-2, opposite)
 
 
 @cache
-def _asides(order: int) -> tuple[list[list[float]], list[list[float]]]:
-    """The matrices [C, C] that bring the axis y to z, and x to z."""
+def _axis_rotations(order: int) -> tuple[list[list[float]], list[list[float]]]:
+    """Matrices [C, C] that rotate the y axis to z, and the x axis to z."""
     x, y, _ = generators(order)
     return expm(pi / 2 * x).tolist(), expm(-pi / 2 * y).tolist()
 
 
-def _turn_save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None, Tensor | None, int], output: Tensor) -> None:
-    *tensors, ctx.order = inputs
-    ctx.save_for_backward(*tensors)
+def _rotate_moving_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
+    ctx.order = int(inputs.order)
+    ctx.save_for_backward(inputs.signals, inputs.directions, inputs.roll, inputs.flip)
 
 
-def _turn_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _rotate_moving_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
     signals, directions, roll, flip = ctx.saved_tensors
+
+    def function(signals: Tensor, directions: Tensor, roll: Tensor | None) -> Tensor:
+        return _rotated(signals, directions, roll, flip, ctx.order)
+
     parts = []
-    for piece in _pieces(grad):
-        with torch.enable_grad():  # so that a piece is known to be differentiated
-            inputs = [signals[..., piece], directions[..., piece, :], None if roll is None else roll[..., piece]]
-        needed = ctx.needs_input_grad[:3]
-        parts.append(gradients(lambda s, d, r: _turned(s, d, r, flip, ctx.order), inputs, needed, grad[..., piece]))
-    whole = zip(*parts, strict=True)
-    times = (-1, -2, -1)  # the dimension of time of each
-    return *(None if p[0] is None else torch.cat(p, dim) for p, dim in zip(whole, times, strict=True)), None, None
+    for chunk in _chunks(grad):
+        with torch.enable_grad():  # so that autograd records the slices
+            inputs = {
+                "signals": signals[..., chunk],
+                "directions": directions[..., chunk, :],
+                "roll": None if roll is None else roll[..., chunk],
+            }
+        parts.append(gradients(function, inputs, ctx.needs_grad, grad[..., chunk]))
+    time_dims = {"signals": -1, "directions": -2, "roll": -1}
+    return {name: torch.cat([part[name] for part in parts], dim=time_dims[name]) for name in parts[0]}  # type: ignore[misc]
 
 
-register("weigh(Tensor gains, Tensor signals, str equation) -> Tensor", _weigh, _weighed, _weigh_save, _weigh_backward)
-register(
-    "turn(Tensor signals, Tensor directions, Tensor? roll, Tensor? flip, int order) -> Tensor",
-    _turn, _turn_shape, _turn_save, _turn_backward,
-)  # fmt: skip
+# einsum of gains per sample and signals, like signals.
+mix_moving = register(_mix_moving, _mixed, _mix_moving_setup, _mix_moving_backward)
+
+# Rotates scenes [..., C, T] so that each sample's direction [..., K, T, 2] comes to the front: [..., K, C, T].
+# roll is None or [..., K, T], flip None or bool [..., K].
+rotate_moving = register(_rotate_moving, _rotate_moving_fake, _rotate_moving_setup, _rotate_moving_backward)

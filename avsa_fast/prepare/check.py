@@ -12,7 +12,7 @@ from rich.table import Table
 from avsa_fast.data.tables import DETECTIONS, INDEX, read_table
 from avsa_fast.errors import UserError
 
-VALID = 0.1  # max |E_xyz / E_w - 1| of a fully ambisonic recording, as in the paper
+VALID = 0.1  # maximum |E_xyz / E_w - 1| of a fully ambisonic recording, as in the paper
 CLASSES = 8  # number of classes shown, the most frequent first
 ROWS, COLUMNS = 6, 12  # bins of the histogram of directions: 30° each
 SHADES = " ·░▒▓█"
@@ -26,11 +26,11 @@ def check(data: Path, console: Console | None = None) -> None:
         console: Console to print to; by default a new one on stdout.
 
     Raises:
-        UserError: If the folder is not prepared, or its tables cannot be read.
+        UserError: The folder is not prepared, or its tables cannot be read.
     """
     index, detections = data / "index.parquet", data / "detections.parquet"
     if not index.exists():
-        raise UserError(f"{index}: no such file; python -m avsa_fast.prepare SRC {data} makes it")
+        raise UserError(f"{index}: no such file; python -m avsa_fast.prepare SRC {data} creates it")
     console = console or Console()
     rows = read_table(index, INDEX)
     console.print(_clips(data, rows))
@@ -57,7 +57,7 @@ def _clips(data: Path, rows: list[dict[str, Any]]) -> Table:
 
 
 def _media(rows: list[dict[str, Any]]) -> Table:
-    table = Table("of usable clips", "share", title="Sound and picture", title_justify="left")
+    table = Table("of usable clips", "share", title="Sound and video", title_justify="left")
     directed = [row for row in rows if row["channel_map"]]
     ratios = [row["spatial_validity"] for row in directed if row["spatial_validity"] is not None]
     valid = sum(abs(ratio - 1) <= VALID for ratio in ratios)
@@ -71,7 +71,7 @@ def _media(rows: list[dict[str, Any]]) -> Table:
     if dominated:
         share, spread = (np.median([row[f"arrival_{name}"] for row in dominated]) for name in ("share", "spread"))
         table.add_row("with dominant directions of arrival", _share(len(dominated), len(rows)))
-        table.add_row("median share of windows that have one", f"{share:.0%}")
+        table.add_row("median share of windows with one", f"{share:.0%}")
         table.add_row("median angle from their mean", f"{np.degrees(spread):.0f}°")
     for name, count in Counter(row["projection"] or "erp" for row in rows).most_common():
         table.add_row(f"projection {name}", _share(count, len(rows)))
@@ -97,7 +97,7 @@ def _objects(found: list[dict[str, Any]], clips: int) -> Table:
     tracks = len({(row["name"], row["track"]) for row in found if row["track"] is not None})
     title = (
         f"Objects: {len(found)} in {len({row['name'] for row in found})} of {clips} clips, "
-        f"{len(found) / max(moments, 1):.1f} a frame that has any, {tracks} tracks"
+        f"{len(found) / max(moments, 1):.1f} per frame with objects, {tracks} tracks"
     )
     table = Table("class", "boxes", "clips", title=title, title_justify="left")
     for name, count in Counter(row["class"] for row in found).most_common(CLASSES):
@@ -111,7 +111,7 @@ def _directions(found: list[dict[str, Any]]) -> Table:
     elevations = np.array([row["elevation"] for row in found])
     edges = np.linspace(-pi / 2, pi / 2, ROWS + 1), np.linspace(-pi, pi, COLUMNS + 1)
     counts = np.histogram2d(elevations, azimuths, edges)[0][::-1, ::-1]
-    table = Table(title="Directions of the objects (azimuth across, elevation down)", title_justify="left", padding=0)
+    table = Table(title="Object directions (columns: azimuth, rows: elevation)", title_justify="left", padding=0)
     table.add_column("", justify="right")
     for column in range(COLUMNS):
         table.add_column(f"{180 - 360 * (column + 0.5) / COLUMNS:+.0f}°", justify="center")

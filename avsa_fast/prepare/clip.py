@@ -10,25 +10,30 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from avsa_fast.data.describe import describe_clip
-from avsa_fast.data.projection import Source
+from avsa_fast.data.projection import Projection
 from avsa_fast.data.tables import DETECTIONS, INDEX
 from avsa_fast.data.video import sample_frames
-from avsa_fast.detect.boxes import Box
+from avsa_fast.detect.boxes import SphereBox
 from avsa_fast.detect.sphere import SphereDetector
 from avsa_fast.detect.tracks import link
 from avsa_fast.errors import ClipError, UserError
 
 from .find import Job
-from .options import Options
+from .options import PrepareOptions
 from .transcode import transcode
 
-BATCH = 4  # frames per detector call, and also the number of frames decoded ahead
+BATCH_SIZE = 4  # frames per detector call, and also the number of frames decoded ahead
 
 T = TypeVar("T")
 
 
 class Result(NamedTuple):
-    """A clip's row of the index, without its split, and its detections by column."""
+    """Result of preparing a clip.
+
+    Attributes:
+        row: The clip's row of the index, without its split.
+        detections: Its detections, by column.
+    """
 
     row: dict[str, Any]
     detections: dict[str, list[Any]]
@@ -36,10 +41,10 @@ class Result(NamedTuple):
 
 def prepare_clip(
     job: Job,
-    options: Options,
+    options: PrepareOptions,
     detector: SphereDetector | None,
     target: Path,
-    alive: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> Result:
     """Describes a clip, detects the objects in it and, if requested, transcodes it.
 
@@ -50,31 +55,37 @@ def prepare_clip(
         options: How to prepare it.
         detector: Detector of objects; None skips detection.
         target: Dataset folder that transcoded files are written to.
-        alive: Called regularly as a sign of progress.
+        heartbeat: Called regularly.
 
     Returns:
         The clip's row of the index and its detections.
 
     Raises:
-        OSError: If `target` cannot be written.
+        OSError: `target` cannot be written.
     """
     try:
         row = _describe(job, options)
-        detections = _detect(job, row, detector, options.detect_fps, alive) if detector else _columns([], [])
+        detections = _detect(job, row, detector, options.detect_fps, heartbeat) if detector else _columns([], [])
         if options.transcode:
-            row |= transcode(job, row, options, target, alive)
+            row |= transcode(job, row, options, target, heartbeat)
         return Result(row, detections)
     except UserError as error:
         return failed(job, getattr(error, "state", "unreadable"), str(error))
 
 
 def failed(job: Job, state: str, reason: str) -> Result:
-    """Returns the result of an unusable clip, without detections."""
+    """Returns the result of an unusable clip, without detections.
+
+    Args:
+        job: The clip.
+        state: A key of `data.tables.STATES` other than "ok".
+        reason: Why it cannot be used.
+    """
     row = dict.fromkeys(INDEX.names) | {"name": job.name, "state": state, "reason": " ".join(reason.split())}
     return Result(row, _columns([], []))
 
 
-def _describe(job: Job, options: Options) -> dict[str, Any]:
+def _describe(job: Job, options: PrepareOptions) -> dict[str, Any]:
     if job.video is None or job.sound is None:
         missing = "video" if job.video is None else "sound"
         raise ClipError("incomplete", f"no {missing} of this name in the folder")
@@ -91,36 +102,41 @@ def _describe(job: Job, options: Options) -> dict[str, Any]:
 
 
 def _seconds(job: Job, whole: float) -> float:
+    """Duration of the clip: of its segment, or else of the whole recording."""
     if job.seconds is None:
         return whole
     seconds = min(job.seconds, whole - job.begin)
     if seconds < job.seconds / 2:
-        raise ClipError("refused", f"{job.video}: {whole:.2f} s long, too short for a segment from {job.begin:g} s on")
+        raise ClipError(
+            "refused", f"{job.video}: {whole:.2f} s long, too short for a segment that starts at {job.begin:g} s"
+        )
     return seconds
 
 
 def _detect(
-    job: Job, row: dict[str, Any], detector: SphereDetector, fps: float, alive: Callable[[], None]
+    job: Job, row: dict[str, Any], detector: SphereDetector, fps: float, heartbeat: Callable[[], None]
 ) -> dict[str, list[Any]]:
     assert job.video is not None
-    layout: Source = "eac" if row["projection"] == "eac" else "erp"
+    projection: Projection = "eac" if row["projection"] == "eac" else "erp"  # of one eye
     times: list[float] = []
-    moments: list[list[Box]] = []
-    frames = ahead(sample_frames(job.video, fps, detector.most, job.begin, row["seconds"], row["projection"]), BATCH)
-    shown: torch.Tensor | None = None
-    while batch := list(islice(frames, BATCH)):
+    moments: list[list[SphereBox]] = []
+    frames = prefetch(
+        sample_frames(job.video, fps, detector.max_size, job.begin, row["seconds"], row["projection"]), BATCH_SIZE
+    )
+    previous: torch.Tensor | None = None
+    while batch := list(islice(frames, BATCH_SIZE)):
         images = [image for _, image in batch]
-        new = [image for before, image in zip([shown, *images], images, strict=False) if image is not before]
-        found = iter(detector.detect(torch.stack(new), layout) if new else [])
+        new = [image for before, image in zip([previous, *images], images, strict=False) if image is not before]
+        found = iter(detector.detect(torch.stack(new), projection) if new else [])
         for time, image in batch:
-            moments.append(moments[-1] if image is shown else next(found))  # repeated frames are searched once
+            moments.append(moments[-1] if image is previous else next(found))  # repeated frames are searched once
             times.append(time)
-            shown = image
-        alive()
+            previous = image
+        heartbeat()
     return _columns(times, moments)
 
 
-def _columns(times: list[float], moments: list[list[Box]]) -> dict[str, list[Any]]:
+def _columns(times: list[float], moments: list[list[SphereBox]]) -> dict[str, list[Any]]:
     rows = [
         (time, box.azimuth, box.elevation, box.width, box.height, box.label, box.score, track)
         for time, boxes, tracks in zip(times, moments, link(moments), strict=True)
@@ -130,19 +146,19 @@ def _columns(times: list[float], moments: list[list[Box]]) -> dict[str, list[Any
     return {name: [row[i] for row in rows] for i, name in enumerate(names)}
 
 
-def ahead(items: Iterator[T], count: int) -> Iterator[T]:
+def prefetch(items: Iterator[T], count: int) -> Iterator[T]:
     """Runs an iterator in a thread of its own, up to `count` items ahead of their use.
 
     Args:
         items: Iterator to run; its exceptions are raised here.
-        count: Max number of items waiting.
+        count: Maximum number of items waiting.
 
     Yields:
         The items, in order.
     """
     queue: Queue[tuple[bool, Any]] = Queue(count)
 
-    def make() -> None:
+    def run() -> None:
         try:
             for item in items:
                 queue.put((True, item))
@@ -150,7 +166,7 @@ def ahead(items: Iterator[T], count: int) -> Iterator[T]:
         except BaseException as error:
             queue.put((False, error))
 
-    Thread(target=make, daemon=True).start()
+    Thread(target=run, daemon=True).start()
     while True:
         is_item, value = queue.get()
         if is_item:

@@ -8,18 +8,26 @@ from pathlib import Path
 from avsa_fast.data.clips import SOUND, VIDEO, media_files
 from avsa_fast.errors import UserError
 
-SEGMENT = 10.0  # seconds per segment listed in segments.txt, as in YT-360
+SEGMENT_SECONDS = 10.0  # seconds per segment listed in segments.txt, as in YT-360
 
 
 @dataclass(frozen=True)
 class Job:
-    """A clip to prepare: its files, and optionally the segment of them that it covers."""
+    """A clip to prepare: its files, and optionally the segment of them that it covers.
+
+    Attributes:
+        name: Name of the clip.
+        video: Video file, if there is one.
+        sound: Sound file, if there is one; same as `video` if the sound is inside it.
+        begin: Start of the segment, seconds.
+        seconds: Duration of the segment; None: the whole file.
+    """
 
     name: str
     video: Path | None
-    sound: Path | None  # same as `video` if the sound is inside it
-    begin: float = 0.0  # seconds
-    seconds: float | None = None  # None: the whole file
+    sound: Path | None
+    begin: float = 0.0
+    seconds: float | None = None
 
 
 def find_jobs(source: Path, target: Path, *, transcode: bool) -> list[Job]:
@@ -39,31 +47,32 @@ def find_jobs(source: Path, target: Path, *, transcode: bool) -> list[Job]:
         One job per clip.
 
     Raises:
-        UserError: If `source` is not a folder, holds no clips, or its segments.txt is invalid or needs `transcode`.
+        UserError: `source` is not a folder, holds no clips, or its segments.txt is invalid or needs `transcode`.
     """
     if not source.is_dir():
         raise UserError(f"{source}: no such folder")
     pairs = (source / "video").is_dir() and (source / "audio").is_dir()
-    jobs = _pairs(source) if pairs else _tree(source, target)
+    jobs = _find_pairs(source) if pairs else _find_tree(source, target)
     if not jobs:
         raise UserError(f"{source}: no videos in it ({', '.join(VIDEO)})")
-    return _cut(source, jobs, transcode)
+    return _cut_segments(source, jobs, transcode)
 
 
-def _pairs(source: Path) -> dict[str, Job]:
+def _find_pairs(source: Path) -> dict[str, Job]:
     videos, sounds = media_files(source)
     return {name: Job(name, videos.get(name), sounds.get(name)) for name in sorted(videos.keys() | sounds.keys())}
 
 
-def _tree(source: Path, target: Path) -> dict[str, Job]:
+def _find_tree(source: Path, target: Path) -> dict[str, Job]:
     jobs: dict[str, Job] = {}
     for folder, files in _walk(source, target.resolve()):
-        there = {name.lower(): name for name in files}
+        by_lower_case = {name.lower(): name for name in files}
         for name in sorted(files, key=lambda name: (_rank(name), name)):
             stem, suffix = os.path.splitext(name)
             if suffix.lower() not in VIDEO or name.startswith("."):
                 continue
-            beside = [there[stem.lower() + end] for end in SOUND if end not in VIDEO and stem.lower() + end in there]
+            candidates = [stem.lower() + end for end in SOUND if end not in VIDEO]
+            beside = [by_lower_case[candidate] for candidate in candidates if candidate in by_lower_case]
             path = folder / name
             clip = "__".join((*folder.relative_to(source).parts, stem))
             if clip not in jobs:
@@ -83,7 +92,7 @@ def _rank(name: str) -> int:
     return VIDEO.index(suffix) if suffix in VIDEO else len(VIDEO)
 
 
-def _cut(source: Path, jobs: dict[str, Job], transcode: bool) -> list[Job]:
+def _cut_segments(source: Path, jobs: dict[str, Job], transcode: bool) -> list[Job]:
     """Cuts the recordings that segments.txt lists into segments; keeps other clips, such as those cut before."""
     path = source / "segments.txt"
     if not path.exists():
@@ -93,11 +102,11 @@ def _cut(source: Path, jobs: dict[str, Job], transcode: bool) -> list[Job]:
         if recording not in jobs:
             continue
         if not transcode:
-            raise UserError(f"{path}: cuts {recording} into segments, which takes --transcode")
+            raise UserError(f"{path}: cuts {recording} into segments, which requires --transcode")
         whole = cut.pop(recording)
         for start in starts:
             name = f"{recording}-{start}"
-            cut.setdefault(name, replace(whole, name=name, begin=float(start), seconds=SEGMENT))
+            cut.setdefault(name, replace(whole, name=name, begin=float(start), seconds=SEGMENT_SECONDS))
     return [cut[name] for name in sorted(cut)]
 
 

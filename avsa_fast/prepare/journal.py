@@ -9,26 +9,42 @@ from typing import Any, BinaryIO, NamedTuple
 from .clip import Result
 
 
-class Entry(NamedTuple):
-    """The journal's record of one clip."""
+class JournalEntry(NamedTuple):
+    """The journal's record of one clip.
 
-    key: str  # hash of the clip's files and the options
-    row: dict[str, Any]  # of the index, without the split
-    media: list[str]  # paths of the clip's links or files, relative to the dataset folder
-    begin: int  # offset of its detections in the journal, bytes
-    length: int  # of its detections, bytes
+    Attributes:
+        key: Hash of the clip's files and the options.
+        row: The clip's row of the index, without the split.
+        media: Paths of the clip's links or files, relative to the dataset folder.
+        begin: Offset of its detections in the journal, bytes.
+        length: Length of its detections, bytes.
+    """
+
+    key: str
+    row: dict[str, Any]
+    media: list[str]
+    begin: int
+    length: int
 
 
 class Journal:
     """Append-only file with one line per clip: {key, row, media} as JSON, a tab, the detections as JSON.
 
     Opening it removes an incomplete last line, which a killed run may leave. The last line of a clip takes precedence.
+
+    Attributes:
+        entries: Records, by name of the clip.
     """
 
     def __init__(self, path: Path) -> None:
+        """Opens or creates the journal.
+
+        Args:
+            path: File; its folder is created if it is missing.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO = path.open("a+b")
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, JournalEntry] = {}
         self._end = 0
         self._file.seek(0)
         for line in self._file:
@@ -51,7 +67,7 @@ class Journal:
             media: Paths of the clip's files, relative to the dataset folder.
 
         Raises:
-            OSError: If it cannot be written; the journal is then unchanged.
+            OSError: It cannot be written; the journal is then unchanged.
         """
         head = json.dumps({"key": key, "row": result.row, "media": media})
         line = f"{head}\t{json.dumps(result.detections)}\n".encode()
@@ -65,24 +81,26 @@ class Journal:
         self._end += len(line)
 
     def detections(self, name: str) -> dict[str, list[Any]]:
-        """Returns a clip's detections, by column."""
+        """Returns the detections, by column, of the clip with a name."""
         entry = self.entries[name]
         self._file.seek(entry.begin)
-        found: dict[str, list[Any]] = json.loads(self._file.read(entry.length))
-        return found
+        columns: dict[str, list[Any]] = json.loads(self._file.read(entry.length))
+        return columns
 
     def rows(self, names: list[str]) -> Iterator[dict[str, Any]]:
-        """Yields the rows of the detection table for the named clips."""
+        """Yields the rows of detections.parquet for the clips with these names, in order."""
         for name in names:
-            found = self.detections(name)
-            for values in zip(*found.values(), strict=True):
-                yield {"name": name} | dict(zip(found, values, strict=True))
+            columns = self.detections(name)
+            for values in zip(*columns.values(), strict=True):
+                yield {"name": name} | dict(zip(columns, values, strict=True))
 
     def _add(self, line: bytes) -> None:
         head, _, tail = line.partition(b"\t")
         try:
             values = json.loads(head)
-            entry = Entry(values["key"], values["row"], values["media"], self._end + len(head) + 1, len(tail) - 1)
+            entry = JournalEntry(
+                values["key"], values["row"], values["media"], self._end + len(head) + 1, len(tail) - 1
+            )
             self.entries[entry.row["name"]] = entry
         except (ValueError, KeyError, TypeError):
             return  # a damaged line: its clip is prepared again
@@ -91,13 +109,16 @@ class Journal:
 def file_stamp(path: Path | None) -> list[Any] | None:
     """Returns a file's size and modification time, to detect changes.
 
+    Args:
+        path: File.
+
     Returns:
         [bytes, nanoseconds]; None without a path; the error's text if the file cannot be accessed.
     """
     if path is None:
         return None
     try:
-        found = os.stat(path)
+        stat = os.stat(path)
     except OSError as error:
         return [str(error.strerror)]
-    return [found.st_size, found.st_mtime_ns]
+    return [stat.st_size, stat.st_mtime_ns]

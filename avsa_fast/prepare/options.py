@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import cast
 
 from avsa_fast.data.channels import Gains, is_fuma
-from avsa_fast.data.projection import Source
+from avsa_fast.data.projection import Projection
 from avsa_fast.detect.boxes import Detector
-from avsa_fast.detect.sphere import SphereDetector, Views, on_sphere
-from avsa_fast.detect.weights import DEFAULT, find_weights
-from avsa_fast.detect.yolo import CONFIDENCE, YoloDetector
+from avsa_fast.detect.sphere import DetectorViews, SphereDetector, sphere_detector
+from avsa_fast.detect.weights import DEFAULT_WEIGHTS, find_weights
+from avsa_fast.detect.yolo import MIN_CONFIDENCE, YoloDetector
 from avsa_fast.errors import UserError
 
 VERSION = 2  # increment when the same clip and options give a different result
@@ -20,35 +20,49 @@ MIN_HEIGHT, MAX_HEIGHT = 64, 4096  # of transcoded videos, pixels
 
 
 @dataclass(frozen=True)
-class Options:
+class PrepareOptions:
     """How clips are prepared.
 
+    Attributes:
+        channels: Decoded channels that hold W, Y, Z, X; None: determined from the file.
+        gains: Ambisonic normalisation ("fuma" implies FuMa's channel order); None: determined from the file.
+        projection: Projection of every video; None: determined from the file.
+        ignore_pose: Whether to assume that video and sound have the same axes, whatever pose the file declares.
+        detector: YOLO weights, or module:factory; None: no detection.
+        views: Images to search for objects: the whole frame, or perspective views.
+        detect_fps: Frames per second that are searched for objects.
+        classes: Classes of objects to detect; empty: all.
+        confidence: Minimum score of an object.
+        trust_weights: Whether to load weights of unknown checksum.
+        transcode: Whether to write media that are cheap to decode, instead of links.
+        height: Maximum number of rows of transcoded frames, of one eye.
+
     Raises:
-        UserError: If an option is out of range.
+        UserError: An option is out of range.
     """
 
-    channels: tuple[int, ...] | None = None  # indices of decoded channels W, Y, Z, X; None: from the file
-    gains: Gains | None = None  # ambisonic normalisation ("fuma" implies FuMa's channel order); None: from the file
-    projection: Source | None = None  # of every video; None: from the file
-    ignore_pose: bool = False  # assume that picture and sound share their axes, whatever pose the file states
-    detector: str | None = DEFAULT  # YOLO weights, or module:factory; None: no detection
-    views: Views = "erp"
+    channels: tuple[int, ...] | None = None
+    gains: Gains | None = None
+    projection: Projection | None = None
+    ignore_pose: bool = False
+    detector: str | None = DEFAULT_WEIGHTS
+    views: DetectorViews = "erp"
     detect_fps: float = 2.0
     classes: tuple[str, ...] = ()
-    confidence: float = CONFIDENCE
+    confidence: float = MIN_CONFIDENCE
     trust_weights: bool = False
     transcode: bool = False
-    height: int = 512  # maximum number of rows of transcoded frames, of one eye
+    height: int = 512
 
     def __post_init__(self) -> None:
         if not 0 < self.detect_fps <= 120:
-            raise UserError(f"{self.detect_fps:g} frames a second cannot be searched for objects; 2 can")
+            raise UserError(f"--detect-fps {self.detect_fps:g} must be within (0, 120]")
         if not 0 < self.confidence < 1:
             raise UserError(f"--confidence {self.confidence:g} must be within (0, 1)")
         if not MIN_HEIGHT <= self.height <= MAX_HEIGHT or self.height % 2:
             raise UserError(f"--height {self.height} must be even, {MIN_HEIGHT} to {MAX_HEIGHT}")
         if self.gains and not self.transcode:
-            raise UserError(f"--gains {self.gains}: the sound has to be converted, which takes --transcode")
+            raise UserError(f"--gains {self.gains}: the sound must be converted, which requires --transcode")
 
     def gains_of(self, sound: Path) -> Gains:
         """Returns the ambisonic normalisation of a sound file."""
@@ -66,7 +80,7 @@ class Options:
         """Returns the requested detector, or None for no detection.
 
         Raises:
-            UserError: If the detector is not available.
+            UserError: The detector is not available.
         """
         if self.detector is None:
             return None
@@ -77,7 +91,7 @@ class Options:
             detector = YoloDetector(
                 self.detector, classes=self.classes, confidence=self.confidence, trust_weights=self.trust_weights
             )
-        return on_sphere(detector, self.views)
+        return sphere_detector(detector, self.views)
 
 
 def _from_module(name: str) -> Detector:
@@ -87,5 +101,5 @@ def _from_module(name: str) -> Detector:
     except (ImportError, AttributeError, TypeError) as error:
         raise UserError(f"--detector {name}: no such detector ({error}); expected MODULE:FACTORY") from error
     if not callable(getattr(detector, "detect", None)):
-        raise UserError(f"--detector {name}: makes {type(detector).__name__}, which has no method detect(images)")
+        raise UserError(f"--detector {name}: returns {type(detector).__name__}, which has no method detect(images)")
     return cast(Detector, detector)

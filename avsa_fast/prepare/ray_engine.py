@@ -12,14 +12,14 @@ from .find import Job
 from .worker import Setup, Worker, work
 
 
-class _Prepare:
+class _PrepareActor:
     """Ray Data actor that prepares clips in a worker process of its own, with the same limits as without Ray."""
 
     def __init__(self, setup: Setup) -> None:
         self._worker = Worker(setup)
 
     def __call__(self, item: dict[str, str]) -> dict[str, str]:
-        (result,) = work([_to_job(item["job"])], [self._worker])
+        (result,) = work([_job_from_json(item["job"])], [self._worker])
         return {"result": json.dumps(result)}
 
 
@@ -37,20 +37,20 @@ def run_ray(jobs: Sequence[Job], setup: Setup, workers: int) -> Generator[Result
         Results, in order of completion.
 
     Raises:
-        UserError: If Ray is not installed or the run fails.
+        UserError: Ray is not installed or the run fails.
     """
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise UserError(f"--engine ray needs Ray ({error}): pip install 'avsa_fast[ray]'") from error
-    ours = not ray.is_initialized()
-    if ours:
+    owns_ray = not ray.is_initialized()
+    if owns_ray:
         ray.init(log_to_driver=False, include_dashboard=False)
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
-        items = ray.data.from_items([{"job": _to_text(job)} for job in jobs], override_num_blocks=len(jobs))
-        worker: Any = _Prepare  # Ray's annotations accept only classes of its own protocol
+        items = ray.data.from_items([{"job": _job_to_json(job)} for job in jobs], override_num_blocks=len(jobs))
+        worker: Any = _PrepareActor  # Ray's annotations accept only classes of its own protocol
         done = items.map(
             worker,
             fn_constructor_args=(setup,),
@@ -62,14 +62,14 @@ def run_ray(jobs: Sequence[Job], setup: Setup, workers: int) -> Generator[Result
     except ray.exceptions.RayError as error:
         raise UserError(f"--engine ray: {str(error).strip().splitlines()[-1]}") from error
     finally:
-        if ours:
+        if owns_ray:
             ray.shutdown()
 
 
-def _to_text(job: Job) -> str:
+def _job_to_json(job: Job) -> str:
     return json.dumps([job.name, str(job.video or ""), str(job.sound or ""), job.begin, job.seconds])
 
 
-def _to_job(text: str) -> Job:
+def _job_from_json(text: str) -> Job:
     name, video, sound, begin, seconds = json.loads(text)
     return Job(name, Path(video) if video else None, Path(sound) if sound else None, begin, seconds)

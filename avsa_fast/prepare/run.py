@@ -15,47 +15,50 @@ from typing import Literal
 from avsa_fast.data.clips import media_names, split_names
 from avsa_fast.data.samples import CropChoice
 from avsa_fast.data.tables import DETECTIONS, INDEX, write_table
-from avsa_fast.detect.weights import DEFAULT
+from avsa_fast.detect.weights import DEFAULT_WEIGHTS
 from avsa_fast.errors import UserError
+from avsa_fast.files import atomic_symlink, remove_parts
 from avsa_fast.progress import show_progress
 
 from .clip import Result
 from .find import Job, find_jobs
-from .journal import Entry, Journal, file_stamp
-from .options import Options
+from .journal import Journal, JournalEntry, file_stamp
+from .options import PrepareOptions
 from .worker import Setup, run_local
 
 Engine = Literal["local", "ray"]
-HIDDEN = ".prepare"  # subfolder of a dataset folder, with the lock and the journal
+STATE_FOLDER = ".prepare"  # subfolder of a dataset folder, with the lock and the journal
 TABLES = {"index.parquet": INDEX, "detections.parquet": DETECTIONS}
 
 
-def prepare_for_crops(data: Path, crops: CropChoice, *, detector: str = DEFAULT, trust_weights: bool = False) -> None:
+def prepare_for_crops(
+    data: Path, crops: CropChoice, *, detector: str = DEFAULT_WEIGHTS, trust_weights: bool = False
+) -> None:
     """Writes the missing tables of a dataset folder that this choice of crops needs.
 
     Args:
         data: Dataset folder with video/ and audio/.
         crops: How crops are chosen; only "yolo" needs detections.parquet.
         detector: YOLO weights, used if detections.parquet is missing.
-        trust_weights: Load weights of unknown checksum.
+        trust_weights: Whether to load weights of unknown checksum.
 
     Raises:
-        UserError: As `prepare_folder`.
+        UserError: As for `prepare_folder`.
     """
     used = detector if crops == "yolo" else None
-    prepare_folder(data, Options(detector=used, trust_weights=trust_weights))
+    prepare_folder(data, PrepareOptions(detector=used, trust_weights=trust_weights))
 
 
-def prepare_folder(data: Path, options: Options, *, progress: bool = True) -> None:
+def prepare_folder(data: Path, options: PrepareOptions, *, progress: bool = True) -> None:
     """Writes a dataset folder's index.parquet and detections.parquet if they are missing.
 
     Args:
         data: Dataset folder with video/ and audio/.
         options: How clips are prepared; without a detector, detections.parquet is not written.
-        progress: Show a progress bar.
+        progress: Whether to show a progress bar.
 
     Raises:
-        UserError: As `prepare`; also if `data` has no folders video/ and audio/, and is then left unchanged.
+        UserError: As for `prepare`; also if `data` has no folders video/ and audio/, and is then left unchanged.
     """
     wanted = [name for name in TABLES if options.detector or name == "index.parquet"]
     missing = [name for name in wanted if not (data / name).exists()]
@@ -71,7 +74,7 @@ def prepare_folder(data: Path, options: Options, *, progress: bool = True) -> No
 def prepare(
     source: Path,
     target: Path,
-    options: Options,
+    options: PrepareOptions,
     *,
     workers: int | None = None,
     engine: Engine = "local",
@@ -91,24 +94,24 @@ def prepare(
         workers: Number of processes; by default one per core.
         engine: Processes on this machine, or a Ray cluster.
         tables: Names of the tables to write.
-        progress: Show a progress bar.
+        progress: Whether to show a progress bar.
 
     Raises:
-        UserError: If a folder is unsuitable or not writable, another run is preparing `target`, the detector is not
+        UserError: A folder is unsuitable or not writable, another run is preparing `target`, the detector is not
             available, or no clip is usable.
     """
     source, in_place = source.resolve(), source.resolve() == target.resolve()
     jobs = find_jobs(source, target, transcode=options.transcode)
     if options.transcode and in_place:
-        raise UserError(f"{target}: cannot be transcoded onto itself; another DST can")
+        raise UserError(f"{target}: cannot be transcoded in place; choose another DST")
     digest = options.digest()
     keys = {job.name: _key(job, digest) for job in jobs}
     try:
-        with _only_run(target), _journal(target) as journal:
-            _claim(source, target, in_place)
+        with _lock(target), _journal(target) as journal:
+            _record_source(source, target, in_place)
             left = [job for job in jobs if not _is_prepared(target, journal.entries.get(job.name), keys[job.name])]
-            for remains in target.glob("*/.*.part*"):  # left by a run that was killed
-                remains.unlink()
+            for folder in (target, target / "video", target / "audio"):
+                remove_parts(folder)
             by_name = {job.name: job for job in left}
             # Close explicitly: an exception's traceback would keep the generator, and so its worker processes, alive.
             with closing(_results(left, Setup(options, target, 1), workers, engine, progress)) as results:
@@ -116,20 +119,20 @@ def prepare(
                     job = by_name[result.row["name"]]
                     media: list[str] = []
                     if not in_place:
-                        media = _place(job, result, target, options.transcode)
-                        _remove(target, journal.entries.get(job.name), keep=media)
+                        media = _link_media(job, result, target, options.transcode)
+                        _remove_media(target, journal.entries.get(job.name), keep=media)
                     journal.append(keys[job.name], result, media)
             if left or not _is_finished(target, keys, journal, tables):
-                _finish(source, target, jobs, keys, journal, tables)
+                _write_results(source, target, jobs, keys, journal, tables)
             _report(target, [journal.entries[job.name] for job in jobs])
     except OSError as error:
-        full = "; what is done is kept: make room and run again" if error.errno == errno.ENOSPC else ""
+        full = "; completed clips are kept: free some space and run again" if error.errno == errno.ENOSPC else ""
         raise UserError(f"{target}: cannot be written: {error.strerror or error}{full}") from error
 
 
 def _key(job: Job, options: str) -> str:
-    """Hash of everything that a clip's result depends on."""
-    held = [
+    """Hash of everything that a clip's result depends on; `options` is the digest of the options."""
+    inputs = [
         options,
         str(job.video),
         file_stamp(job.video),
@@ -138,23 +141,23 @@ def _key(job: Job, options: str) -> str:
         job.begin,
         job.seconds,
     ]
-    return hashlib.sha256(json.dumps(held).encode()).hexdigest()[:20]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:20]
 
 
 @contextmanager
-def _only_run(target: Path) -> Iterator[None]:
-    (target / HIDDEN).mkdir(parents=True, exist_ok=True)
-    with (target / HIDDEN / "lock").open("w") as lock:
+def _lock(target: Path) -> Iterator[None]:
+    (target / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
+    with (target / STATE_FOLDER / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the kernel when the process ends
         except BlockingIOError as error:
-            raise UserError(f"{target}: another run is preparing this folder; wait for its end") from error
+            raise UserError(f"{target}: another run is preparing this folder; wait until it ends") from error
         yield
 
 
 @contextmanager
 def _journal(target: Path) -> Iterator[Journal]:
-    journal = Journal(target / HIDDEN / "journal.jsonl")
+    journal = Journal(target / STATE_FOLDER / "journal.jsonl")
     try:
         yield journal
     finally:
@@ -173,7 +176,7 @@ def _results(
         from .ray_engine import run_ray as run
     else:
         run = run_local
-    with show_progress("preparing clips") if show else nullcontext(_silent) as progress:
+    with show_progress("preparing clips") if show else nullcontext(_no_progress) as progress:
         progress(0, len(jobs))
         with closing(run(jobs, setup, workers)) as results:
             for done, result in enumerate(results, start=1):
@@ -181,29 +184,32 @@ def _results(
                 progress(done, len(jobs))
 
 
-def _silent(done: int, total: int) -> None:
+def _no_progress(done: int, total: int) -> None:
     pass
 
 
-def _is_prepared(target: Path, entry: Entry | None, key: str) -> bool:
+def _is_prepared(target: Path, entry: JournalEntry | None, key: str) -> bool:
     return entry is not None and entry.key == key and all((target / path).exists() for path in entry.media)
 
 
-def _claim(source: Path, target: Path, in_place: bool) -> None:
+def _record_source(source: Path, target: Path, in_place: bool) -> None:
     """Records the source of a dataset folder; raises UserError if it holds media that `prepare` did not create."""
-    note = target / HIDDEN / "source"
+    note = target / STATE_FOLDER / "source"
     before = note.read_text() if note.exists() else None
     if not in_place:
         files = (path for folder in ("video", "audio") for path in (target / folder).glob("[!.]*"))
-        own = before == str(target.resolve()) or (before is None and any(not path.is_symlink() for path in files))
-        if own:
+        has_own_media = before == str(target.resolve()) or (
+            before is None and any(not path.is_symlink() for path in files)
+        )
+        if has_own_media:
             raise UserError(
-                f"{target}: holds media of its own; choose a new folder, or prepare it in place (SRC = DST)"
+                f"{target}: contains media that prepare did not write; choose a new folder, or prepare it in place "
+                "(SRC = DST)"
             )
     note.write_text(str(source))
 
 
-def _place(job: Job, result: Result, target: Path, transcoded: bool) -> list[str]:
+def _link_media(job: Job, result: Result, target: Path, transcoded: bool) -> list[str]:
     """Links a usable clip's media into the dataset folder unless transcoded; returns their relative paths."""
     if result.row["state"] != "ok":
         return []
@@ -214,20 +220,18 @@ def _place(job: Job, result: Result, target: Path, transcoded: bool) -> list[str
         assert path is not None
         link = target / folder / f"{job.name}{path.suffix}"
         link.parent.mkdir(exist_ok=True)
-        part = link.with_name(f".{job.name}.{os.getpid()}.part")
-        part.symlink_to(path)
-        os.replace(part, link)
+        atomic_symlink(link, path)
         media.append(f"{folder}/{link.name}")
     return media
 
 
-def _remove(target: Path, entry: Entry | None, keep: Collection[str]) -> None:
+def _remove_media(target: Path, entry: JournalEntry | None, keep: Collection[str]) -> None:
     """Removes a clip's links or transcoded files, except those to keep."""
     for path in set(entry.media if entry else ()) - set(keep):
         (target / path).unlink(missing_ok=True)
 
 
-def _finish(
+def _write_results(
     source: Path, target: Path, jobs: Sequence[Job], keys: dict[str, str], journal: Journal, tables: Sequence[str]
 ) -> None:
     """Writes the tables and lists, and removes the media of clips that are no longer in the source."""
@@ -238,14 +242,14 @@ def _finish(
     usable = [row["name"] for row in rows if row["state"] == "ok"]
     if source != target.resolve():
         for name in journal.entries.keys() - set(names):
-            _remove(target, journal.entries[name], keep=())
+            _remove_media(target, journal.entries[name], keep=())
         for split in ("train", "test"):
             _write_list(
                 target / f"{split}.txt", (source / f"{split}.txt").exists(), [n for n in usable if splits[n] == split]
             )
     for table in tables:
         write_table(target / table, rows if table == "index.parquet" else journal.rows(usable), TABLES[table])
-    _mark(target).write_text(_state(keys, journal))
+    _done_file(target).write_text(_digest(keys, journal))
 
 
 def _write_list(path: Path, wanted: bool, names: list[str]) -> None:
@@ -255,27 +259,27 @@ def _write_list(path: Path, wanted: bool, names: list[str]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _mark(target: Path) -> Path:
-    return target / HIDDEN / "done"
+def _done_file(target: Path) -> Path:
+    return target / STATE_FOLDER / "done"
 
 
-def _state(keys: dict[str, str], journal: Journal) -> str:
+def _digest(keys: dict[str, str], journal: Journal) -> str:
     """Hash of the clips' keys and of the journal's clip names, which the tables depend on."""
     return hashlib.sha256(json.dumps([sorted(keys.items()), sorted(journal.entries)]).encode()).hexdigest()
 
 
 def _is_finished(target: Path, keys: dict[str, str], journal: Journal, tables: Sequence[str]) -> bool:
-    if not all((target / table).exists() for table in tables) or not _mark(target).exists():
+    if not all((target / table).exists() for table in tables) or not _done_file(target).exists():
         return False
-    return _mark(target).read_text() == _state(keys, journal)
+    return _done_file(target).read_text() == _digest(keys, journal)
 
 
-def _report(target: Path, entries: Sequence[Entry]) -> None:
+def _report(target: Path, entries: Sequence[JournalEntry]) -> None:
     """Prints one line per unusable clip, and their count; raises UserError if no clip is usable."""
-    bad = [entry.row for entry in entries if entry.row["state"] != "ok"]
-    for row in bad:
+    unusable = [entry.row for entry in entries if entry.row["state"] != "ok"]
+    for row in unusable:
         print(f"skipped {row['name']} ({row['state']}): {row['reason']}", file=sys.stderr)
-    if len(bad) == len(entries):
-        raise UserError(f"{target}: none of its {len(bad)} clips is usable; the first: {bad[0]['reason']}")
-    if bad:
-        print(f"{len(bad)} of {len(entries)} clips skipped", file=sys.stderr)
+    if len(unusable) == len(entries):
+        raise UserError(f"{target}: none of its {len(unusable)} clips is usable; the first: {unusable[0]['reason']}")
+    if unusable:
+        print(f"{len(unusable)} of {len(entries)} clips skipped", file=sys.stderr)

@@ -1,30 +1,34 @@
 """Transcoding of clips to files that are cheap to decode at any time: H.264 with short GOPs and 24 kHz FLAC."""
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import av
+import numpy as np
 import soundfile
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from numpy.typing import NDArray
 
 from avsa_fast.data.channels import Gains, to_ambisonic
+from avsa_fast.data.encode_video import FPS, write_video
+from avsa_fast.data.frame_conversion import PLANE_MULTIPLES
 from avsa_fast.data.samples import SAMPLE_RATE
 from avsa_fast.data.sound import read_sound
-from avsa_fast.data.video import PLANES, sample_frames
+from avsa_fast.data.video import sample_frames
+from avsa_fast.files import atomic_write
 
 from .find import Job
-from .options import Options
+from .options import PrepareOptions
 
-FPS = 16
-GOP = 8  # frames: half a second, the length of a training sample
+CRF = 23  # x264's constant rate factor
 CHUNK = 30.0  # seconds of sound in memory at a time
 
 
 def transcode(
-    job: Job, row: dict[str, Any], options: Options, target: Path, alive: Callable[[], None] = lambda: None
+    job: Job,
+    row: dict[str, Any],
+    options: PrepareOptions,
+    target: Path,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Writes a clip to video/NAME.mp4 and audio/NAME.flac in `target`; the output is deterministic.
 
@@ -33,72 +37,44 @@ def transcode(
         row: The clip's row of the index.
         options: `height` limits the number of rows. Only one eye's view of stereoscopic video is kept.
         target: Dataset folder.
-        alive: Called regularly as a sign of progress.
+        heartbeat: Called regularly.
 
     Returns:
         The fields of `row` that change. The channels are W, Y, Z, X if the source is ambisonic, else unchanged.
 
     Raises:
-        UserError: If a file is unreadable.
-        OSError: If a file cannot be written.
+        UserError: A file is unreadable.
+        OSError: A file cannot be written.
     """
     assert job.video is not None
     assert job.sound is not None
-    with _part(target / "video" / f"{job.name}.mp4") as path:
-        width, rows, frames = _write_video(path, job, row, options.height, alive)
-    with _part(target / "audio" / f"{job.name}.flac") as path:
-        channels = _write_sound(path, job, row, options.gains_of(job.sound), alive)
+    for folder in ("video", "audio"):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    with atomic_write(target / "video" / f"{job.name}.mp4") as path:
+        video = write_video(path, _frames(job, row, options.height, heartbeat), crf=CRF, tune="fastdecode")
+    with atomic_write(target / "audio" / f"{job.name}.flac") as path:
+        channels = _write_sound(path, job, row, options.gains_of(job.sound), heartbeat)
     changes: dict[str, Any] = {
-        "seconds": min(frames / FPS, row["seconds"]), "offset": 0.0, "fps": float(FPS), "width": width, "height": rows,
+        "seconds": min(video.frames / FPS, row["seconds"]), "offset": 0.0, "fps": float(FPS),
+        "width": video.width, "height": video.height,
         "projection": "eac" if row["projection"] == "eac" else "erp", "rate": SAMPLE_RATE, "channels": channels,
     }  # fmt: skip
     return changes | ({"channel_map": [0, 1, 2, 3]} if row["channel_map"] else {})
 
 
-@contextmanager
-def _part(path: Path) -> Iterator[Path]:
-    """Yields a temporary path that replaces `path` atomically on success."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _write_video(
-    path: Path, job: Job, row: dict[str, Any], height: int, alive: Callable[[], None]
-) -> tuple[int, int, int]:
-    """Writes the video; returns width, height and number of its frames."""
+def _frames(job: Job, row: dict[str, Any], height: int, heartbeat: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:
+    """Yields the RGB frames [H, W, 3] to write."""
     assert job.video is not None
-    frames = sample_frames(job.video, FPS, (None, height), job.begin, row["seconds"], row["projection"], PLANES)
-    options = {"preset": "veryfast", "tune": "fastdecode", "crf": "23", "bf": "0", "threads": "1"}
-    count = 0
-    with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=FPS, options=options)
-        stream.pix_fmt, stream.gop_size = "yuv420p", GOP
-        context = stream.codec_context
-        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
-        context.color_primaries = context.color_trc = 1  # FFmpeg's code for BT.709
-        converter = VideoReformatter()
-        for _, image in frames:
-            if count == 0:
-                stream.height, stream.width = image.shape[:2]
-            frame = converter.reformat(
-                av.VideoFrame.from_ndarray(image.numpy(), "rgb24"), format="yuv420p",
-                dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG,
-            )  # fmt: skip
-            frame.pts = count
-            container.mux(stream.encode(frame))
-            count += 1
-            if count % FPS == 0:
-                alive()
-        container.mux(stream.encode())
-        return stream.width, stream.height, count
+    images = sample_frames(
+        job.video, FPS, (None, height), job.begin, row["seconds"], row["projection"], PLANE_MULTIPLES
+    )
+    for number, (_, image) in enumerate(images, start=1):
+        yield image.numpy()
+        if number % FPS == 0:
+            heartbeat()
 
 
-def _write_sound(path: Path, job: Job, row: dict[str, Any], gains: Gains, alive: Callable[[], None]) -> int:
+def _write_sound(path: Path, job: Job, row: dict[str, Any], gains: Gains, heartbeat: Callable[[], None]) -> int:
     """Writes the sound; returns its number of channels."""
     assert job.sound is not None
     total, mapping, done = round(row["seconds"] * SAMPLE_RATE), row["channel_map"], 0
@@ -112,5 +88,5 @@ def _write_sound(path: Path, job: Job, row: dict[str, Any], gains: Gains, alive:
                 sound = to_ambisonic(sound, mapping, fuma=gains == "fuma", n3d=gains == "n3d")
             file.write(sound.T.numpy())
             done += count
-            alive()
+            heartbeat()
     return int(channels)

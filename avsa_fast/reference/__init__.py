@@ -1,6 +1,7 @@
-"""The operations of avsa_fast.ops in plain PyTorch, for any float dtype: what the kernels are tested against.
+"""The operations of avsa_fast.ops in plain PyTorch: the definitions that the kernels are tested against.
 
-Same names, same signatures; arguments are not checked here.
+They have the same names and signatures (info_nce ignores precision and group), take any float dtype and do not check
+their arguments.
 """
 
 from .ambisonics import beamform, encode, rotate

@@ -4,7 +4,7 @@ A pixel's footprint is the parallelogram of its edges, carried over to the frame
 mean of the bilinearly interpolated frame over it weights each texel by the footprint's overlap with the texel's tent,
 the product of 1 - |distance| along columns and rows. Along a row the overlap with a chord of the footprint is exact;
 down the rows a chord stands for each piece of the footprint above or below a row of texels, between rows and corners.
-Figures and the derivation: docs/gnomonic.md.
+Derivation and accuracy: docs/gnomonic.md.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SOFT = 0.02  # texels by which a footprint is larger: it may not vanish
-LEVEL = 1e-6  # texels that the edge that rises most rises at least
-SKEW = 1e-3  # and the share of that by which the other does: else float32 could not place corners
-# A footprint is a parallelogram where a pixel is small beside its distance from the pole and beside the sphere; where
-# it is not, the pixel is cut into cells whose footprints are.
-CELLS_A_POLE, CELLS_A_RADIAN, MOST_CELLS = 4.0, 8.0, 15
-AT_ONCE = 2**20  # texels of pixels that are weighted in one go
+from avsa_fast.spatial import eac
+
+MARGIN = 0.02  # texels added on each side of a footprint, so that its area is never 0
+MIN_RISE = 1e-6  # texels: least rise of the steeper edge
+MIN_RISE_RATIO = 1e-3  # least rise of the other edge relative to the steeper one: below, float32 cannot place corners
+# A footprint is nearly a parallelogram if the pixel is small relative to the sphere and to its distance from the pole.
+# Other pixels are divided into cells, by an edge's length relative to the distance from the pole, and in radians.
+CELLS_PER_POLE_DISTANCE, CELLS_PER_RADIAN, MAX_CELLS = 4.0, 8.0, 15
+# The same for cubemaps: cells per texel, and a minimum; twice as many for pixels across the edge of a face, at which
+# the image need not be continuous.
+CUBEMAP_CELLS_PER_TEXEL, CUBEMAP_MIN_CELLS, CUBEMAP_MAX_CELLS = 1.5, 1.5, 63
+MAX_TEXELS = 2**20  # weights computed at a time
 
 
 class Geometry(NamedTuple):
@@ -45,27 +50,40 @@ def edge(ray: Tensor, step: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]:
     dx, dy, dz = step.unbind(-1)
     across2 = (x * x + y * y).clamp(min=1e-20)
     across = across2.sqrt()
-    turn = (x * dy - y * dx) / across2
+    azimuth = (x * dy - y * dx) / across2
     rise = (across * dz - z * (x * dx + y * dy) / across) / (across2 + z * z)
-    return turn * (-plane.W / (2 * pi)), rise * (-plane.H / pi)
+    return azimuth * (-plane.W / (2 * pi)), rise * (-plane.H / pi)
 
 
 def cell_count(ray: Tensor, step: Tensor) -> Tensor:
-    """Number of cells of each of a pixel's edges, not whole: [N]."""
+    """Number of cells per edge of pixels, not rounded: [N]. ray, step: [N, 3]."""
     across2, step2 = ray[:, :2].square().sum(-1), step.square().sum(-1)
-    by_pole = CELLS_A_POLE**2 / across2.clamp(min=1e-20)
-    by_size = CELLS_A_RADIAN**2 / ray.square().sum(-1)
-    return (step2 * torch.maximum(by_pole, by_size)).sqrt().clamp(1, MOST_CELLS)
+    by_pole = CELLS_PER_POLE_DISTANCE**2 / across2.clamp(min=1e-20)
+    by_size = CELLS_PER_RADIAN**2 / ray.square().sum(-1)
+    return (step2 * torch.maximum(by_pole, by_size)).sqrt().clamp(1, MAX_CELLS)
+
+
+def cubemap_cell_count(ray: Tensor, step: Tensor, plane: eac.Geometry) -> Tensor:
+    """Number of cells per edge of pixels on a cubemap, not rounded: [N]. ray, step: [N, 3]."""
+    face = eac.face_of(ray)
+    (right, down, forward), (d_right, d_down, d_forward) = eac.on_face(face, ray), eac.on_face(face, step)
+    u = plane.face_width * (d_right * forward - right * d_forward) / (forward * forward + right * right)
+    v = plane.face_height * (d_down * forward - down * d_forward) / (forward * forward + down * down)
+    margin = forward - torch.maximum(right.abs(), down.abs())
+    reach = d_forward.abs() + d_right.abs() + d_down.abs()
+    across = (2 - 2 * margin / reach).clamp(0, 1)
+    count = CUBEMAP_CELLS_PER_TEXEL * torch.hypot(u, v) * (2 / pi) + CUBEMAP_MIN_CELLS
+    return (count * (1 + across)).clamp(max=CUBEMAP_MAX_CELLS)
 
 
 def cells(count: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Cuts an edge into `count` cells: the middle of each, within ±1/2, and its share of the edge.
+    """Divides an edge into `count` cells: the middle of each, within ±1/2, and its fraction of the edge.
 
     Cells of equal length lie symmetrically around the middle; the outermost are cut off where the edge ends, so that
     the mean over the edge changes continuously with their number.
     """
-    aside = int((count.detach() / 2 - 0.5).ceil().max()) if count.numel() else 0
-    for k in range(-aside, aside + 1):
+    half = int((count.detach() / 2 - 0.5).ceil().max()) if count.numel() else 0
+    for k in range(-half, half + 1):
         sides = (count.new_tensor(k + d) for d in (-0.5, 0.5))
         first, last = (torch.minimum(torch.maximum(side, -count / 2), count / 2) for side in sides)
         yield (first + last) / (2 * count), (last - first) / count
@@ -76,7 +94,7 @@ class Footprints(NamedTuple):
 
     u: Tensor
     v: Tensor
-    lean: Tensor  # columns a row along the edge that rises most
+    lean: Tensor  # columns per row along the steeper edge
     rising: Tensor  # columns of the other, measured in a row, as far as it rises to the right
     falling: Tensor  # and to the left
     reach: Tensor  # half the rows of the first
@@ -88,10 +106,10 @@ class Footprints(NamedTuple):
 
     @property
     def half_height(self) -> Tensor:
-        return self.tip + SOFT
+        return self.tip + MARGIN
 
     def area(self) -> Tensor:
-        return 2 * ((self.rising + self.falling) * self.reach + 2 * SOFT * self.half_height)
+        return 2 * ((self.rising + self.falling) * self.reach + 2 * MARGIN * self.half_height)
 
     def ends(self, row: Tensor) -> tuple[Tensor, Tensor]:
         """Left and right end of the chord at rows [N, ...] from the centre, in columns from the centre."""
@@ -102,24 +120,24 @@ class Footprints(NamedTuple):
         row = torch.minimum(torch.maximum(row, -tip), tip)
         begin, end = (((row + d * reach) / climb).clamp(-0.5, 0.5) for d in (-1, 1))
         left, right = rising * begin - falling * end, rising * end - falling * begin
-        return row * lean + left - SOFT, row * lean + right + SOFT
+        return row * lean + left - MARGIN, row * lean + right + MARGIN
 
 
 def footprints(ray: Tensor, right: Tensor, down: Tensor, plane: Geometry) -> Footprints:
-    """Of pixels, or cells of them: rays through their centres and their edges, each [N, 3]."""
+    """Footprints of pixels or their cells, from rays through their centres and their edges, each [N, 3]."""
     (au, av), (bu, bv) = edge(ray, right, plane), edge(ray, down, plane)
     # At most once around and from pole to pole.
     narrow, low = (plane.W / (au.abs() + bu.abs())).clamp(max=1), (plane.H / (av.abs() + bv.abs())).clamp(max=1)
     au, bu, av, bv = au * narrow, bu * narrow, av * low, bv * low
     swap = bv.abs() > av.abs()
     au, av, bu, bv = (torch.where(swap, *pair) for pair in ((bu, au), (bv, av), (au, bu), (av, bv)))
-    rise = av.abs().clamp(min=LEVEL)
-    climb = torch.maximum(bv.abs(), SKEW * rise)
+    rise = av.abs().clamp(min=MIN_RISE)
+    climb = torch.maximum(bv.abs(), MIN_RISE_RATIO * rise)
     lean = torch.where(av < 0, -au, au) / rise
-    # An edge that is all but level is a part of each, so that nothing jumps where it passes through the level.
+    # A nearly level edge counts in part as rising and in part as falling, so that nothing jumps as it becomes level.
     width = bu - lean * bv
-    turned = width * (bv / climb).clamp(-1, 1)
-    rising, falling = (width.abs() + turned) / 2, (width.abs() - turned) / 2
+    signed = width * (bv / climb).clamp(-1, 1)
+    rising, falling = (width.abs() + signed) / 2, (width.abs() - signed) / 2
     return Footprints(*project(ray, plane), lean, rising, falling, rise / 2, climb)
 
 
@@ -133,20 +151,20 @@ class Texels(NamedTuple):
 
 
 def texels(pixels: tuple[Tensor, ...], plane: Geometry) -> Iterator[Texels]:
-    """The texels under pixels: rays through their centres and their steps a pixel right and down, each [N, 3]."""
+    """The texels under pixels: rays through their centres and their steps of one pixel right and down, each [N, 3]."""
     ray, right, down = pixels
     count = cell_count(ray, right)
-    for t, share_t in cells(count):
-        for s, share_s in cells(count):
-            n = (share_s * share_t).nonzero()[:, 0]
+    for t, fraction_t in cells(count):
+        for s, fraction_s in cells(count):
+            n = (fraction_s * fraction_t).nonzero()[:, 0]
             if len(n):
                 middle = ray[n] + s[n, None] * right[n] + t[n, None] * down[n]
-                prints = footprints(middle, right[n] * share_s[n, None], down[n] * share_t[n, None], plane)
-                yield from _cell_texels(n, prints, (share_s * share_t)[n] / prints.area())
+                prints = footprints(middle, right[n] * fraction_s[n, None], down[n] * fraction_t[n, None], plane)
+                yield from _cell_texels(n, prints, (fraction_s * fraction_t)[n] / prints.area())
 
 
 def _cell_texels(n: Tensor, prints: Footprints, scale: Tensor) -> Iterator[Texels]:
-    """Of one cell of pixels n [N]."""
+    """Texels under one cell of each pixel n [N]."""
     with torch.no_grad():
         top = (prints.v - prints.half_height - 1).ceil()
         rows = int(((prints.v + prints.half_height + 1).floor() - top).max()) + 1
@@ -157,7 +175,7 @@ def _cell_texels(n: Tensor, prints: Footprints, scale: Tensor) -> Iterator[Texel
         columns = (end - begin).long()
         order = columns.argsort()
     while len(order):
-        fits = (columns[order] * rows * torch.arange(1, len(order) + 1).to(order) <= AT_ONCE).sum().clamp(min=1)
+        fits = (columns[order] * rows * torch.arange(1, len(order) + 1).to(order) <= MAX_TEXELS).sum().clamp(min=1)
         m, order = order[:fits], order[fits:]
         column = begin[m, None] + torch.arange(int(columns[m].max())).to(top)  # [M, C]
         part = Footprints(*(x[m] for x in prints))

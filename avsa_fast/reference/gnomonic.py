@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from . import eac, footprint
+from avsa_fast.spatial import eac
+
+from . import footprint
 from .colour import jittered, rgb_of_yuv
 
 Frames = Tensor | tuple[Tensor, ...]
@@ -28,9 +30,26 @@ def gnomonic(
     full_range: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Crops of frames [B, F, H, W, 3], or of their YUV planes, at directions [B, K, 2] -> [B, K, 3, F, h, w].
+    """Crops perspective views out of 360° frames, in the wider float dtype of frames and directions.
 
-    Computed in the widest float dtype of frames and directions.
+    Args:
+        frames: RGB [B, F, H, W, 3], or YUV planes (y, uv) or (y, u, v).
+        directions: [B, K, 2] radians.
+        fov: Radians, a number or [B, K].
+        size: (h, w) of a crop in pixels.
+        roll: None or [B, K] radians.
+        flip: None or bool [B, K]: mirrors left-right.
+        jitter: None or [B, K, 4]: brightness, contrast and saturation factors, hue shift.
+        mean: None or 3 numbers.
+        std: None or 3 numbers.
+        antialias: Whether a pixel is the mean over its footprint, or the value at its centre.
+        source: What the frames contain: "erp", half of a stereoscopic frame ("erp_top", ...) or "eac".
+        matrix: Colour matrix of YUV planes, "bt601" or "bt709".
+        full_range: Whether YUV planes use 0..255.
+        dtype: Of the crops.
+
+    Returns:
+        [B, K, 3, F, h, w].
     """
     planes = [half(plane, source) for plane in ((frames,) if isinstance(frames, Tensor) else frames)]
     floating = planes[0].is_floating_point()
@@ -38,11 +57,11 @@ def gnomonic(
     pixels = tuple(x.reshape(-1, 3) for x in rays(directions.to(real), fov, size, roll, flip))
     (B, F), K = planes[0].shape[:2], directions.shape[1]
     clip = torch.arange(B, device=directions.device).repeat_interleave(K * size[0] * size[1])  # [N], of each pixel
-    parts = []
+    sampled_planes = []
     for number, plane in enumerate(planes):
         channels = plane if plane.ndim == 5 else plane[..., None]
-        parts.append(sampled(channels, clip, pixels, source == "eac", antialias, chroma=number > 0))
-    crops = torch.cat(parts, dim=-1).view(B, K, *size, F, 3)
+        sampled_planes.append(sampled(channels, clip, pixels, source == "eac", antialias, chroma=number > 0))
+    crops = torch.cat(sampled_planes, dim=-1).view(B, K, *size, F, 3)
     crops = crops.permute(0, 1, 5, 4, 2, 3) * (1 if floating else 1 / 255)  # [B, K, 3, F, h, w]
     if len(planes) > 1:
         crops = rgb_of_yuv(crops, matrix, full_range)
@@ -68,7 +87,7 @@ def sampled(
 ) -> Tensor:
     """Values of pixels [N] in their clips [N]: plane [B, F, H, W, C] -> [N, F, C]. chroma: of half size, sited left.
 
-    pixels: rays through their centres and their steps a pixel right and down, each [N, 3].
+    pixels: rays through their centres and their steps of one pixel right and down, each [N, 3].
     """
     F, H, W, C = plane.shape[1:]
     table = plane.flatten(2, 3).transpose(1, 2)  # [B, HW, F, C]
@@ -77,10 +96,11 @@ def sampled(
     first_column = 0.25 if chroma else 0.5
     if cubemap:
         faces = eac.Geometry(H, W, first_column, 0.5 if chroma else 1.0)
-        for n, middle, share in cell_rays(pixels, faces) if antialias else [(slice(None), ray, torch.ones_like(clip))]:
+        whole = [(slice(None), ray, torch.ones_like(clip))]
+        for n, middle, fraction in cell_rays(pixels, faces) if antialias else whole:
             for row, column, weight in eac.corners(middle, faces):
                 texels = table[clip[n], row * W + column]  # [M, F, C]
-                crops = crops.index_add(0, torch.arange(len(ray))[n], (share * weight)[:, None, None] * texels)
+                crops = crops.index_add(0, torch.arange(len(ray))[n], (fraction * weight)[:, None, None] * texels)
         return crops
     sphere = footprint.Geometry(H, W, first_column)
     if not antialias:
@@ -97,18 +117,18 @@ def sampled(
 
 
 def cell_rays(pixels: tuple[Tensor, ...], faces: eac.Geometry) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Cells of pixels on a cubemap: which pixels [M], rays through the cells' middles [M, 3], shares [M]."""
+    """Cells of pixels on a cubemap: pixel numbers [M], rays through the cells' middles [M, 3], fractions [M]."""
     ray, right, down = pixels
-    for t, share_t in footprint.cells(eac.cell_count(ray, down, faces)):
-        for s, share_s in footprint.cells(eac.cell_count(ray, right, faces)):
-            n = (share_s * share_t).nonzero()[:, 0]
-            yield n, ray[n] + s[n, None] * right[n] + t[n, None] * down[n], (share_s * share_t)[n]
+    for t, fraction_t in footprint.cells(footprint.cubemap_cell_count(ray, down, faces)):
+        for s, fraction_s in footprint.cells(footprint.cubemap_cell_count(ray, right, faces)):
+            n = (fraction_s * fraction_t).nonzero()[:, 0]
+            yield n, ray[n] + s[n, None] * right[n] + t[n, None] * down[n], (fraction_s * fraction_t)[n]
 
 
 def rays(
     directions: Tensor, fov: float | Tensor, size: tuple[int, int], roll: Tensor | None, flip: Tensor | None
 ) -> tuple[Tensor, ...]:
-    """Rays through the pixels' centres, and their steps a pixel right and down: three tensors [B, K, h, w, 3]."""
+    """Rays through the pixels' centres, and their steps of one pixel right and down: three tensors [B, K, h, w, 3]."""
     h, w = size
     azimuth, elevation = directions.unbind(-1)  # [B, K]
     roll = torch.zeros_like(azimuth) if roll is None else roll.to(azimuth)
@@ -143,7 +163,7 @@ def bilinear(u: Tensor, v: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
 def place(row: Tensor, column: Tensor, H: int, W: int) -> Tensor:
     """Number of a texel in reading order, from a row within [-H, 2 H) and any column.
 
-    Columns wrap around; a row beyond a pole is the row before it, half a turn away.
+    Columns wrap around; a row beyond a pole is the row before it, half a rotation away.
     """
     beyond = (row < 0) | (row >= H)
     real = torch.where(row < 0, -1 - row, torch.where(row >= H, 2 * H - 1 - row, row))

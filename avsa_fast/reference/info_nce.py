@@ -15,9 +15,22 @@ def info_nce(
     precision: str = "fp32",
     group: None = None,
 ) -> Tensor:
-    """Mean of softplus(logsumexp over a pair's competitors - the pair's own logit): query, key [N, D] -> [].
+    """Mean of softplus(logsumexp over a pair's competitors - the pair's own logit).
 
-    The competitors are summed apart from the pair: log-softmax would lose them late in training.
+    The competitors are summed separately from the pair, because log-softmax would round them away late in training.
+
+    Args:
+        query: [N, D].
+        key: [N, D].
+        temperature: A number, or a tensor [].
+        symmetric: Mean of query -> key and key -> query.
+        negatives: "all" or "joint".
+        crops: Rows per clip.
+        precision: Ignored.
+        group: Ignored.
+
+    Returns:
+        The loss [].
     """
     if len(query) == 0:
         return (query.sum() + key.sum()) / temperature  # 0, with its graph

@@ -4,17 +4,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchaudio.functional import melscale_fbanks
+
+from avsa_fast.spatial.mel import band_features, mel_bank, spatial_of_view, stft
 
 from .ambisonics import beamform, rotate
-
-# Intensity vectors by name: (gain, w, xyz, norm) of gain J / (eps + w |W|² + xyz (|X|²+|Y|²+|Z|²) + norm ‖J‖).
-VARIANTS = {
-    "wang2022": (2.0, 1.0, 1.0, 0.0),
-    "dcase2021": (1.0, 0.5, 0.5, 0.0),
-    "dcase2022": (1.0, 1.0, 1 / 3, 0.0),
-    "unit": (1.0, 0.0, 0.0, 1.0),
-}
 
 
 def spatial_features(
@@ -32,16 +25,29 @@ def spatial_features(
     hop_length: int = 240,
     n_mels: int = 64,
 ) -> Tensor:
-    """Signals [..., C, T] (+ directions [..., K, 2] or [..., K, P, 2]) -> [..., (K,) channels, n_mels, n_frames]."""
+    """Computes log-mel and spatial features of K views of a scene, or of the scene as it is.
+
+    Args:
+        signals: [..., C, T].
+        directions: None, [..., K, 2] radians, or moving [..., K, P, 2].
+        view: "rotate", "stereo", "beamform" or "mono".
+        spatial: "iv", "icf" or None.
+        variant: A name of spatial.mel.VARIANTS.
+        pattern: Beam pattern of the view "beamform".
+        roll: None, [..., K] or moving [..., K, P] radians.
+        flip: None or bool [..., K].
+        sample_rate: Samples per second.
+        n_fft: Samples per frame.
+        hop_length: Samples from one frame to the next.
+        n_mels: Number of mel bands.
+
+    Returns:
+        [..., K, channels, n_mels, n_frames], without K if there are no directions.
+    """
     views = view_signals(signals, directions, view, pattern, roll, flip)
     window = torch.hann_window(n_fft, dtype=signals.dtype, device=signals.device)  # periodic
     bank = mel_bank(sample_rate, n_fft, n_mels).to(signals)
-    return band_features(stft(views, window, hop_length), bank, spatial_of(view, spatial), variant)
-
-
-def spatial_of(view: str, spatial: str | None) -> str | None:
-    """What a view adds to its mel channels: the default, "iv", adds nothing to views that have no X, Y, Z."""
-    return None if spatial == "iv" and view != "rotate" else spatial
+    return band_features(stft(views, window, hop_length), bank, spatial_of_view(view, spatial), variant)
 
 
 def view_signals(
@@ -52,7 +58,7 @@ def view_signals(
     roll: Tensor | None,
     flip: Tensor | None,
 ) -> Tensor:
-    """The channels of each view: signals [..., C, T] -> [..., (K,) M, T]."""
+    """Channels of each view: signals [..., C, T] -> [..., K, M, T], without K if there are no directions."""
     if view == "beamform":
         assert directions is not None
         return beamform(signals, directions, pattern).unsqueeze(-2)
@@ -63,61 +69,8 @@ def view_signals(
     if view == "stereo" and signals.shape[-2] == 2:
         return signals
     signals = signals[..., :4, :]
-    turned = signals if directions is None else rotate(signals, directions, roll=roll, flip=flip)
+    rotated = signals if directions is None else rotate(signals, directions, roll=roll, flip=flip)
     if view == "rotate":
-        return turned
-    w, y = turned[..., 0, :], turned[..., 1, :]
+        return rotated
+    w, y = rotated[..., 0, :], rotated[..., 1, :]
     return torch.stack([(w + y) / 2, (w - y) / 2], dim=-2)
-
-
-def stft(signals: Tensor, window: Tensor, hop_length: int) -> Tensor:
-    """Spectra of windowed frames, without padding: [..., T], [n_fft] -> complex [..., n_frames, n_fft / 2 + 1]."""
-    frames = signals.unfold(-1, len(window), hop_length) * window
-    if frames.numel() == 0:  # MKL refuses a batch of none
-        return frames[..., : len(window) // 2 + 1] * 1j
-    return torch.fft.rfft(frames)
-
-
-def mel_bank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
-    """Slaney's mel weights from 0 to half the sample rate: [n_fft / 2 + 1, n_mels] float32."""
-    return melscale_fbanks(n_fft // 2 + 1, 0.0, sample_rate / 2, n_mels, sample_rate, norm="slaney", mel_scale="slaney")
-
-
-def band_features(spectrum: Tensor, bank: Tensor, spatial: str | None, variant: str) -> Tensor:
-    """Log-mel, then spatial features: spectra [..., M, n_frames, bins] -> [..., channels, n_mels, n_frames].
-
-    M is 4 (W, Y, Z, X) for spatial "iv", 2 (L, R) for "icf". Bands average spatial features by the mel weights.
-    """
-    power = spectrum.real.square() + spectrum.imag.square()
-    mel = (power @ bank).clamp(min=1e-10).log()
-    if spatial is None:
-        return mel.mT
-    if spatial == "iv":
-        bins = intensity_vector(spectrum, power, variant)
-    else:
-        bins = interchannel_features(spectrum, power)
-    return torch.cat([mel, bins @ (bank / bank.sum(0))], dim=-3).mT
-
-
-def intensity_vector(spectrum: Tensor, power: Tensor, variant: str) -> Tensor:
-    """FOA-IV of each bin: [..., 4, n_frames, bins] (W, Y, Z, X) -> [..., 3, n_frames, bins] (X, Y, Z)."""
-    gain, w, xyz, norm = VARIANTS[variant]
-    flow = (spectrum[..., :1, :, :].conj() * spectrum[..., [3, 1, 2], :, :]).real
-    total = w * power[..., :1, :, :] + xyz * power[..., 1:, :, :].sum(-3, keepdim=True)
-    return gain * flow / (1e-12 + total + norm * torch.linalg.vector_norm(flow, dim=-3, keepdim=True))
-
-
-def interchannel_features(spectrum: Tensor, power: Tensor) -> Tensor:
-    """ICF of each bin: [..., 2, n_frames, bins] (L, R) -> [..., 3, n_frames, bins].
-
-    Level difference 2 log max(|L|, 1e-8) − 2 log max(|R|, 1e-8), cosine and sine of the phase difference, which is 0
-    where a channel is silent.
-    """
-    left, right = power.clamp(min=1e-16).log().unbind(-3)
-    product = spectrum[..., 0, :, :] * spectrum[..., 1, :, :].conj()
-    squared = product.real.square() + product.imag.square()
-    silent = squared < torch.finfo(squared.dtype).tiny
-    length = torch.where(silent, 1, squared).sqrt()
-    cosine = torch.where(silent, 1, product.real / length)
-    sine = torch.where(silent, 0, product.imag / length)
-    return torch.stack([left - right, cosine, sine], dim=-3)

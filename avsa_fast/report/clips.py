@@ -12,42 +12,71 @@ from torch import Tensor
 from avsa_fast import ops
 from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.directions import MIN_SCORE
-from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
+from avsa_fast.data.encode_video import FPS
+from avsa_fast.data.projection import to_erp
+from avsa_fast.data.samples import SAMPLE_RATE, ClipSpan, SampleConfig
 from avsa_fast.data.video import read_frames
-from avsa_fast.evaluate.intensity import intensity_map
-from avsa_fast.scenes.write import FPS
+from avsa_fast.maps import intensity_map
 
 from .media import flac, heat_png, jpeg, mp4
-from .sphere import as_erp
 
 EXCERPT = 4.0  # seconds: keeps 12 clips below 15 MB, even with noise that FLAC cannot compress
 HEIGHT = 480  # maximum height of the excerpt's frames and of the still, in pixels
 CROP = 160  # height and width of a view, in pixels
 BOXES = 24  # maximum number of detections drawn
-SAME = radians(0.01)  # tolerance: a view of a detection has the same direction up to float32 rounding
+SAME = radians(0.01)  # tolerance: a view of a detection has its direction up to float32 rounding
 
-Rows = dict[str, list[dict[str, Any]]]
+RowsByClip = dict[str, list[dict[str, Any]]]
 
 
-def by_clip(rows: Iterable[dict[str, Any]]) -> Rows:
-    """Groups rows of detections.parquet or truth.parquet by the name of the clip."""
-    found: Rows = defaultdict(list)
+def spread(items: Sequence[ClipSpan], count: int) -> list[ClipSpan]:
+    """Selects evenly spaced items.
+
+    Args:
+        items: Items to select from.
+        count: Maximum number of items.
+
+    Returns:
+        The selected items in their order.
+    """
+    indices = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[i] for i in indices]
+
+
+def by_clip(rows: Iterable[dict[str, Any]]) -> RowsByClip:
+    """Groups rows of a table by clip.
+
+    Args:
+        rows: Rows of detections.parquet or truth.parquet.
+
+    Returns:
+        Rows by the name of the clip; a missing name gives an empty list.
+    """
+    grouped: RowsByClip = defaultdict(list)
     for row in rows:
-        found[row["name"]].append(row)
-    return found
+        grouped[row["name"]].append(row)
+    return grouped
 
 
 def rows_at(rows: Sequence[dict[str, Any]], time: float) -> list[dict[str, Any]]:
-    """Up to BOXES rows at the time nearest to `time` (seconds), by falling score; skips scores below MIN_SCORE."""
+    """Selects the objects nearest to a moment.
+
+    Args:
+        rows: Rows of one clip.
+        time: Moment in seconds from the start of the clip.
+
+    Returns:
+        At most BOXES rows of the nearest annotated time, by falling score, without scores below MIN_SCORE.
+    """
     rows = [row for row in rows if row.get("score", 1.0) >= MIN_SCORE]
     nearest = min((row["time"] for row in rows), key=lambda t: abs(t - time), default=0.0)
     return sorted((row for row in rows if row["time"] == nearest), key=lambda row: -row.get("score", 1.0))[:BOXES]
 
 
-def show_clip(
-    source: Source, moment: float, objects: Sequence[dict[str, Any]], directions: Tensor, config: SampleConfig
+def clip_content(
+    source: ClipSpan, moment: float, objects: Sequence[dict[str, Any]], directions: Tensor, config: SampleConfig
 ) -> dict[str, Any]:
-    """Prepares a clip for the page.
+    """Prepares the page content of a clip.
 
     Args:
         source: Clip.
@@ -86,10 +115,10 @@ def show_clip(
     }
 
 
-def _frames(source: Source, centre: float, count: int, fps: float) -> Tensor:
+def _frames(source: ClipSpan, centre: float, count: int, fps: float) -> Tensor:
     """ERP frames, uint8 [count, H, W, 3], around a moment."""
     rows = HEIGHT * (2 if source.projection == "erp_top" else 1)
-    return as_erp(read_frames(source.video, centre, count, fps, rows), source.projection)
+    return to_erp(read_frames(source.video, centre, count, fps, rows), source.projection)
 
 
 def _audible(sound: Tensor) -> Tensor:

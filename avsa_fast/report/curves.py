@@ -8,12 +8,12 @@ from typing import Any
 
 from avsa_fast.errors import UserError
 
-POINTS = 600  # maximum number of points per curve; neighbouring steps are averaged beyond that
+MAX_POINTS = 600  # maximum number of points per curve; neighbouring steps are averaged beyond that
 # Titles of the log's fields on the page; other fields are titled by their name.
 TITLES = {
     "loss": "Loss",
     "lr": "Learning rate",
-    "clips_per_second": "Clips a second",
+    "clips_per_second": "Clips per second",
     "data_wait": "Share of a step spent waiting for data",
 }
 
@@ -21,13 +21,13 @@ TITLES = {
 def read_curves(run: Path) -> list[dict[str, Any]]:
     """Reads every numeric field of log.jsonl as a curve over the steps, with one trace per stage.
 
-    Steps are counted across stages. Traces of more than POINTS steps are averaged. An incomplete last line is ignored.
+    Steps count over both stages. Traces of more than MAX_POINTS steps are averaged. An incomplete last line is ignored.
 
     Args:
         run: Folder of the run.
 
     Returns:
-        [{title, traces: [{name, x, y}]}].
+        Curves, each {title, traces: [{name, x, y}]}.
 
     Raises:
         UserError: If the log is missing or malformed.
@@ -56,9 +56,9 @@ def read_curves(run: Path) -> list[dict[str, Any]]:
 
 
 def _averaged(points: list[tuple[int, float]]) -> dict[str, list[float]]:
-    """Steps x and values y, averaged to at most POINTS; values that are not finite are ignored."""
+    """Steps x and values y, averaged to at most MAX_POINTS; values that are not finite are ignored."""
     points = [(step, value) for step, value in points if math.isfinite(value)]
-    size = max(1, math.ceil(len(points) / POINTS))
+    size = max(1, math.ceil(len(points) / MAX_POINTS))
     groups = [points[begin : begin + size] for begin in range(0, len(points), size)]
     return {
         "x": [group[-1][0] for group in groups],

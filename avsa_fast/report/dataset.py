@@ -14,22 +14,21 @@ from torch import Tensor
 from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.directions import MIN_SCORE
 from avsa_fast.data.index import Index
-from avsa_fast.data.samples import SAMPLE_RATE, SampleConfig, Source
+from avsa_fast.data.samples import SAMPLE_RATE, ClipSpan, SampleConfig
 from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, TRUTH, read_table
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.intensity import intensity_map
-from avsa_fast.prepare import Options, prepare_folder
+from avsa_fast.maps import intensity_map
+from avsa_fast.prepare import PrepareOptions, prepare_folder
 from avsa_fast.progress import show_progress
 
-from .clips import by_clip, rows_at, show_clip
-from .media import heat_png, stretched
+from .clips import by_clip, clip_content, rows_at, spread
+from .media import heat_png, rescaled
 from .page import render
-from .run import spread
 
-VIEWS = 6  # maximum number of views per clip, at the detections with the highest scores
+MAX_VIEWS = 6  # maximum number of views per clip, at the detections with the highest scores
 SIZE = (45, 90)  # rows and columns of the maps of directions
-LISTENED = 60  # maximum number of clips in the map of sound
-CLASSES = 25  # number of classes shown, the most frequent ones
+MAX_SOUND_CLIPS = 60  # maximum number of clips in the map of sound
+MAX_CLASSES = 25  # number of classes shown, the most frequent ones
 
 
 def dataset_page(folder: Path, *, clips: int) -> str:
@@ -45,13 +44,13 @@ def dataset_page(folder: Path, *, clips: int) -> str:
     Raises:
         UserError: If there is no readable index or no usable clip.
     """
-    prepare_folder(folder, Options(detector=None))
+    prepare_folder(folder, PrepareOptions(detector=None))
     index = read_table(folder / "index.parquet", INDEX)
     detections = read_table(folder / "detections.parquet", DETECTIONS) if _has(folder, "detections") else []
     detections = [row for row in detections if row["score"] >= MIN_SCORE]
     truth = read_table(folder / "truth.parquet", TRUTH) if _has(folder, "truth") else []
     rows = by_clip(detections or truth)
-    usable = [Source(c.name, c.video, c.sound, row["channel_map"], 0.0, row["seconds"], row["projection"] or "erp")
+    usable = [ClipSpan(c.name, c.video, c.sound, row["channel_map"], 0.0, row["seconds"], row["projection"] or "erp")
               for c, row in Index(folder) if c.video and c.sound]  # fmt: skip
     shown: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
@@ -59,14 +58,14 @@ def dataset_page(folder: Path, *, clips: int) -> str:
         for number, source in enumerate(spread(usable, clips)):
             moment = (source.begin + source.end) / 2
             objects = rows_at(rows[source.name], moment)
-            looks = [(row["azimuth"], row["elevation"]) for row in objects[:VIEWS]] or [(0.0, 0.0)]
+            directions = [(row["azimuth"], row["elevation"]) for row in objects[:MAX_VIEWS]] or [(0.0, 0.0)]
             try:
-                shown.append(show_clip(source, moment, objects, torch.tensor(looks), SampleConfig()))
+                shown.append(clip_content(source, moment, objects, torch.tensor(directions), SampleConfig()))
             except UserError as error:
                 failures[source.name] = str(error)
                 print(f"skipped {source.name}: {error}", file=sys.stderr)
             progress(number + 1, min(clips, len(usable)))
-        sound = _sound_map(usable)
+        sound_map = _sound_map(usable)
     return render(
         "dataset.html",
         title=folder.resolve().name,
@@ -77,7 +76,7 @@ def dataset_page(folder: Path, *, clips: int) -> str:
         + list(failures.items()),
         charts=_charts(index, detections or truth),
         objects_map=_directions_map(detections or truth),
-        sound_map=sound,
+        sound_map=sound_map,
         clips=shown,
         has_objects=bool(detections or truth),
     )
@@ -92,15 +91,15 @@ def _facts(index: Sequence[dict[str, Any]], detections: Sequence[dict[str, Any]]
     """Summary of the dataset in a few phrases."""
     usable = [row for row in index if row["state"] == "ok"]
     seconds = sum(row["seconds"] for row in usable)
-    directed = sum(bool(row["channel_map"]) for row in usable)
+    directional = sum(bool(row["channel_map"]) for row in usable)
     splits = Counter(row["split"] for row in usable)
-    named = {row["name"] for row in detections}
+    with_objects = {row["name"] for row in detections}
     return [
         f"{len(usable)} of {len(index)} clips usable",
         _duration(seconds),
-        f"{directed} with directional sound",
+        f"{directional} with directional sound",
         ", ".join(f"{count} {split}" for split, count in sorted(splits.items(), reverse=True)),
-        f"objects found in {len(named)} clips"
+        f"objects found in {len(with_objects)} clips"
         if _has(folder, "detections")
         else "no detections.parquet: objects were not looked for",
     ]
@@ -121,7 +120,7 @@ def _charts(index: Sequence[dict[str, Any]], objects: Sequence[dict[str, Any]]) 
     if validity:
         charts.append(_histogram("Spatial validity", np.clip(validity, 0, 3), 0, 3, 30, "E_xyz / E_w; 1 is ideal"))
     if objects:
-        classes = Counter(row["class"] for row in objects).most_common(CLASSES)
+        classes = Counter(row["class"] for row in objects).most_common(MAX_CLASSES)
         charts.append(
             {"title": "Objects by class", "x": [c for c, _ in classes], "y": [n for _, n in classes], "axis": ""}
         )
@@ -151,7 +150,7 @@ def _directions_map(objects: Sequence[dict[str, Any]]) -> str | None:
     row = ((0.5 - torch.tensor([o["elevation"] for o in objects]) / pi) * SIZE[0]).long().clamp(0, SIZE[0] - 1)
     column = ((0.5 - torch.tensor([o["azimuth"] for o in objects]) / (2 * pi)) * SIZE[1]).long() % SIZE[1]
     counts = torch.bincount(row * SIZE[1] + column, minlength=SIZE[0] * SIZE[1]).reshape(SIZE).float()
-    return heat_png(stretched(_blurred(counts)) ** 0.5, "viridis", opaque=True)
+    return heat_png(rescaled(_blurred(counts)) ** 0.5, "viridis", opaque=True)
 
 
 def _blurred(heat: Tensor) -> Tensor:
@@ -161,14 +160,14 @@ def _blurred(heat: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool2d(padded, 3, stride=1)[0, 0]
 
 
-def _sound_map(sources: Sequence[Source]) -> str | None:
+def _sound_map(sources: Sequence[ClipSpan]) -> str | None:
     """Mean intensity map over clips, from one second in the middle of each, as a data URI."""
     maps = []
-    for source in spread([source for source in sources if source.channel_map], LISTENED):
+    for source in spread([source for source in sources if source.channel_map], MAX_SOUND_CLIPS):
         try:
             middle = (source.begin + source.end) / 2
             sound = read_ambisonic(source.sound, source.channel_map, middle, 1.0, SAMPLE_RATE)
         except UserError:
             continue  # locally damaged; clips that cannot be used at all are reported by the index
         maps.append(intensity_map(sound, SAMPLE_RATE, SIZE))
-    return heat_png(stretched(torch.stack(maps).mean(dim=0)) ** 0.5, "inferno", opaque=True) if maps else None
+    return heat_png(rescaled(torch.stack(maps).mean(dim=0)) ** 0.5, "inferno", opaque=True) if maps else None

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from avsa_fast.scenes.write import write_video
+from avsa_fast.data.encode_video import write_video
 
 # Colour maps for values from 0 to 1: matplotlib's inferno and viridis (CC0), sampled at nine points.
 COLOURS = {
@@ -22,7 +22,15 @@ CRF = 27  # x264 constant rate factor: one second at 960 x 480 takes about 60 kB
 
 
 def jpeg(pixels: Tensor, quality: int = 82) -> str:
-    """Encodes a picture, uint8 [h, w, 3], as JPEG."""
+    """Encodes a picture as JPEG.
+
+    Args:
+        pixels: uint8 [h, w, 3], RGB.
+        quality: JPEG quality, 1 to 95.
+
+    Returns:
+        Data URI.
+    """
     return _picture(Image.fromarray(pixels.numpy()), "jpeg", quality=quality, optimize=True)
 
 
@@ -33,33 +41,58 @@ def heat_png(heat: Tensor, colours: str, *, opaque: bool = False) -> str:
         heat: [h, w], in [0, 1].
         colours: Name of a colour map in COLOURS.
         opaque: If false, low values are transparent, to overlay the map on a picture.
+
+    Returns:
+        Data URI.
     """
     stops = np.array([[int(colour[i : i + 2], 16) for i in (0, 2, 4)] for colour in COLOURS[colours]])
-    at = np.linspace(0, 1, len(stops))
+    positions = np.linspace(0, 1, len(stops))
     values = heat.numpy()
-    rgb = np.stack([np.interp(values, at, stops[:, channel]) for channel in range(3)], axis=-1)
+    rgb = np.stack([np.interp(values, positions, stops[:, channel]) for channel in range(3)], axis=-1)
     alpha = np.full_like(values, 255) if opaque else 190 * np.clip(values * 1.6 - 0.1, 0, 1)
     return _picture(Image.fromarray(np.dstack([rgb, alpha]).round().astype(np.uint8), "RGBA"), "png", optimize=True)
 
 
 def flac(sound: Tensor, rate: int) -> str:
-    """Encodes sound [C, T] in [-1, 1] as 16-bit FLAC, whose channels every browser decodes unchanged."""
+    """Encodes sound as 16-bit FLAC, whose channels every browser decodes unchanged.
+
+    Args:
+        sound: float32 [C, T], clamped to [-1, 1].
+        rate: Sample rate in Hz.
+
+    Returns:
+        Data URI.
+    """
     file = io.BytesIO()
     soundfile.write(file, sound.clamp(-1, 1).T.numpy(), rate, subtype="PCM_16", format="FLAC", compression_level=1.0)
     return _uri("audio/flac", file.getvalue())
 
 
 def mp4(frames: Tensor) -> str:
-    """Encodes frames, uint8 [F, H, W, 3], as H.264 at `scenes.write.FPS`; drops an odd last row or column."""
+    """Encodes frames as H.264 at `data.encode_video.FPS`.
+
+    Args:
+        frames: uint8 [F, H, W, 3], RGB; an odd last row or column is dropped.
+
+    Returns:
+        Data URI.
+    """
     frames = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
-        write_video(path, [frames.numpy()], frames.shape[1], frames.shape[2], crf=CRF)
+        write_video(path, frames.numpy(), crf=CRF)
         return _uri("video/mp4", path.read_bytes())
 
 
-def stretched(heat: Tensor) -> Tensor:
-    """Rescales a heat map of any shape to [0, 1]; a constant map becomes all zeros."""
+def rescaled(heat: Tensor) -> Tensor:
+    """Rescales a heat map to [0, 1].
+
+    Args:
+        heat: Values of any shape and range.
+
+    Returns:
+        Values of the same shape; a constant map becomes all zeros.
+    """
     low, high = heat.min(), heat.max()
     return torch.zeros_like(heat) if high <= low else (heat - low) / (high - low)
 

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import avsa_fast
-from avsa_fast.files import replacing
+from avsa_fast.files import atomic_write
 
 HERE = Path(__file__).parent
 LIBRARIES = {"Pannellum 2.5.7": "pannellum", "Omnitone 1.3.0": "omnitone", "plotly.js 4.1.1 (basic)": "plotly"}
@@ -20,6 +20,9 @@ def render(template: str, **content: Any) -> str:
     Args:
         template: Name of a template in the folder "page".
         content: Variables of the template; HTML in them is escaped.
+
+    Returns:
+        The HTML page.
     """
     environment = Environment(
         loader=PackageLoader("avsa_fast.report", "page"),
@@ -28,7 +31,7 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    libraries = [(HERE / "vendor" / folder) for folder in LIBRARIES.values()]
+    libraries = [HERE / "vendor" / folder for folder in LIBRARIES.values()]
     return environment.get_template(template).render(
         version=avsa_fast.__version__,
         styles=_joined([*_files(libraries, "*.css"), HERE / "page" / "page.css"]),
@@ -39,8 +42,13 @@ def render(template: str, **content: Any) -> str:
 
 
 def write_page(path: Path, html: str) -> None:
-    """Writes a page, replacing the file atomically."""
-    with replacing(path) as part:
+    """Writes a page, replacing the file atomically.
+
+    Args:
+        path: File to write.
+        html: The page.
+    """
+    with atomic_write(path) as part:
         part.write_text(html, encoding="utf-8")
 
 

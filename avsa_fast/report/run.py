@@ -6,28 +6,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avsa_fast.data.samples import Collection, Sample, Samples, Source, Unreadable
+from avsa_fast.data.projection import to_erp
+from avsa_fast.data.samples import ClipSpan, Collection, Sample, Samples, Unreadable
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.maps import object_maps
-from avsa_fast.evaluate.run import Run, load_run
+from avsa_fast.maps import object_maps
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.progress import show_progress
+from avsa_fast.run import Run, load_run
 
-from .clips import by_clip, rows_at, show_clip
+from .clips import by_clip, clip_content, rows_at, spread
 from .curves import read_curves
-from .figures import read_figures
-from .media import heat_png, stretched
+from .media import heat_png, rescaled
+from .metrics import read_metrics
 from .page import render
-from .sphere import as_erp
 
-HEAT = (12, 24)  # rows and columns of a similarity map
+MAP_SIZE = (12, 24)  # rows and columns of a similarity map
 NEIGHBOURS = 4  # number of sounds shown per picture, and of pictures per sound
 MAP_SAMPLES = 64  # maximum number of moments in the map of embeddings
 
@@ -40,7 +39,7 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
         folder: Folder of the run.
         clips: Maximum number of clips shown, evenly spread over the held-out ones.
         seed: Seed of the random view directions.
-        device: Default: the GPU if there is one, else the CPU.
+        device: Device of the network. Default: the GPU if there is one, else the CPU.
 
     Returns:
         The HTML page.
@@ -54,35 +53,35 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
     collection = Collection(data, run.config.samples.crops, spatial=run.config.spatial)
     rows = by_clip(read_table(data / "detections.parquet", DETECTIONS) if run.config.samples.crops == "yolo" else [])
     sources = collection.held_out or collection.train
-    figures, curves = read_figures(folder), read_curves(folder)
-    shown, samples, skipped = [], [], {}
+    metrics, curves = read_metrics(folder), read_curves(folder)
+    contents, samples, skipped = [], [], {}
     with show_progress("drawing clips") as progress:
         for number, source in enumerate(spread(sources, clips)):
             try:
                 sample, moment = _sample(run, collection, source, seed)
                 objects = rows_at(rows[source.name], moment)
                 directions = torch.from_numpy(sample.directions)
-                shown.append(show_clip(source, moment, objects, directions, run.config.samples))
+                contents.append(clip_content(source, moment, objects, directions, run.config.samples))
                 samples.append(sample)
             except UserError as error:
                 skipped[source.name] = str(error)
                 print(f"skipped {source.name}: {error}", file=sys.stderr)
                 continue
-            _add_similarities(run, sample, shown[-1])
+            _add_similarities(run, sample, contents[-1])
             progress(number + 1, min(clips, len(sources)))
-    if not shown:
-        raise UserError(f"{data}: no clip of it can be read; the first: {next(iter(skipped.values()), 'none at all')}")
+    if not contents:
+        raise UserError(f"{data}: no clip can be read; the first: {next(iter(skipped.values()), 'no clips')}")
     neighbours = _neighbours(run, samples)
     held_out = bool(collection.held_out)
     return render(
         "run.html",
         title=folder.resolve().name,
         facts=_facts(run, collection),
-        figures=figures,
+        metrics=metrics,
         curves=curves,
-        clips=shown,
+        clips=contents,
         neighbours=neighbours,
-        embeddings=_map(run, collection, sources, rows, seed),
+        embeddings=_embedding_map(run, collection, sources, rows, seed),
         skipped=skipped,
         held_out=held_out,
         aligned=run.aligned,
@@ -90,22 +89,17 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
     )
 
 
-def spread(items: Sequence[Source], count: int) -> list[Source]:
-    """Selects at most `count` evenly spaced items."""
-    at = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[i] for i in at]
-
-
 def _sample(
-    run: Run, collection: Collection, source: Source, seed: int, number: int = 0, count: int = 1
+    run: Run, collection: Collection, source: ClipSpan, seed: int, number: int = 0, count: int = 1
 ) -> tuple[Sample, float]:
     """One of `count` evenly spaced moments of a clip, sampled as for training's final metrics: a view per quadrant."""
     samples = Samples(collection, run.config.samples, seed=seed, count=count, spatial=True, augment=False)
-    samples.sources = [source]
+    samples.spans = [source]
     sample = samples[number]
     if isinstance(sample, Unreadable):
         raise UserError(sample.failures[source.name])
-    frames = as_erp(sample.frames, sample.projection)
+    assert isinstance(sample.frames, Tensor)  # not planes
+    frames = to_erp(sample.frames, sample.projection)
     moment = source.moment((number + 0.5) / count, run.config.samples.seconds / 2)
     return sample._replace(frames=frames, projection="erp"), moment
 
@@ -116,9 +110,9 @@ def _add_similarities(run: Run, sample: Sample, clip: dict[str, Any]) -> None:
     if not clip["spatial"]:
         return
     assert isinstance(sample.frames, Tensor)
-    maps = object_maps(run, sample.frames, sample.sound, torch.from_numpy(sample.directions), size=HEAT)
+    maps = object_maps(run, sample.frames, sample.sound, torch.from_numpy(sample.directions), size=MAP_SIZE)
     for view, heat in zip(clip["views"], maps, strict=True):
-        view["heat"] = heat_png(stretched(heat).clamp_min(0.0) ** 2, "viridis")
+        view["heat"] = heat_png(rescaled(heat).clamp_min(0.0) ** 2, "viridis")
 
 
 def _neighbours(run: Run, samples: Sequence[Sample]) -> list[list[dict[str, Any]]]:
@@ -126,10 +120,10 @@ def _neighbours(run: Run, samples: Sequence[Sample]) -> list[list[dict[str, Any]
     video, audio = run.video(samples), run.audio(samples)  # [N, K, E]
     N, K = video.shape[:2]
     scores = video.new_empty(N, K, N, K)  # crop k of sample n with sound view j of sample m
-    for turn in range(K):
-        similarity = run.similarity(video, audio.roll(-turn, dims=1))  # [N, M, K]: crop k with sound view k + turn
+    for shift in range(K):
+        similarity = run.similarity(video, audio.roll(-shift, dims=1))  # [N, M, K]: crop k with sound view k + shift
         for k in range(K):
-            scores[:, k, :, (k + turn) % K] = similarity[..., k]
+            scores[:, k, :, (k + shift) % K] = similarity[..., k]
     return [[_nearest(scores, n, k) for k in range(K)] for n in range(N)]
 
 
@@ -146,32 +140,32 @@ def _nearest(scores: Tensor, n: int, k: int) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _map(
-    run: Run, collection: Collection, sources: Sequence[Source], rows: dict[str, list[dict[str, Any]]], seed: int
+def _embedding_map(
+    run: Run, collection: Collection, sources: Sequence[ClipSpan], rows: dict[str, list[dict[str, Any]]], seed: int
 ) -> dict[str, Any]:
     """First two principal components of the views' projections, after centring each modality."""
-    chosen = spread(sources, MAP_SAMPLES)
-    count = max(1, MAP_SAMPLES // len(chosen))
-    seen, heard, labels, names = [], [], [], []
-    for source in chosen:
+    selected = spread(sources, MAP_SAMPLES)
+    count = max(1, MAP_SAMPLES // len(selected))
+    video, audio, labels, names = [], [], [], []
+    for source in selected:
         for number in range(count):
             try:
                 sample, moment = _sample(run, collection, source, seed, number, count)
             except UserError:
                 continue  # reported when the clips are drawn
-            seen.append(normalize(run.model.video_head(run.video([sample])[0]), dim=-1))
-            heard.append(normalize(run.model.audio_head(run.audio([sample])[0]), dim=-1))
+            video.append(normalize(run.model.video_head(run.video([sample])[0]), dim=-1))
+            audio.append(normalize(run.model.audio_head(run.audio([sample])[0]), dim=-1))
             objects = rows_at(rows[source.name], moment)
             for direction in sample.directions.tolist():
                 near = [r["class"] for r in objects if abs(r["azimuth"] - direction[0]) < 1e-3]
                 labels.append(near[0] if near else "")
                 names.append(f"{source.name}, {moment:.1f} s")
-    points = [torch.cat(rows).float().cpu() for rows in (seen, heard)]
-    points = [p - p.mean(dim=0) for p in points]
-    _, spread_, axes = torch.linalg.svd(torch.cat(points), full_matrices=False)
-    shares = (spread_.square() / spread_.square().sum().clamp_min(1e-12)).tolist()
-    flat = [(p @ axes[:2].T).tolist() for p in points]
-    return {"picture": flat[0], "sound": flat[1], "labels": labels, "names": names, "shares": shares[:2]}
+    projections = [torch.cat(parts).float().cpu() for parts in (video, audio)]
+    centred = [p - p.mean(dim=0) for p in projections]
+    _, singular, axes = torch.linalg.svd(torch.cat(centred), full_matrices=False)
+    shares = (singular.square() / singular.square().sum().clamp_min(1e-12)).tolist()
+    points = [(p @ axes[:2].T).tolist() for p in centred]
+    return {"picture": points[0], "sound": points[1], "labels": labels, "names": names, "shares": shares[:2]}
 
 
 def _facts(run: Run, collection: Collection) -> list[str]:

@@ -1,7 +1,6 @@
 """Builds a dataset of synthetic scenes with ground truth, as media files."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -12,12 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from avsa_fast.data.describe import describe_clip
+from avsa_fast.data.encode_video import FPS, write_video
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, write_table
 from avsa_fast.errors import UserError
-from avsa_fast.scenes.collection import Objects, Panoramas
+from avsa_fast.files import atomic_folder
+from avsa_fast.scenes.recorded_material import Objects, Panoramas
 from avsa_fast.scenes.scene import Material, Scene, draw_scene
-from avsa_fast.scenes.sound import read_room
-from avsa_fast.scenes.write import FPS, write_sound, write_video
+from avsa_fast.scenes.sound import read_room, write_sound
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 600.0
 MIN_DISTANCE = 0.01
@@ -58,18 +58,18 @@ def build_scenes(
         progress: Called with the number of scenes done and their total.
 
     Raises:
-        UserError: If an argument is out of range, a file is unreadable, or `out` is not empty or not writable.
+        UserError: An argument is out of range, a file is unreadable, or `out` is not empty or not writable.
     """
     if count < 1:
-        raise UserError(f"--count {count}: at least 1 scene")
+        raise UserError(f"--count {count} must be at least 1")
     if not MIN_SECONDS <= seconds <= MAX_SECONDS:
-        raise UserError(f"--seconds {seconds}: between {MIN_SECONDS:g} and {MAX_SECONDS:g}")
+        raise UserError(f"--seconds {seconds} must be between {MIN_SECONDS:g} and {MAX_SECONDS:g}")
     if seed < 0:
-        raise UserError(f"--seed {seed}: not negative")
+        raise UserError(f"--seed {seed} must be at least 0")
     if not MIN_DISTANCE <= distance <= 1:
-        raise UserError(f"--distance {distance}: between {MIN_DISTANCE:g} and 1, the response's own")
+        raise UserError(f"--distance {distance} must be between {MIN_DISTANCE:g} and 1, the distance of the response")
     if distance != 1 and rir is None:
-        raise UserError(f"--distance {distance}: a free field sounds alike from everywhere; it takes --rir")
+        raise UserError(f"--distance {distance} requires --rir: in a free field, the distance changes nothing")
     material = Material(
         Objects(objects) if objects else None,
         Panoramas(panoramas) if panoramas else None,
@@ -89,13 +89,8 @@ def _new_folder(out: Path) -> Iterator[Path]:
         out = out.resolve()
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UserError(f"{out}: exists and is not an empty folder")
-        part = out.with_name(f".{out.name}.{os.getpid()}.part")
-        part.mkdir(parents=True)
-        try:
+        with atomic_folder(out) as part:
             yield part
-            part.replace(out)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error}") from error
 
@@ -128,39 +123,39 @@ def _build_one(
     scene = draw_scene(np.random.default_rng([seed, number]), frame_count, material)
     name = f"scene{number:04d}-0"
     video, sound = folder / "video" / f"{name}.mp4", folder / "audio" / f"{name}.flac"
-    write_video(video, _until(stopped, scene.frames()), *material.frame_size)
+    write_video(video, _until_stopped(stopped, scene.frames()))
     write_sound(sound, scene.sound)
     clip = describe_clip(name, video, sound, gains="sn3d", channels=(0, 1, 2, 3), projection="erp")
-    return clip | {"split": split}, _sightings(name, scene)
+    return clip | {"split": split}, _truth_rows(name, scene)
 
 
-def _until(stopped: Event, chunks: Iterator[T]) -> Iterator[T]:
-    """Yields the chunks; raises CancelledError once the build is stopped."""
-    for chunk in chunks:
+def _until_stopped(stopped: Event, items: Iterator[T]) -> Iterator[T]:
+    """Yields the items; raises CancelledError once the build is stopped."""
+    for item in items:
         if stopped.is_set():
             raise CancelledError
-        yield chunk
+        yield item
 
 
-def _sightings(name: str, scene: Scene) -> list[Row]:
+def _truth_rows(name: str, scene: Scene) -> list[Row]:
     """Returns one row per source and frame, for truth.parquet and detections.parquet."""
     rows: list[Row] = []
     for number, (source, track, gain) in enumerate(zip(scene.sources, scene.tracks, scene.gains, strict=True)):
         width, height = source.sprite.angular_size
-        known = {"name": name, "source": number, "class": source.label, "gain": gain}
+        identity = {"name": name, "source": number, "class": source.label, "gain": gain}
         size = {"width": width, "height": height, "score": 1.0}
         for time, (azimuth, elevation) in zip(scene.times, track.at(scene.times), strict=True):
-            rows.append({**known, **size, "time": time, "azimuth": azimuth, "elevation": elevation})
+            rows.append({**identity, **size, "time": time, "azimuth": azimuth, "elevation": elevation})
     return rows
 
 
 def _write_tables(folder: Path, records: list[Record], *, detected: bool) -> None:
     clips = [clip for clip, _ in records]
-    sightings = [row for _, rows in records for row in rows]
-    write_table(folder / "truth.parquet", sightings, TRUTH)
+    truth = [row for _, rows in records for row in rows]
+    write_table(folder / "truth.parquet", truth, TRUTH)
     write_table(folder / "index.parquet", clips, INDEX)
     if detected:
-        write_table(folder / "detections.parquet", sightings, DETECTIONS)
+        write_table(folder / "detections.parquet", truth, DETECTIONS)
     for split in ("train", "test"):
         names = [clip["name"] for clip in clips if clip["split"] == split]
         if names:

@@ -1,11 +1,11 @@
 """The embedded default dataset: procedural scenes, built once and cached."""
 
 import fcntl
-import shutil
 from pathlib import Path
 
 from avsa_fast.cache import cache_folder
 from avsa_fast.errors import UserError
+from avsa_fast.files import remove_parts
 from avsa_fast.progress import show_progress
 from avsa_fast.scenes.build import build_scenes
 
@@ -20,7 +20,7 @@ def embedded_default() -> Path:
     others wait.
 
     Raises:
-        UserError: If the cache cannot be written.
+        UserError: The cache cannot be written.
     """
     cache = cache_folder()
     folder = cache / f"scenes-v{VERSION}-{COUNT}x{SECONDS}s-seed{SEED}"
@@ -31,10 +31,9 @@ def embedded_default() -> Path:
         with (cache / f"{folder.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel when the process ends, even if it is killed
             if not folder.is_dir():
-                for remains in cache.glob(f".{folder.name}.*.part"):  # left by a build that was killed
-                    shutil.rmtree(remains)
+                remove_parts(cache, folder.name)
                 with show_progress("Rendering the embedded default's scenes") as progress:
                     build_scenes(folder, count=COUNT, seconds=SECONDS, seed=SEED, progress=progress)
     except OSError as error:
-        raise UserError(f"{cache}: cannot be written: {error}; AVSA_CACHE names another folder") from error
+        raise UserError(f"{cache}: cannot be written: {error}; set AVSA_CACHE to another folder") from error
     return folder

@@ -6,22 +6,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avsa_fast.scenes import looks, procedural
-from avsa_fast.scenes.collection import Objects, Panoramas
+from avsa_fast.data.encode_video import FPS
 from avsa_fast.scenes.motion import Track, draw_tracks
-from avsa_fast.scenes.render import place
-from avsa_fast.scenes.sound import Room, diffuse_noise, encode
+from avsa_fast.scenes.procedural_images import draw_panorama
+from avsa_fast.scenes.procedural_objects import draw_sources
+from avsa_fast.scenes.recorded_material import Objects, Panoramas
+from avsa_fast.scenes.render import draw_sprite
+from avsa_fast.scenes.sound import RATE, Room, diffuse_noise, encode
 from avsa_fast.scenes.source import Source
-from avsa_fast.scenes.write import FPS, RATE
 
 SMALL, LARGE = (160, 320), (512, 1024)  # rows and columns of ERP frames, for procedural and recorded images
 PEAK = 0.1  # peak amplitude of a scene: leaves headroom for gain, and keeps files small
-CHUNK = 16  # max frames rendered at once
+CHUNK = 16  # maximum frames rendered at once
 
 
 @dataclass(frozen=True)
 class Material:
-    """Recorded material for scenes; None means procedural objects or panoramas, or a free field for the room."""
+    """Recorded material for scenes.
+
+    Attributes:
+        objects: Photographs with sounds; None: procedural objects.
+        panoramas: Panoramas; None: procedural ones.
+        room: Measured room; None: a free field.
+    """
 
     objects: Objects | None = None
     panoramas: Panoramas | None = None
@@ -35,22 +42,35 @@ class Material:
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene's content and its ground truth."""
+    """A scene's content and its ground truth.
 
-    panorama: NDArray[np.uint8]  # [H, W, 3]
+    Attributes:
+        panorama: Background, RGB [H, W, 3].
+        sources: Objects.
+        tracks: Their motion.
+        gains: For each source, the gain from its signal, of RMS 1, to its direct sound in W.
+        sound: W, Y, Z, X [4, T] at RATE, SN3D.
+        times: Times of the frames [N], seconds.
+    """
+
+    panorama: NDArray[np.uint8]
     sources: list[Source]
-    tracks: list[Track]  # one per source
-    gains: list[float]  # per source: from its signal, of RMS 1, to its direct sound in W
-    sound: NDArray[np.float32]  # [4, T] at RATE, ACN/SN3D
-    times: NDArray[np.float64]  # [N], of the frames, seconds
+    tracks: list[Track]
+    gains: list[float]
+    sound: NDArray[np.float32]
+    times: NDArray[np.float64]
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """Renders the video; yields chunks [<= CHUNK, H, W, 3]."""
+        """Renders the video.
+
+        Yields:
+            Frames, uint8 RGB [H, W, 3].
+        """
         for times in np.split(self.times, range(CHUNK, len(self.times), CHUNK)):
             chunk = np.repeat(self.panorama[None], len(times), axis=0)
             for source, track in zip(self.sources, self.tracks, strict=True):
-                place(chunk, source.sprite, track.at(times))
-            yield chunk
+                draw_sprite(chunk, source.sprite, track.at(times))
+            yield from chunk
 
 
 def draw_scene(rng: np.random.Generator, frame_count: int, material: Material) -> Scene:
@@ -59,16 +79,19 @@ def draw_scene(rng: np.random.Generator, frame_count: int, material: Material) -
     Args:
         rng: Random generator.
         frame_count: Number of video frames; the sound has the same duration.
-        material: What the scene consists of.
+        material: Recorded material to use.
+
+    Returns:
+        The scene.
     """
     height, width = material.frame_size
     samples = frame_count * RATE // FPS
     if material.panoramas is None:
-        panorama = looks.panorama(rng, height, width)
+        panorama = draw_panorama(rng, height, width)
     else:
         panorama = material.panoramas.draw(rng, height, width)
     if material.objects is None:
-        sources = procedural.draw_sources(rng, 4, samples, height)
+        sources = draw_sources(rng, 4, samples, height)
     else:
         sources = material.objects.draw(rng, int(rng.integers(3, 5)), samples, height)
     tracks = draw_tracks(rng, len(sources), frame_count / FPS)

@@ -10,8 +10,8 @@ from scipy.signal import fftconvolve, lfilter, resample_poly
 
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.motion import unit_vectors
-from avsa_fast.scenes.write import RATE
 
+RATE = 24_000  # Hz, of scenes
 DIRECT_SOUND = round(0.001 * RATE)  # samples on either side of the onset of a response that are its direct sound
 MAX_RESPONSE = 20.0  # seconds
 RATES = range(1_000, 384_001)  # sample rates of files, Hz; the resampling filter grows with the rate
@@ -32,7 +32,7 @@ def encode(signal: NDArray[np.float32], directions: NDArray[np.float64]) -> NDAr
     return np.stack([signal, signal * y, signal * z, signal * x])
 
 
-def turn_from_front(foa: NDArray[np.float32], directions: NDArray[np.float64]) -> NDArray[np.float32]:
+def rotate_from_front(foa: NDArray[np.float32], directions: NDArray[np.float64]) -> NDArray[np.float32]:
     """Rotates a sound field so that its front moves to a given direction.
 
     Args:
@@ -48,7 +48,7 @@ def turn_from_front(foa: NDArray[np.float32], directions: NDArray[np.float64]) -
     return np.stack([w, y, z, x])
 
 
-def turn_to_front(foa: NDArray[np.float32], direction: NDArray[np.float64]) -> NDArray[np.float32]:
+def rotate_to_front(foa: NDArray[np.float32], direction: NDArray[np.float64]) -> NDArray[np.float32]:
     """Rotates a sound field so that a given direction moves to its front.
 
     Args:
@@ -82,19 +82,26 @@ def diffuse_noise(rng: np.random.Generator, samples: int, rms: float) -> NDArray
         W, Y, Z, X [4, samples].
     """
     white = rng.standard_normal((4, samples), np.float32)
-    dull = lfilter([1.0], [1.0, -0.97], white, axis=1).astype(np.float32)  # -6 dB per octave above 120 Hz
-    share = np.array([1, 1 / 3, 1 / 3, 1 / 3], np.float32) ** 0.5
-    noise: NDArray[np.float32] = dull * (share[:, None] * np.float32(rms / root_mean_square(dull)))
+    filtered = lfilter([1.0], [1.0, -0.97], white, axis=1).astype(np.float32)  # -6 dB per octave above 120 Hz
+    levels = np.array([1, 1 / 3, 1 / 3, 1 / 3], np.float32) ** 0.5
+    noise: NDArray[np.float32] = filtered * (levels[:, None] * np.float32(rms / root_mean_square(filtered)))
     return noise
 
 
 def root_mean_square(signal: NDArray[np.float32]) -> float:
-    """Returns the RMS over all samples of all channels."""
+    """Returns the RMS over all samples of all channels of a signal of any shape."""
     return float(np.sqrt(np.mean(np.square(signal), dtype=np.float64)))
 
 
 def direction_of_arrival(foa: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Returns azimuth and elevation [2], in radians, of the mean intensity W·(X, Y, Z) of a sound field [4, T]."""
+    """Estimates the direction of arrival from the mean intensity W·(X, Y, Z).
+
+    Args:
+        foa: W, Y, Z, X [4, T].
+
+    Returns:
+        Azimuth and elevation [2], radians.
+    """
     w, y, z, x = foa.astype(np.float64)
     x, y, z = (w * x).sum(), (w * y).sum(), (w * z).sum()
     return np.array([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))])
@@ -102,9 +109,14 @@ def direction_of_arrival(foa: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Room:
-    """A measured room: its first-order impulse response to a source straight ahead."""
+    """A measured room.
 
-    response: NDArray[np.float32]  # [4, N] at RATE, starting with the direct sound, which has energy 1 in W
+    Attributes:
+        response: First-order impulse response to a source straight ahead, [4, N] at RATE; it starts with the direct
+            sound, which has energy 1 in W.
+    """
+
+    response: NDArray[np.float32]
 
     def record(self, signal: NDArray[np.float32], directions: NDArray[np.float64]) -> NDArray[np.float32]:
         """Renders a moving source in the room.
@@ -119,7 +131,7 @@ class Room:
             W, Y, Z, X [4, T].
         """
         wet = fftconvolve(signal[None], self.response, axes=1)[:, : len(signal)].astype(np.float32)
-        return turn_from_front(wet, directions)
+        return rotate_from_front(wet, directions)
 
 
 def read_room(path: Path, distance: float = 1.0) -> Room:
@@ -130,8 +142,11 @@ def read_room(path: Path, distance: float = 1.0) -> Room:
         distance: Distance of a source, as a fraction of that at which the response was measured. A smaller distance
             increases the direct sound relative to the rest, since a diffuse field is equally loud everywhere.
 
+    Returns:
+        The room, in SN3D and at RATE.
+
     Raises:
-        UserError: If the file is unreadable, does not have 4 channels, or has no direct sound with a direction.
+        UserError: The file is unreadable, does not have 4 channels, or has no direct sound with a direction.
     """
     signal, rate = read_sound(path, MAX_RESPONSE)
     if len(signal) != 4:
@@ -148,7 +163,7 @@ def read_room(path: Path, distance: float = 1.0) -> Room:
     if flow <= 0.1 * energy:
         raise UserError(f"--rir {path}: its direct sound has no direction; expected a response in ACN, N3D")
 
-    foa = turn_to_front(foa[:, start:], direction_of_arrival(direct)) / np.float32(energy**0.5)
+    foa = rotate_to_front(foa[:, start:], direction_of_arrival(direct)) / np.float32(energy**0.5)
     foa[:, end - start :] *= np.float32(distance)
     return Room(np.ascontiguousarray(foa[:, : _decayed(foa[0])]))
 
@@ -170,7 +185,7 @@ def read_sound(path: Path, max_seconds: float) -> tuple[NDArray[np.float32], int
         Samples [C, T], and the sample rate in Hz.
 
     Raises:
-        UserError: If the file is unreadable or empty, has samples that are not finite, or has an unsupported sample
+        UserError: The file is unreadable or empty, has samples that are not finite, or has an unsupported sample
             rate or number of channels.
     """
     try:
@@ -179,7 +194,7 @@ def read_sound(path: Path, max_seconds: float) -> tuple[NDArray[np.float32], int
             if file.samplerate not in RATES or file.channels > MAX_CHANNELS:
                 raise UserError(
                     f"{path}: {file.channels} channels at {file.samplerate} Hz; "
-                    f"at most {MAX_CHANNELS}, at {RATES[0]} to {RATES[-1]} Hz, are read"
+                    f"at most {MAX_CHANNELS}, at {RATES[0]} to {RATES[-1]} Hz, are supported"
                 )
             signal = file.read(round(max_seconds * file.samplerate), dtype="float32", always_2d=True).T
             rate = int(file.samplerate)
@@ -188,11 +203,29 @@ def read_sound(path: Path, max_seconds: float) -> tuple[NDArray[np.float32], int
     except soundfile.LibsndfileError as error:
         raise UserError(f"{path}: not a readable sound: {error.error_string}") from error
     if signal.shape[1] == 0 or not np.isfinite(signal).all():
-        raise UserError(f"{path}: a sound of {signal.shape[1]} samples, or with samples that are not numbers")
+        raise UserError(f"{path}: the sound is empty or has samples that are not finite")
     return signal, rate
 
 
 def resample(signal: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    """Resamples a signal from `rate` to RATE, in Hz: [..., T] -> [..., T·RATE/rate]."""
+    """Resamples a signal to RATE.
+
+    Args:
+        signal: [..., T].
+        rate: Its sample rate, Hz.
+
+    Returns:
+        [..., ceil(T · RATE / rate)].
+    """
     divisor = np.gcd(rate, RATE)
     return resample_poly(signal, RATE // divisor, rate // divisor, axis=-1).astype(np.float32)
+
+
+def write_sound(path: Path, foa: NDArray[np.float32]) -> None:
+    """Writes first-order ambisonics as 16-bit FLAC at RATE.
+
+    Args:
+        path: File to write.
+        foa: W, Y, Z, X [4, T], SN3D, in [-1, 1].
+    """
+    soundfile.write(path, foa.T, RATE, subtype="PCM_16", format="FLAC", compression_level=1.0)

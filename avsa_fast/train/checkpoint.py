@@ -5,21 +5,19 @@ and SHA256SUMS, which lets `sha256sum -c` and `load_newest` detect a damaged one
 """
 
 import hashlib
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from avsa_fast.errors import UserError
-from avsa_fast.files import replacing, sync
+from avsa_fast.files import atomic_folder, remove_parts
+from avsa_fast.models.weights import load_weights, save_weights
 
-KEPT = 2  # number of newest checkpoints that are kept, besides the best one
+KEPT = 2  # number of newest checkpoints to keep, besides the best one
 FILES = ("weights.safetensors", "state.pt")
 SUMS = "SHA256SUMS"
 
@@ -45,28 +43,6 @@ class State:
     best: tuple[int, float] | None = None
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Writes the model's weights as safetensors, replacing the file atomically."""
-    with replacing(path) as part:
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, part)
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Loads weights into the model.
-
-    Args:
-        model: Model whose parameters and buffers have the names and shapes in the file.
-        path: A safetensors file.
-
-    Raises:
-        UserError: If the file cannot be read or does not fit the model; the message names the file.
-    """
-    try:
-        model.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{path}: not the weights of this model: {str(error).splitlines()[0]}") from error
-
-
 def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
     """Writes a checkpoint atomically, then removes all but the newest and the best.
 
@@ -76,21 +52,16 @@ def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
         state: Progress of the run; its step names the checkpoint.
     """
     folder.mkdir(exist_ok=True)
-    for remains in folder.glob(".step-*.part"):  # left by a process that was killed
-        shutil.rmtree(remains)
-    part = folder / f".step-{state.step:07d}.part"
-    part.mkdir()
-    save_weights(model, part / "weights.safetensors")
-    with replacing(part / "state.pt") as file:
-        torch.save(vars(state), file)
-    with replacing(part / SUMS) as file:
-        file.write_text("".join(f"{_digest(part / name)}  {name}\n" for name in FILES), encoding="utf-8")
-    final = folder / part.stem.removeprefix(".")
-    for later in checkpoints(folder):  # damaged ones that were skipped when the run was resumed
-        if later.name >= final.name:
-            shutil.rmtree(later)
-    os.replace(part, final)
-    sync(folder)
+    remove_parts(folder, "step-*")
+    final = folder / f"step-{state.step:07d}"
+    with atomic_folder(final) as part:
+        save_weights(model, part / "weights.safetensors")
+        torch.save(vars(state), part / "state.pt")
+        sums = "".join(f"{_digest(part / name)}  {name}\n" for name in FILES)
+        (part / SUMS).write_text(sums, encoding="utf-8")
+        for later in checkpoints(folder):  # damaged ones that were skipped when the run was resumed
+            if later.name >= final.name:
+                shutil.rmtree(later)
     for old in checkpoints(folder)[:-KEPT]:
         if state.best is None or old.name != f"step-{state.best[0]:07d}":
             shutil.rmtree(old)
@@ -118,7 +89,7 @@ def load_checkpoint(path: Path, model: nn.Module) -> State:
         sums = (path / SUMS).read_text(encoding="utf-8")
         for name in FILES:
             if f"{_digest(path / name)}  {name}\n" not in sums:
-                raise UserError(f"{path / name}: damaged: its checksum is not that of {path / SUMS}")
+                raise UserError(f"{path / name}: damaged: its checksum differs from {path / SUMS}")
         state = State(**torch.load(path / "state.pt", map_location="cpu", weights_only=True))
     except UserError:
         raise
@@ -148,7 +119,7 @@ def load_newest(folder: Path, model: nn.Module) -> tuple[State | None, list[str]
         except UserError as error:
             damage.append(str(error))
     if damage:
-        raise UserError(f"{folder}: no checkpoint is whole; {damage[0]}")
+        raise UserError(f"{folder}: no checkpoint is intact; {damage[0]}")
     return None, []
 
 

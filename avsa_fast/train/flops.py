@@ -7,12 +7,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from avsa_fast.config import Stage
 from avsa_fast.models import Model
 
-from .config import Stage
 
-
-def flops_a_sample(model: Model, stage: Stage, crops: torch.Tensor, features: torch.Tensor) -> float:
+def flops_per_sample(model: Model, stage: Stage, crops: torch.Tensor, features: torch.Tensor) -> float:
     """Counts the operations of convolutions and matrix products per sample, forward and backward.
 
     Args:
@@ -25,14 +24,14 @@ def flops_a_sample(model: Model, stage: Stage, crops: torch.Tensor, features: to
         Floating-point operations per sample.
     """
     samples = 2
-    twin = copy.deepcopy(model).to("meta")
-    for module in twin.modules():
+    copied = copy.deepcopy(model).to("meta")
+    for module in copied.modules():
         if isinstance(module, nn.SyncBatchNorm):
-            module.eval()
-    shape = [x[:1].expand(samples, *x.shape[1:]).to("meta", torch.float32) for x in (crops, features)]
+            module.eval()  # its training mode needs a GPU
+    inputs = [x[:1].expand(samples, *x.shape[1:]).to("meta", torch.float32) for x in (crops, features)]
     with FlopCounterMode(display=False) as counter:
-        embeddings = twin(*shape)
-        outputs = embeddings[2:] if stage == "avc" else twin.predictions(embeddings)
+        embeddings = copied(*inputs)
+        outputs = embeddings[2:] if stage == "avc" else copied.predictions(embeddings)
         (outputs[0].sum() + outputs[1].sum()).backward()
     return float(counter.get_total_flops()) / samples
 

@@ -38,11 +38,11 @@ def cached_backward(
         ValueError: If `chunks` is empty.
     """
     if not chunks:
-        raise ValueError("chunks must hold at least one chunk")
+        raise ValueError("chunks must contain at least one chunk")
     states, parts = [], []
     with torch.no_grad():
         for chunk in chunks:
-            states.append(_random_state())
+            states.append(_get_rng_state())
             parts.append(tuple(embed(chunk)))
     torch.clear_autocast_cache()  # its weights were cast under no_grad and would not propagate gradients
     embeddings = [torch.cat(column).requires_grad_() for column in zip(*parts, strict=True)]
@@ -51,33 +51,33 @@ def cached_backward(
     sizes = [len(part[0]) for part in parts]
     gradients = [torch.zeros_like(x) if x.grad is None else x.grad for x in embeddings]
     del parts, embeddings
-    shares = zip(*(gradient.split(sizes) for gradient in gradients), strict=True)
-    for chunk, state, share in zip(chunks, states, shares, strict=True):
-        with _as_then(state):
+    slices = zip(*(gradient.split(sizes) for gradient in gradients), strict=True)
+    for chunk, state, chunk_gradients in zip(chunks, states, slices, strict=True):
+        with _rng_state(state):
             outputs = tuple(embed(chunk))
-        needed = [(x, gradient) for x, gradient in zip(outputs, share, strict=True) if x.requires_grad]
+        needed = [(x, gradient) for x, gradient in zip(outputs, chunk_gradients, strict=True) if x.requires_grad]
         if needed:
             torch.autograd.backward([x for x, _ in needed], [gradient for _, gradient in needed])
     return value.detach()
 
 
-def _random_state() -> tuple[Tensor, Tensor | None]:
+def _get_rng_state() -> tuple[Tensor, Tensor | None]:
     """Returns the random number state of the CPU and of the current CUDA device."""
     return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None
 
 
 @contextmanager
-def _as_then(state: tuple[Tensor, Tensor | None]) -> Iterator[None]:
+def _rng_state(state: tuple[Tensor, Tensor | None]) -> Iterator[None]:
     """Sets a saved random number state within the block and restores the current one afterwards."""
-    now = _random_state()
-    _restore(state)
+    current = _get_rng_state()
+    _set_rng_state(state)
     try:
         yield
     finally:
-        _restore(now)
+        _set_rng_state(current)
 
 
-def _restore(state: tuple[Tensor, Tensor | None]) -> None:
+def _set_rng_state(state: tuple[Tensor, Tensor | None]) -> None:
     """Sets the random number state."""
     torch.set_rng_state(state[0])
     if state[1] is not None:

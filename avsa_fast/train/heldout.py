@@ -4,26 +4,26 @@ from collections.abc import Callable
 
 import torch
 
+from avsa_fast.config import Config, Stage
 from avsa_fast.data.batches import Batch
 from avsa_fast.data.samples import Collection, Samples, Unreadable
 from avsa_fast.models import Model
 
-from .config import Config, Stage
 from .feed import Feed
-from .matching import CANDIDATES, avc_matches, avsa_matches, figure
+from .matching import CANDIDATES, avc_matches, avsa_matches, matching_accuracy
 
 MOMENTS = 16  # maximum number of samples per held-out clip
 
 
 @torch.no_grad()
-def held_out_figure(
+def held_out_accuracy(
     model: Model,
     stage: Stage,
     config: Config,
     collection: Collection,
     device: torch.device,
     workers: int,
-    usable: Callable[[Batch | Unreadable], Batch],
+    readable: Callable[[Batch | Unreadable], Batch],
 ) -> dict[str, float] | None:
     """Computes the held-out matching accuracy of a stage.
 
@@ -32,14 +32,14 @@ def held_out_figure(
     Args:
         model: Model to evaluate; its training mode is restored.
         stage: "avc" or "avsa".
-        config: The run's configuration.
+        config: Configuration of the run.
         collection: Dataset whose held-out clips are used.
         device: Device of the model.
         workers: Number of decoding processes.
-        usable: Called with each decoded chunk, as in `Feed`.
+        readable: Called with each decoded chunk, as in `Feed`.
 
     Returns:
-        "value", "chance" and "n" as in `matching.figure`, or None if no clip is held out.
+        "value", "chance" and "n" as in `matching.matching_accuracy`, or None if no clip is held out.
     """
     count = min(config.held_out_samples, MOMENTS * len(collection.held_out))
     if count == 0:
@@ -54,13 +54,13 @@ def held_out_figure(
     was_training, matches = model.training, []
     model.eval()
     eager = torch.compiler.set_stance("force_eager")  # batch sizes differ from the compiled ones
-    with eager, Feed(samples, steps, config.views, device, workers, usable) as feed:
-        for views in feed:
+    with eager, Feed(samples, steps, config.views, device, workers, readable) as feed:
+        for inputs in feed:
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-                embeddings = model(views.crops, views.features)
+                embeddings = model(inputs.crops, inputs.features)
                 if stage == "avc":
                     matches.append(avc_matches(embeddings))
                 else:
                     matches.append(avsa_matches(embeddings, model.predictions(embeddings)))
     model.train(was_training)
-    return figure(torch.cat(matches), candidates if stage == "avc" else views.crops.shape[1])
+    return matching_accuracy(torch.cat(matches), candidates if stage == "avc" else inputs.crops.shape[1])

@@ -15,9 +15,9 @@ from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
 from avsa_fast.data.views import MEAN, STD
-from avsa_fast.files import replacing
+from avsa_fast.files import atomic_write
 
-LINE_EVERY = 10.0  # seconds between progress lines if stderr is not a terminal
+LINE_INTERVAL = 10.0  # seconds between progress lines if stderr is not a terminal
 
 
 class Log:
@@ -31,32 +31,32 @@ class Log:
             total_steps: Steps of both stages.
             first_step: Steps already done by the run that is resumed, or 0.
         """
-        self._lines = _continued(run / "log.jsonl", first_step)
+        self._lines = _open_truncated(run / "log.jsonl", first_step)
         self._events = SummaryWriter(run, purge_step=first_step + 1)
         self._console = Console(stderr=True, soft_wrap=True)
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[metrics]}"),
             TimeRemainingColumn(), console=self._console, disable=not self._console.is_terminal,
         )  # fmt: skip
-        self._task: TaskID = self._progress.add_task("", total=total_steps, completed=first_step, figures="")
+        self._task: TaskID = self._progress.add_task("", total=total_steps, completed=first_step, metrics="")
         self._total, self._first, self._began, self._last_line = total_steps, first_step, time.monotonic(), 0.0
         self._progress.start()
 
-    def step(self, step: int, stage: str, figures: Mapping[str, float]) -> None:
+    def step(self, step: int, stage: str, metrics: Mapping[str, float]) -> None:
         """Logs one step.
 
         Args:
             step: Number of the step.
             stage: Name of the stage.
-            figures: Metrics by name; must contain "loss" and "clips_per_second", which the console shows.
+            metrics: Metrics by name; must contain "loss" and "clips_per_second", which the console shows.
         """
-        self._lines.write(json.dumps({"step": step, "stage": stage, **figures}) + "\n")
-        for name, value in figures.items():
+        self._lines.write(json.dumps({"step": step, "stage": stage, **metrics}) + "\n")
+        for name, value in metrics.items():
             self._events.add_scalar(f"{stage}/{name}", value, step)
-        text = f"loss {figures['loss']:.3f}  {figures['clips_per_second']:.1f} clips/s"
-        self._progress.update(self._task, completed=step, description=stage.upper(), figures=text)
+        text = f"loss {metrics['loss']:.3f}  {metrics['clips_per_second']:.1f} clips/s"
+        self._progress.update(self._task, completed=step, description=stage.upper(), metrics=text)
         now = time.monotonic()
-        if not self._console.is_terminal and (now - self._last_line > LINE_EVERY or step == self._total):
+        if not self._console.is_terminal and (now - self._last_line > LINE_INTERVAL or step == self._total):
             left = (now - self._began) / (step - self._first) * (self._total - step)
             self.note(f"{stage.upper()} step {step}/{self._total}  {text}  {left:.0f} s left")
             self._last_line = now
@@ -71,13 +71,17 @@ class Log:
             features: [K, channels, n_mels, n_frames].
         """
         mean, std = (torch.tensor(values, device=crops.device).view(3, 1, 1) for values in (MEAN, STD))
-        seen = (crops[:, :, 0] * std + mean).clamp(0, 1)
-        self._events.add_image(f"{stage}/crops", make_grid(seen, nrow=len(seen)), step)
-        heard = features[:, :1].flip(-2)  # low frequencies at the bottom
-        self._events.add_image(f"{stage}/spectrograms", make_grid(heard, nrow=len(heard), normalize=True), step)
+        images = (crops[:, :, 0] * std + mean).clamp(0, 1)
+        self._events.add_image(f"{stage}/crops", make_grid(images, nrow=len(images)), step)
+        spectra = features[:, :1].flip(-2)  # low frequencies at the bottom
+        self._events.add_image(f"{stage}/spectrograms", make_grid(spectra, nrow=len(spectra), normalize=True), step)
 
     def note(self, text: str) -> None:
-        """Prints a line to the console."""
+        """Prints a line to the console.
+
+        Args:
+            text: The line.
+        """
         self._progress.console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
@@ -87,13 +91,13 @@ class Log:
         self._events.close()
 
 
-class Silence(Log):
+class SilentLog(Log):
     """Log of the ranks other than the first: prints notes and ignores steps."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, soft_wrap=True)
 
-    def step(self, step: int, stage: str, figures: Mapping[str, float]) -> None:
+    def step(self, step: int, stage: str, metrics: Mapping[str, float]) -> None:
         pass
 
     def pictures(self, step: int, stage: str, crops: Tensor, features: Tensor) -> None:
@@ -106,10 +110,10 @@ class Silence(Log):
         pass
 
 
-def _continued(path: Path, steps: int) -> Any:
+def _open_truncated(path: Path, steps: int) -> Any:
     """Opens log.jsonl for appending, line-buffered, truncated to the steps that a resumed run keeps."""
     kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps] if steps and path.exists() else []
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_text("".join(kept), encoding="utf-8")
     return path.open("a", encoding="utf-8", buffering=1)
 
@@ -123,8 +127,11 @@ def logging(run: Path, total_steps: int, first_step: int, silent: bool = False) 
         total_steps: Steps of both stages.
         first_step: Steps already done by the run that is resumed, or 0.
         silent: Whether only notes are shown and nothing is written, as on all ranks but the first.
+
+    Yields:
+        The log.
     """
-    log = Silence() if silent else Log(run, total_steps, first_step)
+    log = SilentLog() if silent else Log(run, total_steps, first_step)
     try:
         yield log
     finally:

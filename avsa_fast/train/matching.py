@@ -6,7 +6,7 @@ from torch.nn.functional import cosine_similarity
 
 from avsa_fast.models import Embeddings
 
-CANDIDATES = 16
+CANDIDATES = 16  # maximum number of samples among which AVC matching chooses
 
 
 def avc_matches(embeddings: Embeddings) -> Tensor:
@@ -50,8 +50,8 @@ def _diagonal_wins(scores: Tensor) -> Tensor:
     return scores.diagonal(dim1=-2, dim2=-1) > others
 
 
-def figure(matches: Tensor, candidates: int) -> dict[str, float | int]:
-    """Summarises matches as an accuracy.
+def matching_accuracy(matches: Tensor, candidates: int) -> dict[str, float | int]:
+    """Computes a matching accuracy.
 
     Args:
         matches: bool, of any shape.

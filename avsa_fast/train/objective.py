@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from avsa_fast.config import Config, Stage
 from avsa_fast.models import Embeddings, Model
 
-from .config import Config, Stage
 from .matching import avc_matches, avsa_matches
 
 MIN_TEMPERATURE = 0.01  # lower bound of a learned temperature
@@ -29,17 +29,17 @@ class Objective(nn.Module):
         """
         super().__init__()
         self.model, self.negatives, self.group = model, config.negatives, group
-        start = torch.tensor(log(config.temperature), device=next(model.parameters()).device)
-        self.log_temperature = nn.Parameter(start, requires_grad=config.learn_temperature)
-        self.fixed = None if config.learn_temperature else config.temperature
+        initial = torch.tensor(log(config.temperature), device=next(model.parameters()).device)
+        self.log_temperature = nn.Parameter(initial, requires_grad=config.learn_temperature)
+        self.fixed_temperature = None if config.learn_temperature else config.temperature
 
     def forward(self, stage: Stage, crops: Tensor, features: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Embeds a batch and computes its loss.
 
         Args:
             stage: "avc" or "avsa".
-            crops: [B, K, 3, F, h, w].
-            features: [B, K, channels, n_mels, n_frames].
+            crops: float32 [B, K, 3, F, h, w].
+            features: float32 [B, K, channels, n_mels, n_frames].
 
         Returns:
             Loss [] and metrics, as from `compare`.
@@ -57,7 +57,7 @@ class Objective(nn.Module):
             The loss [], and scalar tensors by name: "accuracy" (matching within this rank's batch), "collapse" (0 if
             embeddings spread evenly over the sphere, 1 if they are all equal) and "temperature".
         """
-        temperature = self.fixed or self.log_temperature.exp().clamp(min=MIN_TEMPERATURE)
+        temperature = self.fixed_temperature or self.log_temperature.exp().clamp(min=MIN_TEMPERATURE)
         if stage == "avc":
             loss = self.model.avc_loss(embeddings, temperature, self.group)
             with torch.no_grad():
@@ -68,15 +68,15 @@ class Objective(nn.Module):
             with torch.no_grad():
                 matches = avsa_matches(embeddings, predictions)
         with torch.no_grad():
-            figures = {
+            metrics = {
                 "accuracy": matches.float().mean(),
                 "collapse": (collapse(embeddings.video_projection) + collapse(embeddings.audio_projection)) / 2,
                 "temperature": self.log_temperature.exp().clamp(min=MIN_TEMPERATURE),
             }
-        return loss, figures
+        return loss, metrics
 
-    def trained(self, stage: Stage) -> list[nn.Parameter]:
-        """Freezes the parameters that a stage does not use, as DistributedDataParallel requires.
+    def trainable_parameters(self, stage: Stage) -> list[nn.Parameter]:
+        """Freezes the parameters that a stage does not use, as DistributedDataParallel requires; returns the others.
 
         Args:
             stage: "avc", which freezes the predicting transformers, or "avsa".

@@ -8,7 +8,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 WARM_UP = 3  # unrecorded steps at the start of each stage
-PARTS = ("data wait", "views", "forward", "backward", "optimiser")  # record_function names in the loop and the feed
+PARTS = ("data wait", "views", "forward", "backward", "optimiser")  # record_function names of feed.py, optimiser.py
 OPERATIONS = 12  # rows shown per stage
 
 
@@ -29,7 +29,11 @@ class Profiler:
         self.done, self.on_gpu = 0, torch.cuda.is_available()
 
     def step(self, stage: str) -> None:
-        """Must be called after each of the WARM_UP + `steps` steps of a stage."""
+        """Counts a step; must be called after each of the WARM_UP + `steps` steps of a stage.
+
+        Args:
+            stage: Name of the stage.
+        """
         self.done += 1
         if self.done == WARM_UP:
             self._recorder = profile(activities=_activities(self.on_gpu), acc_events=True)
@@ -51,7 +55,7 @@ class Profiler:
         parts["rest"] = seconds - sum(parts.values())
         if self.on_gpu:
             parts["device busy"] = sum(event.self_device_time_total for event in averages) / 1e6 / self.steps
-        print(f"\n{stage.upper()}: {seconds * 1e3:.1f} ms a step, over {self.steps} steps; trace: {trace}")
+        print(f"\n{stage.upper()}: {seconds * 1e3:.1f} ms per step, over {self.steps} steps; trace: {trace}")
         for name, part in parts.items():
             print(f"  {name:<11} {part * 1e3:9.1f} ms {part / seconds:7.1%}")
         key = "self_device_time_total" if self.on_gpu else "self_cpu_time_total"

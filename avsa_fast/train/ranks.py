@@ -35,11 +35,14 @@ class Ranks:
         return self.rank == 0
 
     def any(self, flag: bool, device: torch.device) -> bool:
-        """Returns whether the flag is set on any rank. A collective operation: every rank must call it.
+        """Reduces a flag over all ranks. A collective operation: every rank must call it.
 
         Args:
             flag: This rank's flag.
             device: Device for the reduction: the rank's GPU with NCCL, the CPU with Gloo.
+
+        Returns:
+            Whether the flag is set on any rank.
         """
         if self.count == 1:
             return flag
@@ -48,7 +51,14 @@ class Ranks:
         return bool(flags.item())
 
     def gather(self, value: list[str]) -> list[str]:
-        """Concatenates the lists of all ranks in rank order. A collective operation: every rank must call it."""
+        """Concatenates the lists of all ranks. A collective operation: every rank must call it.
+
+        Args:
+            value: This rank's list.
+
+        Returns:
+            The lists in rank order.
+        """
         if self.count == 1:
             return value
         parts: list[list[str]] = [[] for _ in range(self.count)]
@@ -62,7 +72,7 @@ class Ranks:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
+def joined_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
     """Context manager that joins the process group of torchrun and leaves it on exit.
 
     Without torchrun, or with one process, no group is created.
@@ -83,9 +93,7 @@ def joined(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
     if device.type == "cuda":
         local = int(os.environ["LOCAL_RANK"])
         if local >= torch.cuda.device_count():
-            raise UserError(
-                f"{torch.cuda.device_count()} GPUs for more processes; torchrun --nproc-per-node has the count"
-            )
+            raise UserError(f"{torch.cuda.device_count()} GPUs for more processes; lower torchrun --nproc-per-node")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     # torch 2.14 deprecates these names; torch 2.11 lacks the new ones.

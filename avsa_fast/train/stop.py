@@ -6,7 +6,7 @@ from types import FrameType
 from typing import Self
 
 # Seconds within which a repeated signal is ignored: timeout(1) signals both the process and its group.
-TWICE = 1.0
+REPEAT = 1.0
 
 
 class Stop:
@@ -16,13 +16,13 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self._asked: float | None = None
+        self._requested_at: float | None = None  # monotonic time
         self._at_once = False
 
     @property
     def requested(self) -> bool:
         """Whether a signal has requested a stop."""
-        return self._asked is not None
+        return self._requested_at is not None
 
     def raise_at_once(self) -> None:
         """From now on the first signal raises KeyboardInterrupt; raises it now if a stop was already requested."""
@@ -31,16 +31,16 @@ class Stop:
             raise KeyboardInterrupt
 
     def __enter__(self) -> Self:
-        self._handlers = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._handlers = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         """Signal handler."""
         now = time.monotonic()
-        if self._at_once or (self._asked is not None and now - self._asked > TWICE):
+        if self._at_once or (self._requested_at is not None and now - self._requested_at > REPEAT):
             raise KeyboardInterrupt
-        self._asked = self._asked or now
+        self._requested_at = self._requested_at or now

@@ -5,7 +5,7 @@ CPU, compute-sanitizer or a profiler. Arguments are unseeded random numbers.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -34,7 +34,7 @@ class Case:
     kernel: Callable[[], Any]
     bytes: Callable[[], int]
     operations: int = 0
-    peers: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    peers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
 
 def cases(device: torch.device, small: bool) -> Iterator[tuple[str, Callable[[], Case]]]:

@@ -64,7 +64,7 @@ def main() -> None:
     if disassembler is None:
         print("no nvdisasm at hand: nothing is known of the instructions (Triton carries one)")
     if arguments.record:
-        write_record(unmade(recorded, sources) | kernels)
+        write_record(kernels_of_other_files(recorded, sources) | kernels)
         return
     faults = [fault for name, kernel in kernels.items() for fault in faults_of(name, kernel, recorded.get(name))]
     for name in kernels.keys() - recorded.keys():
@@ -97,8 +97,8 @@ def inspect(nvcc: Path, disassembler: Path | None, source: Path, arch: str) -> K
     with tempfile.TemporaryDirectory() as made:
         cubin = Path(made) / "kernels.cubin"
         compute = arch.replace("sm", "compute")
-        command = [nvcc, "-cubin", f"-gencode=arch={compute},code={arch}", "-std=c++20", "-O3", "-DNDEBUG"]
-        command += ["-Xptxas", "-v", "-I", ROOT / "csrc", "-o", cubin, source]
+        command: list[str | Path] = [nvcc, "-cubin", f"-gencode=arch={compute},code={arch}", "-std=c++20", "-O3"]
+        command += ["-DNDEBUG", "-Xptxas", "-v", "-I", ROOT / "csrc", "-o", cubin, source]
         report = run(command).stderr
         listing = "" if disassembler is None else run([disassembler, "-c", cubin]).stdout
     found = parse(report, listing if disassembler else None)
@@ -176,7 +176,7 @@ def place(source: Path) -> str:
     return folder if source.stem == folder else f"{folder}/{source.stem}"
 
 
-def unmade(recorded: Kernels, sources: Iterable[Path]) -> Kernels:
+def kernels_of_other_files(recorded: Kernels, sources: Iterable[Path]) -> Kernels:
     """Returns the recorded kernels that are in none of the given source files."""
     places = {place(source) for source in sources}
     return {name: kernel for name, kernel in recorded.items() if name.split()[1].rpartition("/")[0] not in places}
@@ -186,9 +186,9 @@ def faults_of(name: str, kernel: Kernel, recorded: Kernel | None) -> Iterable[st
     """Yields how a kernel is worse than recorded; a new kernel must have no spills and no local memory."""
     limit = recorded or Kernel(255, 0, 0, 0, 0, "")
     for what in ("registers", "spilled", "stack", "local"):
-        now, most = getattr(kernel, what), getattr(limit, what)
-        if now is not None and most is not None and now > most:
-            yield f"{name}: {what} {now}, at most {most} wanted"
+        now, max_value = getattr(kernel, what), getattr(limit, what)
+        if now is not None and max_value is not None and now > max_value:
+            yield f"{name}: {what} {now}, at most {max_value} wanted"
     if kernel.wide is not None and kernel.wide < (limit.wide or 0):
         yield f"{name}: {kernel.wide} instructions move 16 bytes, {limit.wide} wanted"
     ranks = ("", "HMMA", "HGMMA")

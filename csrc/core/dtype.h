@@ -1,8 +1,14 @@
-// Element types as they cross from Python: the numbers are those of avsa_fast/ops/_kernel.py.
+// Element types of tensors.
 #pragma once
 
 namespace avsa {
 
-enum class Dtype : int { uint8 = 0, float16 = 1, bfloat16 = 2, float32 = 3, float64 = 4 };
+enum class Dtype : int { uint8, float16, bfloat16, float32, float64, boolean, int64, unsupported };
+
+constexpr const char* dtype_name(Dtype dtype) {
+  constexpr const char* kNames[] = {"uint8",   "float16", "bfloat16", "float32",
+                                    "float64", "bool",    "int64",    "unsupported"};
+  return kNames[int(dtype)];
+}
 
 }  // namespace avsa

@@ -1,4 +1,4 @@
-// Memory that the system hands out when it is first written.
+// Huge pages for large outputs. Called by host kernels.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace avsa {
 
-// Pages of 2 MB for what of an array is not in memory yet: zeroing 4 kB at a time takes the system four times as long.
-// Where the system has none to give, nothing changes.
+// Advises the system to use pages of 2 MB for parts of an array that are not in memory yet: zeroing pages of 4 kB takes
+// four times as long.
 inline void ask_for_huge_pages(void* array, std::int64_t bytes) {
 #if defined(__linux__)
   constexpr std::uintptr_t kPage = std::uintptr_t(2) << 20;

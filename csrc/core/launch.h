@@ -1,4 +1,4 @@
-// The one way to launch a kernel. csrc/emulation/core/launch.h is its counterpart on the host, for tests.
+// Launches CUDA kernels, for all csrc/*/cuda. csrc/emulation/core/launch.h takes its place in the tests.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -6,12 +6,13 @@
 
 namespace avsa {
 
-// A grid without blocks is an error to CUDA and nothing to do for us. Returns a cudaError_t.
+// Launches nothing for an empty grid, which CUDA would refuse. `shared`: bytes of dynamic shared memory. Returns a
+// cudaError_t.
 template <class... P, class... A>
 int launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared, void* stream, A... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return cudaSuccess;
-  constexpr std::size_t kUnasked = 48 << 10;  // bytes that a kernel gets without asking
-  if (shared > kUnasked) {
+  constexpr std::size_t kDefaultShared = 48 << 10;  // more needs the kernel's attribute
+  if (shared > kDefaultShared) {
     const auto attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
     if (int error = cudaFuncSetAttribute(kernel, attribute, int(shared))) return error;
   }

@@ -1,4 +1,5 @@
-// Fourier transforms of any length by Stockham's algorithm, for host and device: passes between two buffers, in order.
+// Fourier transforms of any length by Stockham's algorithm: passes from one buffer to another, in natural order. Called
+// by the host and device kernels of this folder.
 #pragma once
 #include <cstdint>
 
@@ -6,7 +7,7 @@
 
 namespace avsa::features {
 
-// V is double, or numbers side by side that are transformed alike.
+// V is double, or a SIMD vector of numbers that are transformed alike.
 template <class V>
 struct Complex {
   V re, im;
@@ -16,23 +17,23 @@ struct Complex {
 };
 
 template <class V>
-AVSA_HD Complex<V> times(const Complex<V>& a, const Complex<double>& root) {
+AVSA_HD Complex<V> rotate(const Complex<V>& a, const Complex<double>& root) {
   const V re(root.re), im(root.im);
   return {a.re * re - a.im * im, a.re * im + a.im * re};
 }
 
 template <class V>
-AVSA_HD Complex<V> over_i(const Complex<V>& a) {
+AVSA_HD Complex<V> times_minus_i(const Complex<V>& a) {
   return {a.im, -a.re};
 }
 
-// One pass: each of n / R butterflies takes R numbers and gives R, `stride` being the product of the radices before.
+// One pass of n / radix butterflies, each of which reads and writes `radix` numbers. `stride`: the product of the
+// radices of earlier passes.
 struct FftPass {
   int n, radix, stride;
 
-  // The pass after this one; the first is FftPass::first(n), and there is none where stride == n.
-  AVSA_HD FftPass next() const { return at(n, stride * radix); }
   AVSA_HD static FftPass first(int n) { return at(n, 1); }
+  AVSA_HD FftPass next() const { return at(n, stride * radix); }
   AVSA_HD bool done() const { return stride == n; }
 
   AVSA_HD static FftPass at(int n, int stride) {
@@ -44,39 +45,39 @@ struct FftPass {
   }
 };
 
-// Butterfly q of group p, q < stride, p < n / radix / stride. roots: exp(-2 pi i j / n).
+// Butterfly q of group p: q < stride, p < n / radix / stride. roots [n]: exp(-2 pi i j / n); in, out [n].
 template <class V>
 AVSA_HD void butterfly(const FftPass& pass, const Complex<double>* roots, const Complex<V>* in, Complex<V>* out, int p,
                        int q) {
-  const int R = pass.radix, s = pass.stride, apart = pass.n / R;
+  const int radix = pass.radix, s = pass.stride, distance = pass.n / radix;
   in += q + s * p;
-  out += q + s * R * p;
-  if (R == 4) {
-    const Complex<V> a = in[0], b = in[apart], c = in[2 * apart], d = in[3 * apart];
-    const Complex<V> ac = a + c, a_c = a - c, bd = b + d, b_d = over_i(b - d);
+  out += q + s * radix * p;
+  if (radix == 4) {
+    const Complex<V> a = in[0], b = in[distance], c = in[2 * distance], d = in[3 * distance];
+    const Complex<V> ac = a + c, a_c = a - c, bd = b + d, b_d = times_minus_i(b - d);
     out[0] = ac + bd;
-    out[s] = times(a_c + b_d, roots[p * s]);
-    out[2 * s] = times(ac - bd, roots[2 * p * s]);
-    out[3 * s] = times(a_c - b_d, roots[3 * p * s]);
+    out[s] = rotate(a_c + b_d, roots[p * s]);
+    out[2 * s] = rotate(ac - bd, roots[2 * p * s]);
+    out[3 * s] = rotate(a_c - b_d, roots[3 * p * s]);
     return;
   }
-  if (R == 2) {
-    const Complex<V> a = in[0], b = in[apart];
+  if (radix == 2) {
+    const Complex<V> a = in[0], b = in[distance];
     out[0] = a + b;
-    out[s] = times(a - b, roots[p * s]);
+    out[s] = rotate(a - b, roots[p * s]);
     return;
   }
-  for (int k = 0; k < R; ++k) {
+  for (int k = 0; k < radix; ++k) {
     Complex<V> sum = in[0];
-    for (int r = 1; r < R; ++r) sum = sum + times(in[r * apart], roots[std::int64_t(r) * k % R * apart]);
-    out[k * s] = times(sum, roots[k * p * s]);
+    for (int r = 1; r < radix; ++r) sum = sum + rotate(in[r * distance], roots[std::int64_t(r) * k % radix * distance]);
+    out[k * s] = rotate(sum, roots[k * p * s]);
   }
 }
 
-// Bin j of two real sequences of n that were transformed as one, a + i b, each halved.
+// Bin j of two real sequences from the transform [n] of (a + i b) / 2.
 template <class V>
-AVSA_HD void split_bin(const Complex<V>* z, int n, int j, Complex<V>& a, Complex<V>& b) {
-  const Complex<V> x = z[j], y = z[j == 0 ? 0 : n - j];
+AVSA_HD void split_bin(const Complex<V>* spectrum, int n, int j, Complex<V>& a, Complex<V>& b) {
+  const Complex<V> x = spectrum[j], y = spectrum[j == 0 ? 0 : n - j];
   a = {x.re + y.re, x.im - y.im};
   b = {x.im + y.im, y.re - x.re};
 }

@@ -1,91 +1,127 @@
-// InfoNCE: the contrastive loss over paired rows, their cosines never held as a matrix.
+// InfoNCE: the contrastive loss over paired rows of embeddings. The matrix of their cosines is never stored.
 //
-// Row i's loss is softplus(z), z = log sum_{j != i} exp(s (c_ij - c_ii)) over its competitors j, with cosines c and
-// scale s. The pair is kept apart, so a loss of 1e-30 keeps its digits. Backward: p_ij = exp(s (c_ij - c_ii) - loss_i),
-// and the pair's own weight is -(1 - p_ii) = expm1(-loss_i).
+// Query row i and key row i are a pair; are_negatives says which other rows row i is compared with. With cosines c and
+// scale s = 1 / temperature, row i's loss is softplus(z), z = log sum_{negatives j} exp(s (c_ij - c_ii)). The pair
+// itself stays outside the sum, so that a loss of 1e-30 keeps its digits. Backward, the weight of negative j in row i's
+// loss is p_ij = exp(s (c_ij - c_ii) - loss_i), and that of the pair is -(1 - p_ii) = expm1(-loss_i).
 //
-// A block is some query rows against some key rows: all of both in one process, a rank's queries against the keys of
-// one rank or of all ranks where rows span many. What scan and gather find of a block adds to what earlier blocks left.
+// avsa_fast/ops calls, by way of the bindings: prepare (norms and cosines of pairs), scan for every block (sums of
+// exponentials, from which it computes the losses), gradient for every block, and project (gradients of rows from those
+// of unit rows). A block is a range of query rows against a range of key rows: all of both in one process; a rank's
+// queries against the keys of one rank or of all ranks in several. Blocks add to the sums and gradients of earlier
+// ones.
 #pragma once
 #include <cstdint>
+#include <limits>
 
 #include "core/dtype.h"
+#include "core/vec3.h"
 
 namespace avsa::info_nce {
 
-// Of the products: numbers as avsa_fast/ops/info_nce.py gives them.
+// Arithmetic of the matrix products, with the numbers of avsa_fast/ops.
 enum class Precision : int { fp32 = 0, tf32 = 1, tf32x3 = 2, bf16 = 3 };
 
-// A side of a block.
-struct Rows {
+// Columns of statistics: 1 / L2 norm (0 for a row of zeros), the cosine with the partner row, and the row's loss (0 for
+// keys if only queries have losses).
+enum Statistic : int { kInverseNorm, kPairCosine, kLoss, kStatistics };
+
+struct RowRange {
   const void* data;          // [count, D]
-  const double* statistics;  // [count, 3], as prepare and the losses make them
+  const double* statistics;  // [count, kStatistics]
   std::int64_t count;
-  std::int64_t first;  // the first row's number among all rows
+  std::int64_t first;  // index of the first row among all rows of its side
 };
 
-// Columns of statistics: 1 / L2 norm (0 for a row of zeros), the pair's cosine, and the loss of choosing the partner
-// (0 for keys that choose nothing).
-enum Statistic : int { kInverse, kCosine, kLoss, kStatistics };
-
 struct InfoNceBlock {
-  Dtype dtype;  // float32 or float64, of all rows
+  Dtype dtype;  // float32 or float64, of both sides' rows
   Precision precision;
-  Rows query, key;
-  std::int64_t D, K;    // row r is crop r mod K of clip r div K; K = 1: every row competes
+  RowRange query, key;
+  std::int64_t D, K;    // row r is crop r % K of clip r / K
   const double* scale;  // [] 1 / temperature
-  bool symmetric;       // keys choose among queries too
-  void* workspace;      // what kernels of a device want for themselves
+  bool symmetric;       // keys have losses too
+  void* workspace;      // as many bytes as info_nce_workspace says
 };
 
 struct InfoNceWorkspace {
   InfoNceBlock block;
-  std::int64_t* bytes;  // [] out: of the block's workspace; memory of the host
+  std::int64_t* bytes;  // [] out, in host memory: size of the block's workspace
 };
 
 struct InfoNcePrepare {
   Dtype dtype;
   const void* query;   // [N, D]
   const void* key;     // [N, D]
-  double* statistics;  // [2, N, 3] out, but for the losses
+  double* statistics;  // [2, N, kStatistics] out, all but the losses
   std::int64_t N, D;
 };
 
-// For each row of a side, (top, sum): sum of exp(s c - top) over its competitors. Top is s throughout where the same
-// exponential serves both sides, the largest s c so far where that could underflow: see shares_exponential.
+// Adds to each row's (maximum, sum): sum of exp(s c - maximum) over the row's negatives. The maximum is s throughout if
+// has_common_maximum(s), otherwise the largest s c so far.
 struct InfoNceScan {
   InfoNceBlock block;
   double* query_sums;  // [queries, 2] in, out
-  double* key_sums;    // [keys, 2] in, out; for symmetric
+  double* key_sums;    // [keys, 2] in, out; only if symmetric
 };
 
-// Sums over a row's competitors of p times their unit rows: the gradient of (sum of losses) / s by the unit rows, but
-// for the pairs' own terms.
-struct InfoNceGather {
+// Adds to each row's sum over the negatives of weight times unit row, in both directions: the gradient of
+// (sum of losses) / s with respect to the unit rows, without the terms of the pairs.
+struct InfoNceGradient {
   InfoNceBlock block;
   void* query_grad;  // [queries, D] in, out
   void* key_grad;    // [keys, D] in, out
 };
 
-// The gradient of one side's rows from the sums over their competitors, in place, the pairs' own terms added.
+// Turns one side's accumulated gradient into that of its rows, in place, with the terms of the pairs.
 struct InfoNceProject {
   Dtype dtype;
-  Rows own, partner;  // N rows each
+  RowRange own, partner;  // N rows each
   std::int64_t D;
   const double* factor;  // [] of the gradient
   void* grad;            // [N, D] in, out
-  double* slopes;        // [N] out: <unit row, its gradient before factor>
+  double* radial;        // [N] out: <unit row, its gradient without factor>
 };
 
 void info_nce_prepare_cpu(const InfoNcePrepare& task);
 void info_nce_workspace_cpu(const InfoNceWorkspace& task);
 void info_nce_scan_cpu(const InfoNceScan& task);
-void info_nce_gather_cpu(const InfoNceGather& task);
+void info_nce_gradient_cpu(const InfoNceGradient& task);
 void info_nce_project_cpu(const InfoNceProject& task);
-int info_nce_prepare_cuda(const InfoNcePrepare& task, void* stream);  // returns a cudaError_t, as the next
+int info_nce_prepare_cuda(const InfoNcePrepare& task, void* stream);  // each returns a cudaError_t
 int info_nce_workspace_cuda(const InfoNceWorkspace& task, void* stream);
 int info_nce_scan_cuda(const InfoNceScan& task, void* stream);
-int info_nce_gather_cuda(const InfoNceGather& task, void* stream);
+int info_nce_gradient_cuda(const InfoNceGradient& task, void* stream);
 int info_nce_project_cuda(const InfoNceProject& task, void* stream);
+
+// Definitions that host and device kernels share. Device code takes numeric limits as constants, not as calls.
+template <class T>
+constexpr T kInfinity = std::numeric_limits<T>::infinity();
+template <class T>
+constexpr T kLowest = std::numeric_limits<T>::lowest();
+
+AVSA_HD std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+AVSA_HD std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+// Whether exp(s c - s) >= exp(-2s) is a normal float for every cosine c: s then serves as the maximum of all rows of
+// both sides, so that one exponential serves both directions. avsa_fast/ops has the same limit.
+AVSA_HD bool has_common_maximum(double scale) { return 2 * scale < 80; }
+
+// exp(s c - exponent) is the weight of a negative with cosine c in the row's loss.
+AVSA_HD double weight_exponent(const RowRange& rows, std::int64_t row, double scale) {
+  const double* statistics = rows.statistics + row * kStatistics;
+  return scale * statistics[kPairCosine] + statistics[kLoss];
+}
+
+// Clip and crop of a row among all rows.
+struct Label {
+  int clip, crop;
+
+  Label() = default;
+  AVSA_HD Label(std::int64_t row, std::int64_t K) : clip(int(row / K)), crop(int(row % K)) {}
+};
+
+// Negatives have either the clip or the crop in common: other crops of the clip, and the same crop of other clips. With
+// one crop per clip these are all other rows.
+AVSA_HD bool are_negatives(const Label& a, const Label& b) { return (a.clip == b.clip) != (a.crop == b.crop); }
 
 }  // namespace avsa::info_nce

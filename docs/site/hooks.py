@@ -19,16 +19,6 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return re.sub(r"(?<!!)\[([^\]]+)\]\((?:\.\./)+[^)]*\)", r"`\1`", markdown)
 
 
-def on_page_content(content: str, page: Any, **_: Any) -> str:
-    """Sets off arguments in the reference's docstrings: each begins a line, with its name in bold."""
-    if page.file.src_path != "reference.md":
-        return content
-    argument, result = r"([a-z_]\w*(?:, [a-z_]\w*)*): ", r"(Returns|Yields|Raises) "
-    content = re.sub(f"(?<=<p>){argument}", r"<strong>\1</strong>: ", content)
-    content = re.sub(rf"(?:(?<=\n)|(?<=\. )){argument}", r"<br><strong>\1</strong>: ", content)
-    return re.sub(rf"(?:(?<=\n)|(?<=\. )){result}", r"<br><strong>\1</strong> ", content)
-
-
 def charts(folder: Path) -> str:
     """A section a file of results, a chart a case: the kernel beside its peers, medians in milliseconds."""
     sections = []

@@ -67,14 +67,14 @@ def test_record_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert resources.read_record() == kernels
 
 
-def test_one_file_recorded_keeps_the_others() -> None:
+def test_recording_one_file_keeps_the_others() -> None:
     names = ["sm_80 loss/scan<A, B>", "sm_90a loss/fast/scan<A, B>", "sm_80 sound/mix<A>", "sm_80 loss/fast/x"]
     recorded = dict.fromkeys(names, SOUND)
-    assert list(resources.unmade(recorded, [Path("csrc/loss/fast.cu")])) == [names[0], names[2]]
-    assert list(resources.unmade(recorded, [Path("csrc/loss/loss.cu")])) == names[1:]
+    assert list(resources.kernels_of_other_files(recorded, [Path("csrc/loss/cuda/fast.cu")])) == [names[0], names[2]]
+    assert list(resources.kernels_of_other_files(recorded, [Path("csrc/loss/cuda/loss.cu")])) == names[1:]
 
 
-def test_a_file_that_is_not_there(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_file(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["inspect.sh", "nowhere.cu"])
     with pytest.raises(SystemExit) as end:
         resources.main()

@@ -1,4 +1,4 @@
-"""Augmentation keeps picture and sound consistent."""
+"""Augmentation keeps frames and sound consistent."""
 
 from math import pi
 
@@ -7,10 +7,10 @@ import torch
 
 from avsa_fast import ops
 from avsa_fast.data.augment import random_yaws, yaw_scene
-from avsa_fast.reference.harmonics import unit_vectors
+from avsa_fast.spatial.harmonics import unit_vectors
 
 
-def test_a_turned_scene_looks_and_sounds_alike_at_the_turned_directions() -> None:
+def test_yaw_rotates_frames_sound_and_directions_together() -> None:
     H, W = 64, 128
     azimuth, elevation = (0.5 - (torch.arange(W) + 0.5) / W) * 2 * pi, (0.5 - (torch.arange(H) + 0.5) / H) * pi
     grid = torch.stack(torch.meshgrid(azimuth, elevation, indexing="xy"), dim=-1)
@@ -18,17 +18,17 @@ def test_a_turned_scene_looks_and_sounds_alike_at_the_turned_directions() -> Non
     source = torch.tensor([[0.4, 0.2]])
     sound = ops.encode(torch.randn(1, 50), source, 2)
     for columns in (0, 5, int(torch.randint(W, ()))):
-        turned, heard, directions = yaw_scene(frames, sound, source, columns)
+        rotated, rotated_sound, directions = yaw_scene(frames, sound, source, columns)
         torch.testing.assert_close(directions, source + torch.tensor([2 * pi * columns / W, 0]))
-        torch.testing.assert_close(ops.rotate(heard, directions), ops.rotate(sound, source), rtol=0, atol=2e-6)
+        torch.testing.assert_close(ops.rotate(rotated_sound, directions), ops.rotate(sound, source), rtol=0, atol=2e-6)
         crops = [
-            ops.gnomonic(picture[None], look[None], 1.0, (9, 9), antialias=False)
-            for picture, look in ((frames, source), (turned, directions))
+            ops.gnomonic(image[None], direction[None], 1.0, (9, 9), antialias=False)
+            for image, direction in ((frames, source), (rotated, directions))
         ]
         torch.testing.assert_close(crops[0], crops[1], rtol=0, atol=1e-4)
 
 
-def test_a_misaligned_sound_is_heard_elsewhere() -> None:
+def test_random_yaws_are_uniform_and_rotate_the_sound() -> None:
     yaws = torch.from_numpy(random_yaws(np.random.default_rng(0), 1000)).float()
     assert 0 <= float(yaws.min()) < 0.1
     assert 6.2 < float(yaws.max()) <= 2 * pi

@@ -8,7 +8,7 @@ import torch
 
 from avsa_fast.data.channels import channel_map, check_channels, read_ambisonic, require_ambisonic, to_ambisonic
 from avsa_fast.data.sound import SoundInfo, probe_sound, read_overview, read_sound
-from avsa_fast.data.spherical import SpatialSound
+from avsa_fast.data.spherical_metadata import SpatialSound
 from avsa_fast.errors import UserError
 
 
@@ -19,7 +19,7 @@ def noise(channels: int, silent: tuple[int, ...] = ()) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("file", "channels", "codec", "layout", "silent", "wanted"),
+    ("file", "channels", "codec", "layout", "silent", "expected"),
     [
         ("a.flac", 4, "flac", "quad", (), [0, 1, 2, 3]),
         ("a.wav", 4, "pcm_s16le", "4 channels", (2,), [0, 1, 2, 3]),
@@ -40,9 +40,11 @@ def noise(channels: int, silent: tuple[int, ...] = ()) -> torch.Tensor:
         ("a.wav", 2, "pcm_s16le", "stereo", (), []),
     ],
 )
-def test_layouts(file: str, channels: int, codec: str, layout: str, silent: tuple[int, ...], wanted: list[int]) -> None:
+def test_channel_maps_of_known_layouts(
+    file: str, channels: int, codec: str, layout: str, silent: tuple[int, ...], expected: list[int]
+) -> None:
     info = SoundInfo(1.0, 48000, channels, codec, layout)
-    assert channel_map(Path(file), info, noise(channels, silent)) == wanted
+    assert channel_map(Path(file), info, noise(channels, silent)) == expected
 
 
 @pytest.mark.parametrize(
@@ -81,13 +83,13 @@ def test_metadata_of_other_gains_is_ambiguous() -> None:
         channel_map(Path("a.mp4"), info, noise(4), stated)
 
 
-def test_n3d_gains_are_lowered() -> None:
+def test_n3d_is_converted_to_sn3d() -> None:
     sound = noise(4)
     n3d = sound * torch.tensor([1, sqrt(3), sqrt(3), sqrt(3)])[:, None]
     torch.testing.assert_close(to_ambisonic(n3d, [0, 1, 2, 3], n3d=True), sound)
 
 
-def test_coding_noise_is_silence_and_quiet_sound_is_not() -> None:
+def test_coding_noise_counts_as_silence_and_quiet_sound_does_not() -> None:
     info = SoundInfo(1.0, 48000, 6, "aac", "5.1")
     sound = noise(6)
     sound[[3, 5]] *= 1e-5
@@ -96,7 +98,7 @@ def test_coding_noise_is_silence_and_quiet_sound_is_not() -> None:
     assert channel_map(Path("a.m4a"), info, sound) == [0, 1, 2, 3]
 
 
-def test_youtubes_aac_gives_w_y_z_x(write_sound: Callable[..., Path], tones: Callable[..., object]) -> None:
+def test_channel_order_of_youtube_aac(write_sound: Callable[..., Path], tones: Callable[..., object]) -> None:
     scene = tones(4).at(np.arange(48000 * 3) / 48000)
     six = np.zeros((6, scene.shape[1]))
     six[[2, 1, 4, 0]] = scene
@@ -104,12 +106,12 @@ def test_youtubes_aac_gives_w_y_z_x(write_sound: Callable[..., Path], tones: Cal
     mapping = channel_map(path, probe_sound(path), read_overview(path))
     assert mapping == [2, 1, 4, 0]
     read = read_ambisonic(path, mapping, 1.5, 2.0, 48000).numpy()
-    for mine, wanted in zip(read, scene[:, 24000:120000], strict=True):
-        assert np.corrcoef(mine, wanted)[0, 1] > 0.95
-        assert np.linalg.norm(mine) == pytest.approx(np.linalg.norm(wanted), rel=0.05)  # Z is not scaled by 0.707
+    for actual, expected in zip(read, scene[:, 24000:120000], strict=True):
+        assert np.corrcoef(actual, expected)[0, 1] > 0.95
+        assert np.linalg.norm(actual) == pytest.approx(np.linalg.norm(expected), rel=0.05)  # Z is not scaled by 0.707
 
 
-def test_fuma_is_reordered_and_w_raised(
+def test_fuma_order_and_gains_are_converted(
     write_sound: Callable[..., Path], tmp_path: Path, rng: np.random.Generator
 ) -> None:
     w, y, z, x = scene = rng.uniform(-0.5, 0.5, (4, 4800))
@@ -118,7 +120,7 @@ def test_fuma_is_reordered_and_w_raised(
     assert np.abs(read_ambisonic(path, mapping, 0.05, 0.1, 48000).numpy() - scene).max() < 1e-6
 
 
-def test_to_ambisonic_leaves_its_input_alone() -> None:
+def test_to_ambisonic_does_not_modify_its_input() -> None:
     sound = noise(4)
     before = sound.clone()
     to_ambisonic(sound, [0, 2, 3, 1], fuma=True)
@@ -133,27 +135,27 @@ def test_sound_without_direction_is_omnidirectional() -> None:
 
 
 @pytest.mark.parametrize("channels", [[0, 1, 2], [0, 1, 2, 2], [0, 1, 2, 6], [-1, 0, 1, 2], [0, 1, 2, 3, 4]])
-def test_channels_of_the_user_are_checked(channels: list[int]) -> None:
+def test_user_channels_are_validated(channels: list[int]) -> None:
     info = SoundInfo(1.0, 48000, 6, "aac", "5.1")
     assert check_channels(Path("a.m4a"), info, [5, 1, 2, 3]) == [5, 1, 2, 3]
     with pytest.raises(UserError, match=r"a\.m4a: --channels .* four different channels of its 6"):
         check_channels(Path("a.m4a"), info, channels)
 
 
-def test_a_map_of_another_file_is_refused(write_sound: Callable[..., Path]) -> None:
+def test_channel_map_beyond_the_channels_is_refused(write_sound: Callable[..., Path]) -> None:
     path = write_sound(np.zeros((4, 24000)), 24000, "four.wav")
     with pytest.raises(UserError, match=r"four\.wav: 4 channels, but"):
         read_ambisonic(path, [2, 1, 4, 0], 0.5)
 
 
-def test_avsa_needs_a_direction() -> None:
+def test_avsa_requires_directional_sound() -> None:
     require_ambisonic({"name": "a", "channels": 4, "channel_map": [0, 1, 2, 3]})
     for channels in (1, 2):
         with pytest.raises(UserError, match=rf"^b: {channels}-channel sound has no direction"):
             require_ambisonic({"name": "b", "channels": channels, "channel_map": []})
 
 
-def test_the_real_clip(assets: Path) -> None:
+def test_real_clip(assets: Path) -> None:
     path = assets / "video" / "kqAZkf5Odyw-80.m4a"
     mapping = channel_map(path, probe_sound(path), read_overview(path))
     assert mapping == [2, 1, 4, 0]

@@ -37,7 +37,7 @@ def test_files_are_paired_by_name(data: Path) -> None:
     assert clips["alone"].video is None
 
 
-def test_a_fifth_is_held_out_the_same_each_time(data: Path) -> None:
+def test_default_split_holds_out_a_fixed_fifth(data: Path) -> None:
     first = split(data)
     assert list(first.values()).count("test") == 2
     assert split(data) == first
@@ -64,7 +64,7 @@ def test_small_folders(tmp_path: Path, count: int, held_out: int) -> None:
     assert list(split(tmp_path).values()).count("test") == held_out
 
 
-def test_lists_decide(data: Path) -> None:
+def test_lists_determine_the_split(data: Path) -> None:
     (data / "test.txt").write_text("id1-30\nid2-30\n\n")
     assert {name for name, part in split(data).items() if part == "test"} == {"id1-30", "id2-30"}
     (data / "train.txt").write_text("id3-30\r\nid4-30")
@@ -84,7 +84,7 @@ def test_lists_decide(data: Path) -> None:
         (b"\xff\xfe\x00", None, r"train\.txt: not a readable list"),
     ],
 )
-def test_bad_lists_are_refused(data: Path, train: bytes | None, test: bytes | None, message: str) -> None:
+def test_invalid_lists_are_refused(data: Path, train: bytes | None, test: bytes | None, message: str) -> None:
     for name, content in (("train.txt", train), ("test.txt", test)):
         if content is not None:
             (data / name).write_bytes(content)
@@ -92,7 +92,7 @@ def test_bad_lists_are_refused(data: Path, train: bytes | None, test: bytes | No
         find_clips(data)
 
 
-def test_bad_folders_are_refused(tmp_path: Path) -> None:
+def test_invalid_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder"):
         find_clips(tmp_path / "nowhere")
     with pytest.raises(UserError, match="video: no such folder; a dataset has"):
@@ -105,7 +105,7 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
         find_clips(tmp_path)
 
 
-def test_the_index_joins_its_rows_with_media_that_are_there(data: Path) -> None:
+def test_index_contains_only_clips_with_media(data: Path) -> None:
     def row(name: str, **values: Any) -> dict[str, Any]:
         return dict.fromkeys(INDEX.names) | {"name": name, "split": "test", "state": "ok"} | values
 
@@ -118,7 +118,7 @@ def test_the_index_joins_its_rows_with_media_that_are_there(data: Path) -> None:
     assert len(index) == 2
     assert index[-1] == index[0:2][1] == list(index)[1]
     assert index[1][1]["channel_map"] == [0, 1, 2, 3]
-    assert (index.directed().tolist(), index.trained_on().tolist()) == ([False, True], [False, True])
+    assert (index.directional().tolist(), index.in_training().tolist()) == ([False, True], [False, True])
     with pytest.raises(IndexError):
         index[2]
     write_table(data / "index.parquet", rows[1:], INDEX)

@@ -23,7 +23,7 @@ HALVES = [Fraction(i, 2) for i in range(3)]
 
 @pytest.fixture(autouse=True)
 def nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "_kept", OrderedDict())
+    monkeypatch.setattr(container, "_open_files", OrderedDict())
 
 
 def opened(path: Path, kind: str) -> list[str]:
@@ -31,10 +31,10 @@ def opened(path: Path, kind: str) -> list[str]:
     with container.open_stream(path, kind) as (media, stream):
         container.start_of(media)
         assert stream.type == kind
-    return [Path(key[0]).name for key in container._kept]
+    return [Path(key[0]).name for key in container._open_files]
 
 
-def test_large_pictures_close_those_used_longest_ago(
+def test_pixel_limit_closes_least_recently_used_videos(
     write_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sound files do not count towards the limit on pixels; they are closed only when they are least recently used."""
@@ -50,7 +50,7 @@ def test_large_pictures_close_those_used_longest_ago(
     assert opened(videos[3], "video") == ["2.mp4", "a.wav", "3.mp4"]
 
 
-def test_many_files_close_those_used_longest_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_limit_closes_least_recently_used_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "MAX_OPEN", 2)
     for name in "abc":
         soundfile.write(tmp_path / f"{name}.wav", np.zeros((100, 4)), 24000)
@@ -60,7 +60,7 @@ def test_many_files_close_those_used_longest_ago(tmp_path: Path, monkeypatch: py
     ]
 
 
-def test_threads_share_what_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_do_not_share_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each thread has exclusive use of a container, even for the same file; the limit holds under concurrent use."""
     monkeypatch.setattr(container, "MAX_OPEN", 3)
     paths = [tmp_path / f"{i}.wav" for i in range(6)]
@@ -83,10 +83,10 @@ def test_threads_share_what_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             list(pool.map(read, range(8)))
     finally:
         sys.setswitchinterval(interval)
-    assert len(container._kept) <= 3
+    assert len(container._open_files) <= 3
 
 
-def test_a_cover_is_no_video(tmp_path: Path) -> None:
+def test_cover_image_is_not_a_video(tmp_path: Path) -> None:
     path, cover = tmp_path / "a.flac", io.BytesIO()
     soundfile.write(path, np.zeros((24000, 4)), 24000)
     Image.new("RGB", (64, 32)).save(cover, "png")

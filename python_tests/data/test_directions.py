@@ -21,9 +21,7 @@ def row(name: str, time: float, azimuth: float, score: float = 0.9) -> dict[str,
 
 @settings(max_examples=50)
 @given(objects, seeds)
-def test_avsa_looks_once_into_each_quadrant_at_objects_where_there_are(
-    objects: np.ndarray, rng: np.random.Generator
-) -> None:
+def test_avsa_chooses_one_direction_per_quadrant(objects: np.ndarray, rng: np.random.Generator) -> None:
     directions = avsa_directions(objects, rng)
     assert directions.shape == (4, 2)
     for quadrant, direction in enumerate(directions):
@@ -39,7 +37,7 @@ def test_avsa_looks_once_into_each_quadrant_at_objects_where_there_are(
 
 @settings(max_examples=30)
 @given(objects, seeds)
-def test_avc_looks_at_one_object_or_anywhere(objects: np.ndarray, rng: np.random.Generator) -> None:
+def test_avc_chooses_an_object_or_a_random_direction(objects: np.ndarray, rng: np.random.Generator) -> None:
     direction = avc_direction(objects, rng)
     assert direction.shape == (2,)
     if len(objects):
@@ -49,7 +47,7 @@ def test_avc_looks_at_one_object_or_anywhere(objects: np.ndarray, rng: np.random
         assert abs(direction[1]) <= np.pi / 6
 
 
-def test_choices_are_even(rng: np.random.Generator) -> None:
+def test_choices_are_uniform(rng: np.random.Generator) -> None:
     front = np.array([[0.1, 0.0], [0.2, 0.0], [0.3, 0.0]])  # all in one quadrant
     for choose in (lambda: avc_direction(front, rng)[0], lambda: avsa_directions(front, rng)[2, 0]):
         counts = Counter(float(choose()) for _ in range(3000))
@@ -60,25 +58,25 @@ def test_choices_are_even(rng: np.random.Generator) -> None:
     assert np.histogram(anywhere[:, 1], 4, (-np.pi / 6, np.pi / 6))[0].min() > 850
 
 
-def test_the_same_generator_gives_the_same_directions() -> None:
+def test_directions_are_reproducible() -> None:
     one, two = np.random.default_rng(7), np.random.default_rng(7)
     assert np.array_equal(random_directions(one), random_directions(two))
 
 
-def test_detections_nearest_in_time_of_the_right_clip(rng: np.random.Generator) -> None:
+def test_lookup_returns_the_detections_nearest_in_time(rng: np.random.Generator) -> None:
     rows = [row("a", t, az) for t, az in [(0.0, 0.1), (0.5, 0.2), (0.5, 0.3), (2.0, 0.4)]] + [row("b", 1.0, 0.5)]
     rows.append(row("a", 1.5, 0.6, score=0.2))  # below the minimum confidence
     detections = Detections([rows[i] for i in rng.permutation(len(rows))])
-    for time, wanted in [(-1, {0.1}), (0.2, {0.1}), (0.3, {0.2, 0.3}), (1.2, {0.2, 0.3}), (1.3, {0.4}), (99, {0.4})]:
+    for time, expected in [(-1, {0.1}), (0.2, {0.1}), (0.3, {0.2, 0.3}), (1.2, {0.2, 0.3}), (1.3, {0.4}), (99, {0.4})]:
         found = detections.at("a", time)
-        assert set(found[:, 0]) == wanted
+        assert set(found[:, 0]) == expected
         assert np.array_equal(found[:, 1], -found[:, 0] / 4)
     assert detections.at("b", 9.0)[:, 0] == [0.5]
     assert detections.at("c", 0.0).shape == (0, 2)
     assert Detections([]).at("a", 0.0).shape == (0, 2)
 
 
-def test_a_look_up_does_not_scan_the_table(rng: np.random.Generator) -> None:
+def test_lookup_does_not_scan_the_table(rng: np.random.Generator) -> None:
     detections = Detections(row(f"clip {i % 50}", i / 100, rng.uniform(-3, 3)) for i in range(50_000))
     start = process_time()  # CPU time of this process, independent of the machine's load
     for _ in range(500):
@@ -87,7 +85,7 @@ def test_a_look_up_does_not_scan_the_table(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_objects_are_left_alone(count: int, rng: np.random.Generator) -> None:
+def test_objects_are_not_modified(count: int, rng: np.random.Generator) -> None:
     objects = rng.uniform(-1, 1, (count, 2))
     before = objects.copy()
     avsa_directions(objects, rng)[:] = 0

@@ -35,7 +35,7 @@ def names(batch: list[Sample]) -> tuple[list[str], torch.Tensor]:
 
 def load(samples: Numbers, workers: int, batches: int = 8) -> Loader[tuple[list[str], torch.Tensor]]:
     numbers = [range(2 * i, 2 * i + 2) for i in range(batches)]
-    return Loader(samples, numbers, names, workers, ahead=4)  # type: ignore[arg-type]
+    return Loader(samples, numbers, names, workers, prefetch=4)  # type: ignore[arg-type]
 
 
 def sleep_through_sigterm() -> None:
@@ -51,7 +51,7 @@ STUCK = [sleep_through_sigterm, stop]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_batches_come_in_order(workers: int) -> None:
+def test_batches_are_in_order(workers: int) -> None:
     with load(Numbers(), workers) as batches:
         found = list(batches)
     assert [name for part, _ in found for name in part] == [str(i) for i in range(16)]
@@ -60,7 +60,7 @@ def test_batches_come_in_order(workers: int) -> None:
 
 
 @pytest.mark.parametrize("function", STUCK)
-def test_an_exception_leaves_in_time(function: Callable[[], object]) -> None:
+def test_stuck_workers_end_after_an_exception(function: Callable[[], object]) -> None:
     """The workers hang, and the exception's traceback keeps the iterator alive."""
     begin = 0.0
     with pytest.raises(ZeroDivisionError) as raised, load(Numbers(function, at=6), 2) as batches:
@@ -73,8 +73,8 @@ def test_an_exception_leaves_in_time(function: Callable[[], object]) -> None:
     del raised
 
 
-def test_silence_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "SILENCE", 1.0)
+def test_stalled_workers_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "TIMEOUT", 1.0)
     begin = time.monotonic()
     with pytest.raises(LoaderError, match="no sample was decoded in 1 s"), load(Numbers(stop, at=6), 2) as batches:
         list(batches)
@@ -82,10 +82,10 @@ def test_silence_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not active_children()
 
 
-def test_a_user_who_takes_time_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "SILENCE", 1.0)
+def test_slow_consumer_does_not_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with load(Numbers(), 1, batches=2) as batches:
         first = next(batches)
+        monkeypatch.setattr(loader, "TIMEOUT", 1.0)
         time.sleep(3)
         second = next(batches)
     assert [name for part, _ in (first, second) for name in part] == ["0", "1", "2", "3"]
@@ -96,13 +96,13 @@ def test_a_user_who_takes_time_is_no_silence(monkeypatch: pytest.MonkeyPatch) ->
     [(lambda: os.kill(os.getpid(), signal.SIGKILL), "SIGKILL"), (lambda: os._exit(7), "exit code 7")],
     ids=["killed", "exited"],
 )
-def test_a_worker_that_dies_is_named(die: Callable[[], object], how: str) -> None:
+def test_dead_worker_is_reported(die: Callable[[], object], how: str) -> None:
     with pytest.raises(LoaderError, match=rf"a decoding worker died \({how}\)"), load(Numbers(die, at=6), 2) as batches:
         list(batches)
     assert not active_children()
 
 
-def test_errors_of_samples_stay_what_they_are() -> None:
+def test_exceptions_of_samples_are_propagated() -> None:
     def fail() -> None:
         raise ZeroDivisionError("of a sample")
 
@@ -111,7 +111,7 @@ def test_errors_of_samples_stay_what_they_are() -> None:
     assert not active_children()
 
 
-def test_workers_in_a_pipe_that_nobody_writes(tmp_path: Path) -> None:
+def test_workers_blocked_in_a_read_are_ended(tmp_path: Path) -> None:
     """Simulates a blocking read from a disk that has gone away."""
     os.mkfifo(tmp_path / "pipe")
     with load(Numbers((tmp_path / "pipe").read_bytes, at=2), 1) as batches:

@@ -11,7 +11,7 @@ import torch
 from helpers.unprepared import media_alone
 
 from avsa_fast.data.batches import batch_of
-from avsa_fast.data.samples import Collection, Sample, SampleConfig, Samples, Source
+from avsa_fast.data.samples import ClipSpan, Collection, Sample, SampleConfig, Samples
 from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.data.views import ViewConfig, make_crops
 from avsa_fast.errors import UserError
@@ -38,7 +38,7 @@ def same(a: Sample, b: Sample) -> bool:
     )
 
 
-def test_a_sample_depends_on_its_number_and_the_seed_alone(data: Path) -> None:
+def test_sample_depends_only_on_its_number_and_the_seed(data: Path) -> None:
     first, again, other = samples(data), samples(data), samples(data, seed=1)
     _ = again[3]
     assert same(first[7], again[7])
@@ -68,22 +68,22 @@ def test_held_out_samples_are_not_augmented(data: Path) -> None:
     np.testing.assert_allclose(sample.fov, np.full(4, radians(65)), rtol=1e-6)
 
 
-def test_every_clip_comes_once_an_epoch_in_changing_order(data: Path) -> None:
+def test_each_epoch_is_a_new_permutation_of_the_clips(data: Path) -> None:
     reader = samples(data)
-    epochs = [[reader._source(n, 0).name for n in range(e * 5, e * 5 + 5)] for e in range(4)]
+    epochs = [[reader._span(n, 0).name for n in range(e * 5, e * 5 + 5)] for e in range(4)]
     assert all(sorted(epoch) == sorted(epochs[0]) for epoch in epochs)
     assert len(set(epochs[0])) == 5
     assert len({tuple(epoch) for epoch in epochs}) > 1
 
 
-def test_flips_and_gains_are_spread(data: Path) -> None:
+def test_flips_are_balanced(data: Path) -> None:
     drawn = [samples(data)[number] for number in range(40)]
     flips = np.concatenate([sample.flip for sample in drawn]).mean()
     assert 0.3 < flips < 0.7
 
 
-def test_the_detections_are_looked_at(data: Path) -> None:
-    """Held-out crops look exactly at an object of the scene's ground truth at that time."""
+def test_held_out_crops_are_centred_on_detections(data: Path) -> None:
+    """Held-out crops are centred exactly on an object of the scene's ground truth at that time."""
     collection = Collection(data, "yolo")
     reader = Samples(collection, SampleConfig(), seed=0, count=1, spatial=True, augment=False)
     source = collection.held_out[0]
@@ -94,11 +94,11 @@ def test_the_detections_are_looked_at(data: Path) -> None:
     assert not np.array_equal(elsewhere[0].directions, reader[0].directions)
 
 
-def test_moments_keep_the_sound_within_the_source() -> None:
-    source = Source("a", Path("a"), Path("a"), [0, 1, 2, 3], begin=8.0, end=10.0)
+def test_moments_keep_the_sound_within_the_span() -> None:
+    source = ClipSpan("a", Path("a"), Path("a"), [0, 1, 2, 3], begin=8.0, end=10.0)
     assert source.moment(0.0, 0.5) == 8.5
     assert source.moment(1.0, 0.5) == 9.5
-    short = Source("a", Path("a"), Path("a"), [0, 1, 2, 3], begin=0.0, end=0.8)
+    short = ClipSpan("a", Path("a"), Path("a"), [0, 1, 2, 3], begin=0.0, end=0.8)
     assert short.moment(0.3, 0.5) == 0.4
 
 
@@ -114,7 +114,7 @@ def test_a_single_clip_is_held_out_by_time(data: Path, tmp_path: Path) -> None:
     assert (collection.held_out[0].begin, collection.held_out[0].end) == (pytest.approx(1.6), pytest.approx(2.0))
 
 
-def test_mono_clips_serve_avc_alone(data: Path, tmp_path: Path) -> None:
+def test_mono_clips_are_used_for_avc_only(data: Path, tmp_path: Path) -> None:
     """A mono clip gives AVC samples with all sound in W; AVSA skips it, or refuses it if there are no other clips."""
     folder = tmp_path / "mixed"
     shutil.copytree(data, folder)
@@ -140,11 +140,11 @@ def test_mono_clips_serve_avc_alone(data: Path, tmp_path: Path) -> None:
         Collection(folder, "yolo", spatial=True)
 
 
-def test_a_dataset_that_is_not_prepared_is_refused(data: Path, tmp_path: Path) -> None:
+def test_unprepared_dataset_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         Collection(tmp_path / "nowhere", "yolo")
     folder = media_alone(data, tmp_path / "media")
-    with pytest.raises(UserError, match=r"no index\.parquet in it; python -m avsa_fast\.prepare \S+ \S+ makes it"):
+    with pytest.raises(UserError, match=r"no index\.parquet in it; python -m avsa_fast\.prepare \S+ \S+ creates it"):
         Collection(folder, "random")
     (folder / "index.parquet").symlink_to(data / "index.parquet")
     assert Collection(folder, "random").train
@@ -155,21 +155,21 @@ def test_a_dataset_that_is_not_prepared_is_refused(data: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("projection", "rows", "columns"), [("erp_top", 80, 320), ("erp_left", 160, 160), ("eac", 160, 320)]
 )
-def test_frames_are_the_part_that_the_index_names(
+def test_crops_use_the_projection_of_the_index(
     data: Path, tmp_path: Path, projection: str, rows: int, columns: int
 ) -> None:
     plain = samples(data)
-    clip = plain.sources[0].name
+    clip = plain.spans[0].name
     folder = tmp_path / "projected"
     shutil.copytree(data, folder)
     table = read_table(folder / "index.parquet", INDEX)
     write_table(folder / "index.parquet", [row | {"projection": projection} for row in table], INDEX)
-    wanted = next(n for n in range(40) if plain[n].name == clip)
-    whole, part = plain[wanted], samples(folder)[wanted]
+    number = next(n for n in range(40) if plain[n].name == clip)
+    whole, part = plain[number], samples(folder)[number]
     assert part.projection == projection
     cut = whole.frames[:, :rows, :columns].contiguous()
-    seen, expected = (
+    actual, expected = (
         make_crops(batch_of([one]), ViewConfig(crop_size=16), torch.device("cpu"))
         for one in (part, whole._replace(frames=cut, projection="eac" if projection == "eac" else "erp"))
     )
-    torch.testing.assert_close(seen, expected)
+    torch.testing.assert_close(actual, expected)

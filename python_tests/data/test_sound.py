@@ -38,7 +38,7 @@ def make(tones: Callable[..., Any], write_sound: Callable[..., Path]) -> Callabl
 
 
 @pytest.mark.parametrize(("name", "rate", "subtype", "tolerance"), LOSSLESS)
-def test_lossless_sound_is_the_signal_at_each_instant(
+def test_lossless_sound_is_sample_accurate(
     make: Callable[..., Any], rng: np.random.Generator, name: str, rate: int, subtype: str, tolerance: float
 ) -> None:
     path, truth = make(name, rate, subtype=subtype)
@@ -50,20 +50,20 @@ def test_lossless_sound_is_the_signal_at_each_instant(
 
 
 @pytest.mark.parametrize(("name", "rate"), [("s.m4a", 48000), ("s.m4a", 44100), ("s.opus", 48000), ("s.mka", 48000)])
-def test_coded_sound_is_on_time(make: Callable[..., Any], rng: np.random.Generator, name: str, rate: int) -> None:
+def test_lossy_sound_has_no_delay(make: Callable[..., Any], rng: np.random.Generator, name: str, rate: int) -> None:
     path, truth = make(name, rate)
     for centre in [0.5, *rng.uniform(0.6, SECONDS - 0.6, 3), SECONDS - 0.5]:
         read, true = read_sound(path, centre).numpy(), truth.at(instants(centre))
-        for mine, wanted in zip(read, true, strict=True):
-            correlation = correlate(mine, wanted, method="fft")
+        for actual, expected in zip(read, true, strict=True):
+            correlation = correlate(actual, expected, method="fft")
             lag = int(correlation.argmax()) - (RATE - 1)
             assert abs(lag) <= (0 if name != "s.mka" else 20), (centre, lag)  # Matroska timestamps are in milliseconds
-            assert correlation.max() > 0.9 * np.linalg.norm(mine) * np.linalg.norm(wanted)
+            assert correlation.max() > 0.9 * np.linalg.norm(actual) * np.linalg.norm(expected)
 
 
 # Opus predicts across blocks: after a seek, the remaining error has decayed to -60 dB.
 @pytest.mark.parametrize(("name", "tolerance"), [("s.m4a", 1e-5), ("s.opus", 1e-3), ("s.flac", 0)])
-def test_a_seek_decodes_the_same_as_the_whole_file(make: Callable[..., Any], name: str, tolerance: float) -> None:
+def test_seek_matches_full_decoding(make: Callable[..., Any], name: str, tolerance: float) -> None:
     path, _ = make(name, 48000)
     whole = read_sound(path, SECONDS / 2, SECONDS, 48000)
     for centre in (1.5, 2.2, 3.3):
@@ -107,7 +107,7 @@ def test_seeks_instead_of_decoding_from_the_start(
             assert sum(decoded) < 2.7, name  # Ogg seeks to pages, which last one second each
 
 
-def test_channels_stay_as_the_file_has_them(write_sound: Callable[..., Path]) -> None:
+def test_channels_are_not_mixed_or_reordered(write_sound: Callable[..., Path]) -> None:
     # One pitch per channel, with a low one in FFmpeg's LFE channel, because AAC low-passes it.
     pitches, time = np.array([400.0, 700, 1000, 60, 1300, 1600]), np.arange(48000 * 3) / 48000
     path = write_sound(0.5 * np.sin(2 * np.pi * pitches[:, None] * time), 48000, "six.m4a", layout="5.1")
@@ -126,7 +126,7 @@ def test_length_and_rate_are_exact(make: Callable[..., Any], rng: np.random.Gene
         assert np.abs(read.numpy() - truth.at(instants(centre, seconds))).max() < 1e-4
 
 
-def test_resampling_removes_what_the_rate_cannot_hold(write_sound: Callable[..., Path]) -> None:
+def test_resampling_does_not_alias(write_sound: Callable[..., Path]) -> None:
     time = np.arange(48000 * 2) / 48000
     tone = 0.9 * np.sin(2 * np.pi * np.array([[9000.0], [14000.0]]) * time)
     passed, removed = read_sound(write_sound(tone, 48000, "tones.wav", subtype="FLOAT"), 1.0, 0.8)
@@ -144,7 +144,7 @@ def test_probe_and_overview(make: Callable[..., Any]) -> None:
     assert torch.equal(parts[:, 22050:44100], read_sound(path, SECONDS / 2, 0.5, 44100))
 
 
-def test_refuses_what_is_no_sound(
+def test_invalid_sound_files_are_refused(
     tmp_path: Path, write_video: Callable[..., Path], write_sound: Callable[..., Path]
 ) -> None:
     with pytest.raises(UserError, match=r"missing\.flac: no such file"):
@@ -163,7 +163,7 @@ def test_refuses_what_is_no_sound(
 
 
 @pytest.mark.parametrize("name", ["s.flac", "s.wav"])
-def test_a_truncated_file_is_refused_where_it_ends(make: Callable[..., Any], name: str) -> None:
+def test_truncated_file_is_refused_beyond_its_end(make: Callable[..., Any], name: str) -> None:
     path, _ = make(name, 24000)
     data = path.read_bytes()
     whole = read_sound(path, 1.0)
@@ -175,9 +175,7 @@ def test_a_truncated_file_is_refused_where_it_ends(make: Callable[..., Any], nam
 
 
 @pytest.mark.parametrize("name", ["s.m4a", "s.flac", "s.opus", "s.wav"])
-def test_damaged_files_raise_nothing_but_user_errors(
-    make: Callable[..., Any], rng: np.random.Generator, name: str
-) -> None:
+def test_damaged_files_raise_only_user_errors(make: Callable[..., Any], rng: np.random.Generator, name: str) -> None:
     path, _ = make(name, 48000)
     intact = np.frombuffer(path.read_bytes(), np.uint8)
     refusals = []
@@ -193,7 +191,7 @@ def test_damaged_files_raise_nothing_but_user_errors(
     assert all(line.startswith(f"{path}: ") for line in refusals)
 
 
-def test_the_real_clip(assets: Path) -> None:
+def test_real_clip(assets: Path) -> None:
     path = assets / "video" / "kqAZkf5Odyw-80.m4a"
     info = probe_sound(path)
     assert (info.rate, info.channels, info.codec, info.layout) == (48000, 6, "aac", "5.1")

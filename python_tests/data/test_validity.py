@@ -9,13 +9,13 @@ from torchaudio.functional import fftconvolve
 from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.sound import read_overview
 from avsa_fast.data.validity import (
-    DOMINATES,
+    MIN_DOMINANCE,
     arrivals,
     directions_of_arrival,
     silent_channels,
     spatial_validity,
 )
-from avsa_fast.reference.harmonics import unit_vectors
+from avsa_fast.spatial.harmonics import unit_vectors
 
 RATE = 48000
 
@@ -30,7 +30,7 @@ def plane_wave(low: float = 0, high: float = 4000) -> torch.Tensor:
     return torch.tensor(gains)[:, None] * torch.fft.irfft(spectrum)
 
 
-def test_known_fields() -> None:
+def test_ratio_of_known_fields() -> None:
     wave = plane_wave()
     assert spatial_validity(wave, RATE) == pytest.approx(1, abs=1e-4)
     assert spatial_validity(wave * torch.tensor([1, sqrt(3), sqrt(3), sqrt(3)])[:, None], RATE) == pytest.approx(
@@ -41,19 +41,19 @@ def test_known_fields() -> None:
     assert spatial_validity(wave * torch.tensor([0, 1, 1, 1])[:, None], RATE) == inf
 
 
-def test_silence_has_none() -> None:
+def test_silence_has_no_ratio() -> None:
     assert spatial_validity(torch.zeros(4, RATE), RATE) is None
     assert spatial_validity(1e-6 * torch.randn(4, RATE), RATE) is None
     assert spatial_validity(1e-3 * plane_wave(), RATE) == pytest.approx(1, abs=1e-4)
 
 
-def test_only_what_is_below_4_khz_counts() -> None:
+def test_ratio_ignores_frequencies_above_4_khz() -> None:
     wave, above = plane_wave(), plane_wave(low=4200, high=20000)
     above[0] = 0
     assert spatial_validity(wave + 10 * above, RATE) == pytest.approx(1, abs=1e-2)
 
 
-def test_the_real_clip(assets: Path) -> None:
+def test_real_clip(assets: Path) -> None:
     scene = read_ambisonic(assets / "video" / "kqAZkf5Odyw-80.m4a", [2, 1, 4, 0], 5.0, 10.0, RATE)
     assert spatial_validity(scene, RATE) == pytest.approx(0.79, abs=0.005)
 
@@ -103,7 +103,7 @@ def test_directions_in_real_recordings_are_stable(assets: Path, name: str) -> No
     """The dominant direction changes little between consecutive windows; random directions would give 90°."""
     pairs, median = RECORDINGS[name]
     directions, share = directions_of_arrival(read_overview(assets / "foa" / name)[:4], 44100)
-    both = torch.minimum(share[1:], share[:-1]) > DOMINATES
+    both = torch.minimum(share[1:], share[:-1]) > MIN_DOMINANCE
     assert int(both.sum()) == pytest.approx(pairs, abs=2)
     assert float(angles(directions[1:], directions[:-1])[both].median()) < median + 1
 
@@ -123,7 +123,7 @@ def test_directions_of_tones_in_a_room(assets: Path) -> None:
     sound = fftconvolve(response, melody(rate).expand(4, -1))[:, : 10 * rate].float()
     truth = direct_direction(response, rate)
     directions, share = directions_of_arrival(sound, rate)
-    clear = share > DOMINATES
+    clear = share > MIN_DOMINANCE
     assert int(clear.sum()) > 70
     misses = angles(directions, truth)[clear]
     assert float(misses.median()) < 12
@@ -133,9 +133,9 @@ def test_directions_of_tones_in_a_room(assets: Path) -> None:
     assert float(misses.median()) < 0.7 * float(cosines.arccos().rad2deg()[clear].median())
 
 
-def test_nothing_dominates_a_diffuse_field() -> None:
+def test_no_direction_dominates_a_diffuse_field() -> None:
     diffuse = torch.randn(4, 10 * RATE) * torch.tensor([1, 3**-0.5, 3**-0.5, 3**-0.5])[:, None]
-    assert float(directions_of_arrival(diffuse, RATE)[1].max()) < DOMINATES / 2
+    assert float(directions_of_arrival(diffuse, RATE)[1].max()) < MIN_DOMINANCE / 2
     assert arrivals(diffuse, RATE) == (0, None, None, None)
 
 

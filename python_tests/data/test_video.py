@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avsa_fast.data import container, video
-from avsa_fast.data.projection import Source
+from avsa_fast.data.projection import Projection
 from avsa_fast.data.video import probe_video, read_frames, read_windows, sample_frames
 from avsa_fast.errors import UserError
 
@@ -24,8 +24,8 @@ def steady(fps: Fraction | int, seconds: float) -> list[Fraction]:
 
 def expected(times: list[Fraction], centre: float, count: int = 8, fps: float = 16.0) -> list[int]:
     """By definition: the last frame that starts by centre + (i - (count - 1) / 2) / fps, or else the first frame."""
-    wanted = [centre + (i - (count - 1) / 2) / fps for i in range(count)]
-    return [max([k for k, time in enumerate(times) if time <= t], default=0) for t in wanted]
+    requested = [centre + (i - (count - 1) / 2) / fps for i in range(count)]
+    return [max([k for k, time in enumerate(times) if time <= t], default=0) for t in requested]
 
 
 def centres(
@@ -90,9 +90,7 @@ def test_seeks_instead_of_decoding_from_the_start(
     assert decoded[-1] < 1.0 + 4 / 16 + 0.1  # nor does it decode to the end
 
 
-def test_stamps_count_from_zero_unless_cut_from_a_longer_recording(
-    write_video: WriteVideo, read_numbers: ReadNumbers
-) -> None:
+def test_start_of_timestamps(write_video: WriteVideo, read_numbers: ReadNumbers) -> None:
     late = write_video([Fraction(1, 2) + time for time in steady(25, 4)], name="late.mkv")
     assert read_numbers(read_frames(late, 1.5, count=1).numpy()) == [25]
     assert read_numbers(read_frames(late, 0.2, count=1).numpy()) == [0]
@@ -100,7 +98,7 @@ def test_stamps_count_from_zero_unless_cut_from_a_longer_recording(
     assert read_numbers(read_frames(cut, 1.51, count=1).numpy()) == [37]
 
 
-def test_sample_frames_passes_through_the_file(write_video: WriteVideo, read_numbers: ReadNumbers) -> None:
+def test_sample_frames_covers_the_file(write_video: WriteVideo, read_numbers: ReadNumbers) -> None:
     path = write_video(steady(30, 3))
     sampled = list(sample_frames(path, 2.0))
     assert [time for time, _ in sampled] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
@@ -109,7 +107,7 @@ def test_sample_frames_passes_through_the_file(write_video: WriteVideo, read_num
 
 @pytest.mark.parametrize("name", ["video.mp4", "video.mkv"])
 @pytest.mark.parametrize(
-    ("params", "least"),
+    ("params", "min_skipped"),
     [
         ("keyint=8:scenecut=0", 60),
         ("keyint=12:scenecut=0:bframes=3:b-pyramid=normal:open-gop=1", 0),
@@ -117,36 +115,36 @@ def test_sample_frames_passes_through_the_file(write_video: WriteVideo, read_num
         ("keyint=20:scenecut=0:intra-refresh=1", 0),  # key frames that need preceding frames to be complete
     ],
 )
-def test_sparse_frames_leap_between_key_frames(
-    write_video: WriteVideo, read_numbers: ReadNumbers, name: str, params: str, least: int
+def test_sparse_sampling_skips_packets(
+    write_video: WriteVideo, read_numbers: ReadNumbers, name: str, params: str, min_skipped: int
 ) -> None:
-    """The frames match those of full decoding, and at least `least` of 240 packets are skipped."""
+    """The frames match those of full decoding, and at least `min_skipped` of 240 packets are skipped."""
     path = write_video(steady(30, 8), name=name, params=params)
-    left_out = 0
-    idle = container._idle
+    skipped = 0
+    skippable = container._skippable
 
     def counting(*args: Any) -> int:
-        nonlocal left_out
-        found = idle(*args)
-        left_out += found
-        return found
+        nonlocal skipped
+        count = skippable(*args)
+        skipped += count
+        return count
 
     for fps in (0.7, 2.0, 7.0):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(container, "_idle", counting)
+            patch.setattr(container, "_skippable", counting)
             sampled = list(sample_frames(path, fps))
         numbers = [int(Fraction(i / fps + 1e-6) * 30) for i in range(int(8 * fps))]
         assert read_numbers(torch.stack([frame for _, frame in sampled]).numpy()) == numbers
-        assert left_out >= (least if fps < 3 else 0)
-        left_out = 0
+        assert skipped >= (min_skipped if fps < 3 else 0)
+        skipped = 0
 
 
-@pytest.mark.parametrize(("source", "rows", "columns"), [("erp_top", 32, 128), ("erp_left", 64, 64)])
-def test_sample_frames_of_one_eye(write_video: WriteVideo, source: Source, rows: int, columns: int) -> None:
+@pytest.mark.parametrize(("projection", "rows", "columns"), [("erp_top", 32, 128), ("erp_left", 64, 64)])
+def test_sample_frames_of_one_eye(write_video: WriteVideo, projection: Projection, rows: int, columns: int) -> None:
     path = write_video(steady(4, 2), images=list(np.random.default_rng(0).integers(0, 256, (8, 64, 128, 3), np.uint8)))
-    whole, eye = (torch.stack([x for _, x in sample_frames(path, 4, source=s)]) for s in ("erp", source))
+    whole, eye = (torch.stack([x for _, x in sample_frames(path, 4, projection=s)]) for s in ("erp", projection))
     assert torch.equal(eye, whole[:, :rows, :columns])
-    (_, small), *_ = sample_frames(path, 4, (columns // 2, rows), source=source)
+    (_, small), *_ = sample_frames(path, 4, (columns // 2, rows), projection=projection)
     assert small.shape == (rows // 2, columns // 2, 3)
     assert (small.float().mean((0, 1)) - eye[0].float().mean((0, 1))).abs().max() < 3
 
@@ -195,7 +193,7 @@ def test_colours_follow_the_matrix_and_range_of_the_file(
     assert np.abs(read.numpy() - rgb).max() < 0.015, (matrix, full_range, rgb)
 
 
-def test_refuses_an_odd_width(write_video: WriteVideo) -> None:
+def test_odd_width_is_refused(write_video: WriteVideo) -> None:
     path = write_video(steady(16, 1), name="odd.mkv", images=[np.zeros((32, 65, 3), np.uint8)] * 16, codec="ffv1")
     with pytest.raises(UserError, match=r"odd\.mkv: .*even width.* 65 pixels"):
         probe_video(path)
@@ -203,7 +201,7 @@ def test_refuses_an_odd_width(write_video: WriteVideo) -> None:
     assert read_frames(path, 0.5).shape == (8, 32, 65, 3)
 
 
-def test_windows_in_one_pass_are_those_sought_for(write_video: WriteVideo) -> None:
+def test_read_windows_matches_read_frames(write_video: WriteVideo) -> None:
     path = write_video(steady(30, 4))
     centres = [0.25, 1.1, 2.75, 3.9]
     windows = list(read_windows(path, centres))
@@ -212,7 +210,7 @@ def test_windows_in_one_pass_are_those_sought_for(write_video: WriteVideo) -> No
         assert torch.equal(window, read_frames(path, centre))
 
 
-def test_bounds_the_size_before_decoding(write_video: WriteVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_is_checked_before_decoding(write_video: WriteVideo, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(steady(16, 1))
     monkeypatch.setattr(video, "MAX_HEIGHT", 63)
     monkeypatch.setattr(video, "decode_from", lambda *_: pytest.fail("decodes"))
@@ -220,7 +218,7 @@ def test_bounds_the_size_before_decoding(write_video: WriteVideo, monkeypatch: p
         read_frames(path, 0.5)
 
 
-def test_refuses_what_is_no_video(tmp_path: Path, write_sound: Callable[..., Path]) -> None:
+def test_invalid_video_files_are_refused(tmp_path: Path, write_sound: Callable[..., Path]) -> None:
     with pytest.raises(UserError, match=r"missing\.mp4: no such file"):
         read_frames(tmp_path / "missing.mp4", 0.5)
     garbage = tmp_path / "garbage.mp4"
@@ -236,7 +234,7 @@ def test_refuses_what_is_no_video(tmp_path: Path, write_sound: Callable[..., Pat
 
 
 @pytest.mark.parametrize("name", ["none.mkv", "none.mp4", "none.webm"])
-def test_refuses_a_video_with_no_frames(tmp_path: Path, name: str) -> None:
+def test_video_without_frames_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libvpx" if name == "none.webm" else "libx264", rate=24)
@@ -255,7 +253,7 @@ def test_playlists_are_not_followed(write_video: WriteVideo, tmp_path: Path) -> 
         read_frames(playlist, 0.5)
 
 
-def test_a_truncated_file_is_refused_where_it_ends(write_video: WriteVideo, read_numbers: ReadNumbers) -> None:
+def test_truncated_file_is_refused_beyond_its_end(write_video: WriteVideo, read_numbers: ReadNumbers) -> None:
     path = write_video(steady(25, 20), gop=25, options={"movflags": "faststart"})
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
@@ -268,7 +266,7 @@ def test_a_truncated_file_is_refused_where_it_ends(write_video: WriteVideo, read
         read_frames(path, 3.0)
 
 
-def test_damaged_files_raise_nothing_but_user_errors(write_video: WriteVideo, rng: np.random.Generator) -> None:
+def test_damaged_files_raise_only_user_errors(write_video: WriteVideo, rng: np.random.Generator) -> None:
     path = write_video(steady(16, 3), gop=8, options={"movflags": "faststart"})
     intact = np.frombuffer(path.read_bytes(), np.uint8)
     refusals = []
@@ -284,7 +282,7 @@ def test_damaged_files_raise_nothing_but_user_errors(write_video: WriteVideo, rn
     assert all(line.startswith(f"{path}: ") for line in refusals)
 
 
-def test_the_real_clip(assets: Path) -> None:
+def test_real_clip(assets: Path) -> None:
     path = assets / "video" / "kqAZkf5Odyw-80.mp4"
     info = probe_video(path)
     assert (info.seconds, info.fps, info.width, info.height) == (10.0, 24.0, 640, 360)

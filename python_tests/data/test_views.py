@@ -11,10 +11,10 @@ import torch
 
 from avsa_fast import ops
 from avsa_fast.data.batches import collate
+from avsa_fast.data.encode_video import write_video
 from avsa_fast.data.samples import Sample
 from avsa_fast.data.video import read_frames, read_planes
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView, ViewConfig, make_views
-from avsa_fast.scenes.write import write_video
 
 CONFIG = ViewConfig(crop_size=16, n_mels=64)
 
@@ -46,7 +46,7 @@ def test_channels_of_every_representation(audio: AudioView) -> None:
     assert features.shape == (2, 4, AUDIO_CHANNELS[audio], 64, 98)
 
 
-def test_a_flip_mirrors_picture_and_sound() -> None:
+def test_flip_mirrors_crop_and_sound() -> None:
     plain = sample()
     flipped = plain._replace(flip=np.ones(4, bool))
     (crops, features), (mirrored, mirrored_features) = (views([s]) for s in (plain, flipped))
@@ -55,11 +55,11 @@ def test_a_flip_mirrors_picture_and_sound() -> None:
     torch.testing.assert_close(mirrored_features, features * signs, atol=1e-4, rtol=1e-4)
 
 
-def test_the_sound_of_an_object_comes_from_the_middle_of_its_crop() -> None:
+def test_sound_of_an_object_is_rotated_to_the_front() -> None:
     plane_waves = sample()
     one = torch.from_numpy(plane_waves.directions[2:3])
-    heard = plane_waves._replace(sound=ops.encode(torch.randn(1, 24000), one))
-    _, features = views([heard])
+    rotated = plane_waves._replace(sound=ops.encode(torch.randn(1, 24000), one))
+    _, features = views([rotated])
     intensity = features[0, 2, 4:].mean(dim=(1, 2))
     torch.testing.assert_close(intensity, torch.tensor([1.0, 0.0, 0.0]), atol=1e-3, rtol=0)
     assert features[0, 0, 4].mean() < 0.9  # not in front of any other crop
@@ -81,7 +81,7 @@ def test_projections_share_a_batch() -> None:
     assert not torch.allclose(crops[1], views([cubemap._replace(projection="erp")])[0][0])
 
 
-def test_jitter_changes_the_picture_alone() -> None:
+def test_jitter_changes_only_the_crops() -> None:
     plain = sample()
     jittered = plain._replace(jitter=np.tile(np.array([1.4, 1.0, 1.0, 0.0], np.float32), (4, 1)))
     (crops, features), (brighter, same) = (views([s]) for s in (plain, jittered))
@@ -89,16 +89,16 @@ def test_jitter_changes_the_picture_alone() -> None:
     torch.testing.assert_close(features, same)
 
 
-def test_planes_and_rgb_of_a_file_give_the_same_crops(tmp_path: Path) -> None:
+def test_planes_and_rgb_give_the_same_crops(tmp_path: Path) -> None:
     """Also if scaled, within rounding: FFmpeg's RGB is one or two grey levels darker (0.02 to 0.04 normalised)."""
     across, down = np.cos(np.linspace(0, 2 * np.pi, 256)), np.linspace(-1, 1, 128)
     image = np.stack(np.broadcast_arrays(across[None], down[:, None], -across[None]), axis=-1)
     image = (127 + 100 * image).astype(np.uint8)
-    write_video(tmp_path / "a.mp4", [np.stack([image] * 16)], 128, 256)
+    write_video(tmp_path / "a.mp4", [image] * 16)
     for height in (None, 64):
         both = [sample(frames=read(tmp_path / "a.mp4", 0.5, max_height=height)) for read in (read_planes, read_frames)]
         (planes, _), (rgb, _) = (views([one]) for one in both)
-        torch.testing.assert_close(planes, rgb, atol=0.12, rtol=0)
+        torch.testing.assert_close(planes, rgb, atol=0.15, rtol=0)
         assert (planes - rgb).abs().mean() < 0.05
     crops, _ = views([*both, both[0]])  # a batch that mixes both
     torch.testing.assert_close(crops, torch.cat([planes, rgb, planes]))

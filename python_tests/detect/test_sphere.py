@@ -7,11 +7,11 @@ import pytest
 import torch
 from helpers.panoramas import as_eac
 
-from avsa_fast.detect.boxes import Box, Rectangle
-from avsa_fast.detect.merge import OVERLAP, angle_between, merge, overlap
+from avsa_fast.detect.boxes import Rectangle, SphereBox
+from avsa_fast.detect.merge import MAX_OVERLAP, angle_between, merge, overlap
 from avsa_fast.detect.sphere import FOV, TILE, TILES, ErpDetector, TileDetector, erp_box, tile_box
-from avsa_fast.detect.tracks import GAP, link
-from avsa_fast.scenes.looks import panorama
+from avsa_fast.detect.tracks import MAX_GAP, link
+from avsa_fast.scenes.procedural_images import draw_panorama
 
 
 class Spot:
@@ -39,11 +39,11 @@ def frame_with_spot(azimuth: float, elevation: float, radius: float, H: int = 51
     return frame
 
 
-def box(azimuth: float, elevation: float = 0.0, size: float = 0.2, label: str = "a", score: float = 0.5) -> Box:
-    return Box(azimuth, elevation, size, size, label, score)
+def box(azimuth: float, elevation: float = 0.0, size: float = 0.2, label: str = "a", score: float = 0.5) -> SphereBox:
+    return SphereBox(azimuth, elevation, size, size, label, score)
 
 
-def test_a_rectangle_of_a_frame_is_a_direction_and_an_angular_size(rng: np.random.Generator) -> None:
+def test_erp_box(rng: np.random.Generator) -> None:
     width, height = rng.integers(100, 5000, 2).tolist()
     whole = erp_box(Rectangle(0, 0, width, height, "all", 1.0), (width, height))
     assert (whole.azimuth, whole.elevation) == (0, 0)
@@ -54,7 +54,7 @@ def test_a_rectangle_of_a_frame_is_a_direction_and_an_angular_size(rng: np.rando
     assert (right_edge.azimuth, right_edge.elevation) == pytest.approx((-pi, -pi / 2))
 
 
-def test_a_rectangle_of_a_view() -> None:
+def test_tile_box() -> None:
     for azimuth, elevation in TILES:
         middle = tile_box(
             Rectangle(TILE / 2 - 9, TILE / 2 - 5, TILE / 2 + 9, TILE / 2 + 5, "a", 1), (azimuth, elevation)
@@ -64,8 +64,8 @@ def test_a_rectangle_of_a_view() -> None:
         assert (whole.width, whole.height) == pytest.approx((FOV, FOV))
 
 
-@pytest.mark.parametrize("source", ["erp", "erp_top", "erp_left", "eac"])
-def test_a_spot_anywhere_is_found_once_where_it_is(source: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("projection", ["erp", "erp_top", "erp_left", "eac"])
+def test_spot_is_found_once_at_its_direction(projection: str, rng: np.random.Generator) -> None:
     """Tiles find spots within 1°, also at the poles and the seam; ERP frames find spots that are not split."""
     places = [(0.0, pi / 2), (pi, 0.1), (rng.uniform(-pi, pi), float(np.arcsin(rng.uniform(-1, 1))))]
     frames = np.stack([frame_with_spot(*place, radius=radians(8)) for place in places])
@@ -73,7 +73,7 @@ def test_a_spot_anywhere_is_found_once_where_it_is(source: str, rng: np.random.G
         "erp": frames, "eac": np.stack([as_eac(frame) for frame in frames]),
         "erp_top": np.concatenate([frames, 0 * frames], 1), "erp_left": np.concatenate([frames, 0 * frames], 2),
     }  # fmt: skip
-    found = TileDetector(Spot()).detect(torch.from_numpy(stack[source]), source)  # type: ignore[arg-type]
+    found = TileDetector(Spot()).detect(torch.from_numpy(stack[projection]), projection)  # type: ignore[arg-type]
     for boxes, place in zip(found, places, strict=True):
         assert len(boxes) == 1
         assert angle_between(boxes[0], box(*place)) < radians(1)
@@ -83,14 +83,14 @@ def test_a_spot_anywhere_is_found_once_where_it_is(source: str, rng: np.random.G
         "erp": level, "eac": np.stack([as_eac(frame) for frame in level]),
         "erp_top": np.concatenate([level, level * 0], axis=1), "erp_left": np.concatenate([level, level * 0], axis=2),
     }  # fmt: skip
-    whole = ErpDetector(Spot()).detect(torch.from_numpy(stack[source]), source)  # type: ignore[arg-type]
+    whole = ErpDetector(Spot()).detect(torch.from_numpy(stack[projection]), projection)  # type: ignore[arg-type]
     assert [
         angle_between(boxes[0], box(azimuth)) < radians(1) for boxes, azimuth in zip(whole, (-2, 0.3), strict=True)
     ] == [True, True]
 
 
 def test_nothing_is_found_in_a_panorama_without_spots() -> None:
-    frame = panorama(np.random.default_rng(3), 256, 512)
+    frame = draw_panorama(np.random.default_rng(3), 256, 512)
     assert TileDetector(Spot()).detect(torch.from_numpy(frame)[None], "erp") == [[]]
 
 
@@ -106,19 +106,19 @@ def test_overlap_of_discs() -> None:
     assert overlap(box(0), box(r / 2)) == pytest.approx(lens / (2 * pi * r * r - lens))
 
 
-def test_merging_keeps_the_surest() -> None:
+def test_merge_keeps_the_highest_score() -> None:
     a, b = box(3.13, score=0.6), box(-3.13, score=0.8)
     other, apart = box(3.14, label="b", score=0.7), box(0.0, score=0.3)
-    assert overlap(a, b) > OVERLAP
+    assert overlap(a, b) > MAX_OVERLAP
     assert merge([a, other, apart, b]) == merge([b, apart, a, other]) == [b, apart]
 
 
 def test_tracks_follow_objects_across_the_seam_and_over_gaps() -> None:
-    turning = [[box(pi - 0.2 + 0.1 * i if i < 2 else -pi - 0.2 + 0.1 * i), box(0.5)] for i in range(6)]
-    assert link(turning) == [[0, 1]] * 6
+    moving = [[box(pi - 0.2 + 0.1 * i if i < 2 else -pi - 0.2 + 0.1 * i), box(0.5)] for i in range(6)]
+    assert link(moving) == [[0, 1]] * 6
     assert link([[box(0)], [box(1.0)], [box(0.05), box(1.0)]]) == [[0], [1], [0, 1]]
-    assert link([[box(0)], *[[]] * GAP, [box(0)]])[-1] == [0]
-    assert link([[box(0)], *[[]] * (GAP + 1), [box(0)]])[-1] == [1]
+    assert link([[box(0)], *[[]] * MAX_GAP, [box(0)]])[-1] == [0]
+    assert link([[box(0)], *[[]] * (MAX_GAP + 1), [box(0)]])[-1] == [1]
     assert link([[box(0)], [box(0, label="b")]]) == [[0], [1]]
     crossing = [[box(0.05 * i), box(0.3 - 0.05 * i)] for i in range(3)]
     assert link(crossing) == [[0, 1]] * 3

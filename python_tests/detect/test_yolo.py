@@ -48,22 +48,22 @@ def test_a_mirrored_frame_has_mirrored_objects(detector: YoloDetector, frames: t
     assert other.elevation == pytest.approx(best.elevation, abs=0.05)
 
 
-def test_ultralytics_is_given_bgr(detector: YoloDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_converted_to_bgr(detector: YoloDetector, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = torch.randint(0, 256, (2, 8, 16, 3), dtype=torch.uint8)
-    given: list[np.ndarray] = []
-    monkeypatch.setattr(detector._model, "predict", lambda images, **_: given.extend(images) or [])
+    images_given: list[np.ndarray] = []
+    monkeypatch.setattr(detector._model, "predict", lambda images, **_: images_given.extend(images) or [])
     detector.detect(frames)
-    for image, frame in zip(given, frames.numpy(), strict=True):
+    for image, frame in zip(images_given, frames.numpy(), strict=True):
         for channel in range(3):
             assert np.array_equal(image[..., channel], frame[..., 2 - channel])
 
 
-def test_nothing_is_found_in_nothing(detector: YoloDetector) -> None:
+def test_empty_and_uniform_images(detector: YoloDetector) -> None:
     assert detector.detect(torch.zeros(0, 360, 640, 3, dtype=torch.uint8)) == []
     assert detector.detect(torch.full((2, 360, 640, 3), 127, dtype=torch.uint8)) == [[], []]
 
 
-def test_ultralytics_leaves_our_process_as_it_was(detector: YoloDetector, frames: torch.Tensor) -> None:
+def test_process_settings_are_preserved(detector: YoloDetector, frames: torch.Tensor) -> None:
     threads, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
     detector.detect(frames)
     assert torch.get_num_threads() == threads
@@ -75,7 +75,7 @@ def test_classes_and_confidence(assets: Path, detector: YoloDetector, frames: to
     (found,), (all_found,) = sure.detect(frames), detector.detect(frames)
     assert len(found) == 3 < len(all_found)
     assert all(each.label == "person" and each.score >= 0.5 for each in found)
-    with pytest.raises(UserError, match=r"--classes gnu: not among those of yolo26n\.pt: .*, zebra"):
+    with pytest.raises(UserError, match=r"--classes gnu: not a class of yolo26n\.pt: .*, zebra"):
         YoloDetector(assets / WEIGHTS, classes=["person", "gnu"])
 
 
@@ -83,12 +83,12 @@ def test_classes_and_confidence(assets: Path, detector: YoloDetector, frames: to
     "frames",
     [torch.zeros(1, 8, 8, 3), torch.zeros(8, 8, 3, dtype=torch.uint8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)],
 )
-def test_wrong_frames_are_refused(detector: YoloDetector, frames: torch.Tensor) -> None:
+def test_invalid_images_are_refused(detector: YoloDetector, frames: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"images must be uint8 \[N, H, W, 3\], got"):
         detector.detect(frames)
 
 
-def test_without_ultralytics_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ultralytics_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "ultralytics"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "ultralytics", None)
@@ -97,7 +97,7 @@ def test_without_ultralytics_there_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip at all", b"\x80\x04no pickle"])
-def test_weights_that_are_none_make_one_line(tmp_path: Path, content: bytes) -> None:
+def test_invalid_weights_are_reported_on_one_line(tmp_path: Path, content: bytes) -> None:
     if find_spec("ultralytics") is None:  # importing it here would change Pillow
         pytest.skip("ultralytics is not installed")
     path = tmp_path / "mine.pt"
@@ -107,7 +107,7 @@ def test_weights_that_are_none_make_one_line(tmp_path: Path, content: bytes) -> 
     assert "\n" not in str(failure.value).strip()
 
 
-def test_pillow_stays_as_it_was(tmp_path: Path) -> None:
+def test_pillow_is_not_modified(tmp_path: Path) -> None:
     """ultralytics replaces PIL.Image.open, for the whole process, by a version that installs packages."""
     _import_yolo()
     (tmp_path / "broken.png").write_bytes(b"not a picture")

@@ -17,11 +17,11 @@ from helpers.media import write_sound, write_video
 
 from avsa_fast.data.samples import Sample
 from avsa_fast.embed import store
-from avsa_fast.embed.__main__ import main
+from avsa_fast.embed.cli import main
 from avsa_fast.embed.encode import dense_centres, spread_centres
-from avsa_fast.embed.media import flat_crops, probe, scenes
+from avsa_fast.embed.media import flat_crops, probe_media, read_scenes
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.run import Run
+from avsa_fast.run import Run
 
 E = 64
 
@@ -30,15 +30,15 @@ def rows(path: Path) -> list[dict]:
     return pq.read_table(path).to_pylist()
 
 
-def test_a_dataset_folder_is_a_folder_of_media(run: Run, tmp_path: Path) -> None:
+def test_dataset_folder(run: Run, tmp_path: Path) -> None:
     write_video(tmp_path / "data" / "video" / "a-0.mp4", 1, 64, 32)
     write_sound(tmp_path / "data" / "audio" / "a-0.flac", 1, 4)
     main(run.folder, (str(tmp_path / "data"),), out=str(tmp_path / "out.parquet"))
-    found = [(Path(row["file"]).name, row["modality"]) for row in rows(tmp_path / "out.parquet")]
-    assert sorted(found) == [("a-0.flac", "audio"), ("a-0.mp4", "video")]
+    windows = [(Path(row["file"]).name, row["modality"]) for row in rows(tmp_path / "out.parquet")]
+    assert sorted(windows) == [("a-0.flac", "audio"), ("a-0.mp4", "video")]
 
 
-def test_every_kind_of_file(run: Run, tmp_path: Path) -> None:
+def test_all_kinds_of_files(run: Run, tmp_path: Path) -> None:
     """All in one folder; the two directions apply only to directional sound and 360° video."""
     media = tmp_path / "media"
     (media / "below").mkdir(parents=True)
@@ -53,24 +53,24 @@ def test_every_kind_of_file(run: Run, tmp_path: Path) -> None:
     (media / "notes.txt").write_text("no media")
     out = tmp_path / "all.parquet"
     main(run.folder, (str(media),), out=str(out), directions=("0,0", "90,10"))
-    found = {}
+    windows = {}
     for row in rows(out):
         assert len(row["embedding"]) == E
         assert np.isfinite(row["embedding"]).all()
         key = (Path(row["file"]).name, row["modality"])
-        found.setdefault(key, []).append((row["time"], round(np.degrees(row["azimuth"]))))
-    assert found[("foa.wav", "audio")] == [(t, a) for t in (0.5, 1.5, 2.5) for a in (0, 90)]
-    assert found[("stereo.flac", "audio")] == [(0.5, 0), (1.5, 0)]
-    assert found[("mono.wav", "audio")] == [(0.5, 0)]
-    assert found[("order4.wav", "audio")] == [(0.5, 0), (0.5, 90)]
-    assert found[("erp.mp4", "video")] == [(t, a) for t in (0.25, 1.25) for a in (0, 90)]
-    assert found[("flat.mp4", "video")] == [(0.25, 0), (1.25, 0)]
-    assert found[("old.avi", "video")] == [(0.25, 0)]
-    assert len(found) == 7
+        windows.setdefault(key, []).append((row["time"], round(np.degrees(row["azimuth"]))))
+    assert windows[("foa.wav", "audio")] == [(t, a) for t in (0.5, 1.5, 2.5) for a in (0, 90)]
+    assert windows[("stereo.flac", "audio")] == [(0.5, 0), (1.5, 0)]
+    assert windows[("mono.wav", "audio")] == [(0.5, 0)]
+    assert windows[("order4.wav", "audio")] == [(0.5, 0), (0.5, 90)]
+    assert windows[("erp.mp4", "video")] == [(t, a) for t in (0.25, 1.25) for a in (0, 90)]
+    assert windows[("flat.mp4", "video")] == [(0.25, 0), (1.25, 0)]
+    assert windows[("old.avi", "video")] == [(0.25, 0)]
+    assert len(windows) == 7
     assert not out.with_name("all.parquet.parts").exists()
 
 
-def test_embeddings_are_those_of_the_views(run: Run, tmp_path: Path) -> None:
+def test_embeddings_match_those_of_the_run(run: Run, tmp_path: Path) -> None:
     """A row matches the run's embedding of that second of sound, rotated to the requested direction."""
     path = write_sound(tmp_path / "foa.wav", 3, 4)
     main(run.folder, (str(path),), out=str(tmp_path / "x.npy"), directions=("-120,20",))
@@ -86,15 +86,15 @@ def test_embeddings_are_those_of_the_views(run: Run, tmp_path: Path) -> None:
     assert {row["modality"] for row in names} == {"audio"}
 
 
-def test_a_stereo_pair_is_what_the_stereo_view_gives_back(tmp_path: Path) -> None:
+def test_stereo_view_reproduces_stereo_sound(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "stereo.wav", 1, 2)
     left, right = torch.from_numpy(soundfile.read(path, dtype="float32")[0].T.copy())
-    (scene,) = scenes(probe(path), [0.5], 1.0)
+    (scene,) = read_scenes(probe_media(path), [0.5], 1.0)
     torch.testing.assert_close((scene[0] + scene[1]) / 2, left)
     torch.testing.assert_close((scene[0] - scene[1]) / 2, right)
 
 
-def test_flat_pictures_are_scaled_and_cut_in_the_middle() -> None:
+def test_flat_frames_are_scaled_and_cropped() -> None:
     frames = torch.zeros(2, 40, 120, 3, dtype=torch.uint8)
     frames[:, :, 40:80] = 255
     crops = flat_crops(frames, 20)
@@ -103,7 +103,7 @@ def test_flat_pictures_are_scaled_and_cut_in_the_middle() -> None:
     torch.testing.assert_close(crops[..., 4:-4], crops[..., 10:11, 10:11].expand_as(crops[..., 4:-4]))
 
 
-def test_windows_lie_where_they_should() -> None:
+def test_window_centres() -> None:
     assert dense_centres(3.0, 1.0, 1.0) == [0.5, 1.5, 2.5]
     assert dense_centres(2.999, 1.0, 1.0) == [0.5, 1.5]
     assert dense_centres(0.3, 1.0, 1.0) == [0.5]
@@ -111,7 +111,7 @@ def test_windows_lie_where_they_should() -> None:
     assert spread_centres(0.4, 25, 0.5) == [0.2]
 
 
-def test_paths_from_standard_input_and_lines_as_they_are_made(run: Run, tmp_path: Path) -> None:
+def test_paths_from_stdin_and_json_lines(run: Run, tmp_path: Path) -> None:
     paths = [write_sound(tmp_path / f"{i}.wav", 1, 1) for i in range(2)]
     line = (*commands.module("embed"), run.folder, "-", "--out", "-")
     done = commands.run(*line, stdin="\n".join(map(str, paths)), check=True)
@@ -120,9 +120,9 @@ def test_paths_from_standard_input_and_lines_as_they_are_made(run: Run, tmp_path
     assert set(lines[0]) == {"file", "modality", "time", "azimuth", "elevation", "embedding"}
 
 
-def test_what_a_killed_process_left_is_gone_on_with(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_command_resumes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Existing parts are not computed again, and the result equals that of an uninterrupted run."""
-    monkeypatch.setattr("avsa_fast.embed.__main__.PART", 2)
+    monkeypatch.setattr("avsa_fast.embed.cli.PART_WINDOWS", 2)
     files = [str(write_sound(tmp_path / f"{i}.wav", 5, 4)) for i in range(2)]
     main(run.folder, tuple(files), out=str(tmp_path / "whole.parquet"))
 
@@ -138,23 +138,23 @@ def test_what_a_killed_process_left_is_gone_on_with(run: Run, tmp_path: Path, mo
         patch.setattr(store.Parts, "add", add_three)
         main(run.folder, tuple(files), out=str(tmp_path / "x.parquet"))
     assert len(list((tmp_path / "x.parquet.parts").glob("*.parquet"))) == 4
-    with pytest.raises(UserError, match="was begun with other files or options"):
+    with pytest.raises(UserError, match="was created with other files or options"):
         main(run.folder, tuple(files), out=str(tmp_path / "x.parquet"), hop=0.5)
 
-    made = []
+    computed = []
     with monkeypatch.context() as patch:
-        patch.setattr(store.Parts, "add", lambda self, name, *rest: (made.append(name), add(self, name, *rest)))
+        patch.setattr(store.Parts, "add", lambda self, name, *rest: (computed.append(name), add(self, name, *rest)))
         main(run.folder, tuple(files), out=str(tmp_path / "x.parquet"))
-    assert len(made) == 2
-    assert not set(made) & set(added)
+    assert len(computed) == 2
+    assert not set(computed) & set(added)
     whole, resumed = rows(tmp_path / "whole.parquet"), rows(tmp_path / "x.parquet")
     assert [row["time"] for row in resumed] == [row["time"] for row in whole] == [0.5, 1.5, 2.5, 3.5, 4.5] * 2
     np.testing.assert_allclose([r["embedding"] for r in resumed], [r["embedding"] for r in whole], atol=1e-5)
 
 
-def test_mistakes_are_named(run: Run, tmp_path: Path) -> None:
+def test_user_errors(run: Run, tmp_path: Path) -> None:
     path = str(write_sound(tmp_path / "a.wav", 1, 1))
-    for options, said in [
+    for options, message in [
         ({"out": "x.csv"}, r"--out x\.csv: must end in \.parquet or \.npy"),
         ({"hop": 0.0}, "--hop 0.0"),
         ({"directions": ("north",)}, "--directions north: expected azimuth,elevation"),
@@ -162,10 +162,10 @@ def test_mistakes_are_named(run: Run, tmp_path: Path) -> None:
         ({"files": ()}, "no FILES"),
         ({"files": (str(tmp_path / "nothing"),)}, "no such file or folder"),
         ({"files": (str(tmp_path / "empty"),)}, "no video or sound"),
-        ({"modality": "video"}, "no embedding was made"),
+        ({"modality": "video"}, "no embeddings"),
     ]:
         (tmp_path / "empty").mkdir(exist_ok=True)
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             main(run.folder, **({"files": (path,), "out": str(tmp_path / "out.parquet")} | options))
     (tmp_path / "there.npy").touch()
     with pytest.raises(UserError, match="exists already"):
@@ -173,7 +173,7 @@ def test_mistakes_are_named(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_hour_takes_no_more_memory_than_a_minute_and_survives_kill_9(run: Run, tmp_path: Path) -> None:
+def test_memory_for_an_hour_and_resume_after_sigkill(run: Run, tmp_path: Path) -> None:
     def started(path: Path, out: Path) -> commands.Command:
         return commands.Command(*commands.module("embed"), run.folder, path, "--out", out)
 

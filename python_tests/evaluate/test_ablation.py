@@ -9,7 +9,7 @@ from helpers.unprepared import media_alone
 
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate import ablation as grid
-from avsa_fast.evaluate.run import Run
+from avsa_fast.run import Run
 
 
 @pytest.fixture
@@ -18,15 +18,15 @@ def two_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grid, "TABLE_2", [grid.Row("mono", "yolo"), grid.Row("foa_iv", "random")])
 
 
-def test_the_grid_is_the_papers() -> None:
+def test_rows_of_the_paper() -> None:
     assert len(grid.TABLE_2) == 12
-    assert {row.audio for row in grid.TABLE_2} == set(grid.NAMES)
+    assert {row.audio for row in grid.TABLE_2} == set(grid.TITLES)
     assert {row.crops for row in grid.TABLE_2} == {"yolo", "random"}
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_rows")
-def test_rows_are_trained_once_and_tabled(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_trained_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = replace(run, folder=tmp_path)
     text = grid.ablation(run, None, steps=2, moments=1, seed=0, workers=0)
     assert "| mono, objects |" in text
@@ -49,7 +49,7 @@ def test_rows_are_trained_once_and_tabled(run: Run, tmp_path: Path, monkeypatch:
     # An interrupted row resumes from its checkpoint, but not with a different configuration.
     (tmp_path / "ablation" / "mono-yolo" / "eval" / "ablation.json").unlink()
     (tmp_path / "ablation" / "mono-yolo" / "weights.safetensors").unlink()
-    with pytest.raises(UserError, match="mono-yolo was begun with other choices"):
+    with pytest.raises(UserError, match="mono-yolo was started with another configuration"):
         grid.ablation(run, None, steps=3, moments=1, seed=0, workers=0)
     monkeypatch.undo()
     monkeypatch.setattr(grid, "TABLE_2", [grid.Row("mono", "yolo")])
@@ -59,9 +59,7 @@ def test_rows_are_trained_once_and_tabled(run: Run, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
-def test_a_folder_of_media_alone_is_prepared_for_every_row(
-    run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unprepared_folder_is_prepared(run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grid, "TABLE_1", [grid.Row("mono", "random")])
     monkeypatch.setattr(grid, "TABLE_2", [grid.Row("mono", "yolo")])
     detector = partial(grid.prepare_for_crops, detector="helpers.detectors:Brightness")
@@ -72,6 +70,6 @@ def test_a_folder_of_media_alone_is_prepared_for_every_row(
     assert (data / "detections.parquet").exists()
 
 
-def test_only_valid_clips_train_a_valid_row(run: Run, scenes: Path) -> None:
-    assert grid._valid(scenes)
-    assert all(name < "scene0008" for name in grid._valid(scenes))
+def test_spatially_valid_clips(run: Run, scenes: Path) -> None:
+    assert grid._valid_clips(scenes)
+    assert all(name < "scene0008" for name in grid._valid_clips(scenes))

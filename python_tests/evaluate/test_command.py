@@ -9,25 +9,25 @@ import pytest
 from helpers import commands
 from helpers.unprepared import media_alone
 
+from avsa_fast.config import save_config
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate import __main__ as command
-from avsa_fast.evaluate.__main__ import main
-from avsa_fast.evaluate.run import Run
-from avsa_fast.train.config import save_config
+from avsa_fast.evaluate import cli
+from avsa_fast.evaluate.cli import main
+from avsa_fast.run import Run
 
 
-def test_every_pretext_task_from_the_command_line(run: Run) -> None:
+def test_pretext_tasks_from_command_line(run: Run) -> None:
     options = ("--moments", 1, "--workers", 0, "--task", "avc", "avsa", "retrieval")
     done = commands.run(*commands.module("evaluate"), run.folder, *options, check=True)
     assert "avsa_bin" in done.stdout
     written = {path.stem: json.loads(path.read_text()) for path in (run.folder / "eval").glob("*.json")}
     assert set(written) == {"avc", "avsa", "retrieval"}
-    for figures in written.values():
-        for figure in figures.values():
-            assert set(figure) == {"value", "low", "high", "chance", "n"}
+    for metrics in written.values():
+        for metric in metrics.values():
+            assert set(metric) == {"value", "low", "high", "chance", "n"}
 
 
-def test_untrained_results_lie_apart(run: Run) -> None:
+def test_untrained_results_have_their_own_folder(run: Run) -> None:
     main(run.folder, ("retrieval",), moments=1, workers=0, untrained=True)
     assert (run.folder / "eval" / "untrained" / "retrieval.json").exists()
 
@@ -36,8 +36,8 @@ def tables(data: Path) -> list[str]:
     return sorted(path.name for path in data.glob("*.parquet"))
 
 
-def looks(run: Run, crops: str, folder: Path) -> Path:
-    """A folder with the same run, but a different choice of crops."""
+def with_crops(run: Run, crops: str, folder: Path) -> Path:
+    """A folder with the same run, but other crop directions."""
     folder.mkdir()
     save_config(replace(run.config, samples=replace(run.config.samples, crops=crops)), folder / "config.yaml")
     (folder / "weights.safetensors").symlink_to(run.folder / "weights.safetensors")
@@ -45,34 +45,34 @@ def looks(run: Run, crops: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("crops", ["random", pytest.param("yolo", marks=pytest.mark.slow)])
-def test_a_folder_of_media_alone_is_prepared(
+def test_unprepared_folder_is_prepared(
     run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crops: str
 ) -> None:
-    """Objects are detected only if crops look at them."""
-    detector = partial(command.prepare_for_crops, detector="helpers.detectors:Brightness")
-    monkeypatch.setattr(command, "prepare_for_crops", detector)
-    folder, data = looks(run, crops, tmp_path / "run"), media_alone(scenes, tmp_path / "data")
+    """Objects are detected only if crops need them."""
+    detector = partial(cli.prepare_for_crops, detector="helpers.detectors:Brightness")
+    monkeypatch.setattr(cli, "prepare_for_crops", detector)
+    folder, data = with_crops(run, crops, tmp_path / "run"), media_alone(scenes, tmp_path / "data")
     main(folder, ("avc", "retrieval"), data=data, moments=1, workers=0)
     assert (folder / "eval" / "avc.json").exists()
-    made = ["detections.parquet"] if crops == "yolo" else []
-    assert tables(data) == [*made, "index.parquet", "truth.parquet"]
+    created = ["detections.parquet"] if crops == "yolo" else []
+    assert tables(data) == [*created, "index.parquet", "truth.parquet"]
 
 
 @pytest.mark.slow
-def test_localisation_needs_no_detector(run: Run, scenes: Path, tmp_path: Path) -> None:
+def test_localisation_does_not_run_a_detector(run: Run, scenes: Path, tmp_path: Path) -> None:
     data = media_alone(scenes, tmp_path / "data")
-    main(looks(run, "yolo", tmp_path / "run"), ("localisation",), data=data, moments=1)
+    main(with_crops(run, "yolo", tmp_path / "run"), ("localisation",), data=data, moments=1)
     assert tables(data) == ["index.parquet", "truth.parquet"]
 
 
-def test_a_folder_that_is_no_dataset_is_left_alone(run: Run, tmp_path: Path) -> None:
+def test_folder_without_dataset_is_not_changed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"mine")
     with pytest.raises(UserError, match=r"video: no such folder; .*python -m avsa_fast\.prepare SRC DST makes one"):
         main(run.folder, ("avc",), data=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
-def test_mistakes_are_named(run: Run, tmp_path: Path) -> None:
+def test_user_errors(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"not the folder of a run: no config\.yaml"):
         main(tmp_path, ("avc",))
     with pytest.raises(UserError, match="--moments must be at least 1"):

@@ -11,10 +11,10 @@ import torch
 from helpers.media import write_sound, write_video
 
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.__main__ import main
+from avsa_fast.evaluate.cli import main
 from avsa_fast.evaluate.datasets import LOADERS, Fold, Item, Labelled
-from avsa_fast.evaluate.downstream import embed_items, finetune, probe_rows
-from avsa_fast.evaluate.run import Run
+from avsa_fast.evaluate.downstream import embed_items, finetune, probe
+from avsa_fast.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +33,17 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("task", ["linear", "knn"])
-def test_tones_are_told_apart(run: Run, tones: Path, task: str) -> None:
+def test_classification_of_tones(run: Run, tones: Path, task: str) -> None:
     main(run.folder, (task,), data=tones, format="esc50")
-    figures = json.loads((run.folder / "eval" / f"{task}-esc50-audio.json").read_text())
-    assert figures[f"{task}_video_at_1"]["value"] >= 0.75  # low, because the encoder is untrained
-    assert figures[f"{task}_video_at_1"]["n"] == 8
-    assert figures[f"{task}_clip_at_1"]["n"] == 40  # 5 windows each
-    assert figures[f"{task}_clip_at_1"]["chance"] == 0.5
-    assert f"{task}_video_at_1_shuffled_labels" in figures
+    metrics = json.loads((run.folder / "eval" / f"{task}-esc50-audio.json").read_text())
+    assert metrics[f"{task}_video_at_1"]["value"] >= 0.75  # low, because the encoder is untrained
+    assert metrics[f"{task}_video_at_1"]["n"] == 8
+    assert metrics[f"{task}_clip_at_1"]["n"] == 40  # 5 windows each
+    assert metrics[f"{task}_clip_at_1"]["chance"] == 0.5
+    assert f"{task}_video_at_1_shuffled_labels" in metrics
 
 
-def test_fine_tuning_learns(run: Run, tones: Path) -> None:
+def test_finetuning(run: Run, tones: Path) -> None:
     model = copy.deepcopy(run.model)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -52,15 +52,15 @@ def test_fine_tuning_learns(run: Run, tones: Path) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     data = LOADERS["esc50"](tones)
     data = replace(data, folds=data.folds[:1], windows=2)
-    figures = finetune(run, data, "audio", seed=0, epochs=20)  # one step per epoch
-    assert figures["finetune_video_at_1"]["value"] == 1
+    metrics = finetune(run, data, "audio", seed=0, epochs=20)  # one step per epoch
+    assert metrics["finetune_video_at_1"]["value"] == 1
     assert all((value == before[name]).all() for name, value in run.model.state_dict().items())
     with pytest.raises(UserError, match="--modality video or audio"):
         main(run.folder, ("finetune",), data=tones, format="esc50", modality="both")
 
 
 @pytest.mark.slow
-def test_pictures_and_fusion_on_binaural_scenes(run: Run, tmp_path: Path) -> None:
+def test_early_fusion_on_binaural_scenes(run: Run, tmp_path: Path) -> None:
     """A subset of TAU's tree: sound separates two groups of scenes, pictures another two, and both all four scenes."""
     lines = {"train": ["filename_audio\tfilename_video\tscene_label"]}
     lines["evaluate"] = lines["train"].copy()
@@ -80,30 +80,30 @@ def test_pictures_and_fusion_on_binaural_scenes(run: Run, tmp_path: Path) -> Non
     value = {}
     for modality in ("audio", "video", "both"):
         rows = embed_items(run, data, modality)
-        assert {len(found) for found in rows.values()} == {10}
-        value[modality] = probe_rows(data, rows, "linear", seed=0)["linear_video_at_1"]["value"]
+        assert {len(row) for row in rows.values()} == {10}
+        value[modality] = probe(data, rows, "linear", seed=0)["linear_video_at_1"]["value"]
     assert rows["bus-oslo-1-0"].shape == (10, 128)
     assert value["both"] == 1
     assert max(value["audio"], value["video"]) < 1
 
 
-def test_old_video_files_of_odd_sizes(run: Run, tmp_path: Path) -> None:
+def test_mpeg4_avi_videos(run: Run, tmp_path: Path) -> None:
     for label, level in (("bright", 255), ("dark", 40)):
         for i in range(5):
             write_video(tmp_path / label / f"{i}.avi", 0.7, 42, 30, codec="mpeg4", level=level)
     main(run.folder, ("linear",), data=tmp_path, modality="video")
-    figures = json.loads((run.folder / "eval" / "linear-folders-video.json").read_text())
-    assert figures["linear_video_at_1"]["value"] == 1
+    metrics = json.loads((run.folder / "eval" / "linear-folders-video.json").read_text())
+    assert metrics["linear_video_at_1"]["value"] == 1
 
 
-def test_order_4_scenes_are_read(run: Run, tmp_path: Path) -> None:
+def test_order_4_ambisonics(run: Run, tmp_path: Path) -> None:
     for scene, pitch in (("Beach", 300), ("Park", 5000)):
         for number in (1, 3, 5, 7):
             write_sound(tmp_path / f"{scene}.{number}.wav", 2, 25, tone=pitch)
     data = replace(LOADERS["eigenscape"](tmp_path, partial=True), windows=3)
-    figures = probe_rows(data, embed_items(run, data, "audio"), "linear", seed=0)
-    assert figures["linear_video_at_1"]["value"] == 1
-    assert figures["linear_clip_at_1"]["n"] == 8 * 3
+    metrics = probe(data, embed_items(run, data, "audio"), "linear", seed=0)
+    assert metrics["linear_video_at_1"]["value"] == 1
+    assert metrics["linear_clip_at_1"]["n"] == 8 * 3
 
 
 def labelled(classes: int, videos: int) -> Labelled:
@@ -116,7 +116,7 @@ def labelled(classes: int, videos: int) -> Labelled:
     return Labelled("made up", [f"c{label}" for label in range(classes)], folds, windows=3)
 
 
-def test_clips_and_videos_are_counted_apart(rng: np.random.Generator) -> None:
+def test_clip_and_video_accuracies(rng: np.random.Generator) -> None:
     """Noise hides the class in single windows, but not in the mean of many."""
     data = labelled(4, 20)
     centre = rng.normal(size=(4, 8)) * 0.7
@@ -124,26 +124,26 @@ def test_clips_and_videos_are_counted_apart(rng: np.random.Generator) -> None:
         item.name: (centre[data.classes.index(item.label)] + rng.normal(size=(25, 8))).astype(np.float32)
         for item in data.folds[0].train + data.folds[0].test
     }
-    figures = probe_rows(data, rows, "linear", seed=0)
-    assert figures["linear_video_at_1"]["n"] == 80
-    assert figures["linear_clip_at_1"]["n"] == 80 * 25
-    assert figures["linear_clip_at_1"]["value"] < 0.97 < figures["linear_video_at_1"]["value"] + 0.05
+    metrics = probe(data, rows, "linear", seed=0)
+    assert metrics["linear_video_at_1"]["n"] == 80
+    assert metrics["linear_clip_at_1"]["n"] == 80 * 25
+    assert metrics["linear_clip_at_1"]["value"] < 0.97 < metrics["linear_video_at_1"]["value"] + 0.05
 
 
 @pytest.mark.parametrize("method", ["linear", "knn"])
-def test_noise_and_shuffled_labels_are_at_chance(method: str) -> None:
+def test_noise_and_shuffled_labels_are_at_chance_level(method: str) -> None:
     data, rng = labelled(4, 40), np.random.default_rng(3)
     names = [item for fold in data.folds[:1] for item in fold.train + fold.test]
     noise = {item.name: rng.normal(size=(3, 8)).astype(np.float32) for item in names}
-    figures = probe_rows(data, noise, method, seed=0)
-    assert abs(figures[f"{method}_video_at_1"]["value"] - 0.25) < 0.12
+    metrics = probe(data, noise, method, seed=0)
+    assert abs(metrics[f"{method}_video_at_1"]["value"] - 0.25) < 0.12
     clear = {item.name: noise[item.name] + 5 * np.eye(8, dtype=np.float32)[int(item.label[1:])] for item in names}
-    figures = probe_rows(data, clear, method, seed=0)
-    assert figures[f"{method}_video_at_1"]["value"] > 0.95
-    assert abs(figures[f"{method}_video_at_1_shuffled_labels"]["value"] - 0.25) < 0.12
+    metrics = probe(data, clear, method, seed=0)
+    assert metrics[f"{method}_video_at_1"]["value"] > 0.95
+    assert abs(metrics[f"{method}_video_at_1_shuffled_labels"]["value"] - 0.25) < 0.12
 
 
-def test_a_file_without_a_picture_is_named(run: Run, tones: Path) -> None:
+def test_missing_modality_and_data_are_refused(run: Run, tones: Path) -> None:
     with pytest.raises(UserError, match="no picture to classify"):
         embed_items(run, LOADERS["esc50"](tones), "video")
     with pytest.raises(UserError, match="--data must name the folder of a labelled dataset"):

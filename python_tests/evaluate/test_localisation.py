@@ -1,7 +1,6 @@
 """Localisation: correct for a model with perfect maps, and at chance for an untrained one."""
 
 from dataclasses import replace
-from math import degrees, pi
 from pathlib import Path
 
 import numpy as np
@@ -11,41 +10,28 @@ import torch
 from avsa_fast.data.samples import Collection
 from avsa_fast.data.tables import TRUTH, read_table
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.localisation import angular_distance, localise
-from avsa_fast.evaluate.run import Run
+from avsa_fast.evaluate.localisation import localise
 from avsa_fast.evaluate.truth import read_truth
+from avsa_fast.maps.grid import angular_distance
+from avsa_fast.run import Run
 
 SIZE = (9, 12)
 
 
-def vectors(directions: torch.Tensor) -> torch.Tensor:
-    azimuth, elevation = directions.double().unbind(-1)
-    level = elevation.cos()
-    return torch.stack([level * azimuth.cos(), level * azimuth.sin(), elevation.sin()], dim=-1)
-
-
-def test_angular_distance_is_the_angle_between_vectors() -> None:
-    a, b = ((torch.rand(500, 2) - 0.5) * torch.tensor([4 * pi, pi]) for _ in range(2))
-    angle = torch.atan2(torch.linalg.cross(vectors(a), vectors(b)).norm(dim=-1), (vectors(a) * vectors(b)).sum(-1))
-    torch.testing.assert_close(angular_distance(a, b).double(), angle * degrees(1), atol=0.05, rtol=0)
-    near = torch.tensor([0.7, 0.2])
-    assert angular_distance(near, near + torch.tensor([0.0, 1e-4])).item() == pytest.approx(degrees(1e-4), rel=0.01)
-
-
-def test_an_untrained_run_localises_by_chance(run: Run, scenes: Path) -> None:
+def test_untrained_run_localises_at_chance_level(run: Run, scenes: Path) -> None:
     collection = Collection(scenes, "yolo")
     path = scenes / "truth.parquet"
-    figures = localise(run, collection.held_out, read_truth(path), path, moments=2, size=SIZE)
-    error, found = figures["angular_error"], figures["accuracy_20_degrees"]
+    metrics = localise(run, collection.held_out, read_truth(path), path, moments=2, size=SIZE)
+    error, accuracy = metrics["angular_error"], metrics["accuracy_20_degrees"]
     assert 60 < error["chance"] < 120
-    assert 0 < found["chance"] < 0.1
-    assert found["n"] == error["n"] >= 4
+    assert 0 < accuracy["chance"] < 0.1
+    assert accuracy["n"] == error["n"] >= 4
     assert abs(error["value"] - error["chance"]) < 60
     # The loudest direction is always near some source, and so is sometimes near the requested source, besides chance.
-    assert figures["energy_accuracy_20_degrees"]["value"] > 3 * found["chance"]
+    assert metrics["energy_accuracy_20_degrees"]["value"] > 3 * accuracy["chance"]
 
 
-def test_a_run_that_knows_is_right(run: Run, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_perfect_maps_localise_correctly(run: Run, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With maps that peak at each object, errors are at most half the diagonal of a cell."""
     from avsa_fast.evaluate import localisation
 
@@ -55,12 +41,12 @@ def test_a_run_that_knows_is_right(run: Run, scenes: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(localisation, "object_maps", perfect)
     path = scenes / "truth.parquet"
-    figures = localise(run, Collection(scenes, "yolo").held_out, read_truth(path), path, moments=1, size=SIZE)
-    assert figures["angular_error"]["value"] < 19
-    assert figures["accuracy_20_degrees"]["value"] == 1
+    metrics = localise(run, Collection(scenes, "yolo").held_out, read_truth(path), path, moments=1, size=SIZE)
+    assert metrics["angular_error"]["value"] < 19
+    assert metrics["accuracy_20_degrees"]["value"] == 1
 
 
-def test_doa_files_say_the_same_as_the_table(scenes: Path, tmp_path: Path) -> None:
+def test_doa_files_match_truth_table(scenes: Path, tmp_path: Path) -> None:
     rows = [row for row in read_table(scenes / "truth.parquet", TRUTH) if row["name"] == "scene0008-0"]
     lines = ["frame,class,source,azimuth,elevation"]
     for row in rows:
@@ -75,7 +61,7 @@ def test_doa_files_say_the_same_as_the_table(scenes: Path, tmp_path: Path) -> No
     assert not len(theirs.at("scene0009-0", 1.0))
 
 
-def test_an_object_is_known_only_while_it_sounds(tmp_path: Path) -> None:
+def test_truth_is_valid_only_near_annotations(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("10,0,0,30,0\n11,0,0,32,0\n11,1,1,-90,10\n")
     truth = read_truth(tmp_path)
     assert np.degrees(truth.at("a", 1.16)).round().tolist() == [[32, 0], [-90, 10]]
@@ -84,18 +70,18 @@ def test_an_object_is_known_only_while_it_sounds(tmp_path: Path) -> None:
     assert not len(truth.at("a", 0.5))
 
 
-def test_broken_doa_files_are_named(run: Run, scenes: Path, tmp_path: Path) -> None:
+def test_invalid_doa_files_are_refused(run: Run, scenes: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no NAME\.csv"):
         read_truth(tmp_path)
     (tmp_path / "a.csv").write_text("0,1,0,north,2\n")
     with pytest.raises(UserError, match=r"a\.csv, line 1: expected frame, class, source, azimuth, elevation"):
         read_truth(tmp_path)
     (tmp_path / "a.csv").write_text("0,1,0,10,2,150\n")
-    with pytest.raises(UserError, match="nothing of where objects are"):
+    with pytest.raises(UserError, match="no objects are annotated"):
         localise(run, Collection(scenes, "yolo").held_out, read_truth(tmp_path), tmp_path, moments=1)
 
 
-def test_a_run_without_transformers_localises_too(run: Run, scenes: Path) -> None:
+def test_avc_run_localises(run: Run, scenes: Path) -> None:
     avc = replace(run, config=replace(run.config, stages="avc"))
     path = scenes / "truth.parquet"
     sources = Collection(scenes, "yolo").held_out[:1]

@@ -89,15 +89,15 @@ class Command:
 
     def alive(self) -> list[int]:
         """Returns the running processes of the session, without zombies."""
-        found = []
+        processes = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
             except OSError:  # the process has ended
                 continue
             if int(session) == self.process.pid and state not in "ZX":
-                found.append(int(folder.name))
-        return found
+                processes.append(int(folder.name))
+        return processes
 
     def _show(self) -> None:
         """Aborts the command so that it prints its stacks, and prints its output."""

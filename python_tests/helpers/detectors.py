@@ -13,13 +13,13 @@ class Brightness:
 
     def detect(self, images: Tensor) -> list[list[Rectangle]]:
         H, W = images.shape[1:3]
-        found = []
+        boxes = []
         for image in images:
             level = float(image.float().mean()) / 255
             x, y = W / 2, (1 - level) * H
             box = Rectangle(x - W / 20, y - H / 20, x + W / 20, y + H / 20, "light", 0.75)
-            found.append([box] if level > 0.2 else [])
-        return found
+            boxes.append([box] if level > 0.2 else [])
+        return boxes
 
 
 class Sleepy(Brightness):

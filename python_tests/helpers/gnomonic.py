@@ -35,5 +35,4 @@ def to(device: torch.device, arguments: dict[str, object]) -> dict[str, object]:
 
 def doubled(arguments: dict[str, object]) -> dict[str, object]:
     """Converts floating-point tensors to float64; integer and boolean tensors are unchanged."""
-    floating = {name for name, x in arguments.items() if isinstance(x, Tensor) and x.is_floating_point()}
-    return {name: x.double() if name in floating else x for name, x in arguments.items()}
+    return {name: x.double() if isinstance(x, Tensor) and x.is_floating_point() else x for name, x in arguments.items()}

@@ -11,15 +11,15 @@ def v360(frame: NDArray[np.uint8], options: str) -> NDArray[np.uint8]:
     """Applies FFmpeg's v360 filter to an image [H, W, 3]."""
     H, W, _ = frame.shape
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=W, height=H, format="rgb24", time_base=Fraction(1, 25))
-    turn, back, sink = graph.add("v360", options), graph.add("format", "rgb24"), graph.add("buffersink")
-    for one, other in ((source, turn), (turn, back), (back, sink)):
-        one.link_to(other)
+    source = graph.add_buffer(width=W, height=H, format=av.VideoFormat("rgb24"), time_base=Fraction(1, 25))
+    projection, output, sink = graph.add("v360", options), graph.add("format", "rgb24"), graph.add("buffersink")
+    for first, second in ((source, projection), (projection, output), (output, sink)):
+        first.link_to(second)
     graph.configure()
     image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")
     image.pts, image.time_base = 0, Fraction(1, 25)
     graph.push(image)
-    return graph.pull().to_ndarray()
+    return np.asarray(graph.pull().to_ndarray(), np.uint8)
 
 
 def as_eac(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
+from avsa_fast.config import Config, save_config
 from avsa_fast.data.samples import Collection
-from avsa_fast.train.config import Config, save_config
 from avsa_fast.train.loop import Trainer
 
 

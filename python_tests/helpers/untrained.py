@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from avsa_fast.evaluate.run import Run, run_of
+from avsa_fast.config import PRESETS, Config, save_config
 from avsa_fast.models import Model, ModelConfig
+from avsa_fast.models.weights import save_weights
+from avsa_fast.run import Run, run_from_model
 from avsa_fast.scenes.build import build_scenes
-from avsa_fast.train.checkpoint import save_weights
-from avsa_fast.train.config import PRESETS, Config, save_config
 
 
 @pytest.fixture(scope="session")
@@ -43,4 +43,4 @@ def run(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Run:
     model = Model(config.model)
     save_config(config, folder / "config.yaml")
     save_weights(model, folder / "weights.safetensors")
-    return run_of(folder, config, model, torch.device("cpu"))
+    return run_from_model(folder, config, model, torch.device("cpu"))

@@ -8,7 +8,7 @@ from avsa_fast.models import AudioEncoder, Embeddings, Model, ModelConfig, Video
 SMALL = ModelConfig(audio_channels=7, video_width=8, video_blocks=(1, 1, 1, 1), audio_width=8, transformer_ffn=32)
 
 
-def test_video_encoder_is_torchvisions_trunk() -> None:
+def test_video_encoder_matches_torchvision() -> None:
     theirs = r2plus1d_18().eval()
     theirs.fc = torch.nn.Identity()
     ours = VideoEncoder().eval()
@@ -18,7 +18,7 @@ def test_video_encoder_is_torchvisions_trunk() -> None:
     assert ours.embedding == 512
 
 
-def test_audio_encoder_has_nine_layers_and_512_values() -> None:
+def test_audio_encoder_has_9_layers_and_512_outputs() -> None:
     encoder = AudioEncoder(channels=7)
     assert sum(isinstance(module, torch.nn.Conv2d) for module in encoder.modules()) == 9
     assert encoder.eval()(torch.randn(2, 7, 128, 98)).shape == (2, 512)
@@ -32,7 +32,7 @@ def test_shapes_of_embeddings_and_predictions() -> None:
     assert [x.shape for x in model.predictions(embeddings)] == [(2, 4, 128)] * 2
 
 
-def test_predictions_follow_the_crops_through_any_order() -> None:
+def test_predictions_are_equivariant_to_crop_order() -> None:
     """Without positional encoding, permuted crops give permuted predictions."""
     model = Model(SMALL).eval()
     embeddings = Embeddings(*(torch.randn(3, 4, n) for n in (64, 64, 128, 128)))
@@ -42,7 +42,7 @@ def test_predictions_follow_the_crops_through_any_order() -> None:
         torch.testing.assert_close(before[:, order], after, rtol=1e-4, atol=1e-5)
 
 
-def test_avc_loss_is_smallest_where_pairs_match() -> None:
+def test_avc_loss_is_small_for_matching_pairs() -> None:
     model = Model(SMALL)
     projection = torch.eye(8, 128)[:, None]
     matched = Embeddings(torch.zeros(8, 1, 64), torch.zeros(8, 1, 64), projection, projection)
@@ -51,7 +51,7 @@ def test_avc_loss_is_smallest_where_pairs_match() -> None:
     assert model.avc_loss(mixed, 0.07) > 10
 
 
-def test_both_losses_reach_every_weight() -> None:
+def test_avsa_loss_reaches_every_weight() -> None:
     model = Model(SMALL)
     embeddings = model(torch.randn(2, 4, 3, 8, 16, 16), torch.randn(2, 4, 7, 64, 98))
     model.avsa_loss(embeddings, model.predictions(embeddings), 0.07).backward()
@@ -60,7 +60,7 @@ def test_both_losses_reach_every_weight() -> None:
     assert [name for name in untouched if "in_proj_bias" not in name] == []
 
 
-def test_avc_leaves_the_transformers_alone() -> None:
+def test_avc_loss_does_not_reach_transformers() -> None:
     model = Model(SMALL)
     embeddings = model(torch.randn(4, 1, 3, 8, 16, 16), torch.randn(4, 1, 7, 64, 98))
     model.avc_loss(embeddings, 0.07).backward()

@@ -27,7 +27,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avsa_fast import ops, reference
-from avsa_fast.reference.harmonics import beam_gains, unit_vectors
+from avsa_fast.spatial.beams import beam_gains
+from avsa_fast.spatial.harmonics import unit_vectors
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 

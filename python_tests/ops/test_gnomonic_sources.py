@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
 from avsa_fast import ops, reference
-from avsa_fast.reference import eac
+from avsa_fast.spatial import eac
 
 
 @pytest.mark.parametrize("source", ["erp_top", "erp_bottom", "erp_left", "erp_right"])
@@ -56,7 +56,7 @@ def cubemap_of_directions(H: int, W: int) -> Tensor:
     """A cubemap whose texels hold their own directions: [1, 1, H, W, 3] float64."""
     plane = eac.Geometry(H, W, 0.5, 1.0)
     row, column = torch.meshgrid(torch.arange(H).double(), torch.arange(W).double(), indexing="ij")
-    face = ((column - plane.aside + 0.5) / plane.face_width).clamp(0, 2.999).floor().long() + 3 * (row >= H / 2)
+    face = ((column - plane.padding + 0.5) / plane.face_width).clamp(0, 2.999).floor().long() + 3 * (row >= H / 2)
     left, top = eac.corner(face, plane)
     right, down = (
         torch.tan(((x - begin) / length - 0.5) * pi / 2)

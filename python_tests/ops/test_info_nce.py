@@ -223,7 +223,7 @@ def test_second_derivative_is_refused():
 def test_opcheck():
     query, key = (x.requires_grad_() for x in rows(20, 6, torch.device("cpu")))
     temperature = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
-    forward, backward = torch.ops.avsa_fast.info_nce_forward.default, torch.ops.avsa_fast.info_nce_backward.default
+    forward, backward = torch.ops.avsa_fast.info_nce.default, torch.ops.avsa_fast.info_nce_backward.default
     options = (True, 4, "fp32")
     torch.library.opcheck(forward, (query, key, temperature, *options))
     inputs = [x.detach() for x in (query, key, temperature)]

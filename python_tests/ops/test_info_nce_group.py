@@ -143,7 +143,7 @@ def _does_what_the_model_says() -> None:
     for name in size:
         setattr(dist, name, counted(getattr(dist, name), name))
     _info_nce_group.scan = at_work(_info_nce_group.scan, 2)
-    _info_nce_group.gather = at_work(_info_nce_group.gather, 6)
+    _info_nce_group.accumulate_gradients = at_work(_info_nce_group.accumulate_gradients, 6)
     for ring in (False, True):
         _info_nce_group.MAX_GATHERED_BYTES = 0 if ring else 2**30
         received, operations = 0.0, 0

@@ -9,7 +9,7 @@ from helpers.info_nce import gradients, rows
 from torch import Tensor
 
 from avsa_fast import ops, reference
-from avsa_fast.ops._info_nce_kernels import Options, Rows, gather, lose, no_sums, prepare, scan
+from avsa_fast.ops._info_nce_op import Options, Rows, accumulate_gradients, initial_sums, prepare, row_losses, scan
 
 
 @pytest.fixture(autouse=True)
@@ -114,18 +114,18 @@ def test_blocks_add_up(kernel_device, monkeypatch, precision, wgmma):
     options = Options(torch.tensor(14.25, dtype=torch.float64, device=kernel_device), True, 1, precision)
     statistics = prepare(query, key)
     whole = Rows(query, statistics[0]), Rows(key, statistics[1])
-    sums = [no_sums(N, options.scale) for _ in range(2)]
+    sums = [initial_sums(N, options.scale) for _ in range(2)]
     scan(*whole, options, *sums)
-    lose(statistics, *sums, options)
+    row_losses(statistics, *sums, options)
     grads = [torch.zeros_like(query) for _ in range(2)]
-    gather(*whole, options, *grads)
-    parts, part_grads = [no_sums(N, options.scale) for _ in range(2)], [torch.zeros_like(query) for _ in range(2)]
+    accumulate_gradients(*whole, options, *grads)
+    parts, part_grads = [initial_sums(N, options.scale) for _ in range(2)], [torch.zeros_like(query) for _ in range(2)]
     for i, j in product(pairwise(cuts), pairwise(cuts)):
         block = (
             Rows(query[slice(*i)], statistics[0, slice(*i)], i[0]),
             Rows(key[slice(*j)], statistics[1, slice(*j)], j[0]),
         )
         scan(*block, options, parts[0][slice(*i)], parts[1][slice(*j)])
-        gather(*block, options, part_grads[0][slice(*i)], part_grads[1][slice(*j)])
+        accumulate_gradients(*block, options, part_grads[0][slice(*i)], part_grads[1][slice(*j)])
     for got, want in zip((*parts, *part_grads), (*sums, *grads), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6 * want.abs().max().item())

@@ -76,7 +76,7 @@ def test_what_is_not_finite_is_refused(where: str, bad: float) -> None:
     if where != "roll":
         calls += [lambda: ops.encode(signals, path), lambda: ops.beamform(signals, path)]
     for call in calls:
-        with pytest.raises(ValueError, match=f"{where} must be finite, but hold"):
+        with pytest.raises(ValueError, match=f"{where} must be finite, but holds?"):
             call()
 
 
@@ -92,9 +92,9 @@ def rotated(rotate: Callable[..., Tensor]) -> list[Tensor]:
     return [out.detach(), *torch.autograd.grad(out, leaves, weight)]
 
 
-def test_pieces_join(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rotation and its gradients in pieces of 256 samples."""
-    monkeypatch.setattr(_moving, "PIECE", 1)
+def test_chunks_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rotation and its gradients in chunks of 256 samples."""
+    monkeypatch.setattr(_moving, "CHUNK", 1)
     torch.testing.assert_close(rotated(ops.rotate), rotated(reference.rotate), rtol=1e-10, atol=1e-10)
 
 

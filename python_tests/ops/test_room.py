@@ -10,7 +10,7 @@ from torch import Tensor
 from torchaudio.functional import fftconvolve
 
 from avsa_fast import ops
-from avsa_fast.reference.harmonics import unit_vectors
+from avsa_fast.spatial.harmonics import unit_vectors
 
 
 def turned_from_front(scene: Tensor, direction: Tensor) -> Tensor:

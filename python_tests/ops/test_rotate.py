@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from avsa_fast import ops, reference
-from avsa_fast.reference.harmonics import spherical_harmonics, turns, unit_vectors
+from avsa_fast.reference.harmonics import rotation_matrices, spherical_harmonics
+from avsa_fast.spatial.harmonics import unit_vectors
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
@@ -174,7 +175,7 @@ def test_the_reference_turns_as_exactly_by_small_angles_as_by_large_ones() -> No
     """A rotation about z maps the harmonics at azimuth a to those at 0, at every order."""
     azimuth = 10.0 ** (torch.rand(200, dtype=torch.float64) * 6 - 5.5)
     elevation = (torch.rand(200, dtype=torch.float64) - 0.5) * math.pi
-    turned = turns(torch.stack([azimuth, torch.zeros_like(azimuth)], dim=-1), order=7)
+    turned = rotation_matrices(torch.stack([azimuth, torch.zeros_like(azimuth)], dim=-1), order=7)
     there = spherical_harmonics(torch.stack([azimuth, elevation], dim=-1), 7)
     front = spherical_harmonics(torch.stack([torch.zeros_like(azimuth), elevation], dim=-1), 7)
     torch.testing.assert_close(turned @ there.unsqueeze(-1), front.unsqueeze(-1), rtol=0, atol=1e-13)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from avsa_fast import ops, reference
-from avsa_fast.reference.spatial_features import VARIANTS, mel_bank, stft, view_signals
+from avsa_fast.reference.spatial_features import view_signals
+from avsa_fast.spatial.mel import VARIANTS, mel_bank, stft
 
 quick = settings(max_examples=25)
 # view, spatial, channels in

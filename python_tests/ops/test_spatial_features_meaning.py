@@ -9,7 +9,7 @@ import torchaudio
 from torch import Tensor
 
 from avsa_fast import ops
-from avsa_fast.reference.spatial_features import VARIANTS, mel_bank
+from avsa_fast.spatial.mel import VARIANTS, mel_bank
 
 
 def random_poses(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:

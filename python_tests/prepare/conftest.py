@@ -14,7 +14,7 @@ AddClip = Callable[..., None]
 
 @pytest.fixture
 def add_video() -> AddClip:
-    """Writes a video of 2 s at 20 fps, which brightens (or stays at one level), with noise in so many AAC channels."""
+    """Writes 2 s of video at 20 fps that brightens, or has a constant level, with AAC noise in a given layout."""
 
     def add(path: Path, sound: str | None = None, level: int | None = None, seconds: float = 2) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,29 +22,29 @@ def add_video() -> AddClip:
         with av.open(str(path), "w") as file:
             stream = file.add_stream("libx264", rate=20)
             stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
-            voice = file.add_stream("aac", rate=48000, layout=sound) if sound else None
+            audio = file.add_stream("aac", rate=48000, layout=sound) if sound else None
             for i in range(count):
                 grey = level if level is not None else round(i / (count - 1) * 255)
                 frame = av.VideoFrame.from_ndarray(np.full((32, 64, 3), grey, np.uint8), "rgb24")
                 frame.pts, frame.time_base = i, Fraction(1, 20)
                 file.mux(stream.encode(frame))
             file.mux(stream.encode(None))
-            if voice:
-                channels = voice.codec_context.channels
+            if audio:
+                channels = audio.codec_context.channels
                 noise = np.random.default_rng(0).normal(0, 0.1, (channels, round(seconds * 48000)))
                 for begin in range(0, noise.shape[1], 1024):
                     part = np.ascontiguousarray(noise[:, begin : begin + 1024].astype(np.float32))
                     sample = av.AudioFrame.from_ndarray(part, "fltp", sound)
                     sample.sample_rate, sample.pts, sample.time_base = 48000, begin, Fraction(1, 48000)
-                    file.mux(voice.encode(sample))
-                file.mux(voice.encode(None))
+                    file.mux(audio.encode(sample))
+                file.mux(audio.encode(None))
 
     return add
 
 
 @pytest.fixture
 def add_sound() -> AddClip:
-    """Writes 2 s of noise in so many channels."""
+    """Writes 2 s of noise, 4 channels by default."""
 
     def add(path: Path, channels: int = 4, seconds: float = 2) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

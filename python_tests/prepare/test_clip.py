@@ -13,24 +13,24 @@ from helpers.prepared import rows
 from rich.console import Console
 
 from avsa_fast.data import describe
-from avsa_fast.data.spherical import Picture, Spherical
+from avsa_fast.data.spherical_metadata import SphericalMetadata, VideoGeometry
 from avsa_fast.errors import UserError
-from avsa_fast.prepare import Options, clip, prepare, prepare_folder
+from avsa_fast.prepare import PrepareOptions, clip, prepare, prepare_folder
 from avsa_fast.prepare.check import check
 from avsa_fast.prepare.find import Job
 from avsa_fast.prepare.options import MIN_HEIGHT
 
-UNSEEN = Options(detector=None)
+WITHOUT_DETECTION = PrepareOptions(detector=None)
 AddClip = Callable[..., None]
 
 
-def test_the_sound_is_checked(add_clip: Callable[..., Path]) -> None:
+def test_sound_analysis(add_clip: Callable[..., Path]) -> None:
     """A plane wave from the left, with silent Z and X, and independent noise in all channels."""
     data = add_clip("noises")
     add_clip("left")
     wave = np.random.default_rng(0).normal(0, 0.1, (48000, 1)) * np.array([1, 1, 0, 0])
     soundfile.write(data / "audio" / "left.flac", wave, 24000)
-    prepare_folder(data, UNSEEN, progress=False)
+    prepare_folder(data, WITHOUT_DETECTION, progress=False)
     left, noises = rows(data)["left"], rows(data)["noises"]
     assert (left["silent_channels"], noises["silent_channels"]) == ([2, 3], [])
     arrival = [left[f"arrival_{name}"] for name in ("share", "azimuth", "elevation", "spread")]
@@ -43,20 +43,20 @@ def test_the_sound_is_checked(add_clip: Callable[..., Path]) -> None:
     assert "noises: no sound" not in text.getvalue()
 
 
-def test_channels_of_the_user(add_clip: Callable[..., Path]) -> None:
+def test_user_channels(add_clip: Callable[..., Path]) -> None:
     data = add_clip("five", channels=5)
-    prepare(data, data, Options(detector=None, channels=(4, 1, 2, 3)), progress=False)
+    prepare(data, data, PrepareOptions(detector=None, channels=(4, 1, 2, 3)), progress=False)
     assert rows(data)["five"]["channel_map"] == [4, 1, 2, 3]
     with pytest.raises(
         UserError, match=r"none of its 1 clips is usable; the first: .*--channels 0 1 2 9 does not name"
     ):
-        prepare(data, data, Options(detector=None, channels=(0, 1, 2, 9)), progress=False)
+        prepare(data, data, PrepareOptions(detector=None, channels=(0, 1, 2, 9)), progress=False)
     assert rows(data)["five"]["state"] == "ambiguous"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("channels", [9, 16])
-def test_higher_orders_give_their_first_four_channels(tmp_path: Path, add_video: AddClip, channels: int) -> None:
+def test_higher_orders_are_reduced_to_first_order(tmp_path: Path, add_video: AddClip, channels: int) -> None:
     """The same scene in SN3D, N3D and FuMa (declared by --gains) gives the same transcoded sound."""
     order = [1, 3, 2, 0] if channels == 9 else [0, 1, 2, 3]
     scene = np.random.default_rng(0).uniform(-0.2, 0.2, (48000, channels))
@@ -67,7 +67,9 @@ def test_higher_orders_give_their_first_four_channels(tmp_path: Path, add_video:
     for name, sound in (("sn3d", scene), ("n3d", scene * gains), ("fuma", fuma)):
         add_video(tmp_path / name / "a.mp4")
         soundfile.write(tmp_path / name / "a.wav", sound, 24000, subtype="FLOAT")
-        options = Options(detector=None, transcode=True, height=MIN_HEIGHT, gains=None if name == "sn3d" else name)
+        options = PrepareOptions(
+            detector=None, transcode=True, height=MIN_HEIGHT, gains=None if name == "sn3d" else name
+        )
         prepare(tmp_path / name, tmp_path / "dst" / name, options, progress=False)
         row = rows(tmp_path / "dst" / name)["a"]
         assert (row["state"], row["channels"], row["channel_map"]) == ("ok", 4, [0, 1, 2, 3])
@@ -75,30 +77,32 @@ def test_higher_orders_give_their_first_four_channels(tmp_path: Path, add_video:
         read[name] = soundfile.read(tmp_path / "dst" / name / "audio" / "a.flac")[0]
     for sound in read.values():
         assert np.abs(sound - scene[:, :4]).max() < 1e-6
-    prepare(tmp_path / "sn3d", tmp_path / "linked", Options(detector=None, channels=tuple(order)), progress=False)
+    prepare(
+        tmp_path / "sn3d", tmp_path / "linked", PrepareOptions(detector=None, channels=tuple(order)), progress=False
+    )
     row = rows(tmp_path / "linked")["a"]
     assert (row["state"], row["channels"], row["channel_map"]) == ("ok", channels, order)
-    with pytest.raises(UserError, match="--gains n3d: the sound has to be converted, which takes --transcode"):
-        Options(gains="n3d")
+    with pytest.raises(UserError, match="--gains n3d: the sound must be converted, which requires --transcode"):
+        PrepareOptions(gains="n3d")
 
 
-def test_a_pose_is_ambiguous_where_the_sound_has_a_direction(
+def test_pose_with_directional_sound_is_ambiguous(
     tmp_path: Path, add_video: AddClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, sound in (("foa", "4.0"), ("mono", "mono")):
         add_video(tmp_path / f"{name}.mp4", sound)
-    picture = Picture("equirectangular", "mono", yaw=radians(90), roll=radians(-5))
-    monkeypatch.setattr(describe, "read_spherical", lambda path: Spherical(picture, None))
+    geometry = VideoGeometry("equirectangular", "mono", yaw=radians(90), roll=radians(-5))
+    monkeypatch.setattr(describe, "read_spherical_metadata", lambda path: SphericalMetadata(geometry, None))
 
-    def prepared(name: str, options: Options) -> dict:
+    def prepared(name: str, options: PrepareOptions) -> dict:
         path = tmp_path / f"{name}.mp4"
         return clip.prepare_clip(Job(name, path, path), options, None, tmp_path).row
 
-    refused = prepared("foa", UNSEEN)
+    refused = prepared("foa", WITHOUT_DETECTION)
     assert refused["state"] == "ambiguous"
-    assert "states a pose (yaw 90°, pitch 0°, roll -5°)" in refused["reason"]
+    assert "declares a pose (yaw 90°, pitch 0°, roll -5°)" in refused["reason"]
     assert "--ignore-pose" in refused["reason"]
-    for row in (prepared("mono", UNSEEN), prepared("foa", Options(detector=None, ignore_pose=True))):
+    for row in (prepared("mono", WITHOUT_DETECTION), prepared("foa", PrepareOptions(detector=None, ignore_pose=True))):
         assert (row["state"], row["yaw"], row["roll"]) == ("ok", pytest.approx(radians(90)), pytest.approx(radians(-5)))
-    picture = replace(picture, yaw=radians(0.1), roll=0.0)
-    assert prepared("foa", UNSEEN)["state"] == "ok"
+    geometry = replace(geometry, yaw=radians(0.1), roll=0.0)
+    assert prepared("foa", WITHOUT_DETECTION)["state"] == "ok"

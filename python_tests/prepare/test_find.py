@@ -12,7 +12,7 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-def test_a_tree(tmp_path: Path) -> None:
+def test_tree(tmp_path: Path) -> None:
     src, dst = tmp_path / "src", tmp_path / "src" / "dst"
     touch(src, "a.mp4", "a.FLAC", "b.MKV", "b.webm", "deep/er/a.mp4", "deep/er/a.wav", "deep/er/a.m4a", "alone.flac")
     touch(src, ".hidden.mp4", ".git/c.mp4", "dst/video/d.mp4", "notes.txt", "deep/e.mov")
@@ -37,7 +37,7 @@ def test_pairs(tmp_path: Path) -> None:
 def test_segments(tmp_path: Path) -> None:
     touch(tmp_path, "yJtIK922yxg.mp4", "f-3.mp4", "cut-7.mp4")
     (tmp_path / "segments.txt").write_text("yJtIK922yxg 54,68\nf-3 0\ngone 3\ncut 7,9\n\n")
-    with pytest.raises(UserError, match="takes --transcode"):
+    with pytest.raises(UserError, match="requires --transcode"):
         find_jobs(tmp_path, tmp_path / "dst", transcode=False)
     jobs = find_jobs(tmp_path, tmp_path / "dst", transcode=True)
     assert [(job.name, job.begin, job.seconds) for job in jobs] == [
@@ -47,14 +47,14 @@ def test_segments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a", "a 1,b", "a 1 2", "\x00 \xff"])
-def test_bad_segments(tmp_path: Path, text: str) -> None:
+def test_invalid_segments_are_refused(tmp_path: Path, text: str) -> None:
     touch(tmp_path, "a.mp4")
     (tmp_path / "segments.txt").write_bytes(text.encode("latin1"))
     with pytest.raises(UserError, match=r"segments\.txt: not a list of segments"):
         find_jobs(tmp_path, tmp_path / "dst", transcode=True)
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder"):
         find_jobs(tmp_path / "nowhere", tmp_path, transcode=False)
     with pytest.raises(UserError, match="no videos in it"):

@@ -21,7 +21,7 @@ def read(path: Path) -> Journal:
     return journal
 
 
-def test_what_is_written_comes_back(tmp_path: Path) -> None:
+def test_entries_are_read_back(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "sub" / "j")
     for name, count in (("b", 3), ("a", 0), ("b", 2), ("c\n\t", 1)):
         journal.append(f"key {count}", result(name, count), ["video/x"])
@@ -35,7 +35,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert [row["time"] for row in journal.rows(["b", "a", "c\n\t"])] == [0.0, 0.1, 0.0]
 
 
-def test_a_line_cut_at_any_byte_is_cut_off(tmp_path: Path) -> None:
+def test_incomplete_last_line_is_removed(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     for name in "ab":
         journal.append("key", result(name, 2), [])
@@ -51,7 +51,7 @@ def test_a_line_cut_at_any_byte_is_cut_off(tmp_path: Path) -> None:
         assert (tmp_path / "j").read_bytes() == whole
 
 
-def test_a_damaged_line_is_no_line(tmp_path: Path) -> None:
+def test_damaged_line_is_ignored(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     for name in "ab":
         journal.append("key", result(name, 2), [])
@@ -62,7 +62,7 @@ def test_a_damaged_line_is_no_line(tmp_path: Path) -> None:
         assert "b" in read(tmp_path / "j").entries
 
 
-def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_does_not_change_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(tmp_path / "j")
     journal.append("key", result("a", 2), [])
     before = (tmp_path / "j").read_bytes()

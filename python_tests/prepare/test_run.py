@@ -16,13 +16,13 @@ from avsa_fast.data.sound import probe_sound
 from avsa_fast.data.tables import DETECTIONS, STATES, read_table
 from avsa_fast.data.video import probe_video, read_frames
 from avsa_fast.errors import UserError, run_command
-from avsa_fast.prepare import Options, prepare, prepare_folder, worker
-from avsa_fast.prepare.__main__ import main
+from avsa_fast.prepare import PrepareOptions, prepare, prepare_folder, worker
 from avsa_fast.prepare.check import check
+from avsa_fast.prepare.cli import main
 from avsa_fast.prepare.options import MIN_HEIGHT
 
-BRIGHT = Options(detector="helpers.detectors:Brightness")
-UNSEEN = Options(detector=None)
+BRIGHTNESS = PrepareOptions(detector="helpers.detectors:Brightness")
+WITHOUT_DETECTION = PrepareOptions(detector=None)
 AddClip = Callable[..., None]
 
 
@@ -30,7 +30,7 @@ def contents(data: Path) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in data.glob("[!.]*.*")}
 
 
-def test_a_tree_of_everything(
+def test_tree_with_clips_of_every_state(
     tmp_path: Path, add_video: AddClip, add_sound: AddClip, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every state but `costly`, the links, and the behaviour of repeated runs."""
@@ -47,7 +47,7 @@ def test_a_tree_of_everything(
     (src / "empty.mp4").touch()
     (src / "truncated.mp4").write_bytes((src / "embedded.mp4").read_bytes()[:5000])
     (src / "test.txt").write_text("mono\nnot there\n")
-    prepare(src, dst, BRIGHT, workers=2)
+    prepare(src, dst, BRIGHTNESS, workers=2)
 
     found = rows(dst)
     states = {name: row["state"] for name, row in found.items()}
@@ -72,19 +72,19 @@ def test_a_tree_of_everything(
     ]  # fmt: skip
     assert (dst / "test.txt").read_text() == "mono\n"
     assert {clip.name for clip, _ in Index(dst)} == {"embedded", "mono", "sub__beside"}
-    seen = [row for row in read_table(dst / "detections.parquet", DETECTIONS) if row["name"] == "embedded"]
-    assert [row["time"] for row in seen] == [0.5, 1.0, 1.5]
-    assert [row["track"] for row in seen] == [0, 1, 2]  # jumps of 45° do not form a track
+    detections = [row for row in read_table(dst / "detections.parquet", DETECTIONS) if row["name"] == "embedded"]
+    assert [row["time"] for row in detections] == [0.5, 1.0, 1.5]
+    assert [row["track"] for row in detections] == [0, 1, 2]  # jumps of 45° do not form a track
 
     before = contents(dst)
-    prepare(src, dst, BRIGHT, workers=2)
+    prepare(src, dst, BRIGHTNESS, workers=2)
     assert contents(dst) == before
     assert "preparing clips" not in capsys.readouterr().err
 
     add_sound(src / "silent film.flac")
     (src / "embedded.mp4").unlink()
     (dst / "audio" / "mono.mp4").unlink()
-    prepare(src, dst, BRIGHT, workers=2)
+    prepare(src, dst, BRIGHTNESS, workers=2)
     assert "preparing clips: 2/2" in capsys.readouterr().err
     states = {name: row["state"] for name, row in rows(dst).items()}
     assert (states["silent film"], "embedded" in states) == ("ok", False)
@@ -99,12 +99,12 @@ def test_a_tree_of_everything(
 
 
 @pytest.mark.slow
-def test_both_tables_are_made_in_place_and_stay(
+def test_tables_are_written_in_place_and_kept(
     add_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a", "b"):
         data = add_clip(name)
-    prepare_folder(data, UNSEEN, progress=False)
+    prepare_folder(data, WITHOUT_DETECTION, progress=False)
     assert [path.name for path in data.glob("*.parquet")] == ["index.parquet"]
     first = rows(data)["a"]
     assert {row["split"] for row in rows(data).values()} == {"train", "test"}
@@ -114,19 +114,23 @@ def test_both_tables_are_made_in_place_and_stay(
     assert first["spatial_validity"] == pytest.approx(3, abs=0.3)  # four channels of independent noise
 
     index = (data / "index.parquet").stat().st_mtime_ns
-    prepare_folder(data, BRIGHT, progress=False)
-    seen = read_table(data / "detections.parquet", DETECTIONS)
-    assert [(row["name"], row["time"]) for row in seen] == [(n, t) for n in "ab" for t in (0.5, 1.0, 1.5)]
-    levels = [(row["elevation"] / 3.14159 + 0.5) for row in seen[:3]]
+    prepare_folder(data, BRIGHTNESS, progress=False)
+    detections = read_table(data / "detections.parquet", DETECTIONS)
+    assert [(row["name"], row["time"]) for row in detections] == [(n, t) for n in "ab" for t in (0.5, 1.0, 1.5)]
+    levels = [(row["elevation"] / 3.14159 + 0.5) for row in detections[:3]]
     assert levels == pytest.approx([10 / 39, 20 / 39, 30 / 39], abs=0.03)
-    assert (seen[0]["class"], seen[0]["azimuth"], seen[0]["score"]) == ("light", pytest.approx(0, abs=1e-6), 0.75)
+    assert (detections[0]["class"], detections[0]["azimuth"], detections[0]["score"]) == (
+        "light",
+        pytest.approx(0, abs=1e-6),
+        0.75,
+    )
     assert (data / "index.parquet").stat().st_mtime_ns == index
 
     before = contents(data)
-    prepare_folder(data, Options(detector="no:module"), progress=False)
+    prepare_folder(data, PrepareOptions(detector="no:module"), progress=False)
     assert contents(data) == before
     (data / "index.parquet").unlink()  # existing detections suffice
-    prepare_folder(data, Options(detector="no:module"), progress=False)
+    prepare_folder(data, PrepareOptions(detector="no:module"), progress=False)
     assert rows(data)["a"] == first
     assert not any(path.is_symlink() for path in data.glob("*/*"))
     assert capsys.readouterr().err == ""
@@ -140,7 +144,7 @@ def test_transcoded_segments(tmp_path: Path, add_video: AddClip) -> None:
     add_video(src / "audio" / "talk.mp4", "4.0", seconds=13)
     (src / "segments.txt").write_text("talk 0,3,99\n")
     (src / "train.txt").write_text("talk\n")
-    options = Options(detector="helpers.detectors:Brightness", transcode=True, height=MIN_HEIGHT)
+    options = PrepareOptions(detector="helpers.detectors:Brightness", transcode=True, height=MIN_HEIGHT)
     for dst in (tmp_path / "one", tmp_path / "two"):
         prepare(src, dst, options, workers=1, progress=False)
     assert {name: row["state"] for name, row in rows(dst).items()} == {
@@ -161,64 +165,70 @@ def test_transcoded_segments(tmp_path: Path, add_video: AddClip) -> None:
         cut = read_frames(dst / "video" / "talk-3.mp4", time, 4)
         whole = read_frames(src / "video" / "talk.mp4", 3 + time, 4)
         assert (cut.float().mean((1, 2, 3)) - whole.float().mean((1, 2, 3))).abs().max() < 3
-    seen = [row["time"] for row in read_table(dst / "detections.parquet", DETECTIONS) if row["name"] == "talk-3"]
-    assert (min(seen), max(seen)) == (0, 9.5)
+    detections = [row["time"] for row in read_table(dst / "detections.parquet", DETECTIONS) if row["name"] == "talk-3"]
+    assert (min(detections), max(detections)) == (0, 9.5)
     for path in (tmp_path / "one").glob("[av]*/*"):
         assert path.read_bytes() == (dst / path.parent.name / path.name).read_bytes()
     for table in ("index.parquet", "detections.parquet"):
         assert (dst / table).read_bytes() == (tmp_path / "one" / table).read_bytes()
-    with pytest.raises(UserError, match="cannot be transcoded onto itself"):
+    with pytest.raises(UserError, match="cannot be transcoded in place"):
         prepare(src, src, options)
 
 
 @pytest.mark.slow
-def test_clips_that_kill_or_stall_are_told(tmp_path: Path, add_video: AddClip, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "SILENCE", 4.0)
+def test_crashing_and_stalling_clips_are_reported(
+    tmp_path: Path, add_video: AddClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "PROGRESS_TIMEOUT", 4.0)
     for name, level in (("kills", 255), ("stalls", 0), ("good", 128)):
         add_video(tmp_path / "src" / f"{name}.mp4", "4.0", level=level)
-    prepare(tmp_path / "src", tmp_path / "dst", Options(detector="helpers.detectors:Dying"), workers=3, progress=False)
+    prepare(
+        tmp_path / "src",
+        tmp_path / "dst",
+        PrepareOptions(detector="helpers.detectors:Dying"),
+        workers=3,
+        progress=False,
+    )
     found = rows(tmp_path / "dst")
     assert {name: row["state"] for name, row in found.items()} == {
         "kills": "unreadable",
         "stalls": "costly",
         "good": "ok",
     }
-    assert found["kills"]["reason"].endswith("kills.mp4: ends the process that reads it (7)")
+    assert found["kills"]["reason"].endswith("kills.mp4: crashes the process that reads it (exit code 7)")
     assert found["stalls"]["reason"].endswith("stalls.mp4: no sign of progress for 4 s")
 
 
-def test_memory_is_bounded(tmp_path: Path, add_video: AddClip) -> None:
+def test_memory_is_limited(tmp_path: Path, add_video: AddClip) -> None:
     add_video(tmp_path / "src" / "a.mp4", "4.0")
-    with pytest.raises(UserError, match=r"none of its 1 clips is usable; the first: .*takes more than 1 GB of memory"):
-        prepare(tmp_path / "src", tmp_path / "dst", Options(detector="helpers.detectors:Greedy"), progress=False)
+    with pytest.raises(UserError, match=r"none of its 1 clips is usable; the first: .*needs more than 1 GB of memory"):
+        prepare(tmp_path / "src", tmp_path / "dst", PrepareOptions(detector="helpers.detectors:Greedy"), progress=False)
     assert rows(tmp_path / "dst")["a"]["state"] == "costly"
 
 
 @pytest.mark.slow
-def test_media_of_ones_own_are_never_written_over(
-    tmp_path: Path, add_clip: Callable[..., Path], add_video: AddClip
-) -> None:
+def test_own_media_are_never_overwritten(tmp_path: Path, add_clip: Callable[..., Path], add_video: AddClip) -> None:
     data = add_clip("a")
     media = {path: path.read_bytes() for path in data.glob("*/*")}
     add_video(tmp_path / "src" / "a.mp4", "4.0")
-    with pytest.raises(UserError, match="data: holds media of its own"):
-        prepare(tmp_path / "src", data, UNSEEN, progress=False)
-    prepare(data, data, UNSEEN, progress=False)
-    with pytest.raises(UserError, match="data: holds media of its own"):
-        prepare(tmp_path / "src", data, UNSEEN, progress=False)
-    prepare(tmp_path / "src", tmp_path / "dst", UNSEEN, progress=False)
-    prepare(tmp_path / "dst", tmp_path / "dst", UNSEEN, progress=False)  # in-place preparation keeps links
+    with pytest.raises(UserError, match="data: contains media that prepare did not write"):
+        prepare(tmp_path / "src", data, WITHOUT_DETECTION, progress=False)
+    prepare(data, data, WITHOUT_DETECTION, progress=False)
+    with pytest.raises(UserError, match="data: contains media that prepare did not write"):
+        prepare(tmp_path / "src", data, WITHOUT_DETECTION, progress=False)
+    prepare(tmp_path / "src", tmp_path / "dst", WITHOUT_DETECTION, progress=False)
+    prepare(tmp_path / "dst", tmp_path / "dst", WITHOUT_DETECTION, progress=False)  # in-place preparation keeps links
     assert len(list((tmp_path / "dst").glob("[av]*/a.mp4"))) == 2
     assert {path: path.read_bytes() for path in media} == media
 
 
-def test_two_runs_on_one_folder(tmp_path: Path, add_video: AddClip) -> None:
+def test_concurrent_runs_are_refused(tmp_path: Path, add_video: AddClip) -> None:
     add_video(tmp_path / "src" / "a.mp4", "4.0")
     (tmp_path / "dst" / ".prepare").mkdir(parents=True)
     with (tmp_path / "dst" / ".prepare" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="dst: another run is preparing this folder"):
-            prepare(tmp_path / "src", tmp_path / "dst", UNSEEN)
+            prepare(tmp_path / "src", tmp_path / "dst", WITHOUT_DETECTION)
 
 
 @pytest.mark.parametrize(
@@ -227,14 +237,14 @@ def test_two_runs_on_one_folder(tmp_path: Path, add_video: AddClip) -> None:
         (["nowhere", "dst"], "nowhere: no such folder"),
         (["."], "needs SRC and DST"),
         (["--check", "nowhere"], "nowhere/index.parquet: no such file"),
-        (["src", "dst", "--detect-fps", "0"], "0 frames a second cannot"),
+        (["src", "dst", "--detect-fps", "0"], "--detect-fps 0 must be within"),
         (["src", "dst", "--height", "33"], "--height 33 must be even"),
         (["src", "dst", "--detector", "nowhere.pt"], "nowhere.pt: no such file, here, in AVSA_ASSETS or in"),
         (["src", "dst", "--detector", "helpers.detectors:not_a_detector"], "has no method detect"),
         (["src", "/proc/dst", "--detector", "none"], "/proc/dst: cannot be written"),
     ],
 )
-def test_mistakes_are_one_line_and_code_2(
+def test_user_errors_are_one_line_with_exit_code_2(
     tmp_path: Path,
     add_video: AddClip,
     arguments: list[str],
@@ -253,13 +263,13 @@ def test_mistakes_are_one_line_and_code_2(
 
 
 @pytest.mark.slow
-def test_the_real_clips(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_clips(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("ultralytics") is None:  # importing it here would change Pillow
         pytest.skip("ultralytics is not installed")
     monkeypatch.setenv("AVSA_ASSETS", str(assets))
     monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "cache"))
     shutil.copytree(assets / "video", tmp_path / "src")
-    prepare(tmp_path / "src", tmp_path / "dst", Options(detect_fps=0.3), progress=False)
+    prepare(tmp_path / "src", tmp_path / "dst", PrepareOptions(detect_fps=0.3), progress=False)
     found = rows(tmp_path / "dst")
     assert {row["state"] for row in found.values()} == {"ok"}
     clip = found["kqAZkf5Odyw-80"]
@@ -268,7 +278,7 @@ def test_the_real_clips(assets: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert found["congo_overunder_stereo_audio"]["projection"] == "erp_top"
     mono = found["richoh1_erp_mono_audio"]
     assert (mono["channel_map"], mono["spatial_validity"], mono["channels"]) == ([], None, 1)
-    seen = read_table(tmp_path / "dst" / "detections.parquet", DETECTIONS)
-    people = [row for row in seen if row["class"] == "person" and row["name"] == "kqAZkf5Odyw-80"]
+    detections = read_table(tmp_path / "dst" / "detections.parquet", DETECTIONS)
+    people = [row for row in detections if row["class"] == "person" and row["name"] == "kqAZkf5Odyw-80"]
     assert len({row["time"] for row in people}) == 3
     assert all(sum(row["time"] == time for row in people) >= 3 for time in {row["time"] for row in people})

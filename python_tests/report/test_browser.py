@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from avsa_fast.report.__main__ import main
+from avsa_fast.report.cli import main
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ def page(request: pytest.FixtureRequest, browser: Any, page_file: Path) -> Itera
     assert errors == []
 
 
-def test_the_view_turns_and_the_sound_follows(page: Any) -> None:
+def test_view_rotates_and_sound_follows(page: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than the screen"
     page.click("#clip-0 [data-do=look]")
     until(page, "around.viewer?.isLoaded()")
@@ -122,7 +122,7 @@ def test_maps_neighbours_and_charts(page: Any) -> None:
 
 
 @pytest.mark.parametrize("page", [1280], indirect=True)
-def test_ears_hear_where_a_source_is(page: Any) -> None:
+def test_binaural_sound_follows_view(page: Any) -> None:
     """A source at 90° is on the left, and ahead once the view is rotated there; a beam is the same in both ears."""
     left, right = page.evaluate(EARS, [0, False])
     assert left > 1.5 * right
@@ -136,7 +136,7 @@ def test_ears_hear_where_a_source_is(page: Any) -> None:
 
 
 @pytest.mark.slow
-def test_it_opens_quickly(browser: Any, page_file: Path) -> None:
+def test_page_opens_quickly(browser: Any, page_file: Path) -> None:
     """The better of two attempts, since the machine may be busy, with media of twelve clips added to the page."""
     html = page_file.read_text(encoding="utf-8")
     large = page_file.with_name("large.html")

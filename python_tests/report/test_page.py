@@ -12,9 +12,9 @@ from helpers.unprepared import media_alone
 
 from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.errors import UserError
-from avsa_fast.report.__main__ import main
-from avsa_fast.report.curves import POINTS, read_curves
-from avsa_fast.report.figures import read_figures
+from avsa_fast.report.cli import main
+from avsa_fast.report.curves import MAX_POINTS, read_curves
+from avsa_fast.report.metrics import read_metrics
 
 
 def written(**options: object) -> str:
@@ -29,7 +29,7 @@ def outside(html: str) -> list[str]:
     return [url for url in re.findall(r"(?:src|href)=\"([^\"]*)\"", markup) if not url.startswith(("data:", "#"))]
 
 
-def test_a_run_becomes_one_file(run: Path) -> None:
+def test_page_of_a_run(run: Path) -> None:
     html = written(run=run, clips=2)
     assert outside(html) == []
     assert "default-src 'none'" in html
@@ -44,7 +44,7 @@ def test_a_run_becomes_one_file(run: Path) -> None:
     assert len(html) < 15e6 / 12 * 2 + 2e6
 
 
-def test_a_dataset_becomes_one_file(scenes: Path, tmp_path: Path) -> None:
+def test_page_of_a_dataset(scenes: Path, tmp_path: Path) -> None:
     data = tmp_path / "set"
     shutil.copytree(scenes, data)
     rows = read_table(data / "index.parquet", INDEX)
@@ -60,7 +60,7 @@ def test_a_dataset_becomes_one_file(scenes: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_folder_of_media_alone_is_described(scenes: Path, tmp_path: Path) -> None:
+def test_page_of_an_unprepared_folder(scenes: Path, tmp_path: Path) -> None:
     data = media_alone(scenes, tmp_path / "set")
     (data / "truth.parquet").unlink()
     html = written(dataset=data, clips=1)
@@ -69,7 +69,7 @@ def test_a_folder_of_media_alone_is_described(scenes: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_runs_dataset_is_prepared_again(run: Path, scenes: Path, tmp_path: Path) -> None:
+def test_missing_tables_of_a_runs_dataset_are_created(run: Path, scenes: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     config = yaml.safe_load((copy / "config.yaml").read_text())
@@ -79,7 +79,7 @@ def test_a_runs_dataset_is_prepared_again(run: Path, scenes: Path, tmp_path: Pat
     assert written(run=copy, clips=1).count('class="clip card"') == 1
 
 
-def test_curves_have_a_trace_a_stage_and_leave_out_an_unfinished_line(run: Path) -> None:
+def test_curves_have_a_trace_per_stage_and_skip_incomplete_lines(run: Path) -> None:
     loss, rate = read_curves(run)
     assert loss["title"] == "Loss"
     assert [trace["name"] for trace in loss["traces"]] == ["AVC", "AVSA"]
@@ -87,48 +87,48 @@ def test_curves_have_a_trace_a_stage_and_leave_out_an_unfinished_line(run: Path)
     assert rate["traces"][0]["y"] == [1e-3] * 4
 
 
-def test_a_long_log_is_averaged(tmp_path: Path) -> None:
+def test_long_log_is_averaged(tmp_path: Path) -> None:
     lines = [{"step": i, "stage": "avc", "loss": float(i % 2)} for i in range(1, 5001)]
     lines[7]["loss"] = float("nan")
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (trace,) = read_curves(tmp_path)[0]["traces"]
-    assert len(trace["x"]) <= POINTS
+    assert len(trace["x"]) <= MAX_POINTS
     assert all(0.3 < y < 0.7 for y in trace["y"])
 
 
-def test_figures_keep_their_interval_or_get_wilsons(run: Path) -> None:
-    matching, error = read_figures(run)
-    assert (matching.name, matching.computed, matching.is_share) == ("AVC matching", True, True)
+def test_metrics_keep_their_interval_or_get_wilson_interval(run: Path) -> None:
+    matching, error = read_metrics(run)
+    assert (matching.name, matching.computed, matching.is_proportion) == ("AVC matching", True, True)
     assert (matching.low, matching.high) == pytest.approx((0.402, 0.598), abs=1e-3)
-    assert (error.task, error.computed, error.is_share, error.low) == ("localisation", False, False, 9.0)
+    assert (error.task, error.computed, error.is_proportion, error.low) == ("localisation", False, False, 9.0)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("log.jsonl", "[]\n", "log.jsonl: not a run's log"),
-        ("metrics.json", "{", "metrics.json: not a readable file of figures"),
+        ("metrics.json", "{", "metrics.json: not a readable file of metrics"),
         ("weights.safetensors", "", "weights.safetensors"),
     ],
 )
-def test_a_damaged_run_is_named(run: Path, tmp_path: Path, name: str, content: str, said: str) -> None:
+def test_damaged_run_is_refused(run: Path, tmp_path: Path, name: str, content: str, message: str) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     (copy / name).write_text(content)
-    with pytest.raises(UserError, match=re.escape(said)):
+    with pytest.raises(UserError, match=re.escape(message)):
         main(run=copy, clips=1)
 
 
-def test_mistakes_are_one_line(tmp_path: Path) -> None:
-    for options, said in (
-        ({}, "name one thing to show"),
-        ({"run": tmp_path, "dataset": tmp_path}, "name one thing to show"),
+def test_user_errors(tmp_path: Path) -> None:
+    for options, message in (
+        ({}, "name either RUN"),
+        ({"run": tmp_path, "dataset": tmp_path}, "name either RUN"),
         ({"run": tmp_path / "nowhere"}, "no such folder"),
         ({"run": tmp_path}, "not the folder of a run"),
         ({"dataset": tmp_path}, "no such folder; a dataset has video/NAME.mp4"),
         ({"run": tmp_path, "clips": 0}, "--clips 0"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             main(**options)  # type: ignore[arg-type]
     failed = commands.run(*commands.module("report"), tmp_path)
     assert failed.returncode == 2

@@ -8,13 +8,14 @@ import soundfile
 from helpers.commands import module, run
 from helpers.seeds import seed_of
 
+from avsa_fast.data.encode_video import FPS, GOP, write_video
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, read_table
 from avsa_fast.errors import UserError
-from avsa_fast.prepare import Options, prepare_folder
+from avsa_fast.prepare import PrepareOptions, prepare_folder
 from avsa_fast.scenes.build import build_scenes
 from avsa_fast.scenes.motion import unit_vectors
 from avsa_fast.scenes.scene import Material, draw_scene
-from avsa_fast.scenes.write import FPS, GOP, RATE, write_video
+from avsa_fast.scenes.sound import RATE
 
 COUNT, SECONDS, SEED = 3, 1.5, seed_of("scenes")
 
@@ -33,8 +34,8 @@ def decode(path: Path) -> np.ndarray:
 
 def test_layout(dataset):
     names = [f"scene{i:04d}-0" for i in range(COUNT)]
-    wanted = ["audio", "detections.parquet", "index.parquet", "test.txt", "train.txt", "truth.parquet", "video"]
-    assert sorted(path.name for path in dataset.iterdir()) == wanted
+    expected = ["audio", "detections.parquet", "index.parquet", "test.txt", "train.txt", "truth.parquet", "video"]
+    assert sorted(path.name for path in dataset.iterdir()) == expected
     assert sorted(path.name for path in dataset.parent.iterdir()) == ["out"]
     assert sorted(path.name for path in (dataset / "video").iterdir()) == [f"{name}.mp4" for name in names]
     assert sorted(path.name for path in (dataset / "audio").iterdir()) == [f"{name}.flac" for name in names]
@@ -47,7 +48,7 @@ def described_by_prepare(dataset: Path, folder: Path) -> list[dict]:
     folder.mkdir()
     for name in ("video", "audio", "train.txt", "test.txt"):
         (folder / name).symlink_to(dataset / name)
-    prepare_folder(folder, Options(detector=None), progress=False)
+    prepare_folder(folder, PrepareOptions(detector=None), progress=False)
     return read_table(folder / "index.parquet", INDEX)
 
 
@@ -76,9 +77,9 @@ def test_tables(dataset, tmp_path):
     assert all(np.radians(5) < row[key] < np.radians(41) for row in detections for key in ("width", "height"))
 
 
-def test_video_is_short_gop_h264_with_the_frames_colours(dataset):
+def test_video_is_h264_with_short_gops_and_correct_colours(dataset):
     scene = draw_scene(np.random.default_rng([SEED, 0]), round(SECONDS * FPS), Material())
-    rendered = np.concatenate(list(scene.frames())).astype(float)
+    rendered = np.stack(list(scene.frames())).astype(float)
     path = dataset / "video" / "scene0000-0.mp4"
     assert np.abs(decode(path) - rendered).mean() < 3
 
@@ -92,13 +93,13 @@ def test_video_is_short_gop_h264_with_the_frames_colours(dataset):
     assert {(int(frame.colorspace), int(frame.color_range)) for frame in frames} == {(1, 1)}  # BT.709, limited range
 
 
-def test_flat_colours_survive_video(tmp_path, rng):
+def test_uniform_colours_are_preserved(tmp_path, rng):
     colours = rng.integers(0, 256, (8, 1, 1, 3), dtype=np.uint8)
-    write_video(tmp_path / "flat.mp4", [np.broadcast_to(colours, (8, 64, 128, 3)).copy()], 64, 128)
+    write_video(tmp_path / "flat.mp4", np.broadcast_to(colours, (8, 64, 128, 3)).copy())
     assert np.abs(decode(tmp_path / "flat.mp4").astype(int) - colours).max() <= 6
 
 
-def test_sound_is_lossless_with_headroom(dataset):
+def test_sound_is_lossless_and_has_headroom(dataset):
     scene = draw_scene(np.random.default_rng([SEED, 1]), round(SECONDS * FPS), Material())
     sound, rate = soundfile.read(dataset / "audio" / "scene0001-0.flac", dtype="float32")
     assert rate == RATE
@@ -107,7 +108,7 @@ def test_sound_is_lossless_with_headroom(dataset):
     assert 0.05 < np.abs(sound).max() < 0.5
 
 
-def test_sounds_arrive_from_where_truth_says(dataset):
+def test_directions_of_arrival_match_the_truth(dataset):
     """In the file, each source is located at the frequencies where it is 25 dB above the other three."""
     scene = draw_scene(np.random.default_rng([SEED, 0]), round(SECONDS * FPS), Material())
     truth = [
@@ -127,7 +128,7 @@ def test_sounds_arrive_from_where_truth_says(dataset):
         assert np.square(np.abs(w[alone])).sum() == pytest.approx(power[alone].sum(), rel=0.25)
 
 
-def test_the_same_seed_gives_the_same_scenes_however_many(tmp_path, dataset):
+def test_scenes_depend_only_on_the_seed_and_their_number(tmp_path, dataset):
     build_scenes(tmp_path / "again", count=2, seconds=SECONDS, seed=SEED)
     for name in ("scene0000-0", "scene0001-0"):
         for file in (f"video/{name}.mp4", f"audio/{name}.flac"):
@@ -141,7 +142,7 @@ def test_the_same_seed_gives_the_same_scenes_however_many(tmp_path, dataset):
     assert not np.allclose(other, soundfile.read(dataset / "audio" / "scene0000-0.flac")[0], atol=1e-3)
 
 
-def test_real_material(tmp_path, assets, rng):
+def test_recorded_material(tmp_path, assets, rng):
     progress: list[tuple[int, int]] = []
     build_scenes(
         tmp_path / "real",
@@ -176,25 +177,25 @@ def test_real_material(tmp_path, assets, rng):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"count": 0}, "--count 0: at least 1"),
-        ({"seconds": 0.5}, "--seconds 0.5: between 1 and 600"),
+        ({"count": 0}, "--count 0 must be at least 1"),
+        ({"seconds": 0.5}, "--seconds 0.5 must be between 1 and 600"),
         ({"seconds": float("nan")}, "--seconds nan"),
-        ({"seed": -1}, "--seed -1: not negative"),
-        ({"distance": 0.0}, "--distance 0.0: between 0.01 and 1"),
-        ({"distance": 0.5}, "--distance 0.5: .* takes --rir"),
+        ({"seed": -1}, "--seed -1 must be at least 0"),
+        ({"distance": 0.0}, "--distance 0.0 must be between 0.01 and 1"),
+        ({"distance": 0.5}, "--distance 0.5 requires --rir"),
         ({"distance": float("nan")}, "--distance nan"),
         ({"objects": Path("nowhere")}, "--objects nowhere: not a readable folder"),
         ({"panoramas": Path("nowhere")}, "--panoramas nowhere: not a readable folder"),
         ({"rir": Path("nowhere.wav")}, "nowhere.wav: not a readable sound"),
     ],
 )
-def test_bad_arguments(tmp_path, options, message):
+def test_invalid_arguments_are_refused(tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         build_scenes(tmp_path / "out", **{"count": 1, "seconds": 1, "seed": 0, **options})
     assert not list(tmp_path.iterdir())
 
 
-def test_an_existing_folder_is_left_alone(tmp_path):
+def test_existing_folder_is_not_modified(tmp_path):
     (tmp_path / "note").write_text("mine")
     with pytest.raises(UserError, match="exists and is not an empty folder"):
         build_scenes(tmp_path, count=1, seconds=1, seed=0)
@@ -205,7 +206,7 @@ def test_an_existing_folder_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["note"]
 
 
-def test_an_interrupted_build_leaves_nothing(tmp_path):
+def test_interrupted_build_leaves_nothing(tmp_path):
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 

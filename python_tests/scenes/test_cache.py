@@ -13,7 +13,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "cache"))
 
 
-def test_built_once_by_whoever_comes_first(tmp_path, monkeypatch):
+def test_concurrent_requests_build_once(tmp_path, monkeypatch):
     builds = []
     build = cache.build_scenes
     monkeypatch.setattr(cache, "build_scenes", lambda *args, **kwargs: (builds.append(1), build(*args, **kwargs)))
@@ -30,7 +30,7 @@ def test_built_once_by_whoever_comes_first(tmp_path, monkeypatch):
     assert folders[0].parent == tmp_path / "cache"
 
 
-def test_what_a_killed_build_left_is_swept(tmp_path):
+def test_remains_of_a_killed_build_are_removed(tmp_path):
     name = f"scenes-v{cache.VERSION}-1x1s-seed0"
     remains = tmp_path / "cache" / f".{name}.1.part" / "video"
     remains.mkdir(parents=True)
@@ -38,7 +38,7 @@ def test_what_a_killed_build_left_is_swept(tmp_path):
     assert not remains.parent.exists()
 
 
-def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+def test_unwritable_cache_is_reported(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(UserError, match="AVSA_CACHE"):

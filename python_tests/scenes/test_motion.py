@@ -5,7 +5,7 @@ from avsa_fast.scenes.motion import draw_tracks, unit_vectors
 
 
 @pytest.mark.parametrize("number", [1, 3, 4])
-def test_sources_keep_to_their_quadrants_apart_and_slow(number, rng):
+def test_sources_stay_in_separate_quadrants_and_move_slowly(number, rng):
     times = np.linspace(0, 10, 500)
     for _ in range(10):
         paths = np.stack([track.at(times) for track in draw_tracks(rng, number, 10)])  # [S, N, 2]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from avsa_fast.config import PRESETS, Config
 from avsa_fast.models import ModelConfig
 from avsa_fast.scenes.build import build_scenes
-from avsa_fast.train.config import PRESETS, Config
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(scenes: Path) -> Config:
-    """Choices that make a step take a fraction of a second."""
+    """A configuration whose steps take a fraction of a second."""
     tiny = PRESETS["tiny"]
     return replace(
         tiny,

@@ -11,10 +11,10 @@ from helpers.commands import module, run
 
 from avsa_fast.errors import UserError
 from avsa_fast.scenes import cache
-from avsa_fast.train.__main__ import main
+from avsa_fast.train.cli import main
 
 
-def test_a_run_from_the_command_line(scenes: Path, tmp_path: Path) -> None:
+def test_run_from_command_line(scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = ("--preset", "tiny", "--steps", 4, "--batch", 8, "--out", out)
     done = run(*module("train"), "--data", scenes, *options, check=True)
@@ -25,27 +25,35 @@ def test_a_run_from_the_command_line(scenes: Path, tmp_path: Path) -> None:
     assert "AVSA step 4/4" in done.stderr
 
 
+def test_help_has_the_documentation_of_configuration_fields() -> None:
+    shown = " ".join(run(*module("train"), "--help", check=True).stdout.replace("│", "").split())
+    for text in ("Seed of weights, samples and augmentation.", "Crops per step, over all ranks", "a beam or mono."):
+        assert text in shown
+
+
 @pytest.mark.slow
-def test_a_profile_leaves_the_run_to_be_trained(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_profiling_does_not_prevent_training_into_the_same_folder(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     run = tmp_path / "run"
     main(data=scenes, out=run, preset="tiny", batch=4, workers=0, profile=1)
     assert "AVSA: " in capsys.readouterr().out
-    made = ("trace-avc.json", "trace-avsa.json", "profile-avc.json", "profile-avsa.json")
-    assert all((run / "profile" / name).is_file() for name in made)
+    files = ("trace-avc.json", "trace-avsa.json", "profile-avc.json", "profile-avsa.json")
+    assert all((run / "profile" / name).is_file() for name in files)
     assert sum(json.loads((run / "profile" / "profile-avc.json").read_text()).values()) > 1
     main(data=scenes, out=run, preset="tiny", steps=2, batch=4, workers=0)
     assert yaml.safe_load((run / "config.yaml").read_text())["steps"] == 2
     assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()] == [1, 2]
 
 
-def test_a_mistake_is_one_line_and_code_2(tmp_path: Path) -> None:
+def test_user_error_is_one_line_with_exit_code_2(tmp_path: Path) -> None:
     failed = run(*module("train"), "--data", tmp_path / "nowhere", "--out", tmp_path / "run")
     assert failed.returncode == 2
     assert failed.stderr.strip().splitlines() == [f"train: {tmp_path / 'nowhere'}: no such folder"]
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"steps": 0}, "steps 0 must be at least 1"),
         ({"batch": 3}, "batch 3 must be at least 4"),
@@ -57,15 +65,15 @@ def test_a_mistake_is_one_line_and_code_2(tmp_path: Path) -> None:
         ({"device": "cpu", "precision": "bf16"}, "--precision bf16 needs a GPU"),
     ],
 )
-def test_options_that_make_no_sense(scenes: Path, tmp_path: Path, options: dict[str, object], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_invalid_options_are_refused(scenes: Path, tmp_path: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         main(**({"data": scenes, "out": None if "resume" in options else tmp_path / "run"} | options))
 
 
-def test_a_run_is_not_overwritten_nor_changed(scenes: Path, tmp_path: Path) -> None:
+def test_existing_run_is_neither_overwritten_nor_changed(scenes: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     main(data=scenes, out=run, preset="tiny", steps=2, batch=4, workers=0)
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match="already contains a run"):
         main(data=scenes, out=run)
     with pytest.raises(UserError, match="--batch 8 differs"):
         main(out=run, resume=True, batch=8)
@@ -76,7 +84,7 @@ def test_a_run_is_not_overwritten_nor_changed(scenes: Path, tmp_path: Path) -> N
         main(out=run, resume=True)
 
 
-def test_a_cache_of_scenes_without_an_index_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_index_of_cached_scenes_is_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "COUNT", 5)
     monkeypatch.setattr(cache, "SECONDS", 1)
@@ -87,7 +95,7 @@ def test_a_cache_of_scenes_without_an_index_trains(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
-def test_mono_sound_trains_avc_alone(scenes: Path, tmp_path: Path) -> None:
+def test_mono_sound_trains_avc_only(scenes: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "audio").mkdir(parents=True)
     shutil.copytree(scenes / "video", data / "video")

@@ -27,20 +27,20 @@ class Pair(nn.Module):
 
 
 def gradients(model: nn.Module) -> list[Tensor]:
-    found = [parameter.grad.clone() for parameter in model.parameters()]
+    copies = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
-    return found
+    return copies
 
 
 @pytest.mark.parametrize("sizes", [[24], [8, 8, 8], [1, 20, 3]])
-def test_gradients_are_those_of_one_pass(sizes):
+def test_gradients_match_single_pass(sizes):
     model, rows = Pair().double(), torch.randn(24, 10, dtype=torch.float64)
-    want_loss = model.loss(*model(rows))
-    want_loss.backward()
-    want = gradients(model)
+    expected_loss = model.loss(*model(rows))
+    expected_loss.backward()
+    expected = gradients(model)
     loss = cached_backward(model, rows.split(sizes), model.loss)
-    torch.testing.assert_close(loss, want_loss.detach())
-    for x, y in zip(gradients(model), want, strict=True):
+    torch.testing.assert_close(loss, expected_loss.detach())
+    for x, y in zip(gradients(model), expected, strict=True):
         torch.testing.assert_close(x, y, rtol=1e-6, atol=1e-9)
 
 
@@ -49,25 +49,25 @@ def test_dropout_is_the_same_in_both_passes():
     torch.manual_seed(1)
     parts = [model(chunk) for chunk in rows.split(8)]
     model.loss(*(torch.cat(column) for column in zip(*parts, strict=True))).backward()
-    want, after = gradients(model), torch.rand(1)
+    expected, after = gradients(model), torch.rand(1)
     torch.manual_seed(1)
     cached_backward(model, rows.split(8), model.loss)
     assert torch.equal(torch.rand(1), after)  # the random state afterwards is that of a single pass
-    for x, y in zip(gradients(model), want, strict=True):
+    for x, y in zip(gradients(model), expected, strict=True):
         torch.testing.assert_close(x, y)
 
 
-def test_under_autocast():
+def test_autocast():
     model, rows = Pair(), torch.randn(24, 10)
     with torch.autocast("cpu", torch.bfloat16):
         model.loss(*model(rows)).backward()
-        want = gradients(model)
+        expected = gradients(model)
         cached_backward(model, rows.split(8), model.loss)
-    for x, y in zip(gradients(model), want, strict=True):
+    for x, y in zip(gradients(model), expected, strict=True):
         assert (x - y).norm() <= 0.02 * y.norm()  # chunks' gradients are rounded to bfloat16 separately
 
 
-def test_gradients_add_to_those_there_are():
+def test_gradients_accumulate():
     model, rows = Pair(), torch.randn(6, 10)
     cached_backward(model, [rows], model.loss)
     once = [parameter.grad.clone() for parameter in model.parameters()]
@@ -76,7 +76,7 @@ def test_gradients_add_to_those_there_are():
         torch.testing.assert_close(x, 2 * y)
 
 
-def test_an_encoder_that_does_not_learn_is_left_alone():
+def test_frozen_encoder_gets_no_gradient():
     model, rows = Pair(), torch.randn(6, 10)
     model.other.requires_grad_(False)
     cached_backward(model, rows.split(2), model.loss)
@@ -84,7 +84,7 @@ def test_an_encoder_that_does_not_learn_is_left_alone():
     assert model.one[0].weight.grad.any()
 
 
-def test_graphs_of_one_chunk_at_a_time():
+def test_only_one_chunk_has_a_graph_at_a_time():
     model, rows = Pair(), torch.randn(24, 10)
     alive: list[int] = []
 
@@ -109,6 +109,6 @@ def test_graphs_of_one_chunk_at_a_time():
     assert not alive
 
 
-def test_no_chunks():
+def test_no_chunks_are_refused():
     with pytest.raises(ValueError, match="at least one chunk"):
         cached_backward(lambda chunk: (chunk,), [], lambda x: x.sum())

@@ -14,18 +14,18 @@ import torch
 from helpers.runs import lines, run
 from safetensors.torch import load_file
 
+from avsa_fast.config import PRESETS, Config, load_config
 from avsa_fast.data.samples import Samples
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.cache import embedded_default
-from avsa_fast.train.config import PRESETS, Config, load_config
 from avsa_fast.train.log import Log
 from avsa_fast.train.loop import Trainer
 from avsa_fast.train.objective import Objective
 
 
-def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
-    figures = run(small, tmp_path / "run", workers=1)
+def test_run_writes_all_files(small: Config, tmp_path: Path) -> None:
+    metrics = run(small, tmp_path / "run", workers=1)
     folder = tmp_path / "run"
     assert [line["step"] for line in lines(folder)] == [1, 2, 3, 4, 5, 6]
     assert [line["stage"] for line in lines(folder)] == ["avc"] * 3 + ["avsa"] * 3
@@ -37,10 +37,10 @@ def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
         assert all(0 <= line[name] < 1 for name in ("data_wait", "views", "accuracy", "collapse"))
         assert line["clips_per_second"] > 0
         assert 0 < line["utilisation"] < 2
-    assert json.loads((folder / "metrics.json").read_text()) == figures
-    assert figures["avc_matching"]["chance"] == 1 / 8
-    assert figures["avsa_matching"]["chance"] == 1 / 4
-    assert figures["avsa_matching"]["n"] == 8 * 4
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert metrics["avc_matching"]["chance"] == 1 / 8
+    assert metrics["avsa_matching"]["chance"] == 1 / 4
+    assert metrics["avsa_matching"]["n"] == 8 * 4
     assert load_config(folder / "config.yaml") == small
     assert "video_encoder.stem.0.weight" in load_file(folder / "weights.safetensors")
     assert [path.name for path in sorted((folder / "checkpoints").iterdir())] == ["step-0000004", "step-0000006"]
@@ -48,7 +48,7 @@ def test_a_run_leaves_everything_behind(small: Config, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stopped_after", [2, 3, 4])
-def test_resuming_gives_the_same_bits(
+def test_resumed_run_is_bit_identical(
     small: Config, tmp_path: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run stopped within either stage, or between them, and then resumed, matches an uninterrupted one."""
@@ -74,17 +74,17 @@ def test_resuming_gives_the_same_bits(
 
 
 @pytest.mark.slow
-def test_a_minute_of_training_learns(tmp_path: Path) -> None:
+def test_short_training_beats_chance(tmp_path: Path) -> None:
     """A third of the tiny preset's first stage on the embedded default: above chance, also on held-out clips."""
     config = replace(PRESETS["tiny"], data=str(embedded_default()), stages="avc", steps=90)
-    figures = run(config, tmp_path / "run", workers=1)
+    metrics = run(config, tmp_path / "run", workers=1)
     losses = [line["loss"] for line in lines(tmp_path / "run")]
     assert sum(losses[:10]) / 10 > 0.99 * math.log(32)
     assert sum(losses[-10:]) / 10 < 0.9 * math.log(32)
-    assert figures["avc_matching"]["value"] > 1.5 * figures["avc_matching"]["chance"]
+    assert metrics["avc_matching"]["value"] > 1.5 * metrics["avc_matching"]["chance"]
 
 
-def test_seeds_differ_and_repeat(small: Config, tmp_path: Path) -> None:
+def test_losses_depend_only_on_seed(small: Config, tmp_path: Path) -> None:
     config = replace(small, steps=2)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run(replace(config, seed=seed), tmp_path / name)
@@ -98,18 +98,18 @@ def test_seeds_differ_and_repeat(small: Config, tmp_path: Path) -> None:
 def test_every_sound_representation_trains(small: Config, tmp_path: Path, audio: AudioView) -> None:
     model = replace(small.model, audio_channels=AUDIO_CHANNELS[audio])
     config = replace(small, steps=2, views=replace(small.views, audio=audio), model=model)
-    figures = run(config, tmp_path / "run")
-    assert set(figures) == {"avc_matching", "avsa_matching"}
+    metrics = run(config, tmp_path / "run")
+    assert set(metrics) == {"avc_matching", "avsa_matching"}
     assert all(math.isfinite(line["loss"]) for line in lines(tmp_path / "run"))
 
 
-def test_the_first_stage_alone(small: Config, tmp_path: Path) -> None:
-    figures = run(replace(small, stages="avc", steps=2), tmp_path / "run")
+def test_first_stage_only(small: Config, tmp_path: Path) -> None:
+    metrics = run(replace(small, stages="avc", steps=2), tmp_path / "run")
     assert [line["stage"] for line in lines(tmp_path / "run")] == ["avc", "avc"]
-    assert set(figures) == {"avc_matching"}
+    assert set(metrics) == {"avc_matching"}
 
 
-def test_an_unreadable_clip_is_reported_once_and_skipped(
+def test_unreadable_clip_is_reported_once_and_skipped(
     small: Config, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "data"
@@ -117,13 +117,13 @@ def test_an_unreadable_clip_is_reported_once_and_skipped(
     name = (data / "train.txt").read_text().split()[0]
     (data / "video" / f"{name}.mp4").write_bytes(b"no longer a video")
     run(replace(small, data=str(data)), tmp_path / "run")
-    said = capsys.readouterr().err
-    assert said.count(f"{name}.mp4") == 1
-    assert "skipped" in said
+    errors = capsys.readouterr().err
+    assert errors.count(f"{name}.mp4") == 1
+    assert "skipped" in errors
     assert len(lines(tmp_path / "run")) == 6
 
 
-def test_nothing_readable_is_an_error(small: Config, scenes: Path, tmp_path: Path) -> None:
+def test_no_readable_clip_is_an_error(small: Config, scenes: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(scenes, data)
     for video in (data / "video").iterdir():
@@ -133,7 +133,7 @@ def test_nothing_readable_is_an_error(small: Config, scenes: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("bad", ["loss", "gradient"])
-def test_a_loss_or_gradient_that_is_not_finite_ends_the_run(
+def test_non_finite_loss_or_gradient_ends_run(
     small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str
 ) -> None:
     """Step 5 fails: the checkpoint of step 4 remains, and resuming from it succeeds."""
@@ -141,13 +141,13 @@ def test_a_loss_or_gradient_that_is_not_finite_ends_the_run(
 
     def broken(self: Objective, stage: Any, *views: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         calls.append(stage)
-        loss, figures = forward(self, stage, *views)
+        loss, metrics = forward(self, stage, *views)
         if len(calls) < 5:
-            return loss, figures
+            return loss, metrics
         if bad == "loss":
-            return loss * math.nan, figures
+            return loss * math.nan, metrics
         loss.register_hook(lambda grad: grad * math.inf)
-        return loss, figures
+        return loss, metrics
 
     with monkeypatch.context() as patch, pytest.raises(UserError, match=r"step 5: loss .*Clips of the step: \w+"):
         patch.setattr(Objective, "forward", broken)
@@ -157,7 +157,7 @@ def test_a_loss_or_gradient_that_is_not_finite_ends_the_run(
     assert all(math.isfinite(line["loss"]) for line in lines(tmp_path / "run"))
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over(
+def test_damaged_newest_checkpoint_is_skipped(
     small: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One flipped bit is detected, and the run ends with the same weights; if all checkpoints are damaged, it fails."""
@@ -171,7 +171,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     assert [line["step"] for line in lines(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
     for path in (new / "state.pt", old / "weights.safetensors"):
         damage(path)
-    with pytest.raises(UserError, match=r"no checkpoint is whole; .*step-0000006: damaged|state\.pt: damaged"):
+    with pytest.raises(UserError, match=r"no checkpoint is intact; .*step-0000006: damaged|state\.pt: damaged"):
         run(small, tmp_path / "run", resume=True)
 
 
@@ -181,16 +181,16 @@ def damage(file: Path) -> None:
     file.write_bytes(content)
 
 
-def test_the_best_checkpoint_is_kept(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = iter([0.5, 0.9, 0.2, 0.3, 0.1, 0.2, 0.2])
-    monkeypatch.setattr(Trainer, "_held_out", lambda *_: {"value": next(figures), "chance": 0.25, "n": 1})
+def test_best_checkpoint_is_kept(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = iter([0.5, 0.9, 0.2, 0.3, 0.1, 0.2, 0.2])
+    monkeypatch.setattr(Trainer, "_held_out_accuracy", lambda *_: {"value": next(metrics), "chance": 0.25, "n": 1})
     run(replace(small, stages="avc", evaluate_every=1), tmp_path / "run")
     kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert kept == ["step-0000002", "step-0000005", "step-0000006"]
     assert [line.get("held_out") for line in lines(tmp_path / "run")] == [0.5, 0.9, 0.2, 0.3, 0.1, None]
 
 
-def test_a_worker_that_is_killed_ends_the_run(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_worker_ends_run(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Samples.__getitem__
 
     def dying(self: Samples, number: int) -> Any:
@@ -203,7 +203,7 @@ def test_a_worker_that_is_killed_ends_the_run(small: Config, tmp_path: Path, mon
         run(replace(small, stages="avc"), tmp_path / "run", workers=1)
 
 
-def test_learning_rates() -> None:
+def test_learning_rate_schedule() -> None:
     cosine = replace(PRESETS["paper"], schedule="cosine", warmup=0.1, learning_rate=1.0)
-    assert [round(cosine.rate_at(share), 6) for share in (0.05, 0.1, 0.55, 1.0)] == [0.5, 1.0, 0.5, 0.0]
-    assert PRESETS["paper"].rate_at(0.7) == 1e-4
+    assert [round(cosine.learning_rate_at(progress), 6) for progress in (0.05, 0.1, 0.55, 1.0)] == [0.5, 1.0, 0.5, 0.0]
+    assert PRESETS["paper"].learning_rate_at(0.7) == 1e-4

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.runs import run
 
-from avsa_fast.train.config import Config
+from avsa_fast.config import Config
 from avsa_fast.train.log import Log
 
 STEPS, WARM_UP = 2000, 400
@@ -19,12 +19,12 @@ def resident() -> int:
 
 
 @pytest.mark.slow
-def test_memory_is_flat_over_two_thousand_steps(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, log_step = {}, Log.step
+def test_memory_does_not_grow_over_2000_steps(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, log_step = {}, Log.step
 
     def watched(self: Log, step: int, *rest: object) -> None:
         log_step(self, step, *rest)
-        seen[step] = resident()
+        memory[step] = resident()
 
     monkeypatch.setattr(Log, "step", watched)
     config = replace(
@@ -34,6 +34,6 @@ def test_memory_is_flat_over_two_thousand_steps(small: Config, tmp_path: Path, m
     run(config, tmp_path / "run", workers=1)
     half = STEPS * 45 // 100  # AVSA, which needs more memory, begins here
     for begin, end in ((WARM_UP, half), (half + WARM_UP, STEPS)):
-        growth = seen[end] / seen[begin] - 1
-        print(f"steps {begin} to {end}: {seen[begin] / 2**20:.0f} MB, {growth:+.2%}")
+        growth = memory[end] / memory[begin] - 1
+        print(f"steps {begin} to {end}: {memory[begin] / 2**20:.0f} MB, {growth:+.2%}")
         assert growth < 0.01

@@ -44,7 +44,7 @@ def digest(run: Path) -> str:
 
 
 @pytest.mark.slow
-def test_kill_9_at_ten_random_steps(scenes: Path, tmp_path: Path) -> None:
+def test_resume_after_sigkill_at_random_steps(scenes: Path, tmp_path: Path) -> None:
     """Killed at a random time after each of 10 random steps, 5 per stage."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run(*line(scenes, whole), check=True)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from helpers.commands import Command, module
 
-from avsa_fast.train.__main__ import main
+from avsa_fast.train.cli import main
 
 STEPS = 16
 CONFIG = {
@@ -68,7 +68,7 @@ def steps_logged(out: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_second_signal_ends_a_run_whose_workers_are_stuck(scenes: Path, tmp_path: Path) -> None:
+def test_second_signal_ends_run_with_hanging_workers(scenes: Path, tmp_path: Path) -> None:
     with Command(*stuck(True), *options(scenes, tmp_path / "run"), "--workers", 2) as command:
         wait_for(command, lambda: len(command.alive()) == 3)
         time.sleep(1.5)
@@ -85,7 +85,7 @@ def test_a_second_signal_ends_a_run_whose_workers_are_stuck(scenes: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_the_final_matching_ends_at_once_and_can_be_resumed(scenes: Path, tmp_path: Path) -> None:
+def test_final_matching_stops_immediately_and_resumes(scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with Command(*stuck(False), *options(scenes, out, steps=2), "--workers", 1) as command:
         wait_for(command, lambda: "matching held-out samples" in command.stderr())
@@ -102,7 +102,7 @@ def test_the_final_matching_ends_at_once_and_can_be_resumed(scenes: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_signal_to_all_processes_of_a_run_keeps_every_step(scenes: Path, tmp_path: Path) -> None:
+def test_signal_to_all_processes_keeps_every_step(scenes: Path, tmp_path: Path) -> None:
     """As sent by timeout(1) and job schedulers: the workers end at once, and the run ends with a checkpoint."""
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     main(data=scenes, out=whole, preset="tiny", config=configuration(whole), workers=0)

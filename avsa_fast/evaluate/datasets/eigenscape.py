@@ -23,23 +23,26 @@ def eigenscape(root: Path, *, partial: bool = False) -> Labelled:
         root: Folder of the dataset; subfolders are searched too.
         partial: Accept missing classes and recordings.
 
+    Returns:
+        The dataset and its folds.
+
     Raises:
         UserError: If the dataset is incomplete or its layout is wrong.
     """
-    dealt = []
+    assigned = []
     for path in sorted(root.rglob("*.wav")):
         if match := NAME.fullmatch(path.name):
             label, number = match[1], int(match[2])
             if not 1 <= number <= RECORDINGS:
                 raise UserError(f"{path}: recordings are numbered from 1 to {RECORDINGS}")
-            dealt.append(((number - 1) * FOLDS // RECORDINGS, Item(f"{label}.{number}", label, None, path)))
-    if not dealt:
+            assigned.append(((number - 1) * FOLDS // RECORDINGS, Item(f"{label}.{number}", label, None, path)))
+    if not assigned:
         raise UserError(f"{root}: no CLASS.N.wav in it, as in Beach.1.wav")
-    if len({item.name for _, item in dealt}) != len(dealt):
-        raise UserError(f"{root}: holds a recording twice")
-    if len(dealt) != CLASSES * RECORDINGS and not partial:
+    if len({item.name for _, item in assigned}) != len(assigned):
+        raise UserError(f"{root}: contains a recording twice")
+    if len(assigned) != CLASSES * RECORDINGS and not partial:
         raise UserError(
-            f"{root}: {len(dealt)} recordings; EigenScape has {CLASSES * RECORDINGS} (--partial takes what there is)"
+            f"{root}: {len(assigned)} recordings; EigenScape has {CLASSES * RECORDINGS} (--partial uses them)"
         )
-    classes = sorted({item.label for _, item in dealt})
-    return Labelled("EigenScape", classes, cross_validation(dealt), WINDOWS).checked(CLASSES, partial=partial)
+    classes = sorted({item.label for _, item in assigned})
+    return Labelled("EigenScape", classes, cross_validation(assigned), WINDOWS).validated(CLASSES, partial=partial)

@@ -20,6 +20,9 @@ def esc50(root: Path, *, partial: bool = False) -> Labelled:
         root: Folder of the dataset, with audio and meta.
         partial: Accept missing classes and files.
 
+    Returns:
+        The dataset and its folds.
+
     Raises:
         UserError: If the dataset is incomplete, its layout is wrong, or a source file is in several folds.
     """
@@ -27,15 +30,17 @@ def esc50(root: Path, *, partial: bool = False) -> Labelled:
     if len(tables) != 1:
         raise UserError(f"{root / 'meta'}: {len(tables)} CSV files in it; expected one, as meta/esc50.csv")
     (table,) = tables
-    dealt = []
+    assigned = []
     for number, row in enumerate(read_rows(table, ("filename", "fold", "category")), start=2):
         if not row["fold"].isdigit():
             raise UserError(f"{table}, line {number}: fold {row['fold']!r} is not a number")
         audio = root / "audio" / row["filename"]
-        dealt.append((int(row["fold"]), Item(row["filename"], row["category"], None, audio, row.get("src_file", ""))))
-    if not dealt:
+        assigned.append(
+            (int(row["fold"]), Item(row["filename"], row["category"], None, audio, row.get("src_file", "")))
+        )
+    if not assigned:
         raise UserError(f"{table}: lists no file")
-    classes = sorted({item.label for _, item in dealt})
+    classes = sorted({item.label for _, item in assigned})
     official = CLASSES if table.name == OFFICIAL else None
     name = "ESC-50" if official else str(root)
-    return Labelled(name, classes, cross_validation(dealt), WINDOWS).checked(official, partial=partial)
+    return Labelled(name, classes, cross_validation(assigned), WINDOWS).validated(official, partial=partial)

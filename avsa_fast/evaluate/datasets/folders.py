@@ -1,9 +1,10 @@
 """Datasets with one folder per class: CLASS/FILE (five folds), or train/CLASS/FILE and test/CLASS/FILE."""
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
-from avsa_fast.embed.media import SOUND, VIDEO
+from avsa_fast.embed.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from avsa_fast.errors import UserError
 
 from .labelled import Fold, Item, Labelled, cross_validation
@@ -21,6 +22,9 @@ def folders(root: Path, *, partial: bool = False) -> Labelled:
         root: Folder of the dataset.
         partial: Skip test classes that have no training files.
 
+    Returns:
+        The dataset and its folds.
+
     Raises:
         UserError: If the folder is missing or has no such layout.
     """
@@ -29,22 +33,22 @@ def folders(root: Path, *, partial: bool = False) -> Labelled:
     if (root / "train").is_dir() and (root / "test").is_dir():
         folds = [Fold(_items(root / "train"), _items(root / "test"))]
     else:
-        dealt, place = [], dict[str, int]()
+        assigned, counts = [], Counter[str]()
         for item in sorted(_items(root), key=lambda item: hashlib.sha256(item.name.encode()).digest()):
-            place[item.label] = place.get(item.label, -1) + 1
-            dealt.append((place[item.label] % FOLDS, item))
-        folds = cross_validation(dealt) if dealt else []
+            assigned.append((counts[item.label] % FOLDS, item))
+            counts[item.label] += 1
+        folds = cross_validation(assigned) if assigned else []
     if not folds or not folds[0].train:
         raise UserError(f"{root}: no files in folders of classes; expected CLASS/FILE, or train/CLASS and test/CLASS")
     classes = sorted({item.label for fold in folds for item in fold.train})
-    return Labelled(str(root), classes, folds, windows=10).checked(None, partial=partial)
+    return Labelled(str(root), classes, folds, windows=10).validated(None, partial=partial)
 
 
 def _items(root: Path) -> list[Item]:
     """All CLASS/FILE below a folder with a known media suffix."""
     items = []
     for path in sorted(root.glob("*/*")):
-        video, sound = path.suffix.lower() in VIDEO, path.suffix.lower() in SOUND
+        video, sound = path.suffix.lower() in VIDEO_SUFFIXES, path.suffix.lower() in SOUND_SUFFIXES
         if video or sound:
             # The sound of a video file is its own audio track.
             name = str(path.relative_to(root))

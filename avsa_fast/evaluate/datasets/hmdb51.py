@@ -20,6 +20,9 @@ def hmdb51(root: Path, *, partial: bool = False) -> Labelled:
         root: Folder of the dataset.
         partial: Accept missing classes and videos.
 
+    Returns:
+        The dataset and its folds.
+
     Raises:
         UserError: If the dataset is incomplete or its layout is wrong.
     """
@@ -29,21 +32,21 @@ def hmdb51(root: Path, *, partial: bool = False) -> Labelled:
         raise UserError(f"{lists}: no CLASS_test_split1.txt in it; these are HMDB51's official splits")
     folds = []
     for split in range(1, SPLITS + 1):
-        sides: dict[str, list[Item]] = {"1": [], "2": [], "0": []}
+        parts: dict[str, list[Item]] = {"1": [], "2": [], "0": []}
         for label in classes:
             path = lists / f"{label}_test_split{split}.txt"
-            counts = dict.fromkeys(sides, 0)
+            counts = dict.fromkeys(parts, 0)
             for line in read_lines(path):
-                name, _, side = line.rpartition(" ")
-                if side not in sides or not name:
-                    raise UserError(f"{path}: {line!r} is not a file's name and 0, 1 or 2")
+                name, _, part = line.rpartition(" ")
+                if part not in parts or not name:
+                    raise UserError(f"{path}: {line!r} is not a file name and 0, 1 or 2")
                 video = root / label / name.strip()
-                sides[side].append(Item(f"{label}/{name.strip()}", label, video, video))
-                counts[side] += 1
+                parts[part].append(Item(f"{label}/{name.strip()}", label, video, video))
+                counts[part] += 1
             if (counts["1"], counts["2"]) != (TRAIN, TEST) and not partial:
                 raise UserError(
                     f"{path}: {counts['1']} videos to train on and {counts['2']} to test; "
                     f"the official splits have {TRAIN} and {TEST}"
                 )
-        folds.append(Fold(sides["1"], sides["2"]))
-    return Labelled("HMDB51", classes, folds, WINDOWS).checked(CLASSES, partial=partial)
+        folds.append(Fold(parts["1"], parts["2"]))
+    return Labelled("HMDB51", classes, folds, WINDOWS).validated(CLASSES, partial=partial)

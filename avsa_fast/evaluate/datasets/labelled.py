@@ -10,13 +10,21 @@ from avsa_fast.errors import UserError
 
 @dataclass(frozen=True)
 class Item:
-    """A labelled recording: a video file, a sound file, or both; one file can be both."""
+    """A labelled recording.
+
+    Attributes:
+        name: Unique name.
+        label: Name of its class.
+        video: File with its picture, if any.
+        audio: File with its sound, if any; may be the same file.
+        group: Recordings of one group (e.g. place or original video) must not be in both train and test; "": none.
+    """
 
     name: str
     label: str
     video: Path | None = None
     audio: Path | None = None
-    group: str = ""  # recordings of one group (e.g. place or original video) must not be in both train and test
+    group: str = ""
 
     @property
     def files(self) -> list[Path]:
@@ -34,14 +42,21 @@ class Fold:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A labelled dataset with its evaluation protocol."""
+    """A labelled dataset with its evaluation protocol.
+
+    Attributes:
+        name: Name for messages.
+        classes: Names of the classes.
+        folds: Train-test splits.
+        windows: Evenly spaced windows per recording, by the dataset's usual protocol.
+    """
 
     name: str
     classes: list[str]
     folds: list[Fold]
-    windows: int  # evenly spaced windows per recording, by the dataset's usual protocol
+    windows: int
 
-    def checked(self, classes: int | None, *, partial: bool) -> "Labelled":
+    def validated(self, classes: int | None, *, partial: bool) -> "Labelled":
         """Validates the dataset: number of classes, presence of all files, no leak between train and test.
 
         Args:
@@ -60,31 +75,30 @@ class Labelled:
             absent = len(fold.train) + len(fold.test) - len(kept.train) - len(kept.test)
             missing += absent
             if absent and not partial:
-                gone = next(item for item in fold.train + fold.test if item not in kept.train + kept.test)
+                first = next(item for item in fold.train + fold.test if item not in kept.train + kept.test)
                 raise UserError(
-                    f"{self.name}, fold {number}: {absent} files are missing, {gone.files[0]} the first; --partial "
-                    "leaves them out"
+                    f"{self.name}, fold {number}: {absent} files are missing, {first.files[0]} the first; --partial "
+                    "skips them"
                 )
-            both = {item.name for item in kept.train} & {item.name for item in kept.test}
-            shared = {item.group for item in kept.train} & {item.group for item in kept.test} - {""}
-            if both or shared:
+            shared_names = {item.name for item in kept.train} & {item.name for item in kept.test}
+            shared_groups = {item.group for item in kept.train} & {item.group for item in kept.test} - {""}
+            if shared_names or shared_groups:
                 raise UserError(
-                    f"{self.name}, fold {number}: {min(both or shared)} is on both sides of the split: the test leaks"
+                    f"{self.name}, fold {number}: {min(shared_names or shared_groups)} is on both sides of the split: "
+                    "the test leaks"
                 )
-            known = {item.label for item in kept.train}
-            kept = replace(kept, test=[item for item in kept.test if item.label in known]) if partial else kept
-            if unseen := sorted({item.label for item in kept.test} - known):
+            trained = {item.label for item in kept.train}
+            kept = replace(kept, test=[item for item in kept.test if item.label in trained]) if partial else kept
+            if unseen := sorted({item.label for item in kept.test} - trained):
                 raise UserError(f"{self.name}, fold {number}: class {unseen[0]} is tested but not trained on")
             if not kept.train or not kept.test:
                 raise UserError(f"{self.name}, fold {number}: nothing to {'test' if kept.train else 'train'} on")
             folds.append(kept)
         labels = {item.label for fold in folds for item in fold.train}
         if unknown := sorted(labels - set(self.classes)):
-            raise UserError(f"{self.name}: {unknown[0]!r} is none of its classes")
+            raise UserError(f"{self.name}: {unknown[0]!r} is not one of its classes")
         if classes is not None and len(labels) != classes and not partial:
-            raise UserError(
-                f"{self.name} has {classes} classes; {len(labels)} are here (--partial takes what there is)"
-            )
+            raise UserError(f"{self.name} has {classes} classes; {len(labels)} are here (--partial uses them)")
         if len(labels) < 2:
             raise UserError(f"{self.name}: a classifier needs at least 2 classes; {len(labels)} here")
         return replace(self, classes=[name for name in self.classes if name in labels], folds=folds)
@@ -96,7 +110,17 @@ def _present(items: Iterable[Item]) -> list[Item]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Non-empty lines of a text file, stripped. Raises UserError if it is missing or unreadable."""
+    """Reads the non-empty lines of a text file.
+
+    Args:
+        path: UTF-8 file.
+
+    Returns:
+        The lines, stripped.
+
+    Raises:
+        UserError: If the file is missing or unreadable.
+    """
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -104,7 +128,15 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_rows(path: Path, columns: tuple[str, ...], delimiter: str = ",") -> list[dict[str, str]]:
-    """Reads a CSV table as dictionaries by column name.
+    """Reads a CSV table with a header.
+
+    Args:
+        path: UTF-8 file.
+        columns: Required columns.
+        delimiter: Separator of cells.
+
+    Returns:
+        Rows as dictionaries by column name.
 
     Raises:
         UserError: If the file is unreadable, a required column is missing, or a row has too few or too many cells.
@@ -115,13 +147,23 @@ def read_rows(path: Path, columns: tuple[str, ...], delimiter: str = ",") -> lis
     rows = []
     for number, row in enumerate(reader, start=1):
         if None in row or None in row.values():
-            raise UserError(f"{path}, row {number}: not {len(reader.fieldnames or [])} columns, as the header has")
+            raise UserError(f"{path}, row {number}: not {len(reader.fieldnames or [])} columns, as in the header")
         rows.append(row)
     return rows
 
 
 def cross_validation(items: list[tuple[int, Item]]) -> list[Fold]:
-    """Folds for cross-validation from (fold number, item): each number is tested once, with training on the others."""
+    """Creates the folds of a cross-validation.
+
+    Args:
+        items: Fold number and item; each number is tested once, with training on the others.
+
+    Returns:
+        The folds in the order of their numbers.
+
+    Raises:
+        UserError: If there are fewer than 2 fold numbers.
+    """
     numbers = sorted({number for number, _ in items})
     if len(numbers) < 2:
         raise UserError("cross-validation needs at least 2 folds")

@@ -22,13 +22,16 @@ def tau2021(root: Path, *, partial: bool = False) -> Labelled:
         root: Folder of the dataset.
         partial: Accept missing classes and files.
 
+    Returns:
+        The dataset and its folds.
+
     Raises:
         UserError: If the dataset is incomplete, its layout is wrong, or the split leaks.
     """
     setup = root / "evaluation_setup"
     fold = Fold(*(_items(root, setup / f"fold1_{part}.csv") for part in ("train", "evaluate")))
     classes = sorted({item.label for item in fold.train})
-    return Labelled("TAU UAVS 2021", classes, [fold], WINDOWS).checked(CLASSES, partial=partial)
+    return Labelled("TAU UAVS 2021", classes, [fold], WINDOWS).validated(CLASSES, partial=partial)
 
 
 def _items(root: Path, path: Path) -> list[Item]:

@@ -21,6 +21,9 @@ def ucf101(root: Path, *, partial: bool = False) -> Labelled:
         root: Folder of the dataset.
         partial: Accept missing classes and videos.
 
+    Returns:
+        The dataset and its folds.
+
     Raises:
         UserError: If the dataset is incomplete, its layout is wrong, or a split leaks.
     """
@@ -30,7 +33,7 @@ def ucf101(root: Path, *, partial: bool = False) -> Labelled:
         Fold(*(_items(root, lists / f"{part}list{split:02d}.txt") for part in ("train", "test")))
         for split in range(1, SPLITS + 1)
     ]
-    return Labelled("UCF101", classes, folds, WINDOWS).checked(CLASSES, partial=partial)
+    return Labelled("UCF101", classes, folds, WINDOWS).validated(CLASSES, partial=partial)
 
 
 def _items(root: Path, path: Path) -> list[Item]:

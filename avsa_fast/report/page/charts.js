@@ -45,7 +45,7 @@ function draw(element) {
   return Plotly.react(element, traces(data), layout, { responsive: true, displayModeBar: false });
 }
 
-// Drawn when they come near the screen, so that a page opens at once.
+// Charts are drawn when they come near the screen, so that the page opens quickly.
 const near = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) if (isIntersecting && !target.data) draw(target);
 }, { rootMargin: "200px" });

@@ -1,5 +1,5 @@
 "use strict";
-// What the page's buttons do.
+// Actions of the page's buttons.
 
 const card = (n) => document.querySelector(`.clip[data-clip="${n}"]`);
 const radians = (degrees) => degrees * Math.PI / 180;
@@ -54,7 +54,7 @@ const actions = {
   hear(clip, button) {
     const view = button.closest(".view");
     if (button.classList.contains("on")) return stop();
-    if (around.stage === clip.querySelector(".stage")) around.turn(+view.dataset.azimuth, +view.dataset.elevation);
+    if (around.stage === clip.querySelector(".stage")) around.rotate(+view.dataset.azimuth, +view.dataset.elevation);
     return start(clip.dataset.clip, view, button);
   },
   heat(clip, button) {
@@ -79,7 +79,7 @@ function redraw() {
   if (around.viewer) { around.draw(); around.viewer.setUpdate(true); }
 }
 
-/** While something plays: the sound turns with the view, the film keeps time with the sound. */
+/** While a clip plays: rotates the sound with the view, and keeps the film in time with the sound. */
 function follow() {
   requestAnimationFrame(follow);
   const stage = document.querySelector(".stage.playing");

@@ -1,6 +1,6 @@
 "use strict";
-// The view around: one Pannellum viewer at a time, fed from a canvas on which the film or the still frame is drawn with
-// the maps that are shown over it.
+// The 360° view: one Pannellum viewer at a time. Its panorama is a canvas with the film, or the still frame and the maps
+// shown over it.
 
 const around = {
   viewer: null, stage: null,
@@ -24,7 +24,7 @@ const around = {
       })),
     });
     box.setAttribute("role", "application");
-    box.setAttribute("aria-label", "360° view. Arrow keys turn it, plus and minus zoom.");
+    box.setAttribute("aria-label", "360° view. Arrow keys rotate it, plus and minus zoom.");
     box.focus({ preventScroll: true });
     stage.scrollIntoView({ block: "nearest" });
   },
@@ -38,7 +38,7 @@ const around = {
     Object.assign(this, { viewer: null, stage: null });
   },
 
-  /** Draws what the panorama is made of: the film while it plays, else the still frame and the layers shown. */
+  /** Draws the panorama: the film while it plays, else the still frame and the visible layers. */
   draw() {
     const [pen, { width, height }] = [this.canvas.getContext("2d"), this.canvas];
     const film = this.stage.querySelector(".film");
@@ -49,11 +49,11 @@ const around = {
     }
   },
 
-  /** Where the view looks, radians, azimuth to the left. */
+  /** Direction of the view in radians, azimuth to the left. */
   direction() {
     if (!this.viewer) return [0, 0];
     return [-this.viewer.getYaw() * Math.PI / 180, this.viewer.getPitch() * Math.PI / 180];
   },
 
-  turn(azimuth, elevation) { this.viewer?.lookAt(elevation, -azimuth, undefined, 600); },
+  rotate(azimuth, elevation) { this.viewer?.lookAt(elevation, -azimuth, undefined, 600); },
 };

@@ -1,5 +1,5 @@
 "use strict";
-// A clip's excerpt, which waits as base64 in the page until it is wanted.
+// Excerpts of clips, stored in the page as base64 and decoded on first use.
 
 const excerpts = new Map();
 

@@ -1,7 +1,7 @@
 "use strict";
-// Sound that follows the view. First-order ambisonics (W Y Z X, SN3D) are turned so that the direction looked at comes to
-// the front, x, y, z -> Ry(elevation) Rz(-azimuth), and decoded for two ears by Omnitone; or a beam, a quarter of W and
-// three quarters of what points along a direction (hypercardioid), goes to both ears.
+// Sound that follows the view. First-order ambisonics (W Y Z X, SN3D) are rotated by Ry(elevation) Rz(-azimuth), so that
+// the viewing direction comes to the front, and decoded binaurally by Omnitone. Alternatively, both ears get a
+// hypercardioid beam: 1/4 W + 3/4 of the component along the direction.
 
 /** The rotation's rows x', y', z' in terms of x, y, z. Angles in radians, azimuth to the left, elevation up. */
 function rotation(azimuth, elevation) {
@@ -12,38 +12,38 @@ function rotation(azimuth, elevation) {
 /** A graph from 4 channels to 2 ears. Returns {input, output, look(azimuth, elevation), beam(azimuth, elevation)}. */
 async function spatialGraph(context) {
   const input = context.createChannelSplitter(4);
-  const turned = context.createChannelMerger(4);
+  const rotated = context.createChannelMerger(4);
   const order = [3, 1, 2]; // the channels of x, y, z
   const gains = order.map((to) => order.map((from) => {
     const gain = context.createGain();
-    input.connect(gain, from).connect(turned, 0, to);
+    input.connect(gain, from).connect(rotated, 0, to);
     return gain;
   }));
-  input.connect(turned, 0, 0);
+  input.connect(rotated, 0, 0);
   const ears = Omnitone.createFOARenderer(context);
   await ears.initialize();
   const [around, beam, output] = [context.createGain(), context.createGain(), context.createGain()];
-  turned.connect(ears.input);
+  rotated.connect(ears.input);
   ears.output.connect(around).connect(output);
   const omni = context.createGain();
   omni.gain.value = 0.25;
   const front = context.createGain();
   front.gain.value = 0.75;
   input.connect(omni, 0).connect(beam);
-  gains[0].forEach((gain) => gain.connect(front)); // x' of the turned scene is what points along the direction
+  gains[0].forEach((gain) => gain.connect(front)); // x' of the rotated scene is the component along the direction
   front.connect(beam).connect(output);
-  const turn = (azimuth, elevation) => rotation(azimuth, elevation).forEach((row, i) =>
+  const rotate = (azimuth, elevation) => rotation(azimuth, elevation).forEach((row, i) =>
     row.forEach((value, j) => gains[i][j].gain.setTargetAtTime(value, context.currentTime, 0.01)));
   const blend = (listening) => { beam.gain.value = listening; around.gain.value = 1 - listening; };
   return {
     input, output,
-    look(azimuth, elevation) { blend(0); turn(azimuth, elevation); },
-    beam(azimuth, elevation) { blend(1); turn(azimuth, elevation); },
+    look(azimuth, elevation) { blend(0); rotate(azimuth, elevation); },
+    beam(azimuth, elevation) { blend(1); rotate(azimuth, elevation); },
   };
 }
 
 const player = {
-  clip: null, // the number of the one that plays
+  clip: null, // number of the clip that plays
 
   /** Plays a clip in a loop until stop(). A browser allows it only in answer to a click or key. */
   async play(n, azimuth, elevation, listening = false) {

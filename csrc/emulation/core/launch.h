@@ -1,6 +1,6 @@
-// CUDA on the host, for tests: a block's threads are fibers on one OS thread, run in turn between barriers.
-// Covers what our kernels use: indices, shared memory, block and warp barriers, shuffles, votes, atomic adds.
-// Blocks run one after another on one OS thread; so __shared__ is thread-local storage and atomics are plain.
+// Counterpart of csrc/core/launch.h on the host, for tests: the CUDA that our kernels use. The threads of a block are
+// fibers on one OS thread, each running until it waits at a barrier. Blocks run one after another on that OS thread, so
+// that __shared__ is thread-local storage and atomics are plain.
 #pragma once
 #include <ucontext.h>
 
@@ -48,56 +48,56 @@ struct Fiber {
 struct Block {
   dim3 grid, block, index;
   std::vector<Fiber> fibers;
-  std::vector<std::uint64_t> lanes;  // one exchange slot a thread
+  std::vector<std::uint64_t> lanes;  // per thread: what it passes to its warp
   std::vector<std::byte> dynamic_shared;
   ucontext_t scheduler;
   void* sanitizer_stack = nullptr;
   const void* scheduler_bottom = nullptr;
   std::size_t scheduler_size = 0;
   std::size_t running = 0;
-  long events = 0;  // what threads wait for beside barriers
+  long events = 0;  // changes of what wait_until waits for
   std::function<void()> body;
 };
 
 inline thread_local Block* current = nullptr;
 inline Fiber& self() { return current->fibers[current->running]; }
 
-// AddressSanitizer has to be told of every change of stack.
+// AddressSanitizer has to know about every change of stack.
+inline void start_switch([[maybe_unused]] void** save, [[maybe_unused]] const void* stack,
+                         [[maybe_unused]] std::size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(save, stack, bytes);
+#endif
+}
+inline void finish_switch([[maybe_unused]] void* saved, [[maybe_unused]] const void** stack,
+                          [[maybe_unused]] std::size_t* bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(saved, stack, bytes);
+#endif
+}
+
 inline void to_scheduler(bool last) {
   Fiber& fiber = self();
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(last ? nullptr : &fiber.sanitizer_stack, current->scheduler_bottom,
-                                 current->scheduler_size);
-#else
-  (void)last;
-#endif
+  start_switch(last ? nullptr : &fiber.sanitizer_stack, current->scheduler_bottom, current->scheduler_size);
   swapcontext(&fiber.context, &current->scheduler);
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(fiber.sanitizer_stack, nullptr, nullptr);
-#endif
+  finish_switch(fiber.sanitizer_stack, nullptr, nullptr);
 }
 
 inline void to_fiber() {
   Fiber& fiber = self();
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(&current->sanitizer_stack, fiber.stack.get(), kStackBytes);
-#endif
+  start_switch(&current->sanitizer_stack, fiber.stack.get(), kStackBytes);
   swapcontext(&current->scheduler, &fiber.context);
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(current->sanitizer_stack, nullptr, nullptr);
-#endif
+  finish_switch(current->sanitizer_stack, nullptr, nullptr);
 }
 
-inline void entry() {
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, &current->scheduler_bottom, &current->scheduler_size);
-#endif
+inline void run_fiber() {
+  finish_switch(nullptr, &current->scheduler_bottom, &current->scheduler_size);
   current->body();
   self().done = true;
   to_scheduler(true);
 }
 
-// Waits until every living thread in [first, last) has come this far.
+// Waits until every thread in [first, last) that has not returned is at this barrier.
 inline void barrier(int Fiber::* phase, std::size_t first, std::size_t last) {
   const int mine = ++(self().*phase);
   for (;;) {
@@ -108,7 +108,7 @@ inline void barrier(int Fiber::* phase, std::size_t first, std::size_t last) {
   }
 }
 
-// Waits until ready() holds, which an event makes true.
+// Waits until ready(), which other threads make true, counting events.
 template <class F>
 void wait_until(const F& ready) {
   while (!ready()) to_scheduler(false);
@@ -120,7 +120,7 @@ inline unsigned lane() { return unsigned(current->running % 32); }
 inline void block_barrier() { barrier(&Fiber::block_phase, 0, current->fibers.size()); }
 inline void warp_barrier() { barrier(&Fiber::warp_phase, warp_first(), warp_last()); }
 
-// Every lane's value, of which each takes the one it asks for; its own where that lane does not exist.
+// The value that lane `from` of the warp passes; the caller's own if there is no such lane.
 template <class T>
 T exchange(T value, std::size_t from) {
   static_assert(sizeof(T) <= 8);
@@ -145,7 +145,7 @@ inline unsigned ballot(bool vote) {
   return mask;
 }
 
-// What a barrier would wait for for ever: a warning at once is better than a test that hangs.
+// Changes whenever a thread gets further; if it does not, all are waiting forever.
 inline long progress(const Block& b) {
   long sum = b.events;
   for (const Fiber& f : b.fibers) sum += f.done + f.block_phase + f.warp_phase;
@@ -164,7 +164,7 @@ inline void run_block(Block& b) {
     f.context.uc_stack.ss_sp = f.stack.get();
     f.context.uc_stack.ss_size = kStackBytes;
     f.context.uc_link = nullptr;
-    makecontext(&f.context, entry, 0);
+    makecontext(&f.context, run_fiber, 0);
   }
   for (long before = -1;;) {
     bool alive = false;

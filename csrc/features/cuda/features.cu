@@ -1,3 +1,4 @@
+// Device kernel of spatial_features. Called by the Python bindings.
 #include "core/launch.h"
 #include "features/bins.h"
 
@@ -5,53 +6,55 @@ namespace avsa::features {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr std::int64_t kMostViews = 1 << 16;    // written at a time: their values are numbered in 32 bits
-constexpr std::size_t kComfortable = 96 << 10;  // bytes of shared memory with which two blocks fit a multiprocessor
+constexpr std::int64_t kMaxViews = 1 << 16;      // written at a time: their values are indexed in 32 bits
+constexpr std::size_t kSharedTarget = 96 << 10;  // bytes of shared memory with which two blocks fit on a multiprocessor
 
-// Where a block's arrays are in shared memory, in doubles. Spectra never leave it.
+// Offsets of a block's arrays in shared memory, in doubles.
 template <class Shape>
 struct Layout {
-  static constexpr int kPacks = (Shape::C + 1) / 2;  // two channels are transformed as one
+  static constexpr int kPairs = (Shape::C + 1) / 2;  // channels that are transformed as one complex sequence
   int n, J, N, frames;
 
-  __host__ __device__ int buffer(int i) const { return i * kPacks * 2 * n; }   // [kPacks, n] complex, i = 0, 1
+  __host__ __device__ int buffer(int i) const { return i * kPairs * 2 * n; }   // [kPairs, n] complex, i = 0, 1
   __host__ __device__ int bins() const { return buffer(2); }                   // [kSums, J]
   __host__ __device__ int bands() const { return bins() + Shape::kSums * J; }  // [frames, kSums, N]
   __host__ __device__ int size() const { return bands() + frames * Shape::kSums * N; }
 
-  // As many frames as fit comfortably: their features are written side by side.
-  Layout(const SpatialFeatures& t) : n(int(t.n_fft)), J(n / 2 + 1), N(int(t.N)), frames(Shape::kByView ? 1 : 8) {
-    while (frames > 1 && size() * sizeof(double) > kComfortable) frames /= 2;
+  // As many frames as the target allows, since features of consecutive frames are contiguous in memory.
+  Layout(const SpatialFeatures& t) : n(int(t.n_fft)), J(n / 2 + 1), N(int(t.N)), frames(Shape::kPerView ? 1 : 8) {
+    while (frames > 1 && size() * sizeof(double) > kSharedTarget) frames /= 2;
   }
 };
 
-// The features of `count` views from the bands of a block's frames; neighbouring threads write neighbouring frames.
+// Writes the features of `count` views from the bands [frames, kSums, N] of a block's frames; consecutive threads write
+// consecutive frames.
 template <class Shape, class T>
 __device__ void write_views(const SpatialFeatures& a, const Layout<Shape>& layout, const double* bands, std::int64_t b,
-                            std::int64_t from, std::int64_t count, std::int64_t F, std::int64_t start, int frames) {
+                            std::int64_t first_view, std::int64_t count, std::int64_t F, std::int64_t start,
+                            int frames) {
   const int N = layout.N;
-  const unsigned cells = unsigned(N * frames), all = unsigned(count) * cells;
-  for (unsigned at = threadIdx.x; at < all; at += kThreads) {
-    const int frame = int(at % unsigned(frames)), band = int(at / unsigned(frames) % unsigned(N));
-    const std::int64_t view = b * a.K + from + at / cells;
+  const unsigned per_view = unsigned(N * frames), all = unsigned(count) * per_view;
+  for (unsigned i = threadIdx.x; i < all; i += kThreads) {
+    const int frame = int(i % unsigned(frames)), band = int(i / unsigned(frames) % unsigned(N));
+    const std::int64_t view = b * a.K + first_view + i / per_view;
     double sums[Shape::kSums], weight = 0;
-    for (int i = 0; i < Shape::kSums; ++i) sums[i] = bands[(frame * Shape::kSums + i) * N + band];
+    for (int s = 0; s < Shape::kSums; ++s) sums[s] = bands[(frame * Shape::kSums + s) * N + band];
     for (std::int64_t j = a.first[band]; j < a.first[band + 2]; ++j) weight += a.bank[j * N + band];
     T* out = static_cast<T*>(a.out) + (view * Shape::kChannels * N + band) * F + start + frame;
     AVSA_UNROLL
     for (int channel = 0; channel < Shape::kChannels; ++channel) {
       const double value = band_feature<Shape>(a.matrix + view * Shape::M * Shape::C, channel, sums, weight);
-      out[channel * N * F] = channel < Shape::M ? log_of_power<T>(value) : T(value);
+      out[channel * N * F] = channel < Shape::M ? log_power<T>(value) : T(value);
     }
   }
 }
 
-// One block for all channels of a few frames: windowed and transformed in shared memory, one frame after another,
-// summed to bands, and then the features of all views at once.
+// One block per tile, which is a few frames of all channels of a scene: each frame is windowed and transformed in
+// shared memory and summed to bands; then the block writes the features of all views.
 template <class Shape, class T>
 __global__ void __launch_bounds__(kThreads)
     features_kernel(SpatialFeatures a, Layout<Shape> layout, std::int64_t F, unsigned tiles) {
-  constexpr int C = Shape::C, M = Shape::M, kPacks = Layout<Shape>::kPacks;
+  constexpr int C = Shape::C, M = Shape::M, kPairs = Layout<Shape>::kPairs;
   double* shared = dynamic_shared<double>();
   const std::int64_t b = blockIdx.x / tiles, start = std::int64_t(blockIdx.x % tiles) * layout.frames;
   const int n = layout.n, J = layout.J, N = layout.N, thread = threadIdx.x;
@@ -63,53 +66,53 @@ __global__ void __launch_bounds__(kThreads)
     Complex<double>* in = reinterpret_cast<Complex<double>*>(shared + layout.buffer(0));
     Complex<double>* out = reinterpret_cast<Complex<double>*>(shared + layout.buffer(1));
     const T* samples = static_cast<const T*>(a.signals) + b * C * a.T + (start + frame) * a.hop;
-    for (int at = thread; at < kPacks * n; at += kThreads) {
-      const int j = at % n, channel = at / n * 2;
+    for (int i = thread; i < kPairs * n; i += kThreads) {
+      const int j = i % n, channel = i / n * 2;
       const double half = 0.5 * a.window[j];
-      in[at].re = half * samples[channel * a.T + j];
-      in[at].im = channel + 1 < C ? half * samples[(channel + 1) * a.T + j] : 0.0;
+      in[i].re = half * samples[channel * a.T + j];
+      in[i].im = channel + 1 < C ? half * samples[(channel + 1) * a.T + j] : 0.0;
     }
     __syncthreads();
     for (FftPass pass = FftPass::first(n); !pass.done(); pass = pass.next()) {
       const int count = n / pass.radix;
-      for (int at = thread; at < kPacks * count; at += kThreads) {
-        const int pack = at / count, i = at % count;
-        butterfly(pass, roots, in + pack * n, out + pack * n, i / pass.stride, i % pass.stride);
+      for (int i = thread; i < kPairs * count; i += kThreads) {
+        const int pair = i / count, p = i % count / pass.stride, q = i % count % pass.stride;
+        butterfly(pass, roots, in + pair * n, out + pair * n, p, q);
       }
       __syncthreads();
-      Complex<double>* made = out;
+      Complex<double>* result = out;
       out = in;
-      in = made;
+      in = result;
     }
-    const std::int64_t step = Shape::kByView ? 1 : a.K;  // views that a pass over the bins serves
-    for (std::int64_t from = 0; from < a.K; from += step) {
-      const double* matrix = a.matrix + (b * a.K + from) * M * C;
+    const std::int64_t views = Shape::kPerView ? 1 : a.K;  // per pass over the bins
+    for (std::int64_t view = 0; view < a.K; view += views) {
+      const double* matrix = a.matrix + (b * a.K + view) * M * C;
       for (int j = thread; j < J; j += kThreads) {
-        Complex<double> x[C], pair[2];
-        for (int pack = 0; pack < kPacks; ++pack) {
-          split_bin(in + pack * n, n, j, pair[0], pair[1]);
-          for (int c = 2 * pack; c < C && c < 2 * pack + 2; ++c) x[c] = pair[c % 2];
+        Complex<double> x[C], two[2];
+        for (int pair = 0; pair < kPairs; ++pair) {
+          split_bin(in + pair * n, n, j, two[0], two[1]);
+          for (int c = 2 * pair; c < C && c < 2 * pair + 2; ++c) x[c] = two[c % 2];
         }
         double values[Shape::kSums];
-        bin_sums<Shape, T>(a.intensity, matrix, x, values);
+        bin_values<Shape, T>(a.intensity, matrix, x, values);
         for (int i = 0; i < Shape::kSums; ++i) bins[i * J + j] = values[i];
       }
       __syncthreads();
-      for (int at = thread; at < Shape::kSums * N; at += kThreads) {
-        const int band = at % N;
-        const double* values = bins + at / N * J;
+      for (int i = thread; i < Shape::kSums * N; i += kThreads) {
+        const int band = i % N;
+        const double* values = bins + i / N * J;
         double sum = 0;
         for (std::int64_t j = a.first[band]; j < a.first[band + 2]; ++j) sum += a.bank[j * N + band] * values[j];
-        bands[frame * Shape::kSums * N + at] = sum;
+        bands[frame * Shape::kSums * N + i] = sum;
       }
       __syncthreads();
-      if (Shape::kByView) write_views<Shape, T>(a, layout, bands, b, from, 1, F, start, frames);
+      if (Shape::kPerView) write_views<Shape, T>(a, layout, bands, b, view, 1, F, start, frames);
     }
   }
-  if (Shape::kByView) return;
-  for (std::int64_t from = 0; from < a.K; from += kMostViews) {
-    const std::int64_t count = a.K - from < kMostViews ? a.K - from : kMostViews;
-    write_views<Shape, T>(a, layout, bands, b, from, count, F, start, frames);
+  if (Shape::kPerView) return;
+  for (std::int64_t view = 0; view < a.K; view += kMaxViews) {
+    const std::int64_t count = a.K - view < kMaxViews ? a.K - view : kMaxViews;
+    write_views<Shape, T>(a, layout, bands, b, view, count, F, start, frames);
   }
 }
 

@@ -126,7 +126,7 @@ __device__ void store(const Gnomonic& task, std::int64_t at, T value) {
       return narrow(value, static_cast<Bfloat16*>(task.out)[at]);
     case Dtype::float32:
       return narrow(value, static_cast<float*>(task.out)[at]);
-    case Dtype::float64:
+    default:  // float64
       return narrow(value, static_cast<double*>(task.out)[at]);
   }
 }

@@ -49,7 +49,7 @@ def test_ucf101(ucf: Path) -> None:
     assert item.video == ucf / "UCF-101" / "Class000" / "v_Class000_g02_c01.avi"
 
 
-def test_ucf101_a_group_on_both_sides_leaks(ucf: Path) -> None:
+def test_ucf101_group_in_train_and_test_is_refused(ucf: Path) -> None:
     with (ucf / "ucfTrainTestlist" / "testlist02.txt").open("a") as file:
         file.write("Class007/v_Class007_g03_c02.avi\n")
     with pytest.raises(UserError, match=r"fold 2: Class007/v_Class007_g03_c02\.avi is on both sides"):
@@ -205,7 +205,7 @@ def test_folders(tmp_path: Path) -> None:
     assert [item.video.name for item in fold.test if item.video] == ["test.mp4"] * 2
 
 
-def test_folders_that_cannot_serve(tmp_path: Path) -> None:
+def test_invalid_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no files in folders of classes"):
         LOADERS["folders"](tmp_path)
     with pytest.raises(UserError, match="no such folder"):

@@ -1,0 +1,212 @@
+"""Configuration of a training run: its fields, the presets, and reading and writing config.yaml."""
+
+from dataclasses import asdict, dataclass, field, replace
+from math import cos, pi
+from pathlib import Path
+from typing import Any, Literal
+
+import dacite
+import yaml
+
+from avsa_fast.data.samples import SampleConfig
+from avsa_fast.data.views import AUDIO_CHANNELS, ViewConfig
+from avsa_fast.errors import UserError
+from avsa_fast.files import atomic_write
+from avsa_fast.models import ModelConfig
+
+Precision = Literal["fp32", "bf16"]
+Stage = Literal["avc", "avsa"]
+Stages = Literal["both", "avc"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Configuration of a run: the keys of config.yaml. The defaults are those of Wang et al. 2022.
+
+    Attributes:
+        preset: Name of the preset that the other values started from.
+        data: Dataset folder.
+        seed: Seed of weights, samples and augmentation.
+        samples: Contents of a sample, and augmentation.
+        views: How crops and features are computed.
+        model: Sizes of the network.
+        stages: "avc" ends after the first stage and also accepts sound without direction.
+        batch: Crops per step, over all ranks: this many clips for AVC, and this many divided by `samples.views` for
+            AVSA, which takes several crops of each clip.
+        epochs: Total number of epochs of both stages; an epoch draws `samples.moments` samples from each clip.
+        steps: Total number of optimiser steps of both stages; overrides `epochs`.
+        avc_share: Share of the epochs or steps for AVC, 0 to 1; AVSA gets the rest.
+        temperature: Temperature of the contrastive losses.
+        learn_temperature: Whether the temperature is learned (as its logarithm, at least 0.01), starting from
+            `temperature`.
+        cache_chunk: Number of samples whose graph is in memory at a time (gradient cache), for large batches on one
+            rank; None: the whole batch.
+        negatives: Negatives of AVSA: all crops of the batch, or "joint": only crops of the same clip or with the same
+            crop number.
+        learning_rate: Learning rate of Adam.
+        schedule: "cosine" decays the learning rate to 0 at the end of each stage.
+        warmup: Share of a stage's steps in which the learning rate rises linearly from 0.
+        weight_decay: Weight decay of Adam.
+        precision: "bf16" runs the network in mixed precision; GPU only.
+        compile: Whether the encoders are compiled with torch.compile; GPU only.
+        batch_norm: Whether BatchNorm statistics are those of each rank, or of all ranks ("sync").
+        checkpoint_every: Steps from one checkpoint to the next.
+        evaluate_every: Steps from one held-out evaluation to the next; they select the best checkpoint.
+        held_out_samples: Maximum number of samples per held-out evaluation.
+
+    Raises:
+        UserError: If a value is out of range.
+    """
+
+    preset: str = "paper"
+    data: str = ""
+    seed: int = 0
+    samples: SampleConfig = field(default_factory=SampleConfig)
+    views: ViewConfig = field(default_factory=ViewConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    stages: Stages = "both"
+    batch: int = 112
+    epochs: int = 100
+    steps: int | None = None
+    avc_share: float = 0.5
+    temperature: float = 0.07
+    learn_temperature: bool = False
+    cache_chunk: int | None = None
+    negatives: Literal["all", "joint"] = "all"
+    learning_rate: float = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: float = 0.0
+    weight_decay: float = 1e-5
+    precision: Precision = "fp32"
+    compile: bool = True
+    batch_norm: Literal["local", "sync"] = "local"
+    checkpoint_every: int = 200
+    evaluate_every: int = 1000
+    held_out_samples: int = 256
+
+    def __post_init__(self) -> None:
+        views = self.samples.views
+        for name, valid, expected in (
+            ("seed", self.seed >= 0, "at least 0"),
+            ("batch", self.batch >= views, f"at least {views}, the crops of one sample"),
+            ("steps", self.steps is None or self.steps >= 1, "at least 1"),
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("avc_share", 0 <= self.avc_share <= 1, "within 0 and 1"),
+            ("temperature", self.temperature > 0, "above 0"),
+            ("learning_rate", self.learning_rate > 0, "above 0"),
+            ("warmup", 0 <= self.warmup < 1, "at least 0 and below 1"),
+            ("cache_chunk", self.cache_chunk is None or self.cache_chunk >= 2, "at least 2"),
+            ("checkpoint_every", self.checkpoint_every >= 1, "at least 1"),
+            ("evaluate_every", self.evaluate_every >= 1, "at least 1"),
+        ):
+            if not valid:
+                raise UserError(f"{name} {getattr(self, name)} must be {expected}")
+
+    @property
+    def spatial(self) -> bool:
+        """Whether the run needs sound with direction (ambisonic, not mono)."""
+        return self.stages == "both" or self.views.audio != "mono"
+
+    def clips_per_step(self, stage: Stage) -> int:
+        """Returns the number of samples per step of a stage, over all ranks.
+
+        Args:
+            stage: "avc" or "avsa".
+        """
+        return self.batch if stage == "avc" else self.batch // self.samples.views
+
+    def stage_steps(self, clips: int) -> dict[Stage, int]:
+        """Computes the number of optimiser steps per stage.
+
+        Args:
+            clips: Number of training clips in the dataset.
+
+        Returns:
+            Steps by stage, in training order.
+        """
+        share = self.avc_share if self.stages == "both" else 1.0
+        if self.steps is not None:
+            avc = round(self.steps * share)
+            return {"avc": avc, "avsa": self.steps - avc}
+        epochs, samples = round(self.epochs * share), clips * self.samples.moments
+        return {
+            "avc": epochs * max(1, samples // self.clips_per_step("avc")),
+            "avsa": (self.epochs - epochs) * max(1, samples // self.clips_per_step("avsa")),
+        }
+
+    def learning_rate_at(self, progress: float) -> float:
+        """Computes the learning rate at a point of the schedule.
+
+        Args:
+            progress: Progress through the stage, 0 to 1.
+
+        Returns:
+            The learning rate.
+        """
+        if progress < self.warmup:
+            return self.learning_rate * progress / self.warmup
+        if self.schedule == "constant":
+            return self.learning_rate
+        return self.learning_rate * (1 + cos(pi * (progress - self.warmup) / (1 - self.warmup))) / 2
+
+
+_PAPER = Config()
+# The same method at sizes that train in minutes on two CPU cores.
+_TINY = Config(
+    preset="tiny",
+    samples=SampleConfig(max_height=192),
+    views=ViewConfig(crop_size=40, n_mels=64),
+    model=ModelConfig(video_width=16, video_blocks=(1, 1, 1, 1), audio_width=16, transformer_ffn=512),
+    batch=32,
+    steps=240,
+    avc_share=0.45,
+    learning_rate=1e-3,
+    evaluate_every=80,
+    held_out_samples=96,
+)
+PRESETS = {"paper": _PAPER, "tiny": _TINY}
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Writes a configuration as YAML, replacing the file atomically.
+
+    Args:
+        config: Configuration to write.
+        path: File to write.
+    """
+    values = asdict(config)
+    values["model"]["video_blocks"] = list(config.model.video_blocks)  # YAML has no tuples
+    with atomic_write(path) as part:
+        part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def load_config(path: Path, base: Config | None = None) -> Config:
+    """Reads a configuration from YAML.
+
+    Args:
+        path: A config.yaml; it may hold only some of the keys.
+        base: Values of the missing keys; None: the defaults of `Config`.
+
+    Returns:
+        The configuration, with `model.audio_channels` set from `views.audio`.
+
+    Raises:
+        UserError: If the file cannot be read, a key is unknown or a value is invalid; the message names the file.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if base is not None:
+            values = _merged(asdict(base), values)
+        config = dacite.from_dict(Config, values, dacite.Config(strict=True, cast=[tuple]))
+    except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError, dacite.DaciteError, UserError) as error:
+        raise UserError(f"{path}: not a run's configuration: {error}") from error
+    # The audio representation determines the encoder's input channels.
+    return replace(config, model=replace(config.model, audio_channels=AUDIO_CHANNELS[config.views.audio]))
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Merges nested dictionaries; values in `changes` take precedence."""
+    return base | {
+        name: _merged(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value
+        for name, value in changes.items()
+    }

@@ -1,0 +1,107 @@
+"""Audio-visual similarity maps over the ERP frame.
+
+agreement = similarity_map(run, frames, sound)                        # [H, W]: where do picture and sound agree?
+one_object = similarity_map(run, frames, sound, towards=direction)    # [H, W]: where is the sound of this object?
+"""
+
+from collections.abc import Callable
+from math import pi, radians
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avsa_fast.data.samples import Sample
+from avsa_fast.run import Run
+
+from .grid import erp_grid
+
+# 10 degrees per cell. The width is a multiple of 4, so that a cell rotated by 90 degrees is a cell too.
+SIZE = (18, 36)
+VIEWS = 4  # views per group, spaced by 90 degrees in azimuth, as the AVSA transformers expect
+CHUNK = 32  # groups encoded at once, which bounds memory
+
+
+def similarity_map(
+    run: Run, frames: Tensor, sound: Tensor, *, towards: Tensor | None = None, size: tuple[int, int] = SIZE
+) -> Tensor:
+    """Computes the audio-visual similarity for every direction of the ERP frame.
+
+    Args:
+        run: Trained run.
+        frames: uint8 [F, H', W', 3], RGB, ERP.
+        sound: float32 [4, T], 1 s at 24 kHz around the same moment; W, Y, Z, X (ACN, SN3D).
+        towards: None compares the crop and the sound view of each direction. A direction [2] (azimuth, elevation in
+            radians) compares the crop there with the sound view of each direction, so that the maximum is the
+            estimated direction of that object's sound.
+        size: H and W of the map; W must be a multiple of 4.
+
+    Returns:
+        float32 [H, W], cosine similarities in [-1, 1].
+
+    Raises:
+        ValueError: If W is not a multiple of 4.
+    """
+    if towards is not None:
+        return object_maps(run, frames, sound, towards[None], size=size)[0]
+    groups = _group_by_quarter_turns(erp_grid(size))  # [H * W / 4, 4, 2]
+    audio = _embed_groups(run.audio, frames, sound, groups, run)
+    video = _embed_groups(run.video, frames, sound, groups, run)
+    rows = torch.cat([run.similarity(video[i : i + 1], audio[i : i + 1])[0] for i in range(len(groups))])
+    return _ungroup(rows, size)
+
+
+def object_maps(run: Run, frames: Tensor, sound: Tensor, directions: Tensor, *, size: tuple[int, int] = SIZE) -> Tensor:
+    """Computes similarity maps of n objects: `similarity_map` with `towards` set to each direction.
+
+    Args:
+        run: Trained run.
+        frames: uint8 [F, H', W', 3], RGB, ERP.
+        sound: float32 [4, T], 1 s at 24 kHz around the same moment; W, Y, Z, X (ACN, SN3D).
+        directions: [n, 2], azimuth and elevation of the objects in radians.
+        size: H and W of the maps; W must be a multiple of 4.
+
+    Returns:
+        float32 [n, H, W], cosine similarities in [-1, 1].
+
+    Raises:
+        ValueError: If W is not a multiple of 4.
+    """
+    audio = _embed_groups(run.audio, frames, sound, _group_by_quarter_turns(erp_grid(size)), run)
+    crops = directions[:, None].expand(-1, VIEWS, -1).clone()
+    crops[..., 0] += torch.arange(VIEWS) * (2 * pi / VIEWS)
+    video = _embed_groups(run.video, frames, sound, crops, run)  # [n, 4, E]; view 0 shows the object
+    # Rolling a group's 4 sound views brings each of them to position 0, where it is compared with the object's crop.
+    maps = [run.similarity(video, audio.roll(-shift, dims=1))[..., 0] for shift in range(VIEWS)]
+    return torch.stack([_ungroup(rows, size) for rows in torch.stack(maps, dim=-1)])
+
+
+def _group_by_quarter_turns(grid: Tensor) -> Tensor:
+    """[H, W, 2] -> [H * W / 4, 4, 2]: groups of 4 directions in counter-clockwise steps of 90°."""
+    height, width, _ = grid.shape
+    if width % VIEWS:
+        raise ValueError(f"size {(height, width)}: the width must be a multiple of {VIEWS}")
+    columns = grid.reshape(height, VIEWS, width // VIEWS, 2).flip(1)
+    return columns.transpose(1, 2).reshape(-1, VIEWS, 2)
+
+
+def _ungroup(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Inverse of `_group_by_quarter_turns`: [H * W / 4, 4] -> [H, W]."""
+    height, width = size
+    return values.reshape(height, width // VIEWS, VIEWS).transpose(1, 2).flip(1).reshape(size).float().cpu()
+
+
+def _embed_groups(
+    encode: Callable[[list[Sample]], Tensor], frames: Tensor, sound: Tensor, groups: Tensor, run: Run
+) -> Tensor:
+    """Embeddings [G, 4, E] of one moment's views in directions [G, 4, 2], computed CHUNK groups at a time."""
+    parts = []
+    for chunk in groups.split(CHUNK):
+        directions = chunk.flatten(0, 1)
+        sample = Sample(
+            name="", projection="erp", frames=frames, sound=sound, directions=directions.numpy(),
+            fov=np.full(len(directions), radians(run.config.samples.held_out_fov), np.float32),
+            flip=np.zeros(len(directions), bool), jitter=None, failures={},
+        )  # fmt: skip
+        parts.append(encode([sample])[0].unflatten(0, chunk.shape[:2]))
+    return torch.cat(parts)

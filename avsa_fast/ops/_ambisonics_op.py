@@ -1,0 +1,139 @@
+"""Operations on ambisonic signals: spherical harmonics, rotation matrices, and mixing of channels by a matrix.
+
+The derivatives of harmonics and rotation matrices are products with the constant generators of rotations: exact, and
+differentiable again.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avsa_fast.spatial.harmonics import generators, orders_of_channels
+
+from . import _checks
+from ._dispatch import _C, register, run
+
+
+def _harmonics(directions: Tensor, order: int) -> Tensor:
+    directions = directions.contiguous()
+    out = _harmonics_fake(directions, order)
+    if run(_C.harmonics, directions.device, directions=directions, out=out, order=order):
+        raise _checks.not_finite("directions")
+    return out
+
+
+def _harmonics_fake(directions: Tensor, order: int) -> Tensor:
+    return directions.new_empty(*directions.shape[:-1], (order + 1) ** 2)
+
+
+def _harmonics_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
+    ctx.order = int(inputs.order)
+    ctx.save_for_backward(inputs.directions, output)
+
+
+def _harmonics_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
+    directions, values = ctx.saved_tensors
+    x, y, z = grad.new_tensor(generators(ctx.order).tolist())
+    azimuth = directions[..., 0]
+    # Azimuth rotates about z, elevation about the horizontal axis to the right of the direction.
+    by_azimuth = _product(grad, z, values)
+    by_elevation = azimuth.sin() * _product(grad, x, values) - azimuth.cos() * _product(grad, y, values)
+    return {"directions": torch.stack([by_azimuth, by_elevation], dim=-1)}
+
+
+def _product(grad: Tensor, generator: Tensor, values: Tensor) -> Tensor:
+    """grad · (G values): [..., C] -> [...]."""
+    return (grad * (values @ generator.mT)).sum(-1)
+
+
+def _rotation_matrices(directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
+    directions = directions.contiguous()
+    out = _rotation_matrices_fake(directions, order)
+    invalid = run(
+        _C.rotation_matrices,
+        directions.device,
+        directions=directions,
+        roll=None if roll is None else roll.contiguous(),
+        flip=None if flip is None else flip.contiguous(),
+        out=out,
+        order=order,
+    )
+    if invalid:
+        raise _checks.not_finite("directions" if invalid & 1 else "roll")
+    return out
+
+
+def _rotation_matrices_fake(directions: Tensor, order: int, **_: Any) -> Tensor:
+    C = (order + 1) ** 2
+    return directions.new_empty(*directions.shape[:-1], C, C)
+
+
+def _rotation_matrices_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
+    ctx.order = int(inputs.order)
+    ctx.save_for_backward(inputs.roll, inputs.flip, output)
+
+
+def _rotation_matrices_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
+    """D = mirror Rx(-roll) Ry(elevation) Rz(-azimuth), with each factor's derivative commuted past the others."""
+    roll, flip, matrix = ctx.saved_tensors
+    x, y, z = grad.new_tensor(generators(ctx.order).tolist())
+    left, right = grad @ matrix.mT, matrix.mT @ grad  # gradients by a factor on the left and on the right of D
+    sign = 1 if flip is None else 1 - 2 * flip.to(grad.dtype)  # a mirror inverts rotations about x and z
+    by_azimuth, about_x, by_elevation = -_inner(right, z), _inner(left, x), _inner(left, y)
+    if roll is not None:
+        by_elevation = roll.cos() * by_elevation - sign * roll.sin() * _inner(left, z)
+    return {
+        "directions": torch.stack([by_azimuth, by_elevation], dim=-1),
+        "roll": -sign * about_x if ctx.needs_grad["roll"] else None,
+    }
+
+
+def _inner(grad: Tensor, generator: Tensor) -> Tensor:
+    return (grad * generator).sum((-2, -1))
+
+
+def _mix(signals: Tensor, matrix: Tensor, order: int) -> Tensor:
+    signals, matrix = signals.contiguous(), matrix.contiguous()
+    out = _mix_fake(signals, matrix)
+    if run(_C.mix, signals.device, signals=signals, matrix=matrix, out=out, by_order=order >= 0):
+        raise _checks.not_finite("signals")
+    return out
+
+
+def _mix_fake(signals: Tensor, matrix: Tensor, **_: Any) -> Tensor:
+    return signals.new_empty(*matrix.shape[:-1], signals.shape[-1])
+
+
+def _mix_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
+    ctx.order = int(inputs.order)
+    ctx.save_for_backward(inputs.signals, inputs.matrix)
+
+
+def _mix_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
+    signals, matrix = ctx.saved_tensors
+    wide = grad.to(matrix.dtype)
+    used: Tensor | int = 1  # the matrix elements that take part
+    if ctx.order >= 0:
+        orders = torch.tensor(orders_of_channels(ctx.order), device=grad.device)
+        used = (orders[:, None] == orders).repeat(matrix.shape[-2] // len(orders), 1)
+        matrix = matrix * used
+    return {
+        "signals": (matrix.mT @ wide).to(signals.dtype) if ctx.needs_grad["signals"] else None,
+        "matrix": wide @ signals.to(matrix.dtype).mT * used if ctx.needs_grad["matrix"] else None,
+    }
+
+
+# [..., 2] -> [..., C], C = (order + 1)².
+harmonics = register(_harmonics, _harmonics_fake, _harmonics_setup, _harmonics_backward)
+
+# [..., 2] -> [..., C, C], which bring each direction to the front.
+rotation_matrices = register(
+    _rotation_matrices, _rotation_matrices_fake, _rotation_matrices_setup, _rotation_matrices_backward
+)
+
+# matrix [..., R, C] @ signals [..., C, T] -> [..., R, T] like signals. The matrix is float64 for float64 signals, else
+# float32. order >= 0: the rows are channels of views of a scene of that order, and mix only channels of their own
+# order; -1: every row mixes every channel.
+mix = register(_mix, _mix_fake, _mix_setup, _mix_backward)

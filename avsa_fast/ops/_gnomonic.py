@@ -1,0 +1,219 @@
+"""Perspective crops of 360° frames, sampled, jittered and normalised in one pass."""
+
+from collections.abc import Sequence
+from math import isfinite, pi
+
+import torch
+from torch import Tensor
+
+from avsa_fast.spatial.colour import LUMA, yuv_matrix
+
+from . import _checks, _gnomonic_op
+
+FRAME_DTYPES = (torch.uint8, torch.float32, torch.float64)
+OUT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.uint8)
+SOURCES = ("erp", "erp_top", "erp_bottom", "erp_left", "erp_right", "eac")
+MAX_PIXELS = 2**29  # of a frame or a crop: kernels index within one by 32 bits
+MIN_EAC_SIZE = 16  # texels: a smaller face would not hold two
+
+Planes = tuple[Tensor, Tensor | None, Tensor | None]
+
+
+def gnomonic(
+    frames: Tensor | tuple[Tensor, ...],
+    directions: Tensor,
+    fov: float | Tensor,
+    size: tuple[int, int],
+    *,
+    roll: Tensor | None = None,
+    flip: Tensor | None = None,
+    jitter: Tensor | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    antialias: bool = True,
+    source: str = "erp",
+    matrix: str = "bt709",
+    full_range: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Crops perspective views with square pixels out of 360° frames, in K directions, the same for all F frames.
+
+    Differentiable in float frames without jitter, and from RGB frames in directions, fov and roll. Gradients have the
+    same bits from run to run. The gradient by frames is not differentiable by the pose. The method: docs/gnomonic.md.
+
+    Args:
+        frames: RGB [B, F, H, W, 3], uint8, or float32 or float64 in [0, 1]; W even. Or uint8 planes of 4:2:0 video with
+            chroma sited left: NV12 (y [B, F, H, W], uv [B, F, H/2, W/2, 2]) or I420 (y, u, v); W a multiple of 4.
+        directions: [B, K, 2], float32 or float64: azimuth and elevation in radians.
+        fov: Horizontal field of view in radians, within (0, pi): a number, or [B, K] of the directions' dtype.
+        size: (h, w) of a crop in pixels.
+        roll: None, or radians [B, K] of the directions' dtype; clockwise as seen from behind.
+        flip: None, or bool [B, K]: mirrors the crop left-right.
+        jitter: None, or [B, K, 4] of the directions' dtype: brightness, contrast and saturation factors (0 or more) and
+            hue shift (within ±0.5), applied in this order by torchvision's definitions, clamped to [0, 1] after each.
+        mean: None, or 3 numbers subtracted from the RGB values in [0, 1].
+        std: None, or 3 positive numbers that then divide them.
+        antialias: A pixel is the mean of the bilinearly interpolated frame over its footprint on the sphere. False: its
+            value at the pixel's centre. Columns wrap around, rows continue beyond the poles.
+        source: What the frames contain: "erp" (equirectangular), the half of a stereoscopic frame ("erp_top",
+            "erp_bottom", "erp_left", "erp_right"), or "eac", an equi-angular cubemap in the layout of YouTube and of
+            FFmpeg's v360 filter.
+        matrix: Colour matrix of YUV planes, "bt601" or "bt709".
+        full_range: Whether YUV planes use 0..255, not 16..235.
+        dtype: float32, float16, bfloat16, float64 (from float64 frames) or uint8 (0..255, rounded; no mean and std).
+
+    Returns:
+        [B, K, 3, F, h, w] of `dtype`.
+
+    Raises:
+        TypeError: An argument has an unsupported type or dtype.
+        ValueError: The shapes do not match, or a number is out of range. On the CPU also for NaN and values of tensors
+            out of range; on CUDA those crops are NaN (0 in uint8) and have no gradient.
+    """
+    planes = _checked_planes(frames, source)
+    if matrix not in LUMA:
+        raise ValueError(f"matrix must be one of {', '.join(LUMA)}, not {matrix!r}")
+    yuv = [] if planes[1] is None else list(yuv_matrix(matrix, full_range))
+    B = planes[0].shape[0]
+    _checks.dtype("directions", directions, (torch.float32, torch.float64))
+    _checks.device("directions", directions, "frames", planes[0])
+    fits = directions.ndim == 3 and directions.shape[0] == B and directions.shape[2] == 2
+    _checks.shape("directions", directions, f"[{B}, K, 2] for {B} clips of frames", fits)
+    fov = _checked_fov(fov, directions)
+    _checks.pose(roll, flip, directions)
+    h, w = _checked_size(size)
+    if jitter is not None:
+        wanted = [*directions.shape[:2], 4]
+        _checks.like("jitter", jitter, "directions", directions)
+        _checks.shape(
+            "jitter", jitter, f"{wanted} for directions {list(directions.shape)}", list(jitter.shape) == wanted
+        )
+    _check_out(planes[0], dtype, mean, std)
+    _check_gradients(planes, jitter, directions=directions, fov=fov, roll=roll)
+    return _gnomonic_op.gnomonic(
+        frames=planes[0],
+        cb=planes[1],
+        cr=planes[2],
+        yuv=yuv,
+        directions=directions,
+        fov=fov,
+        h=h,
+        w=w,
+        roll=roll,
+        flip=flip,
+        jitter=jitter,
+        mean=_three("mean", mean, 0.0),
+        std=_three("std", std, 1.0),
+        antialias=antialias,
+        eac=source == "eac",
+        dtype=dtype,
+    )
+
+
+def _checked_fov(fov: float | Tensor, directions: Tensor) -> Tensor:
+    """The field of view of each crop, [B, K]."""
+    wanted = list(directions.shape[:2])
+    if isinstance(fov, Tensor):
+        _checks.like("fov", fov, "directions", directions)
+        _checks.shape("fov", fov, f"{wanted} for directions {list(directions.shape)}", list(fov.shape) == wanted)
+        return fov
+    if not isinstance(fov, (int, float)):
+        raise TypeError(f"fov must be a number or a tensor, not {type(fov).__name__}")
+    if not 0 < fov < pi:
+        raise ValueError(f"fov must be within (0, pi) radians, not {fov}")
+    return directions.new_full(wanted, fov)
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    if not isinstance(size, tuple | list) or len(size) != 2 or min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"size must be (h, w) of at least 1 and at most 2^29 pixels, not {size}")
+    return size[0], size[1]
+
+
+def _check_out(frames: Tensor, dtype: torch.dtype, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
+    if dtype not in OUT_DTYPES:
+        raise TypeError(f"dtype must be float32, float16, bfloat16, float64 or uint8, not {dtype}")
+    if dtype == torch.float64 and frames.dtype != torch.float64:
+        raise TypeError(f"dtype float64 needs float64 frames, not {frames.dtype}")
+    if dtype == torch.uint8 and not (mean is None and std is None):
+        raise ValueError("dtype uint8 holds 0..255 and takes no mean and no std")
+
+
+def _check_gradients(planes: Planes, jitter: Tensor | None, **poses: Tensor | None) -> None:
+    """Raises ValueError for a gradient that this operation does not have."""
+    if not torch.is_grad_enabled():
+        return
+    wanted = [name for name, value in poses.items() if value is not None and value.requires_grad]
+    if planes[0].requires_grad:
+        wanted.append("frames")
+    if jitter is not None and jitter.requires_grad:
+        raise ValueError("jitter requires a gradient, which is not supported: pass jitter.detach()")
+    if wanted and jitter is not None:
+        raise ValueError(f"{wanted[0]} requires a gradient, which is not supported through jitter: pass jitter=None")
+    if wanted and planes[1] is not None:
+        raise ValueError(f"{wanted[0]} requires a gradient, which is not supported from YUV planes: pass RGB frames")
+
+
+def _three(name: str, values: Sequence[float] | None, default: float) -> list[float]:
+    numbers = [default] * 3 if values is None else [float(value) for value in values]
+    if len(numbers) != 3 or not all(map(isfinite, numbers)) or (name == "std" and min(numbers) <= 0):
+        raise ValueError(f"{name} must be 3 finite{' positive' if name == 'std' else ''} numbers, not {numbers}")
+    return numbers
+
+
+def _checked_planes(frames: Tensor | tuple[Tensor, ...], source: str) -> Planes:
+    """Checks RGB frames or YUV planes; returns the part that `source` names, as one to three planes."""
+    if source not in SOURCES:
+        raise ValueError(f"source must be one of {', '.join(SOURCES)}, not {source!r}")
+    if isinstance(frames, (tuple, list)):
+        return _yuv_planes(frames, source)
+    _checks.dtype("frames", frames, FRAME_DTYPES)
+    _checks.shape("frames", frames, "[B, F, H, W, 3]", frames.ndim == 5 and frames.shape[-1] == 3)
+    _check_size("frames", frames, source, 1)
+    return _half(frames, source), None, None
+
+
+def _yuv_planes(planes: tuple[Tensor, ...] | list[Tensor], source: str) -> Planes:
+    names = {2: ("y", "uv"), 3: ("y", "u", "v")}.get(len(planes))
+    if names is None:
+        raise ValueError(f"frames must be RGB, or planes (y, uv) or (y, u, v), not a tuple of {len(planes)}")
+    for name, plane in zip(names, planes, strict=True):
+        _checks.dtype(f"frames' {name}", plane, (torch.uint8,))
+        _checks.device(f"frames' {name}", plane, "y", planes[0])
+    y = planes[0]
+    _checks.shape("frames' y", y, "[B, F, H, W]", y.ndim == 4)
+    _check_size("frames' y", y, source, 2)
+    B, F, H, W = y.shape
+    wanted = [B, F, H // 2, W // 2] + ([2] if len(planes) == 2 else [])
+    for name, plane in zip(names[1:], planes[1:], strict=True):
+        _checks.shape(f"frames' {name}", plane, f"{wanted} for y {list(y.shape)}", list(plane.shape) == wanted)
+    halves = [_half(plane, source) for plane in planes]
+    return halves[0], halves[1], halves[2] if len(halves) == 3 else None
+
+
+def _check_size(name: str, plane: Tensor, source: str, chroma: int) -> None:
+    """Checks that a view's width is even, and that of its chroma planes, which are smaller by the factor `chroma`."""
+    H, W = plane.shape[2:4]
+    rows, columns = chroma, 2 * chroma  # divisors of a view's height and width
+    minimum = 2 * chroma
+    if source == "eac":
+        rows, columns, minimum = 2 * chroma, chroma, MIN_EAC_SIZE * chroma
+    elif source in ("erp_top", "erp_bottom"):
+        rows *= 2
+    elif source in ("erp_left", "erp_right"):
+        columns *= 2
+    _checks.shape(
+        name, plane,
+        f"[B, F, H, W, ...] for source {source!r} with H a multiple of {rows}, W of {columns}, both at least "
+        f"{minimum}, at most 2^29 pixels",
+        H % rows == 0 and W % columns == 0 and min(H, W) >= minimum and H * W <= MAX_PIXELS,
+    )  # fmt: skip
+
+
+def _half(plane: Tensor, source: str) -> Tensor:
+    H, W = plane.shape[2:4]
+    if source in ("erp_top", "erp_bottom"):
+        return plane.narrow(2, H // 2 if source == "erp_bottom" else 0, H // 2)
+    if source in ("erp_left", "erp_right"):
+        return plane.narrow(3, W // 2 if source == "erp_right" else 0, W // 2)
+    return plane

@@ -1,0 +1,226 @@
+"""The operation behind gnomonic, and its gradients by frames and poses."""
+
+from math import pi
+from types import SimpleNamespace
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+
+from . import _checks
+from ._dispatch import _C, register, run
+
+
+class _View(TypedDict):
+    """Where the crops look, and how, as kernels take it."""
+
+    directions: Tensor  # [B, K, 2]
+    fov: Tensor  # [B, K]
+    roll: Tensor | None  # [B, K]
+    flip: Tensor | None  # [B, K]
+    antialias: bool
+    eac: bool
+
+
+def _view(
+    directions: Tensor, fov: Tensor, roll: Tensor | None, flip: Tensor | None, antialias: bool, eac: bool
+) -> _View:
+    return {
+        "directions": directions.contiguous(),
+        "fov": fov.contiguous(),
+        "roll": None if roll is None else roll.contiguous(),
+        "flip": None if flip is None else flip.contiguous(),
+        "antialias": antialias,
+        "eac": eac,
+    }
+
+
+def _check_values(directions: Tensor, fov: Tensor, roll: Tensor | None, jitter: Tensor | None) -> None:
+    """Raises ValueError for CPU tensors with values that no crop can have."""
+    if directions.device.type != "cpu":
+        return
+    _checks.finite("directions", directions)
+    if not ((fov > 0) & (fov.double() < pi)).all():
+        raise ValueError("fov must be within (0, pi) radians everywhere")
+    if roll is not None:
+        _checks.finite("roll", roll)
+    if jitter is not None:
+        _checks.finite("jitter", jitter)
+        if (jitter[..., :3] < 0).any() or (jitter[..., 3].abs() > 0.5).any():
+            raise ValueError("jitter must hold factors of 0 or more, and a hue shift within ±0.5")
+
+
+def _with_contiguous_rows(plane: Tensor) -> Tensor:
+    """A plane [B, F, H, W] or [B, F, H, W, C] as kernels read it; copied only if its rows are not contiguous."""
+    texel = (1,) if plane.ndim == 4 else (plane.shape[4], 1)
+    rows_fit = plane.shape[2] * plane.stride(2) < _C.GNOMONIC_MAX_ELEMENTS
+    return plane if plane.stride()[3:] == texel and rows_fit else plane.contiguous()
+
+
+def _gnomonic(
+    frames: Tensor,
+    cb: Tensor | None,
+    cr: Tensor | None,
+    yuv: list[float],
+    directions: Tensor,
+    fov: Tensor,
+    h: int,
+    w: int,
+    roll: Tensor | None,
+    flip: Tensor | None,
+    jitter: Tensor | None,
+    mean: list[float],
+    std: list[float],
+    antialias: bool,
+    eac: bool,
+    dtype: torch.dtype,
+) -> Tensor:
+    _check_values(directions, fov, roll, jitter)
+    out = _gnomonic_fake(frames, directions, h, w, dtype)
+    partial_greys = sampled = None
+    if jitter is not None:
+        B, K, _, F = out.shape[:4]
+        partial_greys = out.new_empty((B, K, _C.gnomonic_tiles(h=h, w=w), F), dtype=torch.float64)
+        wide = torch.float64 if frames.dtype == torch.float64 else torch.float32
+        sampled = out if dtype == wide or out.is_cuda else torch.empty_like(out, dtype=wide)
+    run(
+        _C.gnomonic,
+        frames.device,
+        **_view(directions, fov, roll, flip, antialias, eac),
+        planes=[_with_contiguous_rows(plane) for plane in (frames, cb, cr) if plane is not None],
+        yuv=yuv or [0.0] * 6,
+        jitter=None if jitter is None else jitter.contiguous(),
+        mean=mean,
+        std=std,
+        partial_greys=partial_greys,
+        sampled=sampled,
+        out=out,
+    )
+    return out
+
+
+def _gnomonic_fake(frames: Tensor, directions: Tensor, h: int, w: int, dtype: torch.dtype, **_: Any) -> Tensor:
+    return frames.new_empty((*directions.shape[:2], 3, frames.shape[1], h, w), dtype=dtype)
+
+
+def _gnomonic_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
+    frames = inputs.frames
+    ctx.std, ctx.antialias, ctx.eac = inputs.std, inputs.antialias, inputs.eac
+    ctx.H, ctx.W = frames.shape[2:4]
+    ctx.dtype = frames.dtype if frames.is_floating_point() else torch.float32
+    ctx.needs_pose = any(ctx.needs_grad[name] for name in ("directions", "fov", "roll"))
+    ctx.save_for_backward(inputs.directions, inputs.fov, inputs.roll, inputs.flip, frames if ctx.needs_pose else None)
+
+
+def _gnomonic_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
+    directions, fov, roll, flip, frames = ctx.saved_tensors
+    grad = grad.to(ctx.dtype) / grad.new_tensor(ctx.std, dtype=ctx.dtype).view(3, 1, 1, 1)
+    grads: dict[str, Tensor | None] = {}
+    if ctx.needs_grad["frames"]:
+        grads["frames"] = gnomonic_backward(grad, directions, fov, ctx.H, ctx.W, roll, flip, ctx.antialias, ctx.eac)
+    if ctx.needs_pose:
+        poses = gnomonic_pose_backward(grad, frames, directions, fov, roll, flip, ctx.antialias, ctx.eac)
+        columns = {"directions": poses[..., :2], "fov": poses[..., 2], "roll": poses[..., 3]}
+        grads |= {name: part.to(directions.dtype) for name, part in columns.items() if ctx.needs_grad[name]}
+    return grads
+
+
+def _gnomonic_backward(
+    grad: Tensor,
+    directions: Tensor,
+    fov: Tensor,
+    H: int,
+    W: int,
+    roll: Tensor | None,
+    flip: Tensor | None,
+    antialias: bool,
+    eac: bool,
+) -> Tensor:
+    B, K, _, F, h, w = grad.shape
+    # Multiples of a unit so small that the sum over all pixels of all crops just stays below 2^62: sums of integers
+    # do not depend on the order of additions.
+    peak = grad.abs().amax().double() if grad.numel() else grad.new_zeros((), dtype=torch.float64)
+    unit = (peak * 2.0 ** ((K * h * w).bit_length() - 62)).clamp(min=1e-300)
+    sums = grad.new_zeros((B, F, H, W, 3), dtype=torch.int64)
+    run(
+        _C.gnomonic_backward,
+        grad.device,
+        **_view(directions, fov, roll, flip, antialias, eac),
+        grad=grad.contiguous(),
+        unit=unit,
+        sums=sums,
+    )
+    return (sums * unit).to(grad.dtype)
+
+
+def _gnomonic_backward_fake(grad: Tensor, H: int, W: int, **_: Any) -> Tensor:
+    return grad.new_empty((grad.shape[0], grad.shape[3], H, W, 3))
+
+
+def _gnomonic_backward_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
+    ctx.antialias, ctx.eac = inputs.antialias, inputs.eac
+    ctx.h, ctx.w = inputs.grad.shape[-2:]
+    ctx.save_for_backward(inputs.directions, inputs.fov, inputs.roll, inputs.flip)
+
+
+def _gnomonic_backward_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
+    """The gradient by frames is linear in the incoming gradient; its own gradient is the crop."""
+    directions, fov, roll, flip = ctx.saved_tensors
+    crops = gnomonic(
+        frames=grad,
+        cb=None,
+        cr=None,
+        yuv=[],
+        directions=directions,
+        fov=fov,
+        h=ctx.h,
+        w=ctx.w,
+        roll=roll,
+        flip=flip,
+        jitter=None,
+        mean=[0.0] * 3,
+        std=[1.0] * 3,
+        antialias=ctx.antialias,
+        eac=ctx.eac,
+        dtype=grad.dtype,
+    )
+    return {"grad": crops}
+
+
+def _gnomonic_pose_backward(
+    grad: Tensor,
+    frames: Tensor,
+    directions: Tensor,
+    fov: Tensor,
+    roll: Tensor | None,
+    flip: Tensor | None,
+    antialias: bool,
+    eac: bool,
+) -> Tensor:
+    B, K, _, _, h, w = grad.shape
+    sums = grad.new_empty((B, K, _C.gnomonic_tiles(h=h, w=w), 4), dtype=torch.float64)
+    run(
+        _C.gnomonic_pose_backward,
+        grad.device,
+        **_view(directions, fov, roll, flip, antialias, eac),
+        grad=grad.contiguous(),
+        frames=_with_contiguous_rows(frames),
+        sums=sums,
+    )
+    return sums.sum(2)
+
+
+def _gnomonic_pose_backward_fake(grad: Tensor, **_: Any) -> Tensor:
+    return grad.new_empty((*grad.shape[:2], 4), dtype=torch.float64)
+
+
+# Crops [B, K, 3, F, h, w] of RGB frames [B, F, H, W, 3], or of luma `frames` and chroma planes `cb` and `cr`.
+gnomonic = register(_gnomonic, _gnomonic_fake, _gnomonic_setup, _gnomonic_grads)
+
+# Gradient by frames [B, F, H, W, 3], with the same bits from run to run.
+gnomonic_backward = register(
+    _gnomonic_backward, _gnomonic_backward_fake, _gnomonic_backward_setup, _gnomonic_backward_grads
+)
+
+# Gradients by azimuth, elevation, field of view and roll, [B, K, 4] float64.
+gnomonic_pose_backward = register(_gnomonic_pose_backward, _gnomonic_pose_backward_fake)

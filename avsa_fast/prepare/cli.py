@@ -1,0 +1,87 @@
+"""Command line of `python -m avsa_fast.prepare`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from avsa_fast.data.channels import Gains
+from avsa_fast.data.projection import Projection
+from avsa_fast.detect.sphere import DetectorViews
+from avsa_fast.detect.weights import DEFAULT_WEIGHTS
+from avsa_fast.detect.yolo import MIN_CONFIDENCE
+from avsa_fast.errors import UserError
+from avsa_fast.prepare.check import check as check_dataset
+from avsa_fast.prepare.options import PrepareOptions
+from avsa_fast.prepare.run import Engine, prepare
+
+
+def main(
+    src: Annotated[Positional[Path | None], arg(metavar="SRC")] = None,
+    dst: Annotated[Positional[Path | None], arg(metavar="DST")] = None,
+    check: Annotated[Path | None, arg(metavar="DST")] = None,
+    channels: Annotated[tuple[int, int, int, int] | None, arg(metavar="W Y Z X")] = None,
+    gains: Gains | None = None,
+    projection: Projection | None = None,
+    ignore_pose: bool = False,
+    detector: Annotated[str, arg(metavar="NAME")] = DEFAULT_WEIGHTS,
+    detector_views: DetectorViews = "erp",
+    detect_fps: Annotated[float, arg(metavar="N")] = 2.0,
+    classes: Annotated[tuple[str, ...], arg(metavar="NAME")] = (),
+    confidence: Annotated[float, arg(metavar="P")] = MIN_CONFIDENCE,
+    trust_weights: bool = False,
+    transcode: bool = False,
+    height: Annotated[int, arg(metavar="ROWS")] = 512,
+    workers: Annotated[int | None, arg(metavar="N")] = None,
+    engine: Engine = "local",
+) -> None:
+    """Prepare a folder of 360° videos for training: inspect media, detect objects, write the tables of a dataset.
+
+    SRC is any tree of mp4, webm and mkv files, or has video/ and audio/ with files of the same names, as YT-360.
+    DST gets links to the media (or transcoded files), index.parquet and detections.parquet; train reads it.
+    A stopped run continues when it is run again. Each clip that cannot be used is reported on one line.
+
+    Args:
+        src: Folder of media; docs/data.md describes the layouts.
+        dst: Dataset folder to create or to continue.
+        check: Only summarise a prepared folder.
+        channels: Decoded channels, from 0, that hold W, Y, Z and X, for files that do not declare them.
+        gains: Normalisation of ambisonic sounds, for files that do not declare it; fuma implies the order W X Y Z.
+        projection: Projection of all videos, instead of detecting it.
+        ignore_pose: Assume that video and sound have the same axes, whatever pose a file declares.
+        detector: YOLO weights (a name or path), MODULE:FACTORY of your own detector, or "none".
+        detector_views: Search the equirectangular frame, or overlapping perspective views (slow, good at the poles).
+        detect_fps: Frames per second that are searched for objects.
+        classes: Detect only objects of these classes; default: all.
+        confidence: Minimum score of an object.
+        trust_weights: Load weights of unknown checksum; such a file can run any code.
+        transcode: Write 16 fps H.264 and 24 kHz FLAC, which are cheap to read, instead of links.
+        height: Maximum height of transcoded videos.
+        workers: Number of processes; default: one per core.
+        engine: Processes on this machine, or a Ray cluster.
+    """
+    if check is not None:
+        if src is not None:
+            raise UserError("--check DST takes no SRC")
+        check_dataset(check)
+        return
+    if src is None or dst is None:
+        raise UserError("needs SRC and DST, or --check DST; see --help")
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers} must be at least 1")
+    options = PrepareOptions(
+        channels=channels,
+        gains=gains,
+        projection=projection,
+        ignore_pose=ignore_pose,
+        detector=None if detector == "none" else detector,
+        views=detector_views,
+        detect_fps=detect_fps,
+        classes=classes,
+        confidence=confidence,
+        trust_weights=trust_weights,
+        transcode=transcode,
+        height=height,
+    )
+    prepare(src, dst, options, workers=workers, engine=engine)
+    print(f"prepared: {dst}; python -m avsa_fast.prepare --check {dst} summarises it")

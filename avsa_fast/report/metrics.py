@@ -1,0 +1,122 @@
+"""Metrics of a run with their intervals and chance levels, as the page shows them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import binomtest
+
+from avsa_fast.errors import UserError
+
+MAX_BYTES = 50_000_000  # maximum size of a file of metrics
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A metric from metrics.json or eval/TASK.json, as a row of the page's table.
+
+    Attributes:
+        task: Task that it belongs to.
+        name: Title.
+        value: The metric.
+        low: Lower bound of its 95 % interval, if known.
+        high: Upper bound, likewise.
+        chance: Chance level, if known.
+        n: Number of cases, if known.
+        computed: Whether the interval was computed here (Wilson), not read from the file.
+    """
+
+    task: str
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    chance: float | None
+    n: int | None
+    computed: bool
+
+    @property
+    def is_proportion(self) -> bool:
+        """Whether the metric is a proportion, which can be drawn from 0 to 100 %."""
+        return self.chance is not None and 0 < self.chance < 1 and 0 <= self.value <= 1
+
+    def show(self, value: float | None) -> str:
+        """Formats a value in the unit of this metric.
+
+        Args:
+            value: Value, bound or chance level of this metric; None is shown as a dash.
+
+        Returns:
+            The text.
+        """
+        if value is None:
+            return "–"
+        return f"{value:.1%}" if self.is_proportion else f"{value:.4g}"
+
+
+def read_metrics(run: Path) -> list[MetricRow]:
+    """Reads all metrics of metrics.json and eval/*.json.
+
+    Args:
+        run: Folder of the run.
+
+    Returns:
+        The metrics in the order of the files.
+
+    Raises:
+        UserError: If a file is not valid JSON or too large.
+    """
+    rows: list[MetricRow] = []
+    files = [run / "metrics.json", *sorted((run / "eval").glob("*.json"))]
+    for file in (file for file in files if file.exists()):
+        task = "training" if file.name == "metrics.json" else file.stem
+        rows += [_metric_row(task, " · ".join(path), value) for path, value in _walk(_read_json(file), ())]
+    return rows
+
+
+def _read_json(path: Path) -> Any:
+    """Content of a JSON file of limited size."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a readable file of metrics: {error}") from error
+
+
+def _walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Yields every dictionary with a numeric "value" in nested dictionaries and lists, with the path of keys to it."""
+    if isinstance(node, dict):
+        if _number(node.get("value")) is not None:
+            yield path, node
+            return
+        for key, child in node.items():
+            yield from _walk(child, (*path, _title(str(key))))
+    elif isinstance(node, list):
+        for number, child in enumerate(node, start=1):
+            yield from _walk(child, (*path, str(number)))
+
+
+def _metric_row(task: str, name: str, fields: dict[str, Any]) -> MetricRow:
+    """A metric from its JSON fields, with a Wilson interval for proportions that have none."""
+    value, low, high, chance, n = (_number(fields.get(key)) for key in ("value", "low", "high", "chance", "n"))
+    assert value is not None
+    count = None if n is None else int(n)
+    proportion = chance is not None and 0 < chance < 1 and 0 <= value <= 1
+    computed = proportion and low is None and high is None and bool(count)
+    if computed and count:
+        interval = binomtest(round(value * count), count).proportion_ci(method="wilson")
+        low, high = float(interval.low), float(interval.high)
+    return MetricRow(task, name, value, low, high, chance, count, computed)
+
+
+def _title(key: str) -> str:
+    """A key as words."""
+    return " ".join(word.upper() if word in ("avc", "avsa") else word for word in key.split("_"))
+
+
+def _number(value: Any) -> float | None:
+    """A JSON number as float; None for anything else."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,49 @@
+"""Command line of `python -m avsa_fast.scenes`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from avsa_fast.progress import show_progress
+from avsa_fast.scenes.build import build_scenes
+
+
+def main(
+    out: Annotated[Positional[Path], arg(metavar="OUT")],
+    count: Annotated[int, arg(metavar="N")] = 40,
+    seconds: Annotated[float, arg(metavar="S")] = 6.0,
+    seed: Annotated[int, arg(metavar="N")] = 0,
+    objects: Annotated[Path | None, arg(metavar="DIR")] = None,
+    panoramas: Annotated[Path | None, arg(metavar="DIR")] = None,
+    rir: Annotated[Path | None, arg(metavar="FILE")] = None,
+    distance: Annotated[float, arg(metavar="R")] = 1.0,
+) -> None:
+    """Build 360° scenes with ground truth: moving objects and their sounds, as H.264 video and first-order ambisonics.
+
+    Objects, panoramas and the room (a free field) are procedural unless they are given.
+    OUT also gets index.parquet, truth.parquet, train.txt and test.txt, and detections.parquet for procedural objects.
+
+    Args:
+        out: Folder to write; new, or empty.
+        count: Number of scenes; the last fifth is held out.
+        seconds: Duration of each scene, 1 to 600.
+        seed: Seed; the same seed and material give the same scenes.
+        objects: Cut-out photographs, NAME.png, each beside its sound, NAME.ogg (wav, flac, mp3).
+        panoramas: Equirectangular images (jpg, png), twice as wide as high.
+        rir: First-order room impulse response: 4 channels, ACN order, N3D.
+        distance: Distance of the objects, as a fraction of the distance at which the response was measured.
+    """
+    with show_progress("Rendering scenes") as progress:
+        build_scenes(
+            out,
+            count=count,
+            seconds=seconds,
+            seed=seed,
+            objects=objects,
+            panoramas=panoramas,
+            rir=rir,
+            distance=distance,
+            progress=progress,
+        )
+    print(f"{count} scenes of {seconds:g} s in {out}")

@@ -1,0 +1,1 @@
+"""Definitions that operations, references, data and reports share: ambisonics, features, cubemaps, colour."""

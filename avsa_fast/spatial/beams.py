@@ -1,0 +1,69 @@
+"""Axisymmetric beam patterns of ambisonic scenes."""
+
+from collections.abc import Sequence
+from functools import cache
+from math import isfinite
+
+import numpy as np
+import torch
+from numpy.polynomial import legendre
+from scipy.linalg import eigh
+from torch import Tensor
+
+from .harmonics import orders_of_channels
+
+PATTERNS = ("cardioid", "hypercardioid", "supercardioid", "max_re", "in_phase")
+
+
+def beam_weights(harmonics: Tensor, gains: Sequence[float]) -> Tensor:
+    """Channel weights [..., C] of beams: the harmonics of their directions [..., C], scaled by one gain per order."""
+    return harmonics * harmonics.new_tensor([gains[n] for n in orders_of_channels(len(gains) - 1)])
+
+
+def beam_gains(pattern: str | Sequence[float], order: int = 1) -> list[float]:
+    """Gains a_n of orders 0 to `order` of a beam pattern, the sum of a_n P_n(cos angle).
+
+    Args:
+        pattern: A name of PATTERNS, or the order + 1 gains themselves.
+        order: 0 to 7.
+
+    Returns:
+        order + 1 gains; those of a named pattern sum to 1, the gain at the front (docs/ambisonics.md).
+
+    Raises:
+        TypeError: The pattern is neither a name nor a sequence.
+        ValueError: The name is unknown, or the gains are not order + 1 finite numbers.
+    """
+    if isinstance(pattern, str):
+        if pattern not in PATTERNS:
+            raise ValueError(f"pattern must be one of {', '.join(PATTERNS)} or [order + 1] gains, not {pattern!r}")
+        return list(_named_gains(pattern, order))
+    if not isinstance(pattern, Sequence):
+        raise TypeError(f"pattern must be a name or a sequence of [order + 1] gains, not {type(pattern).__name__}")
+    gains = [float(gain) for gain in pattern]
+    if len(gains) != order + 1 or not all(map(isfinite, gains)):
+        raise ValueError(f"pattern must hold {order + 1} finite gains, of orders 0 to {order}, not {gains}")
+    return gains
+
+
+# Evaluated while torch.compile traces, which cannot follow NumPy's polynomials.
+@torch.compiler.assume_constant_result
+def _named_gains(pattern: str, order: int) -> tuple[float, ...]:
+    return _gains_by_definition(pattern, order)
+
+
+@cache
+def _gains_by_definition(pattern: str, order: int) -> tuple[float, ...]:
+    if pattern in ("cardioid", "in_phase"):
+        gains = legendre.poly2leg(np.polynomial.polynomial.polypow([0.5, 0.5], order))
+    elif pattern == "hypercardioid":  # the most directive
+        gains = 2 * np.arange(order + 1) + 1.0
+    elif pattern == "max_re":  # the longest energy vector: r is the largest root of P_(order + 1)
+        r = legendre.leggauss(order + 1)[0].max()
+        gains = (2 * np.arange(order + 1) + 1) * legendre.legvander(np.array([r]), order)[0]
+    else:  # supercardioid, the least energy at the back against all: the smallest eigenvalue of back against all
+        nodes, weights = legendre.leggauss(order + 1)
+        back = legendre.legvander((nodes - 1) / 2, order)  # Gauss nodes of [-1, 0]
+        energy = (back.T * (weights / 2)) @ back
+        gains = eigh(energy, np.diag(2 / (2 * np.arange(order + 1) + 1.0)))[1][:, 0]
+    return tuple((gains / gains.sum()).tolist())

@@ -1,0 +1,112 @@
+"""Detection of a video's projection, tested on every shared panorama in ERP, EAC and other projections."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.panoramas import as_eac, v360
+from PIL import Image
+
+from avsa_fast.data.projection import view_of
+from avsa_fast.data.projection_detection import detect_projection, seam_mismatch
+from avsa_fast.data.spherical_metadata import VideoGeometry, read_spherical_metadata
+from avsa_fast.data.video import read_frames
+from avsa_fast.errors import ClipError
+from avsa_fast.scenes.procedural_images import draw_panorama
+
+
+@pytest.fixture(scope="module")
+def panoramas(assets: Path) -> list[np.ndarray]:
+    return [np.asarray(Image.open(path).convert("RGB")) for path in sorted((assets / "panoramas").glob("*.jpg"))]
+
+
+def frames(panorama: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(panorama.copy())[None]
+
+
+def test_every_panorama_is_recognised(panoramas: list[np.ndarray]) -> None:
+    """The right projection fits, and the wrong one exceeds the threshold by a factor of three."""
+    assert len(panoramas) == 13
+    for panorama in panoramas:
+        erp, cubemap = frames(panorama), frames(as_eac(panorama))
+        assert detect_projection(VideoGeometry(), erp) == "erp"
+        assert detect_projection(VideoGeometry(), cubemap) == "eac"
+        assert seam_mismatch(erp, "erp") < 0.1 < 3 * 0.1 < seam_mismatch(erp, "eac")
+        assert seam_mismatch(cubemap, "eac") < 0.1 < 3 * 0.1 < seam_mismatch(cubemap, "erp")
+
+
+def test_every_panorama_squeezed_and_over_under_is_recognised(panoramas: list[np.ndarray]) -> None:
+    for panorama in panoramas:
+        W = panorama.shape[1]
+        squeezed = np.asarray(Image.fromarray(panorama).resize((W, W * 9 // 16)))
+        assert detect_projection(VideoGeometry(), frames(squeezed)) == "erp"
+        over_under = frames(np.concatenate([panorama, np.roll(panorama, W // 200, axis=1)]))
+        assert detect_projection(VideoGeometry(), over_under) == "erp_top"
+        assert torch.equal(view_of(over_under[0], "erp_top"), frames(panorama)[0])
+        beside = frames(np.concatenate([panorama, np.roll(panorama, W // 200, axis=1)], axis=1))
+        assert detect_projection(VideoGeometry(), beside) == "erp_left"
+        assert torch.equal(view_of(beside[0], "erp_left"), frames(panorama)[0])
+
+
+def test_procedural_panoramas_are_recognised() -> None:
+    for seed in range(20):
+        panorama = draw_panorama(np.random.default_rng(seed), 160, 320)
+        assert detect_projection(VideoGeometry(), frames(panorama)) == "erp"
+        assert detect_projection(VideoGeometry(), frames(as_eac(panorama))) == "eac"
+
+
+def test_perspective_images_are_refused(panoramas: list[np.ndarray]) -> None:
+    """At least nine of ten perspective views are refused; the others show only sky at both edges."""
+    refused = 0
+    for panorama in panoramas:
+        for yaw in (-144, -72, 0, 72, 144):
+            flat = v360(panorama, f"e:flat:yaw={yaw}:pitch={yaw // 9}:h_fov=80:v_fov=50:w=640:h=360")
+            try:
+                detect_projection(VideoGeometry(), frames(flat))
+            except ClipError:
+                refused += 1
+    assert refused > 0.9 * 5 * len(panoramas)
+
+
+def test_fisheye_circles_are_refused(panoramas: list[np.ndarray]) -> None:
+    for panorama in panoramas:
+        for kind, W in (("dfisheye", 512), ("fisheye", 256)):
+            image = v360(panorama, f"e:{kind}:w={W}:h=256:h_fov=190:v_fov=190")
+            row, column = (np.indices((256, W)) + 0.5) / 128 - 1
+            image = np.where(np.hypot(row, (column + 1) % 2 - 1)[..., None] < 1, image, 0).astype(np.uint8)
+            with pytest.raises(ClipError, match="fisheye"):
+                detect_projection(VideoGeometry(), frames(np.maximum(image, 3)))
+
+
+def test_metadata_takes_precedence_over_content(panoramas: list[np.ndarray]) -> None:
+    erp, cubemap = frames(panoramas[0]), frames(as_eac(panoramas[0]))
+    flat = frames(v360(panoramas[0], "e:flat:h_fov=80:v_fov=50:w=640:h=360"))
+    assert detect_projection(VideoGeometry("equirectangular"), flat) == "erp"
+    assert detect_projection(VideoGeometry("equirectangular", "top-bottom"), erp) == "erp_top"
+    assert detect_projection(VideoGeometry("equirectangular", "left-right"), erp) == "erp_left"
+    assert detect_projection(VideoGeometry("mesh", "mono"), cubemap) == "eac"
+    for declared, image in (
+        (VideoGeometry("mesh"), erp), (VideoGeometry("cubemap"), erp), (VideoGeometry("mesh", "top-bottom"), cubemap),
+        (VideoGeometry("fisheye"), erp), (VideoGeometry("half-equirectangular"), erp),
+        (VideoGeometry("rectilinear"), erp),
+        (VideoGeometry("unknown"), erp), (VideoGeometry("equirectangular", "unknown"), erp),
+    ):  # fmt: skip
+        with pytest.raises(ClipError):
+            detect_projection(declared, image)
+
+
+def test_black_frames_are_equirectangular() -> None:
+    assert detect_projection(VideoGeometry(), torch.zeros(2, 64, 128, 3, dtype=torch.uint8)) == "erp"
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [("kqAZkf5Odyw-80", "erp"), ("richoh1_erp_mono_audio", "erp"), ("congo_overunder_stereo_audio", "erp_top")],
+)
+def test_real_videos(assets: Path, name: str, source: str) -> None:
+    path = assets / "video" / f"{name}.mp4"
+    images = read_frames(path, 5, count=3, fps=0.5, max_height=640)
+    assert detect_projection(read_spherical_metadata(path).video, images) == source
+    assert detect_projection(VideoGeometry(), images) == source
+    assert seam_mismatch(images, source) < 0.1  # type: ignore[arg-type]

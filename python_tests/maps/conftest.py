@@ -1,0 +1,3 @@
+from helpers.untrained import config, run, scenes
+
+__all__ = ["config", "run", "scenes"]

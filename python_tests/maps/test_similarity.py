@@ -1,0 +1,79 @@
+"""Similarity maps: cells have the value of their direction, and peaks are in the direction of the sound."""
+
+from dataclasses import replace
+from math import pi
+
+import pytest
+import torch
+
+from avsa_fast import ops
+from avsa_fast.maps import similarity
+from avsa_fast.maps.grid import erp_grid
+from avsa_fast.models import Model
+from avsa_fast.run import Run
+
+FRAMES = torch.randint(0, 256, (8, 64, 128, 3), dtype=torch.uint8)
+SIZE = (6, 12)
+
+
+def test_grouping_by_quarter_turns() -> None:
+    grid = erp_grid(SIZE)
+    groups = similarity._group_by_quarter_turns(grid)
+    steps = (groups[:, 1:, 0] - groups[:, :-1, 0]) % (2 * pi)
+    torch.testing.assert_close(steps, torch.full_like(steps, pi / 2))
+    assert (groups[..., 1] == groups[:, :1, 1]).all()
+    torch.testing.assert_close(similarity._ungroup(groups[..., 0], SIZE), grid[..., 0])
+    with pytest.raises(ValueError, match="multiple of 4"):
+        similarity._group_by_quarter_turns(erp_grid((6, 10)))
+
+
+@pytest.mark.parametrize("stages", ["both", "avc"])
+def test_cell_value_matches_separate_computation(run: Run, stages: str) -> None:
+    """A cell's value equals the model's similarity for that direction's views, computed separately."""
+    run = replace(run, config=replace(run.config, stages=stages))
+    sound = torch.randn(4, 24000)
+    heat = similarity.similarity_map(run, FRAMES, sound, size=SIZE)
+    assert heat.shape == SIZE
+    direction = erp_grid(SIZE)[2, 7]
+    group = torch.stack([direction + torch.tensor([i * pi / 2, 0]) for i in range(4)])[None]
+    video = similarity._embed_groups(run.video, FRAMES, sound, group, run)
+    audio = similarity._embed_groups(run.audio, FRAMES, sound, group, run)
+    assert heat[2, 7] == pytest.approx(run.similarity(video, audio)[0, 0, 0].item(), abs=1e-4)
+
+
+class IntensityModel(Model):
+    """Model with known embeddings: the mean intensity vector for sound, and a constant vector for pictures."""
+
+    def __init__(self, config) -> None:
+        super().__init__(config)
+        self.video_encoder = torch.nn.Sequential(Constant(torch.tensor([1.0, 0.0, 0.0])))
+        self.audio_encoder = Intensity()
+        for name in ("video_head", "audio_head"):
+            setattr(self, name, torch.nn.Identity())
+
+
+class Constant(torch.nn.Module):
+    def __init__(self, value: torch.Tensor) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        return self.value.expand(len(crops), -1)
+
+
+class Intensity(torch.nn.Module):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features[:, 4:].mean(dim=(2, 3))
+
+
+def test_object_map_peaks_at_its_sound(run: Run) -> None:
+    """A model that expects sound from the front finds the source, whatever the object's direction."""
+    run = replace(run, model=IntensityModel(run.config.model).eval(), config=replace(run.config, stages="avc"))
+    source = erp_grid(SIZE)[1, 3]
+    sound = ops.encode(torch.randn(1, 24000), source[None])
+    heat = similarity.similarity_map(run, FRAMES, sound, towards=torch.tensor([0.3, 0.1]), size=SIZE)
+    assert divmod(int(heat.argmax()), SIZE[1]) == (1, 3)
+    assert heat.max() == pytest.approx(1, abs=1e-3)
+    two = similarity.object_maps(run, FRAMES, sound, torch.tensor([[0.3, 0.1], [-2.0, 0.4]]), size=SIZE)
+    assert two.shape == (2, *SIZE)
+    torch.testing.assert_close(two[0], heat)
