@@ -65,7 +65,9 @@ def bench_detect(folder: Path, threads: int) -> None:
     torch.set_num_threads(threads)
     yolo = YoloDetector()
     yolo.detect(torch.zeros(4, 360, 640, 3, dtype=torch.uint8))
-    print(f"{threads} threads: clip, searched frames a second, share of the time inside YOLO (of all processors' time)")
+    print(
+        f"{threads} threads: clip, searched frames per second, share of the time inside YOLO (of all processors' time)"
+    )
     for job in find_jobs(folder, folder / "none", transcode=False):
         timed = Timed(yolo)
         detector = sphere_detector(timed, "erp")
@@ -87,7 +89,7 @@ def bench_access(folder: Path) -> None:
         folder: Folder with clips.
     """
     torch.set_num_threads(1)
-    print("clip: RGB, planes, sound of the original -> of the transcoded clip, ms; times faster in all (with planes)")
+    print("clip: RGB, planes, sound of the original -> of the transcoded clip, ms; total speed-up (with planes)")
     with tempfile.TemporaryDirectory() as scratch:
         found = []
         for name, transcode in (("original", False), ("transcoded", True)):

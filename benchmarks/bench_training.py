@@ -35,7 +35,7 @@ from avsa_fast.train.feed import CHUNK
 try:
     import librosa
 except ImportError as error:
-    sys.exit(f"bench_training: {error}; pip install '.[bench]' brings the peers")
+    sys.exit(f"bench_training: {error}; pip install '.[bench]' installs the peers")
 
 VIEWS, FRAMES, FPS, SIZE = 4, 8, 16.0, 112
 SECONDS = 1.0
@@ -267,7 +267,7 @@ def measure(
 def show(title: str, measured: dict[str, Any]) -> None:
     """Prints one line of results."""
     parts = ", ".join(f"{part} {ms:.1f}" for part, ms in measured["ms"].items())
-    print(f"  {title:<18} {measured['samples_per_second']:6.1f} samples/s; ms a sample: {parts}", flush=True)
+    print(f"  {title:<18} {measured['samples_per_second']:6.1f} samples/s; ms per sample: {parts}", flush=True)
 
 
 def main() -> None:

@@ -56,11 +56,11 @@ def scene(signals: Tensor, directions: Tensor) -> int:
     if order < 0:
         wanted = "(order + 1)² channels, 1, 4, 9, ... 64 of orders 0 to 7"
         raise ValueError(f"signals must have {wanted}, not {signals.shape[-2]} channels")
-    looks("signals", signals, directions)
+    matching_directions("signals", signals, directions)
     return order
 
 
-def looks(signals_name: str, signals: Tensor, directions: Tensor) -> None:
+def matching_directions(signals_name: str, signals: Tensor, directions: Tensor) -> None:
     """Checks directions [..., K, 2] or moving [..., K, P, 2] with the leading dimensions of signals [..., C, T].
 
     They must be float64 for float64 signals, else float32.

@@ -78,7 +78,7 @@ def spatial_features(
     spatial = spatial_of_view(view, spatial)
     _check_signals(signals, directions, view, n_fft)
     if directions is not None:
-        _checks.looks("signals", signals, directions)
+        _checks.matching_directions("signals", signals, directions)
         _checks.pose(roll, flip, directions, moving=directions.ndim > signals.ndim)
     elif roll is not None or flip is not None:
         raise ValueError("roll and flip need directions: directions of 0 rotate by nothing else")
@@ -135,7 +135,7 @@ def _check_signals(signals: Tensor, directions: Tensor | None, view: str, n_fft:
     if signals.device.type == "cuda" and n_fft > MAX_CUDA_N_FFT:
         raise ValueError(f"n_fft must be at most {MAX_CUDA_N_FFT} on CUDA, not {n_fft}")
     if signals.shape[-2] == 2 and directions is not None:
-        raise ValueError("directions need signals with the channels W, Y, Z, X: L, R cannot be turned")
+        raise ValueError("directions need signals with the channels W, Y, Z, X: L, R cannot be rotated")
     if signals.shape[-1] < n_fft:
         raise ValueError(f"signals must hold at least one frame of n_fft = {n_fft} samples, not {signals.shape[-1]}")
 
