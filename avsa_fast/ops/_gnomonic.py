@@ -39,7 +39,7 @@ def gnomonic(
     """Crops perspective views with square pixels out of 360° frames, in K directions, the same for all F frames.
 
     Differentiable in float frames without jitter, and from RGB frames in directions, fov and roll. Gradients have the
-    same bits from run to run. The gradient by frames is not differentiable by the pose. The method: docs/gnomonic.md.
+    same bits from run to run. The gradient of frames is not differentiable in the pose. The method: docs/gnomonic.md.
 
     Args:
         frames: RGB [B, F, H, W, 3], uint8, or float32 or float64 in [0, 1]; W even. Or uint8 planes of 4:2:0 video with

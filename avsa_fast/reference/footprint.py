@@ -37,7 +37,7 @@ class Geometry(NamedTuple):
 
 
 def project(ray: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]:
-    """Column and row, as array indices, where rays [..., 3] of any length meet the plane."""
+    """Column and row, as array indices, where rays [..., 3] of any length intersect the plane."""
     x, y, z = ray.unbind(-1)
     u = (0.5 - torch.atan2(y, x) / (2 * pi)) * plane.W - plane.first_column
     v = (0.5 - torch.atan2(z, torch.hypot(x, y)) / pi) * plane.H - 0.5

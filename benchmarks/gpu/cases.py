@@ -1,7 +1,7 @@
-"""Benchmark cases: each operation with its arguments, the bytes and operations that it needs, and peers that compute the same.
+"""Benchmark cases: each operation with its arguments, the work that it needs, and peers that compute the same.
 
-Sizes are those of the paper's training or of the targets in docs/gpu.md; small=True gives the same cases in sizes suitable for a
-CPU, compute-sanitizer or a profiler. Arguments are unseeded random numbers.
+Sizes are those of the paper's training or of the targets in docs/gpu.md; small=True gives sizes suitable for a CPU,
+compute-sanitizer or a profiler. Arguments are unseeded random numbers.
 """
 
 import os
@@ -211,7 +211,10 @@ def ambisonics(name: str, device: torch.device, small: bool) -> Case:
     plain = getattr(reference, name)
     return Case(
         partial(getattr(ops, name), signals, directions), lambda: 4 * (signals.numel() + B * channels * T),
-        peers={"eager": partial(plain, signals, directions), "compiled": partial(torch.compile(plain), signals, directions)},
+        peers={
+            "eager": partial(plain, signals, directions),
+            "compiled": partial(torch.compile(plain), signals, directions),
+        },
     )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def require_free_memory(device: torch.device, size: int) -> None:
     if device.type == "cuda":
         free = torch.cuda.mem_get_info()[0]
         if free < size:
-            pytest.skip(f"require_free_memory {size / 1e9:.0f} GB of the device's memory, {free / 1e9:.0f} GB are free")
+            pytest.skip(f"needs {size / 1e9:.0f} GB of the device's memory, {free / 1e9:.0f} GB are free")
 
 
 @pytest.mark.parametrize("operation", ["encode", "rotate", "beamform"])
