@@ -7,7 +7,8 @@ skipped.
 Encode, rotate and beamform are also compared with memory bandwidth, for the same number of bytes read and written:
 `copy` copies between mapped buffers, and `clone` allocates its result as the operations do. All of them cycle through
 more memory than the caches hold. Memory bandwidth varies from second to second, so each round times all three, one
-after the other, each at its second call, when its code is cached. The share of a copy's bandwidth is the median over the rounds.
+after the other, each at its second call, when its code is cached. The share of a copy's bandwidth is the median over
+the rounds.
 """
 
 from collections.abc import Callable

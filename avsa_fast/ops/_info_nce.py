@@ -38,9 +38,9 @@ def info_nce(
         negatives: "all": every row competes. "joint": row r is crop r mod `crops` of clip r div `crops`, and only rows
             of the same clip or of the same crop number compete.
         crops: Rows per clip; divides N.
-        precision: Precision of the matrix products. "fp32"; "bf16", with normalised rows and weights rounded to bfloat16, sums in
-            float32 and exact cosines of pairs; "tf32" and "3xtf32", for matrix units of GPUs, the same as "fp32" on the
-            CPU. On CUDA, rows of more than 512 (bf16) or 256 dimensions are computed as "fp32". float64 rows need
+        precision: Precision of the matrix products. "fp32"; "bf16", with normalised rows and weights rounded to
+            bfloat16, sums in float32 and exact cosines of pairs; "tf32" and "3xtf32", for matrix units of GPUs, the
+            same as "fp32" on the CPU. On CUDA, rows of more than 512 (bf16) or 256 dimensions are computed as "fp32". float64 rows need
             "fp32".
         group: Process group whose ranks hold the rows, in order of ranks, any number on each. All ranks pass the same
             options and temperature, and get the loss over all rows. Averaged over ranks, as by DistributedDataParallel,

@@ -209,7 +209,7 @@ def _info_nce_backward(
     factor = grad.double() * loss_weight(len(query), symmetric) * options.scale
     radial = project(rows[0], rows[1], factor, query_grad)
     project(rows[1], rows[0], factor, key_grad)
-    # Every cosine is multiplied by the scale, so the derivative with respect to the scale is the part along the unit rows.
+    # Every cosine is multiplied by the scale, so the part along the unit rows gives the derivative in the scale.
     return query_grad, key_grad, -factor * options.scale * total(radial)
 
 

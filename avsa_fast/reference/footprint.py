@@ -1,10 +1,10 @@
 """Footprints of pixels on an equirectangular frame, and the weights of texels in the mean over them.
 
-A pixel's footprint is the parallelogram of its edges, carried over to the frame by the projection's derivative. The
-mean of the bilinearly interpolated frame over it weights each texel by the footprint's overlap with the texel's tent,
-the product of 1 - |distance| along columns and rows. Along a row the overlap with a chord of the footprint is exact;
-down the rows a chord stands for each piece of the footprint above or below a row of texels, between rows and corners.
-Derivation and accuracy: docs/gnomonic.md.
+A pixel's footprint is the parallelogram of its edges, mapped to the frame by the derivative of the projection. In the
+mean of the bilinearly interpolated frame over the footprint, the weight of a texel is the integral of its tent function
+(1 - |Δcolumn|) (1 - |Δrow|) over the footprint. Rows of texels and corners of the footprint cut it into pieces with
+straight edges. One chord represents each piece; along the chord, the integral is exact. Derivation and accuracy:
+docs/gnomonic.md.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from torch import Tensor
 from avsa_fast.spatial import eac
 
 MARGIN = 0.02  # texels added on each side of a footprint, so that its area is never 0
-MIN_RISE = 1e-6  # texels: least rise of the steeper edge
-MIN_RISE_RATIO = 1e-3  # least rise of the other edge relative to the steeper one: below, float32 cannot place corners
+MIN_RISE = 1e-6  # texels: minimum rise of the steeper edge
+MIN_RISE_RATIO = 1e-3  # minimum rise of the other edge relative to it: below, float32 cannot place corners
 # A footprint is nearly a parallelogram if the pixel is small relative to the sphere and to its distance from the pole.
 # Other pixels are divided into cells, by an edge's length relative to the distance from the pole, and in radians.
 CELLS_PER_POLE_DISTANCE, CELLS_PER_RADIAN, MAX_CELLS = 4.0, 8.0, 15
@@ -189,7 +189,7 @@ def _cell_texels(n: Tensor, prints: Footprints, scale: Tensor) -> Iterator[Texel
 def _chords(prints: Footprints, row: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The chords of each row [N, R], three above and three below it: left, right, reach and mass, each [N, 6, R].
 
-    The footprint's corners cut the interval between two rows into pieces with straight edges; a chord stands for each.
+    The footprint's corners cut the interval between two rows into pieces with straight edges; one chord represents each.
     """
     side = row.new_tensor([-1.0, 1.0])[:, None]  # [2, 1]
     away = (row - prints.v[:, None])[:, None]  # [N, 1, R] rows from the centre
