@@ -276,8 +276,12 @@ def main() -> None:
     parser.add_argument("video", type=Path)
     parser.add_argument("sound", type=Path)
     parser.add_argument("--channels", type=int, nargs=4, default=MAP)
-    parser.add_argument("--count", type=int, default=32, help="samples a round")
-    parser.add_argument("--device", default="cpu", help="of our views; the straightforward pipeline has none")
+    parser.add_argument("--count", type=int, default=32, help="samples per round")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="device that computes the views of avsa_fast; the straightforward pipeline runs on the CPU",
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -81,7 +81,7 @@ def spatial_features(
         _checks.matching_directions("signals", signals, directions)
         _checks.pose(roll, flip, directions, moving=directions.ndim > signals.ndim)
     elif roll is not None or flip is not None:
-        raise ValueError("roll and flip need directions: directions of 0 rotate by nothing else")
+        raise ValueError("roll and flip need directions; pass zeros to apply them alone")
     elif view == "beamform":
         raise ValueError('view "beamform" needs directions')
     if signals.shape[-2] in SCENES and view != "beamform":
@@ -113,7 +113,7 @@ def _check_choices(
     if spatial not in SPATIAL:
         raise ValueError(f'spatial must be "iv", "icf" or None, not {spatial!r}')
     if spatial == "icf" and view != "stereo":
-        raise ValueError(f'spatial "icf" is of the view "stereo", not of "{view}"')
+        raise ValueError(f'spatial "icf" needs view "stereo", not "{view}"')
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, not {variant!r}")
     numbers = {"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels}

@@ -40,8 +40,8 @@ def info_nce(
         crops: Rows per clip; divides N.
         precision: Precision of the matrix products. "fp32"; "bf16", with normalised rows and weights rounded to
             bfloat16, sums in float32 and exact cosines of pairs; "tf32" and "3xtf32", for matrix units of GPUs, the
-            same as "fp32" on the CPU. On CUDA, rows of more than 512 (bf16) or 256 dimensions are computed as "fp32". float64 rows need
-            "fp32".
+            same as "fp32" on the CPU. On CUDA, rows of more than 512 (bf16) or 256 dimensions are computed as "fp32".
+            float64 rows need "fp32".
         group: Process group whose ranks hold the rows, in order of ranks, any number on each. All ranks pass the same
             options and temperature, and get the loss over all rows. Averaged over ranks, as by DistributedDataParallel,
             gradients of parameters are those of one process with all rows: gradients of query and key are multiplied by

@@ -187,7 +187,7 @@ def test_loud_and_quiet_sound(kernel_device: torch.device) -> None:
 @pytest.mark.parametrize(("view", "spatial", "C"), VIEWS)
 def test_gradients(view: str, spatial: str | None, C: int, variant: str) -> None:
     if variant != "wang2022" and spatial != "iv":
-        pytest.skip("the variant changes the intensity vector only")
+        pytest.skip("only the intensity vector depends on the variant")
     signals = torch.randn(C, 45, dtype=torch.float64, requires_grad=True)
     poses: tuple[Tensor, ...] = ()
     if C == 4:
@@ -265,8 +265,8 @@ def test_default_spatial_features_by_view(view: str, channels: int) -> None:
     ("call", "error", "line"),
     [
         (refused(SOUND, POSE, view="binaural"), ValueError, "view must be one of rotate, stereo.*not 'binaural'"),
-        (refused(SOUND, POSE, spatial="icf"), ValueError, 'spatial "icf" is of the view "stereo", not of "rotate"'),
-        (refused(SOUND, POSE, view="mono", spatial="icf"), ValueError, 'view "stereo", not of "mono"'),
+        (refused(SOUND, POSE, spatial="icf"), ValueError, 'spatial "icf" needs view "stereo", not "rotate"'),
+        (refused(SOUND, POSE, view="mono", spatial="icf"), ValueError, 'needs view "stereo", not "mono"'),
         (refused(SOUND, POSE, spatial="foa"), ValueError, "spatial must be .*not 'foa'"),
         (refused(SOUND, POSE, variant="dcase"), ValueError, "variant must be one of wang2022,.*not 'dcase'"),
         (refused(SOUND, view="beamform", spatial=None), ValueError, 'view "beamform" needs directions'),
