@@ -55,10 +55,10 @@ def draw_frame(assets: Path, rng: np.random.Generator, band: Band) -> tuple[np.n
             box = SphereBox(rng.uniform(-np.pi, np.pi), float(elevation), 0.0, 0.0, str(name), 1.0)
             if all(angle_between(box, other) > APART for other in truth):
                 break
-        picture = read_image(assets / "objects" / f"{name}.png", "RGBA")
+        sprite_image = read_image(assets / "objects" / f"{name}.png", "RGBA")
         draw_sprite(
             frame,
-            make_sprite(picture, radians(rng.uniform(20, 40)), HEIGHT),
+            make_sprite(sprite_image, radians(rng.uniform(20, 40)), HEIGHT),
             np.array([[box.azimuth, box.elevation]]),
         )
         truth.append(box)

@@ -134,7 +134,7 @@ def footprints(ray: Tensor, right: Tensor, down: Tensor, plane: Geometry) -> Foo
     rise = av.abs().clamp(min=MIN_RISE)
     climb = torch.maximum(bv.abs(), MIN_RISE_RATIO * rise)
     lean = torch.where(av < 0, -au, au) / rise
-    # A nearly level edge counts in part as rising and in part as falling, so that the result is continuous as it becomes level.
+    # A nearly level edge counts in part as rising and in part as falling, so that the result is continuous there.
     width = bu - lean * bv
     signed = width * (bv / climb).clamp(-1, 1)
     rising, falling = (width.abs() + signed) / 2, (width.abs() - signed) / 2

@@ -62,7 +62,7 @@ def test_rows_are_trained_once(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
 def test_unprepared_folder_is_prepared(run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grid, "TABLE_1", [grid.Row("mono", "random")])
     monkeypatch.setattr(grid, "TABLE_2", [grid.Row("mono", "yolo")])
-    detector = partial(grid.prepare_for_crops, detector="helpers.detectors:Brightness")
+    detector = partial(grid.prepare_for_crops, detector="helpers.detectors:BrightnessDetector")
     monkeypatch.setattr(grid, "prepare_for_crops", detector)
     (tmp_path / "run").mkdir()
     run, data = replace(run, folder=tmp_path / "run"), link_media(scenes, tmp_path / "data")

@@ -49,7 +49,7 @@ def test_unprepared_folder_is_prepared(
     run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crops: str
 ) -> None:
     """Objects are detected only if crops need them."""
-    detector = partial(cli.prepare_for_crops, detector="helpers.detectors:Brightness")
+    detector = partial(cli.prepare_for_crops, detector="helpers.detectors:BrightnessDetector")
     monkeypatch.setattr(cli, "prepare_for_crops", detector)
     folder, data = with_crops(run, crops, tmp_path / "run"), link_media(scenes, tmp_path / "data")
     main(folder, ("avc", "retrieval"), data=data, moments=1, workers=0)
