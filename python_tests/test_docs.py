@@ -42,7 +42,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# Pages whose commands README has too, or that take the longest, are left to the long proofs.
+# Pages that repeat commands of README or take long: only in the slow tests.
 LONG_PAGES = ("data.md", "index.md", "report.md", "training.md")
 
 

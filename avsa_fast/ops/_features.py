@@ -130,8 +130,8 @@ def _check_signals(signals: Tensor, directions: Tensor | None, view: str, n_fft:
     _checks.shape("signals", signals, "[..., C, T]", signals.ndim >= 2)
     channels = VIEWS[view]
     if signals.shape[-2] not in channels:
-        wanted = ", ".join(map(str, channels[:-1])) + f" or {channels[-1]}"
-        raise ValueError(f'signals must have {wanted} channels for view "{view}", not {signals.shape[-2]}')
+        expected = ", ".join(map(str, channels[:-1])) + f" or {channels[-1]}"
+        raise ValueError(f'signals must have {expected} channels for view "{view}", not {signals.shape[-2]}')
     if signals.device.type == "cuda" and n_fft > MAX_CUDA_N_FFT:
         raise ValueError(f"n_fft must be at most {MAX_CUDA_N_FFT} on CUDA, not {n_fft}")
     if signals.shape[-2] == 2 and directions is not None:

@@ -90,12 +90,12 @@ def _runs(pid: int) -> bool:
 def test_clear_removes_only_files_of_a_run(tmp_path: Path) -> None:
     for folder in ("logs", "site"):
         (tmp_path / folder).mkdir()
-    for name in ("logs/build.log", "results.json", "tests.xml", "mine.json", "thesis.txt"):
+    for name in ("logs/build.log", "results.json", "tests.xml", "other.json", "notes.txt"):
         (tmp_path / name).touch()
     clear(tmp_path, builds=False)
-    assert {path.name for path in tmp_path.iterdir()} == {"mine.json", "thesis.txt", "site"}
+    assert {path.name for path in tmp_path.iterdir()} == {"other.json", "notes.txt", "site"}
     clear(tmp_path, builds=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"mine.json", "thesis.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"other.json", "notes.txt"}
 
 
 def test_shares_and_ratios() -> None:

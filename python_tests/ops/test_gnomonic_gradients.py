@@ -109,16 +109,16 @@ def test_direction_can_be_learned() -> None:
     v, u = torch.meshgrid(torch.arange(64.0), torch.arange(128.0), indexing="ij")
     spot = torch.exp(-((u - 50) ** 2 + (v - 25) ** 2) / 60)
     frames = spot[None, None, :, :, None].expand(1, 1, 64, 128, 3).contiguous()
-    gaze = torch.zeros(1, 1, 2, requires_grad=True)
-    optimiser = torch.optim.Adam([gaze], lr=0.05)
+    direction = torch.zeros(1, 1, 2, requires_grad=True)
+    optimiser = torch.optim.Adam([direction], lr=0.05)
     for _ in range(120):
-        crop = ops.gnomonic(frames, gaze, radians(40), (9, 9))
+        crop = ops.gnomonic(frames, direction, radians(40), (9, 9))
         loss = -crop[..., 4, 4].mean() - 0.2 * crop.mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     expected = torch.tensor([(0.5 - 50.5 / 128) * 2 * torch.pi, (0.5 - 25.5 / 64) * torch.pi])
-    assert (gaze.detach()[0, 0] - expected).norm() < 0.03
+    assert (direction.detach()[0, 0] - expected).norm() < 0.03
 
 
 def test_torch_library_contract(kernel_device: torch.device) -> None:
