@@ -68,10 +68,10 @@ AVSA_HD Vec3<T> unit_vector(T azimuth, T elevation) {
   return {cosine(elevation) * cosine(azimuth), cosine(elevation) * sine(azimuth), sine(elevation)};
 }
 
-// Rz(azimuth) Ry(-elevation) Rx(roll): turns the front to the direction; its transpose turns the direction to the
+// Rz(azimuth) Ry(-elevation) Rx(roll): rotates the front to the direction; its transpose rotates the direction to the
 // front.
 template <class T>
-AVSA_HD Mat3<T> turn_front_to(T azimuth, T elevation, T roll) {
+AVSA_HD Mat3<T> rotation_from_front(T azimuth, T elevation, T roll) {
   const T ca = cosine(azimuth), sa = sine(azimuth), ce = cosine(elevation), se = sine(elevation), cr = cosine(roll),
           sr = sine(roll);
   return {{ca * ce, -sa * cr - ca * se * sr, sa * sr - ca * se * cr},

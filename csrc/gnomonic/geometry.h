@@ -59,7 +59,7 @@ struct Rays {
 
   AVSA_HD void set(const GnomonicView& view, const S& azimuth, const S& elevation, const S& fov, const S& roll,
                    bool flip) {
-    const Mat3<S> axes = transpose(turn_front_to(azimuth, elevation, roll));  // rows: front, left, up
+    const Mat3<S> axes = transpose(rotation_from_front(azimuth, elevation, roll));  // rows: front, left, up
     const S half = fov * S(0.5), step = sine(half) / cosine(half) * S(2.0 / double(view.w));
     right = scaled(axes.y, flip ? step : -step);
     down = scaled(axes.z, -step);

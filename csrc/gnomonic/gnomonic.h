@@ -66,7 +66,7 @@ struct GnomonicBackward {
   // Integers, because their sum does not depend on its order: the gradient has the same bits from run to run.
   std::int64_t* sums;  // [B, F, H, W, 3], initially 0
 
-  // Of a frame of sums, for texel indices; it has no data.
+  // The layout of a frame of sums, without data.
   Plane plane() const { return {nullptr, H, W, 3, 0, 0, 3 * W, 0.5, 1.0}; }
 };
 

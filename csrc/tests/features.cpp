@@ -1,4 +1,5 @@
-// features/fft.h against the discrete Fourier transform's definition, features/log.h against the standard logarithm.
+// features/fft.h against the discrete Fourier transform's definition, log_normal of features/bins.h against the
+// standard logarithm.
 #include <cmath>
 #include <complex>
 #include <limits>
@@ -6,8 +7,8 @@
 #include <vector>
 
 #include "core/simd.h"
+#include "features/bins.h"
 #include "features/fft.h"
-#include "features/log.h"
 #include "tests/check.h"
 
 namespace {

@@ -98,7 +98,7 @@ RotationMatrix rotation(int order, const Mat3<double>& q) {
 
 TEST(rotation_matrices_rotate_harmonics) {
   for (int r = 0; r < 12; ++r) {
-    const Mat3<double> q = turn_front_to(0.9 * r - 4, 0.7 * r - 3, 1.1 * r);
+    const Mat3<double> q = rotation_from_front(0.9 * r - 4, 0.7 * r - 3, 1.1 * r);
     for (int n = 1; n <= kMaxOrder; ++n) {
       const RotationMatrix d = rotation(n, q);
       for (int i = 7; i < kDirections; ++i) {
@@ -118,7 +118,7 @@ TEST(rotation_matrices_rotate_harmonics) {
 TEST(rotations_about_z_have_cosines_and_sines) {
   const double angle = 0.6;
   for (int n = 1; n <= kMaxOrder; ++n) {
-    const RotationMatrix d = rotation(n, turn_front_to(angle, 0.0, 0.0));
+    const RotationMatrix d = rotation(n, rotation_from_front(angle, 0.0, 0.0));
     for (int m = -n; m <= n; ++m)
       for (int k = -n; k <= n; ++k) {
         const double expected = k == m ? std::cos(m * angle) : k == -m ? -std::sin(m * angle) : 0;
@@ -130,7 +130,7 @@ TEST(rotations_about_z_have_cosines_and_sines) {
 
 TEST(rotation_matrices_are_orthogonal) {
   for (int n = 1; n <= kMaxOrder; ++n) {
-    const RotationMatrix d = rotation(n, turn_front_to(2.0, 0.4, -1.0));
+    const RotationMatrix d = rotation(n, rotation_from_front(2.0, 0.4, -1.0));
     for (int m = 0; m <= 2 * n; ++m)
       for (int l = 0; l <= 2 * n; ++l) {
         double product = 0;

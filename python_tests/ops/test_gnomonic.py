@@ -42,6 +42,24 @@ def test_wide_white_noise(kernel_device: torch.device, antialias: bool) -> None:
     assert (got.double() - want).abs().max() <= 1e-3
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+def test_footprints_of_many_texels(kernel_device: torch.device, dtype: torch.dtype) -> None:
+    """The weights of a pixel do not fit into the host kernel's buffers at once."""
+    frames = random_frames((1, 2, 512, 1024), dtype).to(kernel_device)
+    poses = {"directions": torch.tensor([[[0.3, 0.2], [-3.0, 1.4]]]).to(kernel_device), "fov": radians(30)}
+    want = reference.gnomonic(
+        frames.cpu(), poses["directions"].cpu().double(), radians(30), (2, 2), dtype=torch.float64
+    )
+    got = ops.gnomonic(frames, **poses, size=(2, 2), dtype=dtype if dtype == torch.float64 else torch.float32)
+    assert (got.cpu().double() - want).abs().max() <= 1e-4
+    if dtype == torch.uint8:
+        return
+    weights = torch.randn_like(got)
+    leaf = frames.requires_grad_()
+    (gradient,) = torch.autograd.grad((ops.gnomonic(leaf, **poses, size=(2, 2), dtype=dtype) * weights).sum(), leaf)
+    assert float((gradient * frames).sum()) == pytest.approx(float((got * weights).sum()), rel=1e-4, abs=1e-4)
+
+
 @settings(max_examples=20)
 @given(
     B=st.integers(0, 2), K=st.integers(0, 3), F=st.integers(0, 10), H=st.integers(2, 40), W=st.integers(1, 40),

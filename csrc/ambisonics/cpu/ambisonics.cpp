@@ -45,7 +45,7 @@ int rotation_matrices(const RotationMatrices& task) {
     if (roll && !std::isfinite(roll[i])) invalid |= 2;
     RotationMatrix first, current, lower;
     const double azimuth = directions[2 * i], elevation = directions[2 * i + 1];
-    first_order_rotation(transpose(turn_front_to(azimuth, elevation, roll ? double(roll[i]) : 0.0)), first);
+    first_order_rotation(transpose(rotation_from_front(azimuth, elevation, roll ? double(roll[i]) : 0.0)), first);
     T* out = static_cast<T*>(task.out) + i * C * C;
     std::fill_n(out, C * C, T(0));
     out[0] = 1;

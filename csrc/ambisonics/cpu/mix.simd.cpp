@@ -69,7 +69,8 @@ AVSA_HD void mix_samples(const S* in, const Gain<S>* gains, const RowBlock& bloc
 template <int R, bool streaming, class S>
 bool mix_rows(const S* in, const Gain<S>* gains, const RowBlock& block, std::int64_t C, std::int64_t T, std::int64_t n,
               S* out) {
-  constexpr int N = sizeof(S) == 2 ? 16 : kRegisterBytes / sizeof(Gain<S>);  // conversions of 16 vectorise
+  constexpr int N =
+      std::max(sizeof(S) == 2 ? 8 : 1, kRegisterBytes / int(sizeof(Gain<S>)));  // fewer conversions do not vectorise
   Lanes<Gain<S>, N> check(0);
   Lanes<Gain<S>, 1> check_rest(0);
   std::int64_t t = 0;

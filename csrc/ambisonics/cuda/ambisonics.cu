@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads)
   }
   if (threadIdx.x == 0) {
     const double azimuth = directions[2 * i], elevation = directions[2 * i + 1];
-    first_order_rotation(transpose(turn_front_to(azimuth, elevation, roll ? double(roll[i]) : 0.0)), first);
+    first_order_rotation(transpose(rotation_from_front(azimuth, elevation, roll ? double(roll[i]) : 0.0)), first);
   }
   __syncthreads();
   for (int n = 1; n <= order; ++n) {

@@ -48,7 +48,7 @@ class BlockTaps {
   using V = Lanes<T, N>;
 
  public:
-  // At the rays of the block's pixels moved by columns and rows; all arrays are [kLanes].
+  // Finds the taps at the rays of the block's pixels, moved by columns and rows. All arrays are [kLanes].
   AVSA_HD void set(const GnomonicView& view, const Plane& plane, const PixelBlock& block, const Rays<double>& rays,
                    const T* columns, const T* rows, const T* weights) {
     if (view.source == Source::erp) {
@@ -133,7 +133,7 @@ class BlockTaps {
     }
   }
 
-  // Of lanes `begin` to `end` - 1.
+  // Adds the interpolated values of lanes `begin` to `end` - 1.
   AVSA_HD void add(const FrameView<In>& view, int begin, int end, T* values) const {
     const In* frame = view.data;
     for (int f = 0; f < view.frames; ++f, frame += view.frame_step, values += 3 * kLanes)

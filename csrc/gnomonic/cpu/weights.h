@@ -25,7 +25,8 @@ constexpr auto kChordOrders = [] {
   return orders;
 }();
 
-// T: float or double; N: values per SIMD vector.
+// Cuts the footprints of a block into rows of texels and computes the texels' weights. T: float or double; N: values
+// per SIMD vector.
 template <class T, int N>
 class FootprintRows {
   using V = Lanes<T, N>;
@@ -92,16 +93,16 @@ class FootprintRows {
 
   T cells_[kLanes];  // along each axis of a pixel
   Footprint<V> footprints_[kLanes / N];
-  T scale_[kLanes];   // of the footprints' weights
+  T scale_[kLanes];   // factor of the footprints' weights
   T u_[kLanes];       // columns of the footprints' centres
-  T height_[kLanes];  // rows from the footprints' first rows of texels down to their centres
-  int top_[kLanes];   // first rows
+  T height_[kLanes];  // rows of texels from the footprints' first ones down to their centres
+  int top_[kLanes];   // the first rows of texels
   T rows_[kLanes];    // number of rows
   int row_count_;     // the largest of them
-  bool inside_;       // the texels of the rows in chords_ are inside the frame
+  bool inside_;       // whether all texels of the rows in chords_ are inside the frame
   RowChords chords_[kMaxRows + 1];
 
-  // Of cell (column, row) of each pixel.
+  // Sets the footprints of cell (column, row) of each pixel.
   AVSA_HD void set_footprints(const Plane& plane, const PixelBlock& block, const Rays<double>& rays, int column,
                               int row) {
     const Vec3<V> right = cast<V>(rays.right), down = cast<V>(rays.down);
@@ -150,7 +151,7 @@ class FootprintRows {
         top >= 0 && bottom <= int(plane.H) && first_column.minimum() >= T(0) && last_column.maximum() <= T(plane.W);
   }
 
-  // The chords of the interval between a row and the next, of lanes l, l + 1, ...
+  // Sets the chords of the interval between a row and the next, in lanes l to l + N - 1.
   AVSA_HD void set_interval(int row, int l, RowChords& chords, RowChords& next, Extent& above, Extent& below) const {
     const V distance = V(double(row)) - V::load(height_ + l), scale = V::load(scale_ + l);
     const auto interval = footprints_[l / N].interval(distance);
@@ -169,7 +170,7 @@ class FootprintRows {
     (scale * chord.mass).store(to.mass[n] + l);
   }
 
-  // The texels of a row, of lanes l, l + 1, ... Extends first_column and last_column, of the frame, to them.
+  // Sets the texels of a row, in lanes l to l + N - 1. Extends first_column and last_column to them.
   template <int C>
   AVSA_HD void set_texels(int row, int l, const Plane& plane, const Extent& extent, RowChords& chords, V& first_column,
                           V& last_column) const {
@@ -185,7 +186,7 @@ class FootprintRows {
     (texel_row * Integers(double(plane.row_step)) + Integers(column) * Integers(double(C))).store(chords.begin + l);
   }
 
-  // kCount: number of chords, the row's or more.
+  // kCount: at least chords.count.
   template <int kCount, int C, int kTexels, class In, class Visit>
   AVSA_HD void each_group_of_row(const RowChords& chords, int row, const Plane& plane, const FrameView<In>& frames,
                                  const Visit& visit) const {
