@@ -10,9 +10,9 @@ BUILD := $(if $(filter PYPI,$(AVSA_CUDA)),,--no-build-isolation)
 
 # As avsa_fast.train does: other processes on the machine would stall threads that spin.
 export OMP_WAIT_POLICY := PASSIVE
-# Where there is no GPU, the fast tests run the CUDA kernels as host code, and nvcc only in the long proofs.
+# Without a GPU, the fast tests run the CUDA kernels as host code; only the slow tests call nvcc.
 export AVSA_CUDA ?= $(if $(shell command -v nvidia-smi),AUTO,OFF)
-# The fast tests; the long proofs measure, and want the machine for themselves.
+# Only the fast tests: some slow tests measure, and need the machine to themselves.
 PARALLEL := -n 2 --dist worksteal -o faulthandler_timeout=330
 
 .PHONY: train test test-slow test-sanitized test-newest test-oldest bench results docs lint clean

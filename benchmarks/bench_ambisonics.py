@@ -6,8 +6,9 @@ skipped.
 
 Encode, rotate and beamform are also compared with memory bandwidth, for the same number of bytes read and written:
 `copy` copies between mapped buffers, and `clone` allocates its result as the operations do. All of them cycle through
-more memory than the caches hold. Memory bandwidth varies from second to second, so each round times all three in turn,
-each at its second call, when its code is cached. The share of a copy's bandwidth is the median over the rounds.
+more memory than the caches hold. Memory bandwidth varies from second to second, so each round times all three, one
+after the other, each at its second call, when its code is cached. The share of a copy's bandwidth is the median over
+the rounds.
 """
 
 from collections.abc import Callable
@@ -55,13 +56,13 @@ class Mix:
         pools = max(1, MEMORY // (scenes * C * SECOND) // 2)
         self.pool = torch.randn(pools, scenes, C, SECOND)
         self.directions = torch.rand(scenes, VIEWS, 2) * 2 - 1
-        self.turn = count()
+        self.position = count()
         rows = {"encode": 4, "rotate": VIEWS * C, "beamform": VIEWS}[self.name]
         self.floats = scenes * (C + rows) * SECOND  # read and written per call
 
     def sound(self) -> Tensor:
         """Returns the next signals [scenes, C, T]."""
-        return self.pool[next(self.turn) % len(self.pool)]
+        return self.pool[next(self.position) % len(self.pool)]
 
 
 @pytest.fixture(params=[pytest.param(n, marks=pytest.mark.benchmark(group=f"ambisonics: {n}")) for n in MIXES])

@@ -55,10 +55,10 @@ def draw_frame(assets: Path, rng: np.random.Generator, band: Band) -> tuple[np.n
             box = SphereBox(rng.uniform(-np.pi, np.pi), float(elevation), 0.0, 0.0, str(name), 1.0)
             if all(angle_between(box, other) > APART for other in truth):
                 break
-        picture = read_image(assets / "objects" / f"{name}.png", "RGBA")
+        sprite_image = read_image(assets / "objects" / f"{name}.png", "RGBA")
         draw_sprite(
             frame,
-            make_sprite(picture, radians(rng.uniform(20, 40)), HEIGHT),
+            make_sprite(sprite_image, radians(rng.uniform(20, 40)), HEIGHT),
             np.array([[box.azimuth, box.elevation]]),
         )
         truth.append(box)
@@ -102,12 +102,12 @@ def measure(assets: Path, band: Band, objects: int, seed: int) -> dict[DetectorV
     yolo = YoloDetector(assets / "yolo" / "yolo26n.pt")
     rng = np.random.default_rng(seed)
     frames, truths = zip(*(draw_frame(assets, rng, band) for _ in range(-(objects // -band[2]))), strict=True)
-    figures = {}
+    scores = {}
     for views in get_args(DetectorViews):
         detector = sphere_detector(yolo, views)
         found = [detector.detect(torch.from_numpy(frame)[None], "erp")[0] for frame in frames]
-        figures[views] = score(found, list(truths))
-    return figures
+        scores[views] = score(found, list(truths))
+    return scores
 
 
 def main() -> None:
@@ -119,8 +119,8 @@ def main() -> None:
     options = parser.parse_args()
     print("| elevation | recall erp | tiles | precision erp | tiles |\n|---|---|---|---|---|")
     for number, band in enumerate(BANDS):
-        figures = measure(options.assets, band, options.objects, options.seed + number)
-        cells = [f"{figures[views][measure]:.0%}" for measure in (0, 1) for views in ("erp", "tiles")]
+        scores = measure(options.assets, band, options.objects, options.seed + number)
+        cells = [f"{scores[views][measure]:.0%}" for measure in (0, 1) for views in ("erp", "tiles")]
         print(f"| {band[0]}° to {band[1]}° | {' | '.join(cells)} |", flush=True)
 
 

@@ -97,8 +97,8 @@ def grid_sample(crops: dict[str, Any]) -> Tensor:
         for k in range(4):
             u, v = columns_and_rows(crops["directions"][b, k], crops["fov"], size, H, W)
             grid = torch.from_numpy(np.stack([(u + 0.5) * (2 / W) - 1, (v + 0.5) * (2 / H) - 1], axis=-1))
-            made = torch.nn.functional.grid_sample(images, grid.expand(8, -1, -1, -1), align_corners=False)
-            out[b, k] = ((made - mean) / std).transpose(0, 1)
+            sampled = torch.nn.functional.grid_sample(images, grid.expand(8, -1, -1, -1), align_corners=False)
+            out[b, k] = ((sampled - mean) / std).transpose(0, 1)
     return out
 
 
@@ -106,11 +106,11 @@ def py360convert(crops: dict[str, Any]) -> np.ndarray:
     """Crops with py360convert.e2p."""
     peer = pytest.importorskip("py360convert")
     frames, size, fov = crops["frames"].numpy(), crops["size"], np.degrees(crops["fov"])
-    looks = np.degrees(crops["directions"].numpy())
+    angles = np.degrees(crops["directions"].numpy())
     mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
     out = np.empty((len(frames), 4, 3, 8, *size), np.float32)
     for b, k, f in np.ndindex(len(frames), 4, 8):
-        azimuth, elevation = looks[b, k]
+        azimuth, elevation = angles[b, k]
         crop = peer.e2p(frames[b, f], (fov, fov), -azimuth, elevation, size)
         out[b, k, :, f] = ((crop.astype(np.float32) * np.float32(1 / 255) - mean) / std).transpose(2, 0, 1)
     return out

@@ -71,14 +71,14 @@ def test_kernel_wgmma(benchmark: Any, rows: int, device: str, monkeypatch: pytes
 @on_cpu
 def test_sgemm(benchmark: Any, rows: int, device: str) -> None:
     if rows < 1024:
-        pytest.skip("of so few operations a product of 2048 rows has no part")
+        pytest.skip("fewer operations than one product of 2048³")
     size, products = 2048, 4 * rows**2 * D / 2048**3  # each of 2 * 2048³ operations; 8 N² D in total
     a, b = torch.randn(size, size), torch.randn(size, size)
-    whole, rest = divmod(products, 1)
+    count, rest = divmod(products, 1)
     part = round(rest * size)
 
     def multiply() -> None:
-        for _ in range(int(whole)):
+        for _ in range(int(count)):
             a @ b
         if part:
             a[:part] @ b

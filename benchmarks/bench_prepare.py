@@ -42,16 +42,16 @@ class Timed:
 
     def __init__(self, detector: YoloDetector) -> None:
         self._detector = detector
-        self.wall = self.processor = 0.0
-        self.pictures = 0
+        self.wall = self.cpu = 0.0
+        self.images_seen = 0
 
     def detect(self, images: torch.Tensor) -> list[list[Rectangle]]:
         """Detects objects as the wrapped detector does."""
-        wall, processor = time.perf_counter(), time.thread_time()
+        wall, cpu = time.perf_counter(), time.thread_time()
         found = self._detector.detect(images)
         self.wall += time.perf_counter() - wall
-        self.processor += time.thread_time() - processor
-        self.pictures += len(images)
+        self.cpu += time.thread_time() - cpu
+        self.images_seen += len(images)
         return found
 
 
@@ -65,19 +65,19 @@ def bench_detect(folder: Path, threads: int) -> None:
     torch.set_num_threads(threads)
     yolo = YoloDetector()
     yolo.detect(torch.zeros(4, 360, 640, 3, dtype=torch.uint8))
-    print(f"{threads} threads: clip, searched frames a second, share of the time inside YOLO (of all processors' time)")
+    print(f"{threads} threads: clip, searched frames per second, share of the time inside YOLO (of CPU time)")
     for job in find_jobs(folder, folder / "none", transcode=False):
         timed = Timed(yolo)
         detector = sphere_detector(timed, "erp")
         prepare_clip(job, PrepareOptions(), detector, folder)
-        timed.wall = timed.processor = timed.pictures = 0
-        wall, processor = time.perf_counter(), time.process_time()
+        timed.wall = timed.cpu = timed.images_seen = 0
+        wall, cpu = time.perf_counter(), time.process_time()
         result = prepare_clip(job, PrepareOptions(), detector, folder)
-        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         size = f"{result.row['width']}×{result.row['height']}"
         # thread_time misses YOLO's worker threads, so the share of CPU time is only correct with one thread.
-        share = f" ({timed.processor / processor:.0%})" if threads == 1 else ""
-        print(f"{job.name} {size}: {timed.pictures / wall:.1f}/s, {timed.wall / wall:.0%}{share}")
+        share = f" ({timed.cpu / cpu:.0%})" if threads == 1 else ""
+        print(f"{job.name} {size}: {timed.images_seen / wall:.1f}/s, {timed.wall / wall:.0%}{share}")
 
 
 def bench_access(folder: Path) -> None:
@@ -87,7 +87,7 @@ def bench_access(folder: Path) -> None:
         folder: Folder with clips.
     """
     torch.set_num_threads(1)
-    print("clip: RGB, planes, sound of the original -> of the transcoded clip, ms; times faster in all (with planes)")
+    print("clip: RGB, planes, sound of the original -> of the transcoded clip, ms; total speed-up (with planes)")
     with tempfile.TemporaryDirectory() as scratch:
         found = []
         for name, transcode in (("original", False), ("transcoded", True)):

@@ -35,7 +35,7 @@ from avsa_fast.train.feed import CHUNK
 try:
     import librosa
 except ImportError as error:
-    sys.exit(f"bench_training: {error}; pip install '.[bench]' brings the peers")
+    sys.exit(f"bench_training: {error}; pip install '.[bench]' installs the peers")
 
 VIEWS, FRAMES, FPS, SIZE = 4, 8, 16.0, 112
 SECONDS = 1.0
@@ -267,7 +267,7 @@ def measure(
 def show(title: str, measured: dict[str, Any]) -> None:
     """Prints one line of results."""
     parts = ", ".join(f"{part} {ms:.1f}" for part, ms in measured["ms"].items())
-    print(f"  {title:<18} {measured['samples_per_second']:6.1f} samples/s; ms a sample: {parts}", flush=True)
+    print(f"  {title:<18} {measured['samples_per_second']:6.1f} samples/s; ms per sample: {parts}", flush=True)
 
 
 def main() -> None:
@@ -276,8 +276,12 @@ def main() -> None:
     parser.add_argument("video", type=Path)
     parser.add_argument("sound", type=Path)
     parser.add_argument("--channels", type=int, nargs=4, default=MAP)
-    parser.add_argument("--count", type=int, default=32, help="samples a round")
-    parser.add_argument("--device", default="cpu", help="of our views; the straightforward pipeline has none")
+    parser.add_argument("--count", type=int, default=32, help="samples per round")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="device that computes the views of avsa_fast; the straightforward pipeline runs on the CPU",
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -25,12 +25,12 @@ def main(path: Path, results: Path | None) -> None:
         name = benchmark["name"].split("[")[0].removeprefix("test_").removeprefix("features_")
         groups[benchmark["group"]][name] = benchmark["stats"]["median"]
         for note, value in benchmark["extra_info"].items():
-            of = (
+            target = (
                 shares.setdefault(benchmark["group"], {})
                 if note.startswith("share of ")
                 else groups[benchmark["group"]]
             )
-            of[note.removeprefix("share of ")] = value
+            target[note.removeprefix("share of ")] = value
     print(f"{'case':<52} {'peer':<14} {'peer ms':>9} {'kernel ms':>10} {'ratio':>7}")
     for group, medians in sorted(groups.items()):
         for peer, seconds in medians.items():

@@ -23,7 +23,7 @@ def test_n3d_has_unit_energy_in_every_channel(order: int) -> None:
     torch.testing.assert_close(from_n3d(to_n3d(scene)), scene)
 
 
-def test_fuma_by_its_formulas() -> None:
+def test_fuma_matches_its_formulas() -> None:
     """Malham's third-order table, W to Q."""
     azimuth, elevation = 0.7, -0.4
     one = torch.ones(1, 1, dtype=torch.float64)

@@ -12,7 +12,7 @@ WHEELS = {"nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-cuda-cccl", "nvidia-cud
 
 
 @pytest.mark.parametrize("choice", ["AUTO", "ON", "OFF", "PYPI"])
-def test_only_pypi_takes_the_compiler_from_wheels(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_pypi_requires_compiler_wheels(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = pytest.importorskip("scikit_build_core.build")
     monkeypatch.setenv("AVSA_CUDA", choice)
     monkeypatch.chdir(ROOT)

@@ -24,7 +24,7 @@ FENCE = re.compile(r"^ *(<!-- not run: .+ -->\n+)? *```(\w+)[^\n]*\n(.*?)^ *```$
 MODULE = "python -m avsa_fast."
 
 
-def named(page: Path) -> str:
+def page_name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
@@ -42,14 +42,17 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# Pages whose commands README has too, or that take the longest, are left to the long proofs.
+# Pages that repeat commands of README or take long: only in the slow tests.
 LONG_PAGES = ("data.md", "index.md", "report.md", "training.md")
 
 
 @pytest.mark.timeout(1200)  # up to a dozen commands
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=pytest.mark.slow if page.name in LONG_PAGES else [], id=named(page)) for page in PAGES],
+    [
+        pytest.param(page, marks=pytest.mark.slow if page.name in LONG_PAGES else [], id=page_name(page))
+        for page in PAGES
+    ],
 )
 def test_code_runs(page: Path, datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -62,7 +65,7 @@ def test_code_runs(page: Path, datasets: Path, tmp_path: Path, monkeypatch: pyte
     names: dict[str, object] = {"__name__": "page"}
     for language, text in blocks(page):
         if language == "python":
-            exec(compile(text, named(page), "exec"), names)
+            exec(compile(text, page_name(page), "exec"), names)
         elif language in ("sh", "bash"):
             for line in text.replace("\\\n", " ").splitlines():
                 run_line(line, monkeypatch)
@@ -73,7 +76,7 @@ def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(line, comments=True)
     if line.startswith(MODULE):
         module = words[2]
-        arguments = smaller(module, words[3:])
+        arguments = reduced(module, words[3:])
         if module == "avsa_fast.prepare":  # starts processes
             run(sys.executable, "-m", module, *arguments, check=True)
             return
@@ -88,7 +91,7 @@ def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(re.search(rf"^{word}:", makefile, re.MULTILINE) for word in words[1:] if "=" not in word), line
 
 
-def smaller(module: str, arguments: list[str]) -> list[str]:
+def reduced(module: str, arguments: list[str]) -> list[str]:
     """Limits training to a few steps without workers, on my_clips by default, and disables detection."""
     if module == "avsa_fast.prepare" and not {"--check", "--detector"} & set(arguments):
         return [*arguments, "--detector", "none", "--workers", "1"]
@@ -108,8 +111,8 @@ def smaller(module: str, arguments: list[str]) -> list[str]:
     return [*arguments, "--workers", "0"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_links_lead_somewhere(page: Path) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_links_resolve(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if not target.startswith(("http://", "https://", "#", "mailto:")):

@@ -106,7 +106,7 @@ def test_prepare(scenes: Path, tmp_path: Path, stage: str, error: str) -> None:
         (tmp_path / "source" / kind).symlink_to(scenes / kind)
     done = injected(
         target, error, tmp_path / "stamp", "prepare", tmp_path / "source", tmp_path / "out", "--workers", 2,
-        "--detector", "helpers.detectors:Sleepy", call=int(call or 1),
+        "--detector", "helpers.detectors:SlowDetector", call=int(call or 1),
     )  # fmt: skip
     check(done, error, "prepare")
 

@@ -33,7 +33,7 @@ def test_python_code_runs() -> None:
 
 
 @pytest.mark.slow
-def test_commands_on_ones_own_videos_run(assets: Path, tmp_path: Path) -> None:
+def test_commands_on_own_videos_run(assets: Path, tmp_path: Path) -> None:
     """The commands of "Your own videos", on the real clip."""
     (tmp_path / "my_videos").mkdir()
     for suffix in (".mp4", ".m4a"):

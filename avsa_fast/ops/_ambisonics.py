@@ -36,7 +36,7 @@ def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
         raise ValueError(f"order must be 0 to {MAX_ORDER}, not {order!r}")
     _checks.dtype("signal", signal, _checks.FLOATS)
     _checks.shape("signal", signal, "[..., S, T]", signal.ndim >= 2)
-    _checks.looks("signal", signal, directions)
+    _checks.matching_directions("signal", signal, directions)
     S = signal.shape[-2]
     _checks.shape("directions", directions, f"{[*signal.shape[:-1], 2]}", directions.shape[signal.ndim - 2] == S)
     if directions.ndim > signal.ndim:

@@ -128,7 +128,7 @@ def _mix_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
 # [..., 2] -> [..., C], C = (order + 1)².
 harmonics = register(_harmonics, _harmonics_fake, _harmonics_setup, _harmonics_backward)
 
-# [..., 2] -> [..., C, C], which bring each direction to the front.
+# [..., 2] -> [..., C, C], which rotate each direction to the front.
 rotation_matrices = register(
     _rotation_matrices, _rotation_matrices_fake, _rotation_matrices_setup, _rotation_matrices_backward
 )

@@ -12,17 +12,17 @@ FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 def dtype(name: str, tensor: Tensor, allowed: Iterable[torch.dtype]) -> None:
     """Raises TypeError unless `tensor` is a tensor of one of the allowed dtypes."""
-    wanted = " or ".join(str(d).removeprefix("torch.") for d in allowed)
+    expected = " or ".join(str(d).removeprefix("torch.") for d in allowed)
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name} must be a {wanted} tensor, not {type(tensor).__name__}")
+        raise TypeError(f"{name} must be a {expected} tensor, not {type(tensor).__name__}")
     if tensor.dtype not in allowed:
-        raise TypeError(f"{name} must be {wanted}, not {str(tensor.dtype).removeprefix('torch.')}")
+        raise TypeError(f"{name} must be {expected}, not {str(tensor.dtype).removeprefix('torch.')}")
 
 
-def shape(name: str, tensor: Tensor, wanted: str, fits: bool) -> None:
+def shape(name: str, tensor: Tensor, expected: str, fits: bool) -> None:
     """Raises ValueError unless `fits`."""
     if not fits:
-        raise ValueError(f"{name} must be {wanted}, not {list(tensor.shape)}")
+        raise ValueError(f"{name} must be {expected}, not {list(tensor.shape)}")
 
 
 def device(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
@@ -54,13 +54,13 @@ def scene(signals: Tensor, directions: Tensor) -> int:
     shape("signals", signals, "[..., C, T]", signals.ndim >= 2)
     order = order_of(signals.shape[-2])
     if order < 0:
-        wanted = "(order + 1)² channels, 1, 4, 9, ... 64 of orders 0 to 7"
-        raise ValueError(f"signals must have {wanted}, not {signals.shape[-2]} channels")
-    looks("signals", signals, directions)
+        expected = "(order + 1)² channels, 1, 4, 9, ... 64 of orders 0 to 7"
+        raise ValueError(f"signals must have {expected}, not {signals.shape[-2]} channels")
+    matching_directions("signals", signals, directions)
     return order
 
 
-def looks(signals_name: str, signals: Tensor, directions: Tensor) -> None:
+def matching_directions(signals_name: str, signals: Tensor, directions: Tensor) -> None:
     """Checks directions [..., K, 2] or moving [..., K, P, 2] with the leading dimensions of signals [..., C, T].
 
     They must be float64 for float64 signals, else float32.
@@ -75,8 +75,8 @@ def looks(signals_name: str, signals: Tensor, directions: Tensor) -> None:
         and (directions.ndim == signals.ndim or directions.shape[-2] >= 1)
     )
     if not fits:  # formatted only here: torch.compile cannot format symbolic sizes
-        wanted = ", ".join([*map(str, leading), "K"])
-        shapes = f"[{wanted}, 2] or, if they move, [{wanted}, P, 2] for {signals_name} {list(signals.shape)}"
+        expected = ", ".join([*map(str, leading), "K"])
+        shapes = f"[{expected}, 2] or, if they move, [{expected}, P, 2] for {signals_name} {list(signals.shape)}"
         raise ValueError(f"directions must be {shapes}, not {list(directions.shape)}")
 
 
@@ -91,11 +91,11 @@ def pose(roll: Tensor | None, flip: Tensor | None, directions: Tensor, *, moving
     flip does not move: for moving directions [..., K, P, 2] it is [..., K].
     """
     if roll is not None:
-        wanted = list(directions.shape[:-1])
+        expected = list(directions.shape[:-1])
         like("roll", roll, "directions", directions)
-        shape("roll", roll, f"{wanted} for directions {list(directions.shape)}", list(roll.shape) == wanted)
+        shape("roll", roll, f"{expected} for directions {list(directions.shape)}", list(roll.shape) == expected)
     if flip is not None:
-        wanted = list(directions.shape[: -2 if moving else -1])
+        expected = list(directions.shape[: -2 if moving else -1])
         dtype("flip", flip, [torch.bool])
         device("flip", flip, "directions", directions)
-        shape("flip", flip, f"{wanted} for directions {list(directions.shape)}", list(flip.shape) == wanted)
+        shape("flip", flip, f"{expected} for directions {list(directions.shape)}", list(flip.shape) == expected)

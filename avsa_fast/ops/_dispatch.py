@@ -157,7 +157,7 @@ def gradients(
     Args:
         function: Called with the inputs by keyword.
         inputs: Tensors by name.
-        needs_grad: Names of the inputs to differentiate by; names that are not inputs are ignored.
+        needs_grad: Whether each argument needs a gradient; names that are not inputs are ignored.
         grad: Gradient of the function's result.
 
     Returns:

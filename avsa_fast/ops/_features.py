@@ -78,10 +78,10 @@ def spatial_features(
     spatial = spatial_of_view(view, spatial)
     _check_signals(signals, directions, view, n_fft)
     if directions is not None:
-        _checks.looks("signals", signals, directions)
+        _checks.matching_directions("signals", signals, directions)
         _checks.pose(roll, flip, directions, moving=directions.ndim > signals.ndim)
     elif roll is not None or flip is not None:
-        raise ValueError("roll and flip need directions: directions of 0 rotate by nothing else")
+        raise ValueError("roll and flip need directions; pass zeros to apply them alone")
     elif view == "beamform":
         raise ValueError('view "beamform" needs directions')
     if signals.shape[-2] in SCENES and view != "beamform":
@@ -113,7 +113,7 @@ def _check_choices(
     if spatial not in SPATIAL:
         raise ValueError(f'spatial must be "iv", "icf" or None, not {spatial!r}')
     if spatial == "icf" and view != "stereo":
-        raise ValueError(f'spatial "icf" is of the view "stereo", not of "{view}"')
+        raise ValueError(f'spatial "icf" needs view "stereo", not "{view}"')
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, not {variant!r}")
     numbers = {"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels}
@@ -130,12 +130,12 @@ def _check_signals(signals: Tensor, directions: Tensor | None, view: str, n_fft:
     _checks.shape("signals", signals, "[..., C, T]", signals.ndim >= 2)
     channels = VIEWS[view]
     if signals.shape[-2] not in channels:
-        wanted = ", ".join(map(str, channels[:-1])) + f" or {channels[-1]}"
-        raise ValueError(f'signals must have {wanted} channels for view "{view}", not {signals.shape[-2]}')
+        expected = ", ".join(map(str, channels[:-1])) + f" or {channels[-1]}"
+        raise ValueError(f'signals must have {expected} channels for view "{view}", not {signals.shape[-2]}')
     if signals.device.type == "cuda" and n_fft > MAX_CUDA_N_FFT:
         raise ValueError(f"n_fft must be at most {MAX_CUDA_N_FFT} on CUDA, not {n_fft}")
     if signals.shape[-2] == 2 and directions is not None:
-        raise ValueError("directions need signals with the channels W, Y, Z, X: L, R cannot be turned")
+        raise ValueError("directions need signals with the channels W, Y, Z, X: L, R cannot be rotated")
     if signals.shape[-1] < n_fft:
         raise ValueError(f"signals must hold at least one frame of n_fft = {n_fft} samples, not {signals.shape[-1]}")
 

@@ -13,8 +13,8 @@ from . import _checks, _gnomonic_op
 FRAME_DTYPES = (torch.uint8, torch.float32, torch.float64)
 OUT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.uint8)
 SOURCES = ("erp", "erp_top", "erp_bottom", "erp_left", "erp_right", "eac")
-MAX_PIXELS = 2**29  # of a frame or a crop: kernels index within one by 32 bits
-MIN_EAC_SIZE = 16  # texels: a smaller face would not hold two
+MAX_PIXELS = 2**29  # of a frame or a crop: kernels use 32-bit indices within one
+MIN_EAC_SIZE = 16  # texels: smaller faces have less than two
 
 Planes = tuple[Tensor, Tensor | None, Tensor | None]
 
@@ -39,7 +39,7 @@ def gnomonic(
     """Crops perspective views with square pixels out of 360° frames, in K directions, the same for all F frames.
 
     Differentiable in float frames without jitter, and from RGB frames in directions, fov and roll. Gradients have the
-    same bits from run to run. The gradient by frames is not differentiable by the pose. The method: docs/gnomonic.md.
+    same bits from run to run. The gradient of frames is not differentiable in the pose. The method: docs/gnomonic.md.
 
     Args:
         frames: RGB [B, F, H, W, 3], uint8, or float32 or float64 in [0, 1]; W even. Or uint8 planes of 4:2:0 video with
@@ -83,10 +83,10 @@ def gnomonic(
     _checks.pose(roll, flip, directions)
     h, w = _checked_size(size)
     if jitter is not None:
-        wanted = [*directions.shape[:2], 4]
+        expected = [*directions.shape[:2], 4]
         _checks.like("jitter", jitter, "directions", directions)
         _checks.shape(
-            "jitter", jitter, f"{wanted} for directions {list(directions.shape)}", list(jitter.shape) == wanted
+            "jitter", jitter, f"{expected} for directions {list(directions.shape)}", list(jitter.shape) == expected
         )
     _check_out(planes[0], dtype, mean, std)
     _check_gradients(planes, jitter, directions=directions, fov=fov, roll=roll)
@@ -112,16 +112,16 @@ def gnomonic(
 
 def _checked_fov(fov: float | Tensor, directions: Tensor) -> Tensor:
     """The field of view of each crop, [B, K]."""
-    wanted = list(directions.shape[:2])
+    expected = list(directions.shape[:2])
     if isinstance(fov, Tensor):
         _checks.like("fov", fov, "directions", directions)
-        _checks.shape("fov", fov, f"{wanted} for directions {list(directions.shape)}", list(fov.shape) == wanted)
+        _checks.shape("fov", fov, f"{expected} for directions {list(directions.shape)}", list(fov.shape) == expected)
         return fov
     if not isinstance(fov, (int, float)):
         raise TypeError(f"fov must be a number or a tensor, not {type(fov).__name__}")
     if not 0 < fov < pi:
         raise ValueError(f"fov must be within (0, pi) radians, not {fov}")
-    return directions.new_full(wanted, fov)
+    return directions.new_full(expected, fov)
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -143,15 +143,15 @@ def _check_gradients(planes: Planes, jitter: Tensor | None, **poses: Tensor | No
     """Raises ValueError for a gradient that this operation does not have."""
     if not torch.is_grad_enabled():
         return
-    wanted = [name for name, value in poses.items() if value is not None and value.requires_grad]
+    names = [name for name, value in poses.items() if value is not None and value.requires_grad]
     if planes[0].requires_grad:
-        wanted.append("frames")
+        names.append("frames")
     if jitter is not None and jitter.requires_grad:
         raise ValueError("jitter requires a gradient, which is not supported: pass jitter.detach()")
-    if wanted and jitter is not None:
-        raise ValueError(f"{wanted[0]} requires a gradient, which is not supported through jitter: pass jitter=None")
-    if wanted and planes[1] is not None:
-        raise ValueError(f"{wanted[0]} requires a gradient, which is not supported from YUV planes: pass RGB frames")
+    if names and jitter is not None:
+        raise ValueError(f"{names[0]} requires a gradient, which is not supported through jitter: pass jitter=None")
+    if names and planes[1] is not None:
+        raise ValueError(f"{names[0]} requires a gradient, which is not supported from YUV planes: pass RGB frames")
 
 
 def _three(name: str, values: Sequence[float] | None, default: float) -> list[float]:
@@ -184,9 +184,9 @@ def _yuv_planes(planes: tuple[Tensor, ...] | list[Tensor], source: str) -> Plane
     _checks.shape("frames' y", y, "[B, F, H, W]", y.ndim == 4)
     _check_size("frames' y", y, source, 2)
     B, F, H, W = y.shape
-    wanted = [B, F, H // 2, W // 2] + ([2] if len(planes) == 2 else [])
+    expected = [B, F, H // 2, W // 2] + ([2] if len(planes) == 2 else [])
     for name, plane in zip(names[1:], planes[1:], strict=True):
-        _checks.shape(f"frames' {name}", plane, f"{wanted} for y {list(y.shape)}", list(plane.shape) == wanted)
+        _checks.shape(f"frames' {name}", plane, f"{expected} for y {list(y.shape)}", list(plane.shape) == expected)
     halves = [_half(plane, source) for plane in planes]
     return halves[0], halves[1], halves[2] if len(halves) == 3 else None
 

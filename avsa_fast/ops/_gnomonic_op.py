@@ -1,4 +1,4 @@
-"""The operation behind gnomonic, and its gradients by frames and poses."""
+"""The operation behind gnomonic, and its gradients with respect to frames and poses."""
 
 from math import pi
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from ._dispatch import _C, register, run
 
 
 class _View(TypedDict):
-    """Where the crops look, and how, as kernels take it."""
+    """Directions, fields of view and sampling of the crops, as kernels take them."""
 
     directions: Tensor  # [B, K, 2]
     fov: Tensor  # [B, K]
@@ -164,7 +164,7 @@ def _gnomonic_backward_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) 
 
 
 def _gnomonic_backward_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
-    """The gradient by frames is linear in the incoming gradient; its own gradient is the crop."""
+    """The gradient with respect to frames is linear in the incoming gradient; its own gradient is the crop."""
     directions, fov, roll, flip = ctx.saved_tensors
     crops = gnomonic(
         frames=grad,
@@ -217,10 +217,10 @@ def _gnomonic_pose_backward_fake(grad: Tensor, **_: Any) -> Tensor:
 # Crops [B, K, 3, F, h, w] of RGB frames [B, F, H, W, 3], or of luma `frames` and chroma planes `cb` and `cr`.
 gnomonic = register(_gnomonic, _gnomonic_fake, _gnomonic_setup, _gnomonic_grads)
 
-# Gradient by frames [B, F, H, W, 3], with the same bits from run to run.
+# Gradient with respect to frames, [B, F, H, W, 3], with the same bits from run to run.
 gnomonic_backward = register(
     _gnomonic_backward, _gnomonic_backward_fake, _gnomonic_backward_setup, _gnomonic_backward_grads
 )
 
-# Gradients by azimuth, elevation, field of view and roll, [B, K, 4] float64.
+# Gradients with respect to azimuth, elevation, field of view and roll, [B, K, 4] float64.
 gnomonic_pose_backward = register(_gnomonic_pose_backward, _gnomonic_pose_backward_fake)

@@ -38,14 +38,14 @@ def info_nce(
         negatives: "all": every row competes. "joint": row r is crop r mod `crops` of clip r div `crops`, and only rows
             of the same clip or of the same crop number compete.
         crops: Rows per clip; divides N.
-        precision: Of the matrix products. "fp32"; "bf16", with normalised rows and weights rounded to bfloat16, sums in
-            float32 and exact cosines of pairs; "tf32" and "3xtf32", for matrix units of GPUs, the same as "fp32" on the
-            CPU. On CUDA, rows of more than 512 (bf16) or 256 dimensions are computed as "fp32". float64 rows need
-            "fp32".
+        precision: Precision of the matrix products. "fp32"; "bf16", with normalised rows and weights rounded to
+            bfloat16, sums in float32 and exact cosines of pairs; "tf32" and "3xtf32", for matrix units of GPUs, the
+            same as "fp32" on the CPU. On CUDA, rows of more than 512 (bf16) or 256 dimensions are computed as "fp32".
+            float64 rows need "fp32".
         group: Process group whose ranks hold the rows, in order of ranks, any number on each. All ranks pass the same
             options and temperature, and get the loss over all rows. Averaged over ranks, as by DistributedDataParallel,
-            gradients of parameters are those of one process with all rows: gradients by query and key are multiplied by
-            the number of ranks; the gradient by temperature is the same on every rank. Not under torch.compile.
+            gradients of parameters are those of one process with all rows: gradients of query and key are multiplied by
+            the number of ranks; the gradient of temperature is the same on every rank. Not under torch.compile.
 
     Returns:
         The loss [], float64 for float64 rows, else float32; 0 if N = 0.
@@ -75,7 +75,7 @@ def info_nce(
 
 
 def _as_tensor(temperature: float | Tensor, query: Tensor) -> Tensor:
-    """The temperature as float64 [] beside query: on CUDA the kernel reads it there."""
+    """The temperature as float64 [] on the device of query."""
     if isinstance(temperature, Tensor):
         _checks.dtype("temperature", temperature, _checks.FLOATS)
         _checks.device("temperature", temperature, "query", query)

@@ -27,7 +27,7 @@ class Rows(NamedTuple):
 
 
 class _Block(TypedDict):
-    """A block, as kernels take it: which rows meet, and how."""
+    """A block, as kernels take it: which rows are compared, and how."""
 
     query: Tensor
     query_statistics: Tensor
@@ -134,7 +134,7 @@ def total(values: Tensor) -> Tensor:
 
 
 def loss_weight(rows: int, symmetric: bool) -> float:
-    """The weight of a row's loss in the mean."""
+    """The weight of a row's loss in the mean loss."""
     return 1 / (max(rows, 1) * (2 if symmetric else 1))
 
 
@@ -154,7 +154,7 @@ def _block(query: Rows, key: Rows, options: Options) -> _Block:
 
 
 def _workspace(block: _Block) -> Tensor:
-    """Memory that a block's kernels ask for: [bytes] uint8."""
+    """Memory that a block's kernels need: [bytes] uint8."""
     query = block["query"]
     size = run(_C.info_nce_workspace_size, query.device, **block)
     return query.new_empty(size, dtype=torch.uint8)
@@ -209,7 +209,7 @@ def _info_nce_backward(
     factor = grad.double() * loss_weight(len(query), symmetric) * options.scale
     radial = project(rows[0], rows[1], factor, query_grad)
     project(rows[1], rows[0], factor, key_grad)
-    # Every cosine is multiplied by the scale, so the derivative by the scale is the part along the unit rows.
+    # Every cosine is multiplied by the scale, so the part along the unit rows gives the derivative in the scale.
     return query_grad, key_grad, -factor * options.scale * total(radial)
 
 
@@ -224,5 +224,5 @@ def _info_nce_backward_grads(ctx: Any, *grads: Tensor) -> dict[str, Tensor | Non
 # The mean loss [] of rows [N, D], and the rows' statistics [2, N, 3].
 info_nce = register(_info_nce, _info_nce_fake, _info_nce_setup, _info_nce_grads)
 
-# Gradients of the loss by query, key and temperature.
+# Gradients of the loss with respect to query, key and temperature.
 info_nce_backward = register(_info_nce_backward, _info_nce_backward_fake, backward=_info_nce_backward_grads)

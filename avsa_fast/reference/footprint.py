@@ -1,10 +1,10 @@
 """Footprints of pixels on an equirectangular frame, and the weights of texels in the mean over them.
 
-A pixel's footprint is the parallelogram of its edges, carried over to the frame by the projection's derivative. The
-mean of the bilinearly interpolated frame over it weights each texel by the footprint's overlap with the texel's tent,
-the product of 1 - |distance| along columns and rows. Along a row the overlap with a chord of the footprint is exact;
-down the rows a chord stands for each piece of the footprint above or below a row of texels, between rows and corners.
-Derivation and accuracy: docs/gnomonic.md.
+A pixel's footprint is the parallelogram of its edges, mapped to the frame by the derivative of the projection. In the
+mean of the bilinearly interpolated frame over the footprint, the weight of a texel is the integral of its tent function
+(1 - |Δcolumn|) (1 - |Δrow|) over the footprint. Rows of texels and corners of the footprint cut it into pieces with
+straight edges. One chord represents each piece; along the chord, the integral is exact. Derivation and accuracy:
+docs/gnomonic.md.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from torch import Tensor
 from avsa_fast.spatial import eac
 
 MARGIN = 0.02  # texels added on each side of a footprint, so that its area is never 0
-MIN_RISE = 1e-6  # texels: least rise of the steeper edge
-MIN_RISE_RATIO = 1e-3  # least rise of the other edge relative to the steeper one: below, float32 cannot place corners
+MIN_RISE = 1e-6  # texels: minimum rise of the steeper edge
+MIN_RISE_RATIO = 1e-3  # minimum rise of the other edge relative to it: below, float32 cannot place corners
 # A footprint is nearly a parallelogram if the pixel is small relative to the sphere and to its distance from the pole.
 # Other pixels are divided into cells, by an edge's length relative to the distance from the pole, and in radians.
 CELLS_PER_POLE_DISTANCE, CELLS_PER_RADIAN, MAX_CELLS = 4.0, 8.0, 15
@@ -37,7 +37,7 @@ class Geometry(NamedTuple):
 
 
 def project(ray: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]:
-    """Column and row, as array indices, where rays [..., 3] of any length meet the plane."""
+    """Column and row, as array indices, where rays [..., 3] of any length intersect the plane."""
     x, y, z = ray.unbind(-1)
     u = (0.5 - torch.atan2(y, x) / (2 * pi)) * plane.W - plane.first_column
     v = (0.5 - torch.atan2(z, torch.hypot(x, y)) / pi) * plane.H - 0.5
@@ -45,7 +45,7 @@ def project(ray: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]:
 
 
 def edge(ray: Tensor, step: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]:
-    """Columns and rows by which the projection moves along a step of its ray."""
+    """Derivative of the projection: columns and rows that a step of the ray moves it by."""
     x, y, z = ray.unbind(-1)
     dx, dy, dz = step.unbind(-1)
     across2 = (x * x + y * y).clamp(min=1e-20)
@@ -95,10 +95,10 @@ class Footprints(NamedTuple):
     u: Tensor
     v: Tensor
     lean: Tensor  # columns per row along the steeper edge
-    rising: Tensor  # columns of the other, measured in a row, as far as it rises to the right
-    falling: Tensor  # and to the left
-    reach: Tensor  # half the rows of the first
-    climb: Tensor  # rows of the other
+    rising: Tensor  # columns of the other edge, measured in a row: the part that rises to the right
+    falling: Tensor  # and the part that rises to the left
+    reach: Tensor  # half the rows of the steeper edge
+    climb: Tensor  # rows of the other edge
 
     @property
     def tip(self) -> Tensor:
@@ -126,7 +126,7 @@ class Footprints(NamedTuple):
 def footprints(ray: Tensor, right: Tensor, down: Tensor, plane: Geometry) -> Footprints:
     """Footprints of pixels or their cells, from rays through their centres and their edges, each [N, 3]."""
     (au, av), (bu, bv) = edge(ray, right, plane), edge(ray, down, plane)
-    # At most once around and from pole to pole.
+    # Limited to one full rotation and to the height of the frame.
     narrow, low = (plane.W / (au.abs() + bu.abs())).clamp(max=1), (plane.H / (av.abs() + bv.abs())).clamp(max=1)
     au, bu, av, bv = au * narrow, bu * narrow, av * low, bv * low
     swap = bv.abs() > av.abs()
@@ -134,7 +134,7 @@ def footprints(ray: Tensor, right: Tensor, down: Tensor, plane: Geometry) -> Foo
     rise = av.abs().clamp(min=MIN_RISE)
     climb = torch.maximum(bv.abs(), MIN_RISE_RATIO * rise)
     lean = torch.where(av < 0, -au, au) / rise
-    # A nearly level edge counts in part as rising and in part as falling, so that nothing jumps as it becomes level.
+    # A nearly level edge counts in part as rising and in part as falling, so that the result is continuous there.
     width = bu - lean * bv
     signed = width * (bv / climb).clamp(-1, 1)
     rising, falling = (width.abs() + signed) / 2, (width.abs() - signed) / 2
@@ -147,7 +147,7 @@ class Texels(NamedTuple):
     pixel: Tensor  # [M]
     row: Tensor  # [M, R, 1], within [-H, 2 H)
     column: Tensor  # [M, R, C], any integer
-    weight: Tensor  # [M, R, C], those of a pixel add up to 1 over its cells but for rounding
+    weight: Tensor  # [M, R, C], over its cells, those of a pixel add up to 1 within rounding
 
 
 def texels(pixels: tuple[Tensor, ...], plane: Geometry) -> Iterator[Texels]:
@@ -189,7 +189,7 @@ def _cell_texels(n: Tensor, prints: Footprints, scale: Tensor) -> Iterator[Texel
 def _chords(prints: Footprints, row: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The chords of each row [N, R], three above and three below it: left, right, reach and mass, each [N, 6, R].
 
-    The footprint's corners cut the interval between two rows into pieces with straight edges; a chord stands for each.
+    The corners of the footprint cut the interval between two rows into pieces with straight edges, one chord for each.
     """
     side = row.new_tensor([-1.0, 1.0])[:, None]  # [2, 1]
     away = (row - prints.v[:, None])[:, None]  # [N, 1, R] rows from the centre

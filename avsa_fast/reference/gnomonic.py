@@ -46,7 +46,7 @@ def gnomonic(
         source: What the frames contain: "erp", half of a stereoscopic frame ("erp_top", ...) or "eac".
         matrix: Colour matrix of YUV planes, "bt601" or "bt709".
         full_range: Whether YUV planes use 0..255.
-        dtype: Of the crops.
+        dtype: Type of the crops.
 
     Returns:
         [B, K, 3, F, h, w].
@@ -134,7 +134,7 @@ def rays(
     roll = torch.zeros_like(azimuth) if roll is None else roll.to(azimuth)
     fov = fov.to(azimuth) if isinstance(fov, Tensor) else torch.full_like(azimuth, fov)
     ca, sa, ce, se, cr, sr = azimuth.cos(), azimuth.sin(), elevation.cos(), elevation.sin(), roll.cos(), roll.sin()
-    # Columns of Rz(azimuth) Ry(-elevation) Rx(roll): where the camera's front, left and up point.
+    # Columns of Rz(azimuth) Ry(-elevation) Rx(roll): the camera's front, left and up in the scene.
     front = torch.stack([ca * ce, sa * ce, se], dim=-1)
     left = torch.stack([-sa * cr - ca * se * sr, ca * cr - sa * se * sr, ce * sr], dim=-1)
     up = torch.stack([sa * sr - ca * se * cr, -ca * sr - sa * se * cr, ce * cr], dim=-1)

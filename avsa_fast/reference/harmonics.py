@@ -63,7 +63,7 @@ def _rotation(axis: int, angle: Tensor, order: int) -> Tensor:
 def rotation_matrices(
     directions: Tensor, roll: Tensor | None = None, flip: Tensor | None = None, order: int = 1
 ) -> Tensor:
-    """Matrices that bring each direction to the front.
+    """Matrices that rotate each direction to the front.
 
     They are those of Rx(-roll) Ry(elevation) Rz(-azimuth), by the exponentials of their generators; then flip mirrors.
 

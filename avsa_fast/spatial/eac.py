@@ -28,7 +28,7 @@ class Geometry(NamedTuple):
     H: int
     W: int
     first_column: float  # columns from the left edge to the first texel's centre
-    texel_size: float  # resolution beside that of the luma plane
+    texel_size: float  # resolution relative to the luma plane
 
     @property
     def padding(self) -> float:
@@ -44,7 +44,7 @@ class Geometry(NamedTuple):
 
 
 def face_of(ray: Tensor) -> Tensor:
-    """Number of the face that rays [N, 3] meet, in reading order: [N]."""
+    """Number of the face that rays [N, 3] intersect, in reading order: [N]."""
     x, y, z = ray.unbind(-1)
     by_x, by_y = (x.abs() >= y.abs()) & (x.abs() >= z.abs()), y.abs() >= z.abs()
     numbers = [torch.where(c > 0, a, b) for c, a, b in ((x, 1, 4), (y, 0, 2), (z, 5, 3))]
@@ -59,7 +59,7 @@ def on_face(face: Tensor, ray: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def project(face: Tensor, ray: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]:
-    """Column and row, as array indices, where rays [N, 3] meet their faces [N]."""
+    """Column and row, as array indices, where rays [N, 3] intersect their faces [N]."""
     right, down, forward = on_face(face, ray)
     across, below = (torch.atan2(x, forward) * (2 / pi) + 0.5 for x in (right, down))
     left, top = (x.to(ray.dtype) for x in corner(face, plane))

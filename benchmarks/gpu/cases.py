@@ -1,7 +1,7 @@
-"""Benchmark cases: each operation with its arguments, the work that it must do, and peers that do the same.
+"""Benchmark cases: each operation with its arguments, the work that it needs, and peers that compute the same.
 
-Sizes are those of the paper's training or of DESIGN's targets; small=True gives the same cases in sizes suitable for a
-CPU, compute-sanitizer or a profiler. Arguments are unseeded random numbers.
+Sizes are those of the paper's training or of the targets in docs/gpu.md; small=True gives sizes suitable for a CPU,
+compute-sanitizer or a profiler. Arguments are unseeded random numbers.
 """
 
 import os
@@ -50,13 +50,13 @@ def cases(device: torch.device, small: bool) -> Iterator[tuple[str, Callable[[],
         yield name, partial(ambisonics, name, device, small)
     for name, options in FEATURES.items():
         yield f"spatial_features {name}", partial(features, options, device, small)
-    for precision in filter(offered, ("fp32", "tf32", "3xtf32", "bf16")):
+    for precision in filter(supported, ("fp32", "tf32", "3xtf32", "bf16")):
         yield f"info_nce {precision}", partial(info_nce, precision, device, small)
     if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9:
         yield "info_nce bf16, wgmma", partial(info_nce, "bf16", device, small, wgmma=True)
 
 
-def offered(precision: str) -> bool:
+def supported(precision: str) -> bool:
     """Returns whether this version of info_nce supports a precision."""
     try:
         ops.info_nce(torch.ones(1, 1), torch.ones(1, 1), precision=precision)
@@ -104,7 +104,7 @@ def gnomonic(
         frames = torch.randint(0, 256, (B, F, H, W, 3), dtype=dtype, device=device)
     else:
         frames = torch.rand(B, F, H, W, 3, dtype=dtype, device=device)
-    looks = (torch.rand(B, K, 2, device=device) * 2 - 1) * torch.tensor([pi, pi / 6], device=device)
+    directions = (torch.rand(B, K, 2, device=device) * 2 - 1) * torch.tensor([pi, pi / 6], device=device)
     options: dict[str, Any] = {"mean": MEAN, "std": STD, "antialias": antialias}
     if jitter:
         options["jitter"] = torch.rand(B, K, 4, device=device) * 0.4 + torch.tensor(
@@ -113,17 +113,23 @@ def gnomonic(
     written = B * K * 3 * F * size * size * out.itemsize
 
     def moved() -> int:
-        return touched_bytes((B, F, H, W), looks, fov, size, antialias, planes, dtype.itemsize) + written
+        return touched_bytes((B, F, H, W), directions, fov, size, antialias, planes, dtype.itemsize) + written
 
     peers = {}
     if not (planes or jitter or out != torch.float32):
-        eager = partial(grid_sample, frames, looks, fov, size)
-        peers = {"grid_sample": eager, "compiled": partial(torch.compile(grid_sample), frames, looks, fov, size)}
-    return Case(partial(ops.gnomonic, frames, looks, fov, (size, size), dtype=out, **options), moved, peers=peers)
+        eager = partial(grid_sample, frames, directions, fov, size)
+        peers = {"grid_sample": eager, "compiled": partial(torch.compile(grid_sample), frames, directions, fov, size)}
+    return Case(partial(ops.gnomonic, frames, directions, fov, (size, size), dtype=out, **options), moved, peers=peers)
 
 
 def touched_bytes(
-    shape: tuple[int, int, int, int], looks: Tensor, fov: float, size: int, antialias: bool, planes: bool, itemsize: int
+    shape: tuple[int, int, int, int],
+    directions: Tensor,
+    fov: float,
+    size: int,
+    antialias: bool,
+    planes: bool,
+    itemsize: int,
 ) -> int:
     """Computes the bytes in the 32-byte sectors that crops read, each sector once, over all frames.
 
@@ -131,7 +137,7 @@ def touched_bytes(
 
     Args:
         shape: B, F, H, W of the frames.
-        looks: [B, K, 2], azimuth and elevation in radians.
+        directions: [B, K, 2], azimuth and elevation in radians.
         fov: Field of view in radians.
         size: Crop width and height in pixels.
         antialias: Whether crops are antialiased.
@@ -144,8 +150,8 @@ def touched_bytes(
     B, F, H, W = shape
     sectors = 0
     for b in range(B):
-        leaf = torch.zeros(1, 1, H, W, 3, device=looks.device, requires_grad=True)
-        crops = ops.gnomonic(leaf, looks[b : b + 1], fov, (size, size), antialias=antialias)
+        leaf = torch.zeros(1, 1, H, W, 3, device=directions.device, requires_grad=True)
+        crops = ops.gnomonic(leaf, directions[b : b + 1], fov, (size, size), antialias=antialias)
         (grad,) = torch.autograd.grad(crops, leaf, torch.rand_like(crops) + 0.5)
         texels = (grad[0, 0] != 0).any(-1)  # [H, W]
         rows = [texels.repeat_interleave(3 * itemsize, dim=1)]
@@ -158,12 +164,12 @@ def touched_bytes(
     return 32 * sectors * F
 
 
-def grid_sample(frames: Tensor, looks: Tensor, fov: float, size: int) -> Tensor:
+def grid_sample(frames: Tensor, directions: Tensor, fov: float, size: int) -> Tensor:
     """Crops with torch: rays, a sampling grid, grid_sample and normalisation.
 
     Args:
         frames: [B, F, H, W, 3], uint8 or float32.
-        looks: [B, K, 2], azimuth and elevation in radians.
+        directions: [B, K, 2], azimuth and elevation in radians.
         fov: Field of view in radians.
         size: Crop width and height in pixels.
 
@@ -171,12 +177,12 @@ def grid_sample(frames: Tensor, looks: Tensor, fov: float, size: int) -> Tensor:
         [B, K, 3, F, size, size], float32.
     """
     B, F = frames.shape[:2]
-    K = looks.shape[1]
+    K = directions.shape[1]
     scale = 1 / 255 if frames.dtype == torch.uint8 else 1.0
     images = (frames.permute(0, 1, 4, 2, 3).float() * scale).flatten(1, 2)  # [B, F · 3, H, W]
     steps = (torch.arange(size, device=frames.device) + 0.5 - size / 2) * (2 / size * tan(fov / 2))
     down, right = torch.meshgrid(steps, steps, indexing="ij")
-    azimuth, elevation = looks[..., 0, None, None], looks[..., 1, None, None]
+    azimuth, elevation = directions[..., 0, None, None], directions[..., 1, None, None]
     ahead, z = elevation.cos() + elevation.sin() * down, elevation.sin() - elevation.cos() * down
     x, y = azimuth.cos() * ahead + azimuth.sin() * right, azimuth.sin() * ahead - azimuth.cos() * right
     grid = torch.stack([-torch.atan2(y, x) / pi, -torch.atan2(z, torch.hypot(x, y)) / (pi / 2)], dim=-1).flatten(1, 2)
@@ -198,30 +204,33 @@ def ambisonics(name: str, device: torch.device, small: bool) -> Case:
     """Builds a case of ops.encode, rotate or beamform: scenes of 10 s at 24 kHz with 4 directions each."""
     B, K, T = (2, 3, 500) if small else (128, 4, 240_000)
     signals = torch.randn(B, 4, T, device=device)
-    looks = torch.rand(B, K, 2, device=device) * 2 - 1
+    directions = torch.rand(B, K, 2, device=device) * 2 - 1
     if name == "encode":
-        looks = torch.rand(B, 4, 2, device=device) * 2 - 1
+        directions = torch.rand(B, 4, 2, device=device) * 2 - 1
     channels = {"encode": 4, "rotate": 4 * K, "beamform": K}[name]
     plain = getattr(reference, name)
     return Case(
-        partial(getattr(ops, name), signals, looks), lambda: 4 * (signals.numel() + B * channels * T),
-        peers={"eager": partial(plain, signals, looks), "compiled": partial(torch.compile(plain), signals, looks)},
+        partial(getattr(ops, name), signals, directions), lambda: 4 * (signals.numel() + B * channels * T),
+        peers={
+            "eager": partial(plain, signals, directions),
+            "compiled": partial(torch.compile(plain), signals, directions),
+        },
     )  # fmt: skip
 
 
 def features(options: dict[str, Any], device: torch.device, small: bool) -> Case:
     """Builds a case of ops.spatial_features: scenes of 1 s at 24 kHz with 4 directions each."""
     B, K, T = (2, 2, 2400) if small else (512, 4, 24_000)
-    signals, looks = torch.randn(B, 4, T, device=device), torch.rand(B, K, 2, device=device) * 2 - 1
-    peers = {"eager": partial(rotate_first, signals, looks, **options)}
-    peers["compiled"] = partial(torch.compile(rotate_first), signals, looks, **options)
-    kernel = partial(ops.spatial_features, signals, looks, **options)
+    signals, directions = torch.randn(B, 4, T, device=device), torch.rand(B, K, 2, device=device) * 2 - 1
+    peers = {"eager": partial(rotate_first, signals, directions, **options)}
+    peers["compiled"] = partial(torch.compile(rotate_first), signals, directions, **options)
+    kernel = partial(ops.spatial_features, signals, directions, **options)
     return Case(kernel, lambda: 4 * (signals.numel() + kernel().numel()), peers=peers)
 
 
-def rotate_first(signals: Tensor, looks: Tensor, **options: Any) -> Tensor:
+def rotate_first(signals: Tensor, directions: Tensor, **options: Any) -> Tensor:
     """Computes the features in the usual order: each view is rotated in the time domain, then transformed."""
-    return reference.spatial_features(signals, looks, **options)
+    return reference.spatial_features(signals, directions, **options)
 
 
 # --- InfoNCE ----------------------------------------------------------------------------------------------------------

@@ -33,12 +33,12 @@ def main() -> None:
         print(f"copy {found['copy'] / 1e12:.3f} TB/s, bf16 matrices {found['matrix'] / 1e12:.1f} TFLOP/s")
         return
     measured: list[dict[str, Any]] = []
-    for name, make in cases(device, options.small):
+    for name, build in cases(device, options.small):
         if options.only not in name:
             continue
         row: dict[str, Any] = {"case": name}
         try:
-            case = make()
+            case = build()
             row |= run_once(case, device) if options.once else measure(case, device)
         except Exception as error:
             row["error"] = f"{type(error).__name__}: {error}".splitlines()[0]

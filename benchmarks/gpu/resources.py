@@ -41,7 +41,7 @@ Kernels = dict[str, Kernel]  # by architecture and name: "sm_90a gnomonic/gnomon
 def main() -> None:
     """Exits with 1 if a kernel got worse, and with 2 if nvcc or a named file is missing."""
     parser = argparse.ArgumentParser(prog="benchmarks/gpu/inspect.sh", description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="these .cu files only; all where none is")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="only these .cu files (default: all)")
     parser.add_argument("--record", action="store_true", help="write the present values to kernels.json")
     arguments = parser.parse_args()
     for file in arguments.files:
@@ -50,28 +50,28 @@ def main() -> None:
             sys.exit(2)
     nvcc = find_nvcc()
     if nvcc is None:
-        print("inspect: no nvcc: put it on PATH, or set CUDA_HOME", file=sys.stderr)
+        print("inspect: nvcc not found: add it to PATH or set CUDA_HOME", file=sys.stderr)
         sys.exit(2)
     disassembler = find_disassembler(nvcc)
     sources = arguments.files or sorted(ROOT.glob("csrc/*/cuda/*.cu"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [(nvcc, disassembler, source, arch) for source in sources for arch in ARCHITECTURES]
         kernels: Kernels = dict(
-            sorted(item for made in pool.map(lambda job: inspect(*job), jobs) for item in made.items())
+            sorted(item for part in pool.map(lambda job: inspect(*job), jobs) for item in part.items())
         )
     recorded = read_record()
     print(table(kernels))
     if disassembler is None:
-        print("no nvdisasm at hand: nothing is known of the instructions (Triton carries one)")
+        print("no nvdisasm found: instructions are not checked (Triton includes one)")
     if arguments.record:
         write_record(kernels_of_other_files(recorded, sources) | kernels)
         return
     faults = [fault for name, kernel in kernels.items() for fault in faults_of(name, kernel, recorded.get(name))]
     for name in kernels.keys() - recorded.keys():
-        print(f"new: {name} (--record takes it into {RECORD.name})")
+        print(f"new: {name} (--record adds it to {RECORD.name})")
     for fault in faults:
         print(f"worse: {fault}", file=sys.stderr)
-    print(f"{len(kernels)} kernels, {len(faults)} worse than {RECORD.name} says")
+    print(f"{len(kernels)} kernels, {len(faults)} worse than in {RECORD.name}")
     sys.exit(1 if faults else 0)
 
 
@@ -94,8 +94,8 @@ def find_disassembler(nvcc: Path) -> Path | None:
 
 def inspect(nvcc: Path, disassembler: Path | None, source: Path, arch: str) -> Kernels:
     """Compiles one file for one architecture and returns its kernels."""
-    with tempfile.TemporaryDirectory() as made:
-        cubin = Path(made) / "kernels.cubin"
+    with tempfile.TemporaryDirectory() as folder:
+        cubin = Path(folder) / "kernels.cubin"
         compute = arch.replace("sm", "compute")
         command: list[str | Path] = [nvcc, "-cubin", f"-gencode=arch={compute},code={arch}", "-std=c++20", "-O3"]
         command += ["-DNDEBUG", "-Xptxas", "-v", "-I", ROOT / "csrc", "-o", cubin, source]
@@ -188,12 +188,12 @@ def faults_of(name: str, kernel: Kernel, recorded: Kernel | None) -> Iterable[st
     for what in ("registers", "spilled", "stack", "local"):
         now, max_value = getattr(kernel, what), getattr(limit, what)
         if now is not None and max_value is not None and now > max_value:
-            yield f"{name}: {what} {now}, at most {max_value} wanted"
+            yield f"{name}: {what} {now}, at most {max_value} expected"
     if kernel.wide is not None and kernel.wide < (limit.wide or 0):
-        yield f"{name}: {kernel.wide} instructions move 16 bytes, {limit.wide} wanted"
+        yield f"{name}: {kernel.wide} instructions move 16 bytes, {limit.wide} expected"
     ranks = ("", "HMMA", "HGMMA")
     if kernel.matrix is not None and ranks.index(kernel.matrix) < ranks.index(limit.matrix or ""):
-        yield f"{name}: {kernel.matrix or 'no'} matrix instructions, {limit.matrix} wanted"
+        yield f"{name}: {kernel.matrix or 'no'} matrix instructions, {limit.matrix} expected"
 
 
 def table(kernels: Kernels) -> str:

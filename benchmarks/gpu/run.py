@@ -23,13 +23,15 @@ SECONDS = 520.0  # for all steps; their own limits add up to more, so slow steps
 def main() -> None:
     """Exits with 1 if a step failed; the other steps still run."""
     parser = argparse.ArgumentParser(prog="benchmarks/gpu/run.sh", description=__doc__)
-    parser.add_argument("--rehearse", action="store_true", help="small, on the CPU; so anyway where there is no device")
+    parser.add_argument(
+        "--rehearse", action="store_true", help="small sizes on the CPU; the default on machines without a device"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "build/gpu", help="folder of results.json and logs")
-    limit = "for all steps together; each has a limit of its own beside it (default: %(default)s)"
+    limit = "of all steps together; each also has its own limit (default: %(default)s)"
     parser.add_argument("--seconds", type=float, default=SECONDS, help=limit)
     names = [step.name for step in steps(Path(), {}, {}, 1)]
     parser.add_argument("--steps", nargs="+", metavar="NAME", choices=names, default=names, help=", ".join(names))
-    parser.add_argument("--commit", help="what to note as the commit, where the sources are no git checkout")
+    parser.add_argument("--commit", help="commit to record if the sources are not a git checkout")
     options = parser.parse_args()
     start = time.monotonic()
     out = options.out.resolve()
@@ -43,8 +45,8 @@ def main() -> None:
     facts = read_json(out / "facts.json", {})
     rehearse = "device" not in facts
     print("No device is used: a rehearsal." if rehearse else card(facts), flush=True)
-    made = steps(out, environment, facts, options.seconds / SECONDS)
-    chosen = [step for step in made if step.name in options.steps]
+    planned = steps(out, environment, facts, options.seconds / SECONDS)
+    chosen = [step for step in planned if step.name in options.steps]
     for step in chosen:
         outcomes.append(take(step, rehearse, out / "logs", options.seconds - (time.monotonic() - start)))
         write(out, facts, outcomes, rehearse, options.commit, time.monotonic() - start)
@@ -103,7 +105,7 @@ def steps(out: Path, environment: dict[str, str], facts: dict[str, Any], patienc
     profile += ["--kernel-name-base", "mangled", "--kernel-name", "regex:4avsa"]  # only kernels of avsa_fast
     ceilings = [*measure, str(out / "ceilings.json"), "--only", "ceilings"]
     operations = [*measure, str(out / "operations.json")]
-    made = [
+    planned = [
         Step("build", pip, 240, {**environment, **build_here}, rehearsal=pip),
         Step("ceilings", ceilings, 60, environment, rehearsal=ceilings + small),
         Step("tests", tests, 180, environment, rehearsal=tests),
@@ -112,7 +114,7 @@ def steps(out: Path, environment: dict[str, str], facts: dict[str, Any], patienc
         Step("racecheck", [*sanitizer, "racecheck", *once], 90, apart),
         Step("profile", [*profile, *measure, str(out / "profiled.json"), "--once"], 90, environment),
     ]
-    return [replace(step, seconds=step.seconds * patience) for step in made]
+    return [replace(step, seconds=step.seconds * patience) for step in planned]
 
 
 def card(facts: dict[str, Any]) -> str:
@@ -161,7 +163,7 @@ def show(results: dict[str, Any], out: Path) -> None:
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
             print(f"\n--- {step['step']} {step['state']}; the end of {log}", *lines[-15:], sep="\n")
     if results["rehearsal"]:
-        print("\nOn the CPU and in small sizes: these times tell nothing of the kernels.")
+        print("\nOn the CPU and in small sizes: these times say nothing about the CUDA kernels.")
     if ceilings := results["ceilings"]:
         print(f"\ncopy {ceilings['copy'] / 1e12:.3f} TB/s, bf16 matrices {ceilings['matrix'] / 1e12:.1f} TFLOP/s")
     print(table(results["operations"]))

@@ -1,4 +1,4 @@
-"""What mkdocs does besides: charts drawn from benchmarks/results, and links that lead out of docs."""
+"""Hooks of mkdocs: charts of benchmarks/results, example files, and links that lead out of docs/."""
 
 import html
 import json
@@ -12,7 +12,7 @@ WIDTH, BAR, GAP, LEFT = 640, 18, 7, 150  # pixels of a chart
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Puts charts and example files where a page asks for them; of links that lead out of docs/, the text remains."""
+    """Replaces markers by charts and example files, and links that lead out of docs/ by their text."""
     markdown = re.sub(EXAMPLE, lambda match: f"```python\n{(ROOT / match[1]).read_text(encoding='utf-8')}```", markdown)
     if CHARTS in markdown:
         markdown = markdown.replace(CHARTS, charts(ROOT / "benchmarks" / "results"))
@@ -20,12 +20,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def charts(folder: Path) -> str:
-    """A section a file of results, a chart a case: the kernel beside its peers, medians in milliseconds."""
+    """One section per file of results, one chart per case: medians of the kernel and its peers in milliseconds."""
     sections = []
     for file in sorted(folder.glob("*.json")):
         results = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(results, dict) or "median_seconds" not in results:
-            continue  # figures of another kind have pages of their own
+            continue  # other results are in tables of other pages
         head = f"{results['cpu']}, {results['cores']} cores, {results['date'][:10]}, commit {results['commit'][:7]}"
         sections.append(f"## {file.stem}\n\n*{html.escape(head)}*\n")
         sections += [f"**{html.escape(case)}**\n\n{bars(times)}\n" for case, times in results["median_seconds"].items()]
@@ -33,7 +33,7 @@ def charts(folder: Path) -> str:
 
 
 def bars(seconds: dict[str, float]) -> str:
-    """Horizontal bars, the fastest first, as SVG; the kernel's in the theme's accent."""
+    """Horizontal bars as SVG, fastest first; the kernel's in the accent colour of the theme."""
     rows = sorted(seconds.items(), key=lambda row: row[1])
     longest = rows[-1][1]
     height = len(rows) * (BAR + GAP)

@@ -24,10 +24,10 @@ LISTING = """	.section	.text._ZN4avsa12_GLOBAL__N_110mix_kernelIfLi4EEEvPKfl,"ax
         /*0110*/                   STL.64 [R1], R4 ;
         /*0120*/                   HGMMA.64x64x16.F32.BF16 R24, gdesc[UR4], R24 ;
 """
-SOUND = resources.Kernel(40, 0, 0, 6, 0, "HMMA")
+RECORDED = resources.Kernel(40, 0, 0, 6, 0, "HMMA")
 
 
-def test_reports_are_read() -> None:
+def test_compiler_reports_are_parsed() -> None:
     assert resources.parse(REPORT, LISTING) == {"mix_kernel<float, 4>": resources.Kernel(40, 20, 32, 1, 1, "HGMMA")}
     assert resources.parse(REPORT, None) == {"mix_kernel<float, 4>": resources.Kernel(40, 20, 32, None, None, None)}
     narrow = LISTING.replace("LDG.E.128", "LDG.E").replace("HGMMA", "FFMA").replace("STL", "STS")
@@ -44,32 +44,32 @@ def test_reports_are_read() -> None:
         ({"spilled": 8}, "spilled 8, at most 0"),
         ({"stack": 16}, "stack 16, at most 0"),
         ({"local": 2}, "local 2, at most 0"),
-        ({"wide": 5}, "5 instructions move 16 bytes, 6 wanted"),
-        ({"matrix": ""}, "no matrix instructions, HMMA wanted"),
+        ({"wide": 5}, "5 instructions move 16 bytes, 6 expected"),
+        ({"matrix": ""}, "no matrix instructions, HMMA expected"),
     ],
 )
-def test_what_got_worse_is_told(change: dict, fault: str | None) -> None:
-    faults = list(resources.faults_of("sm_80 a/b", replace(SOUND, **change), SOUND))
+def test_regressions_are_reported(change: dict, fault: str | None) -> None:
+    faults = list(resources.faults_of("sm_80 a/b", replace(RECORDED, **change), RECORDED))
     assert len(faults) == (fault is not None)
     assert fault is None or fault in faults[0]
 
 
 def test_new_kernels_neither_spill_nor_use_local_memory() -> None:
-    assert not list(resources.faults_of("sm_80 a/b", replace(SOUND, registers=255, matrix=""), None))
-    assert len(list(resources.faults_of("sm_80 a/b", replace(SOUND, spilled=4, stack=8), None))) == 2
+    assert not list(resources.faults_of("sm_80 a/b", replace(RECORDED, registers=255, matrix=""), None))
+    assert len(list(resources.faults_of("sm_80 a/b", replace(RECORDED, spilled=4, stack=8), None))) == 2
 
 
-def test_record_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "RECORD", tmp_path / "kernels.json")
     assert resources.read_record() == {}
-    kernels = {"sm_80 a/b": SOUND, "sm_80 a/c": replace(SOUND, wide=None)}
+    kernels = {"sm_80 a/b": RECORDED, "sm_80 a/c": replace(RECORDED, wide=None)}
     resources.write_record(kernels)
     assert resources.read_record() == kernels
 
 
 def test_recording_one_file_keeps_the_others() -> None:
     names = ["sm_80 loss/scan<A, B>", "sm_90a loss/fast/scan<A, B>", "sm_80 sound/mix<A>", "sm_80 loss/fast/x"]
-    recorded = dict.fromkeys(names, SOUND)
+    recorded = dict.fromkeys(names, RECORDED)
     assert list(resources.kernels_of_other_files(recorded, [Path("csrc/loss/cuda/fast.cu")])) == [names[0], names[2]]
     assert list(resources.kernels_of_other_files(recorded, [Path("csrc/loss/cuda/loss.cu")])) == names[1:]
 

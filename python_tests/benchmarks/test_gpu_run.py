@@ -40,7 +40,7 @@ def test_rehearsal(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_whole_rehearsal_on_a_bare_machine(tmp_path: Path) -> None:
+def test_full_rehearsal_without_training_packages(tmp_path: Path) -> None:
     """The package is built during the run; packages that only training and data need are missing."""
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -56,7 +56,7 @@ def test_whole_rehearsal_on_a_bare_machine(tmp_path: Path) -> None:
     assert results["tests"]["errors"] == results["tests"]["failures"] == 0
 
 
-def test_steps_go_on_after_each_fault(tmp_path: Path) -> None:
+def test_states_of_steps(tmp_path: Path) -> None:
     def outcome(*command: str, seconds: float = 30, left: float = 30) -> str:
         return take(Step("step", list(command), seconds, {"WORD": "seen"}), False, tmp_path, left).state
 
@@ -69,7 +69,7 @@ def test_steps_go_on_after_each_fault(tmp_path: Path) -> None:
     assert outcome("sleep", "100", left=0.5) == "no time left"
 
 
-def test_nothing_is_left_running_after_a_time_out(tmp_path: Path) -> None:
+def test_timeout_kills_the_process_group(tmp_path: Path) -> None:
     """The whole process group is killed, including child processes."""
     command = ["sh", "-c", f"sleep 100 & echo $! > {shlex.quote(str(tmp_path / 'pid'))}; wait"]
     assert take(Step("step", command, 1.5), False, tmp_path, 30).state == "timed out"
@@ -87,15 +87,15 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_a_run_clears_what_is_its_own(tmp_path: Path) -> None:
+def test_clear_removes_only_files_of_a_run(tmp_path: Path) -> None:
     for folder in ("logs", "site"):
         (tmp_path / folder).mkdir()
-    for name in ("logs/build.log", "results.json", "tests.xml", "mine.json", "thesis.txt"):
+    for name in ("logs/build.log", "results.json", "tests.xml", "other.json", "notes.txt"):
         (tmp_path / name).touch()
     clear(tmp_path, builds=False)
-    assert {path.name for path in tmp_path.iterdir()} == {"mine.json", "thesis.txt", "site"}
+    assert {path.name for path in tmp_path.iterdir()} == {"other.json", "notes.txt", "site"}
     clear(tmp_path, builds=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"mine.json", "thesis.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"other.json", "notes.txt"}
 
 
 def test_shares_and_ratios() -> None:
@@ -110,7 +110,7 @@ def test_shares_and_ratios() -> None:
     assert "CUDA error 700" in table([broken])
 
 
-def test_profilers_counters_are_read(tmp_path: Path) -> None:
+def test_profiler_counters_are_parsed(tmp_path: Path) -> None:
     file = tmp_path / "ncu.csv"
     file.write_text(
         "==PROF== Connected to process 5\n"
@@ -127,7 +127,7 @@ def test_profilers_counters_are_read(tmp_path: Path) -> None:
     assert read_counters(tmp_path / "none.csv") == []
 
 
-def test_test_counts_are_read(tmp_path: Path) -> None:
+def test_test_counts_are_parsed(tmp_path: Path) -> None:
     file = tmp_path / "tests.xml"
     file.write_text('<testsuites><testsuite tests="9" failures="1" errors="0" skipped="2"/></testsuites>')
     assert read_tests(file) == {"tests": 9, "failures": 1, "errors": 0, "skipped": 2}

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.gnomonic import doubled, random_poses, to
+from helpers.gnomonic import in_float64, random_poses, to
 from helpers.operations import CALLS, Call, assert_as_expected
 from torch import Tensor
 
@@ -45,8 +45,8 @@ def test_empty(kernel_device: torch.device, name: str) -> None:
     """Empty tensors give the same result as the reference, and zero gradients."""
     call = CALLS[name]()
     shapes = EMPTY[name]
-    made = {key: value.new_zeros(shapes[key]) for key, value in call.arguments.items() if key in shapes}
-    call = Call(call.operation, {**call.arguments, **made}, call.tolerance, call.leaves).to(kernel_device)
+    empty = {key: value.new_zeros(shapes[key]) for key, value in call.arguments.items() if key in shapes}
+    call = Call(call.operation, {**call.arguments, **empty}, call.tolerance, call.leaves).to(kernel_device)
     out, *gradients = call.outputs()
     assert_as_expected(out, call)
     for leaf, gradient in zip(call.leaves, gradients, strict=True):
@@ -57,7 +57,7 @@ def test_empty(kernel_device: torch.device, name: str) -> None:
 # --- more than 2^31 elements on a GPU; the same tests with few elements on the CPU ------------------------------------
 
 
-def needs(device: torch.device, size: int) -> None:
+def require_free_memory(device: torch.device, size: int) -> None:
     """Skips the test if the GPU has less than `size` bytes of free memory."""
     if device.type == "cuda":
         free = torch.cuda.mem_get_info()[0]
@@ -71,7 +71,7 @@ def test_many_samples(kernel_device: torch.device, operation: str) -> None:
     views = {"encode": 4, "rotate": 3, "beamform": 5}[operation]
     channels = {"encode": 4, "rotate": 4 * views, "beamform": views}[operation]
     T = BEYOND // channels + 1001 if kernel_device.type == "cuda" else 2001
-    needs(kernel_device, 4 * (4 + channels) * T + 2**30)
+    require_free_memory(kernel_device, 4 * (4 + channels) * T + 2**30)
     signals = torch.empty(4, T, device=kernel_device).normal_()
     directions = torch.rand(views, 2, device=kernel_device)
     out = getattr(ops, operation)(signals, directions)
@@ -83,22 +83,22 @@ def test_many_samples(kernel_device: torch.device, operation: str) -> None:
 def test_many_texels(kernel_device: torch.device) -> None:
     """Frames beyond 2^31 elements of the input."""
     H, F = (1920, 100) if kernel_device.type == "cuda" else (16, 10)
-    needs(kernel_device, 8 * F * H * H)
+    require_free_memory(kernel_device, 8 * F * H * H)
     frames = torch.randint(0, 256, (1, F, H, 2 * H, 3), dtype=torch.uint8, device=kernel_device)
     poses = random_poses(1, 2)
     out = ops.gnomonic(frames, size=(9, 8), **to(kernel_device, poses))
-    expected = reference.gnomonic(frames[:, -2:].cpu(), size=(9, 8), **doubled(poses), dtype=torch.float64)
+    expected = reference.gnomonic(frames[:, -2:].cpu(), size=(9, 8), **in_float64(poses), dtype=torch.float64)
     torch.testing.assert_close(out[:, :, :, -2:].cpu().double(), expected, rtol=0, atol=1e-3)
 
 
 def test_many_pixels(kernel_device: torch.device) -> None:
     """Crops beyond 2^31 elements of the output."""
     F, K, size = (100, 150, 224) if kernel_device.type == "cuda" else (2, 5, 9)
-    needs(kernel_device, 3 * 2 * F * K * size * size)
+    require_free_memory(kernel_device, 3 * 2 * F * K * size * size)
     frames = torch.randint(0, 256, (1, F, 32, 64, 3), dtype=torch.uint8, device=kernel_device)
     poses = random_poses(1, K)
     out = ops.gnomonic(frames, size=(size, size), **to(kernel_device, poses), dtype=torch.float16)
-    last = {name: value[:, -1:] for name, value in doubled(poses).items()}
+    last = {name: value[:, -1:] for name, value in in_float64(poses).items()}
     expected = reference.gnomonic(frames[:, -1:].cpu(), size=(size, size), **last, dtype=torch.float64)
     torch.testing.assert_close(out[:, -1:, :, -1:].cpu().double(), expected, rtol=0, atol=2e-3)
 
@@ -106,7 +106,7 @@ def test_many_pixels(kernel_device: torch.device) -> None:
 def test_many_views(kernel_device: torch.device) -> None:
     """Features of views beyond 2^31 elements of the output."""
     K = BEYOND // (7 * 64 * 98) + 2 if kernel_device.type == "cuda" else 3
-    needs(kernel_device, 10 * 4 * 7 * 64 * 98 * K // 4)
+    require_free_memory(kernel_device, 10 * 4 * 7 * 64 * 98 * K // 4)
     signals, directions = torch.randn(4, 24000, device=kernel_device), torch.rand(K, 2, device=kernel_device)
     out = ops.spatial_features(signals, directions)
     expected = reference.spatial_features(signals.cpu().double(), directions[-1:].cpu().double())

@@ -50,9 +50,9 @@ def test_graph_is_captured_and_replayed(cuda_device: torch.device, name: str) ->
 def tensors(call: Call) -> list[Tensor]:
     found: list[Tensor] = []
 
-    def note(x: Tensor) -> Tensor:
+    def collect(x: Tensor) -> Tensor:
         found.append(x)
         return x
 
-    call.mapped(note)
+    call.mapped(collect)
     return found

@@ -18,7 +18,7 @@ def test_compiles(kernel_device: torch.device, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_autocast_changes_nothing(kernel_device: torch.device, name: str) -> None:
+def test_autocast_does_not_change_results(kernel_device: torch.device, name: str) -> None:
     """Results and gradients do not change, because the operations choose their own precision."""
     call = CALLS[name]().to(kernel_device)
     plain = call.outputs()
@@ -30,7 +30,7 @@ def test_autocast_changes_nothing(kernel_device: torch.device, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_same_bits_every_time(kernel_device: torch.device, name: str) -> None:
+def test_repeated_calls_are_bit_identical(kernel_device: torch.device, name: str) -> None:
     call = CALLS[name]().to(kernel_device)
     first = call.outputs()
     for _ in range(5 if kernel_device.type == "cuda" else 1):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from helpers.unprepared import media_alone
+from helpers.unprepared import link_media
 
 from avsa_fast.data.batches import batch_of
 from avsa_fast.data.samples import ClipSpan, Collection, Sample, SampleConfig, Samples
@@ -143,7 +143,7 @@ def test_mono_clips_are_used_for_avc_only(data: Path, tmp_path: Path) -> None:
 def test_unprepared_dataset_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         Collection(tmp_path / "nowhere", "yolo")
-    folder = media_alone(data, tmp_path / "media")
+    folder = link_media(data, tmp_path / "media")
     with pytest.raises(UserError, match=r"no index\.parquet in it; python -m avsa_fast\.prepare \S+ \S+ creates it"):
         Collection(folder, "random")
     (folder / "index.parquet").symlink_to(data / "index.parquet")

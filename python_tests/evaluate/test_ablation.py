@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from helpers.unprepared import media_alone
+from helpers.unprepared import link_media
 
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate import ablation as grid
@@ -62,10 +62,10 @@ def test_rows_are_trained_once(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
 def test_unprepared_folder_is_prepared(run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grid, "TABLE_1", [grid.Row("mono", "random")])
     monkeypatch.setattr(grid, "TABLE_2", [grid.Row("mono", "yolo")])
-    detector = partial(grid.prepare_for_crops, detector="helpers.detectors:Brightness")
+    detector = partial(grid.prepare_for_crops, detector="helpers.detectors:BrightnessDetector")
     monkeypatch.setattr(grid, "prepare_for_crops", detector)
     (tmp_path / "run").mkdir()
-    run, data = replace(run, folder=tmp_path / "run"), media_alone(scenes, tmp_path / "data")
+    run, data = replace(run, folder=tmp_path / "run"), link_media(scenes, tmp_path / "data")
     assert "mono, objects" in grid.ablation(run, data, steps=2, moments=1, seed=0, workers=0)
     assert (data / "detections.parquet").exists()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers import commands
-from helpers.unprepared import media_alone
+from helpers.unprepared import link_media
 
 from avsa_fast.config import save_config
 from avsa_fast.errors import UserError
@@ -49,9 +49,9 @@ def test_unprepared_folder_is_prepared(
     run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crops: str
 ) -> None:
     """Objects are detected only if crops need them."""
-    detector = partial(cli.prepare_for_crops, detector="helpers.detectors:Brightness")
+    detector = partial(cli.prepare_for_crops, detector="helpers.detectors:BrightnessDetector")
     monkeypatch.setattr(cli, "prepare_for_crops", detector)
-    folder, data = with_crops(run, crops, tmp_path / "run"), media_alone(scenes, tmp_path / "data")
+    folder, data = with_crops(run, crops, tmp_path / "run"), link_media(scenes, tmp_path / "data")
     main(folder, ("avc", "retrieval"), data=data, moments=1, workers=0)
     assert (folder / "eval" / "avc.json").exists()
     created = ["detections.parquet"] if crops == "yolo" else []
@@ -60,7 +60,7 @@ def test_unprepared_folder_is_prepared(
 
 @pytest.mark.slow
 def test_localisation_does_not_run_a_detector(run: Run, scenes: Path, tmp_path: Path) -> None:
-    data = media_alone(scenes, tmp_path / "data")
+    data = link_media(scenes, tmp_path / "data")
     main(with_crops(run, "yolo", tmp_path / "run"), ("localisation",), data=data, moments=1)
     assert tables(data) == ["index.parquet", "truth.parquet"]
 

@@ -35,7 +35,7 @@ def run(
 
 
 class Command:
-    """A command in a session of its own; a context manager that kills the whole session at its end.
+    """A command in its own session; a context manager that kills the whole session at its end.
 
     If an exception leaves the context while the command runs, such as the test's timeout, its output and stacks are
     printed.

@@ -8,7 +8,7 @@ from torch import Tensor
 from avsa_fast.detect.boxes import Rectangle
 
 
-class Brightness:
+class BrightnessDetector:
     """Detects one object per bright image, at a height that is proportional to the brightness."""
 
     def detect(self, images: Tensor) -> list[list[Rectangle]]:
@@ -22,7 +22,7 @@ class Brightness:
         return boxes
 
 
-class Sleepy(Brightness):
+class SlowDetector(BrightnessDetector):
     """Waits before each detection."""
 
     def detect(self, images: Tensor) -> list[list[Rectangle]]:
@@ -30,7 +30,7 @@ class Sleepy(Brightness):
         return super().detect(images)
 
 
-class Dying(Brightness):
+class CrashingDetector(BrightnessDetector):
     """Ends its process if all images are white, and hangs if all are black."""
 
     def detect(self, images: Tensor) -> list[list[Rectangle]]:
@@ -41,7 +41,7 @@ class Dying(Brightness):
         return super().detect(images)
 
 
-class Greedy(Brightness):
+class UnboundedMemoryDetector(BrightnessDetector):
     """Allocates memory without limit."""
 
     def detect(self, images: Tensor) -> list[list[Rectangle]]:

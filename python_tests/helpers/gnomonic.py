@@ -33,6 +33,6 @@ def to(device: torch.device, arguments: dict[str, object]) -> dict[str, object]:
     return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in arguments.items()}
 
 
-def doubled(arguments: dict[str, object]) -> dict[str, object]:
+def in_float64(arguments: dict[str, object]) -> dict[str, object]:
     """Converts floating-point tensors to float64; integer and boolean tensors are unchanged."""
     return {name: x.double() if isinstance(x, Tensor) and x.is_floating_point() else x for name, x in arguments.items()}

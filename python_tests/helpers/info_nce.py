@@ -30,7 +30,7 @@ def gradients(
     return [loss.detach().double().cpu(), *(grad.double().cpu() for grad in grads)]
 
 
-def assert_like_reference(query: Tensor, key: Tensor, scale: float, **options: Any) -> None:
+def assert_matches_reference(query: Tensor, key: Tensor, scale: float, **options: Any) -> None:
     """Asserts that loss and gradients of float32 rows match the reference within rounding errors."""
     got = gradients(ops.info_nce, query, key, 1 / scale, **options)
     # The temperature rounded to float32.

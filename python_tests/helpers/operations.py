@@ -36,32 +36,32 @@ class Call:
     def mapped(self, function: Callable[[Tensor], Tensor]) -> "Call":
         """Returns the call with a function applied to each tensor argument."""
 
-        def of(value: Any) -> Any:
+        def converted(value: Any) -> Any:
             if isinstance(value, tuple):
-                return tuple(map(of, value))
+                return tuple(map(converted, value))
             return function(value) if isinstance(value, Tensor) else value
 
-        return replace(self, arguments={name: of(value) for name, value in self.arguments.items()})
+        return replace(self, arguments={name: converted(value) for name, value in self.arguments.items()})
 
     def to(self, device: torch.device) -> "Call":
         return self.mapped(lambda x: x.to(device))
 
     def outputs(self, function: Callable[..., Tensor] | None = None) -> list[Tensor]:
         """Returns the result (of another function if given), and the gradients of its product with fixed factors."""
-        made = {name: self.arguments[name].detach().clone().requires_grad_() for name in self.leaves}
-        out = (function or self.function)(**{**self.arguments, **made})
-        if not made:
+        inputs = {name: self.arguments[name].detach().clone().requires_grad_() for name in self.leaves}
+        out = (function or self.function)(**{**self.arguments, **inputs})
+        if not inputs:
             return [out]
         factors = torch.linspace(-1, 1, out.numel(), device=out.device).view(out.shape)
-        return [out.detach(), *torch.autograd.grad(out, list(made.values()), factors)]
+        return [out.detach(), *torch.autograd.grad(out, list(inputs.values()), factors)]
 
 
 def assert_as_expected(out: Tensor, call: Call) -> None:
     """Asserts that the error is within the call's tolerance, relative to the reference's maximum; NaN fails."""
     expected = call.expected().double()
     assert out.shape == expected.shape
-    most = float(expected.abs().max()) if expected.numel() else 0.0
-    torch.testing.assert_close(out.detach().cpu().double(), expected, rtol=0, atol=call.tolerance * most)
+    largest = float(expected.abs().max()) if expected.numel() else 0.0
+    torch.testing.assert_close(out.detach().cpu().double(), expected, rtol=0, atol=call.tolerance * largest)
 
 
 def _gnomonic(dtype: torch.dtype = torch.uint8, **options: Any) -> Call:
@@ -80,28 +80,31 @@ def _planes() -> Call:
     return _gnomonic(frames=tuple(torch.randint(0, 256, shape, dtype=torch.uint8) for shape in shapes))
 
 
-def _looks(*shape: int) -> Tensor:
+def _random_directions(*shape: int) -> Tensor:
     return (torch.rand(*shape, 2) * 2 - 1) * torch.tensor([7.0, 1.6])
 
 
 def _encode() -> Call:
     return Call(
-        "encode", {"signal": torch.randn(2, 3, 301), "directions": _looks(2, 3)}, 1e-5, ("signal", "directions")
+        "encode",
+        {"signal": torch.randn(2, 3, 301), "directions": _random_directions(2, 3)},
+        1e-5,
+        ("signal", "directions"),
     )
 
 
 def _rotate() -> Call:
-    poses = {"directions": _looks(2, 3), "roll": torch.randn(2, 3), "flip": torch.rand(2, 3) < 0.5}
+    poses = {"directions": _random_directions(2, 3), "roll": torch.randn(2, 3), "flip": torch.rand(2, 3) < 0.5}
     return Call("rotate", {"signals": torch.randn(2, 4, 301), **poses}, 1e-5, ("signals", "directions", "roll"))
 
 
 def _beamform() -> Call:
-    arguments = {"signals": torch.randn(2, 4, 301), "directions": _looks(2, 3), "pattern": "max_re"}
+    arguments = {"signals": torch.randn(2, 4, 301), "directions": _random_directions(2, 3), "pattern": "max_re"}
     return Call("beamform", arguments, 1e-5, ("signals", "directions"))
 
 
 def _features(**options: Any) -> Call:
-    arguments = {"signals": torch.randn(2, 4, 1200), "directions": _looks(2, 3), **options}
+    arguments = {"signals": torch.randn(2, 4, 1200), "directions": _random_directions(2, 3), **options}
     return Call("spatial_features", arguments, 1e-4, ("signals", "directions"))
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def media_alone(dataset: Path, folder: Path) -> Path:
+def link_media(dataset: Path, folder: Path) -> Path:
     """Creates a folder with links to a dataset's video/ and audio/, and to its truth.parquet if it exists."""
     folder.mkdir()
     for name in ("video", "audio", "truth.parquet"):

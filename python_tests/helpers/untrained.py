@@ -15,7 +15,7 @@ from avsa_fast.scenes.build import build_scenes
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten procedural scenes of two seconds, of which two are held out."""
+    """Ten procedural scenes of two seconds, two of them held out."""
     folder = tmp_path_factory.mktemp("dataset") / "scenes"
     build_scenes(folder, count=10, seconds=2.0, seed=5)
     return folder

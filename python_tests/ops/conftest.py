@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture
 def poisoned_memory() -> Iterator[None]:
-    """Fresh memory holds NaN, so that an output never written shows."""
+    """Fills new tensors with NaN, to detect values that a kernel does not write."""
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)

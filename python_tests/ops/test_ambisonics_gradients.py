@@ -55,7 +55,7 @@ def test_gradients(case: int) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_gradient_of_some_arguments(case: int) -> None:
+def test_gradients_of_a_subset_of_arguments(case: int) -> None:
     """Gradients are the same if only one argument requires a gradient."""
     operation, arguments = calls()[case]
     wanted = [a for a in arguments if isinstance(a, Tensor) and a.requires_grad]

@@ -79,14 +79,14 @@ def test_beams(pattern: str) -> None:
     torch.testing.assert_close(ops.beamform(plane_wave(10, 20), beam, pattern), same, rtol=0, atol=1e-12)
 
 
-def test_shared_vectors(assets: Path) -> None:
+def test_harmonics_and_beams_match_test_vectors(assets: Path) -> None:
     file = assets.parent / "vectors" / "ambisonic_vectors.json"
     if not file.is_file():
         pytest.skip(f"no vectors at {file}")
     vectors = json.loads(file.read_text())
     for case in vectors["sn3d_order3"]:
-        made = plane_wave(case["az"], case["el"], 3)[:, 0].tolist()
-        torch.testing.assert_close(made, case["Y"], rtol=0, atol=1e-9)
+        harmonics = plane_wave(case["az"], case["el"], 3)[:, 0].tolist()
+        torch.testing.assert_close(harmonics, case["Y"], rtol=0, atol=1e-9)
     tested = 0
     for name, beam in vectors["beams"].items():
         pattern, _, order = name.partition("_N")
@@ -107,7 +107,7 @@ def test_shared_vectors(assets: Path) -> None:
 
 
 @pytest.mark.parametrize("order", range(8))
-def test_patterns_by_their_definitions(order: int) -> None:
+def test_patterns_match_their_definitions(order: int) -> None:
     """On a grid of angles: the cardioid matches its closed form, and named patterns maximise their criteria."""
     nodes, weights = np.tile(np.polynomial.legendre.leggauss(16), 2) / 2
     cosines = nodes + np.repeat([-0.5, 0.5], 16)  # Gauss-Legendre nodes for the rear and front halves
@@ -139,14 +139,14 @@ def test_patterns_by_their_definitions(order: int) -> None:
                 assert measure(other) <= measure(best) + 1e-12
 
 
-def test_beam_is_linear_in_a_mix_of_sources() -> None:
+def test_beam_of_a_mix_is_the_sum_of_beams() -> None:
     signal, sources, beams = torch.randn(3, 100, dtype=torch.float64), uniform_directions(3), uniform_directions(5)
     out = ops.beamform(ops.encode(signal, sources), beams, "hypercardioid")
     cosines = unit_vectors(beams) @ unit_vectors(sources).T
     torch.testing.assert_close(out, (0.25 + 0.75 * cosines) @ signal, rtol=1e-12, atol=1e-12)
 
 
-def test_a_look_direction_can_be_learned() -> None:
+def test_beam_direction_can_be_learned() -> None:
     torch.manual_seed(1)
     source = torch.tensor([[0.7, -0.3]])
     scene = ops.encode(torch.randn(1, 500), source, 3)

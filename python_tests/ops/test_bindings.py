@@ -32,7 +32,7 @@ def parameters(function: ast.FunctionDef) -> list[tuple[str, str, bool]]:
     return found
 
 
-def test_stub_agrees_with_the_module(module: ModuleType) -> None:
+def test_stub_matches_the_module(module: ModuleType) -> None:
     names = set()
     for node in STUB.body:
         if isinstance(node, ast.FunctionDef) and node.name != "build_info":
@@ -50,7 +50,7 @@ def test_stub_agrees_with_the_module(module: ModuleType) -> None:
     assert {name for name in vars(module) if not name.startswith("__")} == names | {"build_info"}
 
 
-def test_stub_of_values(module: ModuleType) -> None:
+def test_stub_lists_build_info_keys(module: ModuleType) -> None:
     classes = {node.name: node for node in STUB.body if isinstance(node, ast.ClassDef)}
     keys = [node for node in classes["BuildInfo"].body if isinstance(node, ast.AnnAssign)]
     assert set(module.build_info()) == {ast.unparse(node.target) for node in keys}
@@ -74,12 +74,12 @@ def mix(module: ModuleType, **changed: Any) -> int:
         ({"by_order": True}, "matrix must have a multiple of C rows with by_order"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(module: ModuleType, changed: dict[str, Any], line: str) -> None:
+def test_mismatched_arguments_are_refused(module: ModuleType, changed: dict[str, Any], line: str) -> None:
     with pytest.raises(ValueError, match=f"^{line}"):
         mix(module, **changed)
 
 
-def test_arguments_are_tensors_by_keyword(module: ModuleType) -> None:
+def test_arguments_are_keyword_only_tensors(module: ModuleType) -> None:
     assert mix(module) == 0
     for arguments in ({"signals": [[1.0]]}, {"out": None}, {"order": 1}):
         with pytest.raises(TypeError):
@@ -88,7 +88,7 @@ def test_arguments_are_tensors_by_keyword(module: ModuleType) -> None:
         module.mix(torch.ones(1, 1), torch.ones(1, 1), torch.ones(1, 1), False)
 
 
-def test_views_are_read_where_they_begin(module: ModuleType) -> None:
+def test_views_with_storage_offset(module: ModuleType) -> None:
     signals, out = torch.arange(24.0).view(3, 2, 4), torch.empty(2, 1, 4)
     module.mix(signals=signals[1:], matrix=torch.tensor([[[1.0, 0]], [[0.0, 1]]]), out=out, by_order=False)
     assert torch.equal(out[:, 0], torch.stack([signals[1, 0], signals[2, 1]]))

@@ -50,7 +50,7 @@ def test_runs_on_the_tensors_device_in_its_stream(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("code", [35, 222])
-def test_old_driver_is_said_in_plain_words(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_old_driver_error_names_the_required_driver(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     cuda = FakeCuda(monkeypatch, code)
     with pytest.raises(
         RuntimeError, match=r"mix: the NVIDIA driver is too old.* 13\.0\.88.*580\.65\.06 or newer"
@@ -59,19 +59,19 @@ def test_old_driver_is_said_in_plain_words(monkeypatch: pytest.MonkeyPatch, code
     assert "\n" not in str(caught.value)
 
 
-def test_old_driver_for_a_cuda_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_driver_with_unknown_cuda_version(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch, 35, {**BUILD, "cuda_runtime": "14.1.3"})
     with pytest.raises(RuntimeError, match=r"uses CUDA 14\.1\.3, which needs a newer one"):
         _dispatch.run(cuda.mix, torch.device("cuda", 0))
 
 
-def test_gpu_without_dispatchs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_gpu_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch, 209)
     with pytest.raises(RuntimeError, match=r"kernels for 80-real 90a-real 90-virtual only.*AVSA_CUDA_ARCHITECTURES"):
         _dispatch.run(cuda.mix, torch.device("cuda", 0))
 
 
-def test_other_errors_keep_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_cuda_errors_report_their_code(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch, 700)
     with pytest.raises(RuntimeError, match="mix: CUDA error 700"):
         _dispatch.run(cuda.mix, torch.device("cuda", 0))
@@ -87,7 +87,7 @@ def test_build_without_cuda_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
         _dispatch.run(mix, torch.device("cuda", 0))
 
 
-def test_kernels_that_are_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_kernel_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """In the source folder of a package not installed in place: ImportError, and a one-line error in commands."""
 
     def missing(name: str) -> None:

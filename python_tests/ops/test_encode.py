@@ -56,5 +56,5 @@ def test_encode_matches_reference(
 
 
 @pytest.mark.parametrize(("azimuth", "elevation", "gains"), HARMONICS)
-def test_encode_gives_the_harmonics(azimuth: float, elevation: float, gains: tuple[float, ...]) -> None:
+def test_encoded_impulse_equals_harmonics(azimuth: float, elevation: float, gains: tuple[float, ...]) -> None:
     torch.testing.assert_close(plane_wave(azimuth, elevation)[:, 0].tolist(), [*map(float, gains)], rtol=0, atol=1e-9)

@@ -4,7 +4,7 @@ from math import inf, nan, pi, radians
 
 import pytest
 import torch
-from helpers.gnomonic import MEAN, STD, doubled, random_frames, random_jitter, random_poses, to
+from helpers.gnomonic import MEAN, STD, in_float64, random_frames, random_jitter, random_poses, to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import functional as vision
@@ -16,14 +16,14 @@ from avsa_fast.ops import _gnomonic_op
 @pytest.mark.parametrize("jitter", [False, True])
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
-def test_kernel_agrees_with_reference(
+def test_kernel_matches_reference(
     kernel_device: torch.device, dtype: torch.dtype, antialias: bool, jitter: bool
 ) -> None:
     arguments = {"frames": random_frames((2, 9, 32, 64), dtype), **random_poses(2, 3), "antialias": antialias}
     arguments |= {"size": (11, 13), "mean": MEAN, "std": STD, "jitter": random_jitter(2, 3) if jitter else None}
     out = torch.float64 if dtype == torch.float64 else torch.float32
     got = ops.gnomonic(**to(kernel_device, arguments), dtype=out).cpu()
-    want = reference.gnomonic(**doubled(arguments), dtype=torch.float64)
+    want = reference.gnomonic(**in_float64(arguments), dtype=torch.float64)
     assert got.dtype == out
     assert got.shape == want.shape == (2, 3, 3, 9, 11, 13)
     tolerance = 1e-6 if dtype == torch.float64 else 1e-3
@@ -73,7 +73,7 @@ def test_any_shape(
     arguments = {"frames": random_frames((B, F, H, 2 * W), dtype), **random_poses(B, K, pose), "size": (h, w)}
     arguments |= {"antialias": antialias, "jitter": random_jitter(B, K, pose) if jitter else None}
     got = ops.gnomonic(**to(kernel_device, arguments)).cpu()
-    want = reference.gnomonic(**doubled(arguments))
+    want = reference.gnomonic(**in_float64(arguments))
     assert got.shape == want.shape == (B, K, 3, F, h, w)
     torch.testing.assert_close(got, want, atol=1e-3, rtol=0)
 
@@ -90,7 +90,7 @@ def test_frames_need_not_be_contiguous(kernel_device: torch.device) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_narrow_output_is_the_rounded_float32(kernel_device: torch.device, dtype: torch.dtype) -> None:
+def test_half_precision_output_is_rounded_float32(kernel_device: torch.device, dtype: torch.dtype) -> None:
     arguments = to(kernel_device, {"frames": random_frames((1, 2, 32, 64)), **random_poses(1, 2)})
     wide = ops.gnomonic(**arguments, size=(9, 9), mean=MEAN, std=STD)
     narrow = ops.gnomonic(**arguments, size=(9, 9), mean=MEAN, std=STD, dtype=dtype)
@@ -103,7 +103,7 @@ def test_uint8_output(kernel_device: torch.device, jitter: bool) -> None:
     arguments["jitter"] = random_jitter(1, 4) if jitter else None
     got = ops.gnomonic(**to(kernel_device, arguments)).cpu()
     assert got.dtype == torch.uint8
-    assert (got.int() - reference.gnomonic(**doubled(arguments)).int()).abs().max() <= 1
+    assert (got.int() - reference.gnomonic(**in_float64(arguments)).int()).abs().max() <= 1
 
 
 def test_flip_reverses_columns(kernel_device: torch.device) -> None:
@@ -114,7 +114,7 @@ def test_flip_reverses_columns(kernel_device: torch.device) -> None:
     torch.testing.assert_close(mirrored, ops.gnomonic(**arguments).flip(-1), atol=1e-4, rtol=0)
 
 
-def test_jitter_is_torchvisions(kernel_device: torch.device) -> None:
+def test_jitter_matches_torchvision(kernel_device: torch.device) -> None:
     frames, poses, jitter = random_frames((2, 3, 32, 64)), random_poses(2, 4), random_jitter(2, 4)
     frames[0, 1] = 128  # grey, without hue
     plain = ops.gnomonic(**to(kernel_device, {"frames": frames, **poses}), size=(17, 18)).cpu()
@@ -131,7 +131,7 @@ def test_jitter_is_torchvisions(kernel_device: torch.device) -> None:
 
 
 @pytest.mark.parametrize("kernel_device", ["emulated", pytest.param("cuda", marks=pytest.mark.cuda)], indirect=True)
-def test_bad_pose_on_the_device_is_nan(kernel_device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_pose_on_cuda_gives_nan(kernel_device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     """With value checks disabled, an invalid pose gives NaN (0 for uint8) and no gradient; other crops are the same."""
     monkeypatch.setattr(_gnomonic_op, "_check_values", lambda *values: None)
     frames, good = random_frames((1, 2, 8, 16), torch.float32).to(kernel_device), to(kernel_device, random_poses(1, 7))

@@ -4,14 +4,14 @@ from math import radians
 
 import pytest
 import torch
-from helpers.gnomonic import MEAN, STD, doubled, random_frames, random_jitter, random_poses, to
+from helpers.gnomonic import MEAN, STD, in_float64, random_frames, random_jitter, random_poses, to
 from torch import Tensor
 
 from avsa_fast import ops, reference
 
 
 @pytest.mark.parametrize("antialias", [False, True])
-def test_gradient_in_frames(kernel_device: torch.device, antialias: bool) -> None:
+def test_frame_gradients_match_finite_differences(kernel_device: torch.device, antialias: bool) -> None:
     frames = random_frames((1, 2, 4, 6), torch.float64).to(kernel_device).requires_grad_()
     poses = to(kernel_device, random_poses(1, 2, torch.float64))
 
@@ -22,7 +22,7 @@ def test_gradient_in_frames(kernel_device: torch.device, antialias: bool) -> Non
     assert torch.autograd.gradgradcheck(crop, frames)
 
 
-def test_gradient_agrees_with_reference_and_repeats(kernel_device: torch.device) -> None:
+def test_frame_gradients_match_reference_and_are_deterministic(kernel_device: torch.device) -> None:
     frames, poses = (
         random_frames((1, 3, 16, 32), torch.float32).to(kernel_device),
         to(kernel_device, random_poses(1, 3)),
@@ -34,14 +34,14 @@ def test_gradient_agrees_with_reference_and_repeats(kernel_device: torch.device)
         (ops.gnomonic(leaf, size=(20, 20), std=STD, **poses).cpu() * weights).sum().backward()
         gradients.append(leaf.grad)
     exact = frames.double().requires_grad_()
-    crops = reference.gnomonic(exact, size=(20, 20), std=STD, **doubled(poses), dtype=torch.float64).cpu()
+    crops = reference.gnomonic(exact, size=(20, 20), std=STD, **in_float64(poses), dtype=torch.float64).cpu()
     (crops * weights).sum().backward()
     assert torch.equal(gradients[0], gradients[1])
     error = (gradients[0].double() - exact.grad).norm() / exact.grad.norm()
     assert error < 1e-4
 
 
-def test_gradient_of_nothing_and_of_nan(kernel_device: torch.device) -> None:
+def test_gradients_of_zero_nan_and_empty_crops(kernel_device: torch.device) -> None:
     frames = random_frames((1, 1, 4, 8), torch.float32).to(kernel_device).requires_grad_()
     direction = torch.zeros(1, 1, 2, device=kernel_device)
     crop = ops.gnomonic(frames, direction, 1.0, (2, 2))
@@ -54,7 +54,9 @@ def test_gradient_of_nothing_and_of_nan(kernel_device: torch.device) -> None:
 @pytest.mark.parametrize("source", ["erp", "eac"])
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.uint8])
-def test_gradient_in_poses(kernel_device: torch.device, dtype: torch.dtype, antialias: bool, source: str) -> None:
+def test_pose_gradients_match_reference(
+    kernel_device: torch.device, dtype: torch.dtype, antialias: bool, source: str
+) -> None:
     """Uses smooth frames, because interpolation is not differentiable at the edges of texels."""
     frames = torch.rand(1, 2, 3, 4, 3, dtype=torch.float64).permute(0, 1, 4, 2, 3).flatten(0, 2)[None]
     frames = torch.nn.functional.interpolate(frames, size=(60, 120), mode="bicubic").clamp(0, 1)
@@ -88,7 +90,7 @@ def test_gradient_in_poses(kernel_device: torch.device, dtype: torch.dtype, anti
 
 @pytest.mark.parametrize("source", ["erp", "eac"])
 @pytest.mark.parametrize("antialias", [False, True])
-def test_gradcheck_in_poses(antialias: bool, source: str) -> None:
+def test_gradcheck_of_poses(antialias: bool, source: str) -> None:
     frames = random_frames((1, 1, 24, 48), torch.float64)
     directions = torch.tensor([[[0.31, 0.22], [2.0, -0.91]]], dtype=torch.float64, requires_grad=True)
     fov = torch.tensor([[1.0, 0.7]], dtype=torch.float64, requires_grad=True)
@@ -102,21 +104,21 @@ def test_gradcheck_in_poses(antialias: bool, source: str) -> None:
     assert torch.autograd.gradcheck(crop, (directions, fov, roll), eps=1e-7, atol=1e-5)
 
 
-def test_gaze_can_be_learned() -> None:
+def test_direction_can_be_learned() -> None:
     """Gradient descent rotates a crop towards the spot that it should show."""
     v, u = torch.meshgrid(torch.arange(64.0), torch.arange(128.0), indexing="ij")
     spot = torch.exp(-((u - 50) ** 2 + (v - 25) ** 2) / 60)
     frames = spot[None, None, :, :, None].expand(1, 1, 64, 128, 3).contiguous()
-    gaze = torch.zeros(1, 1, 2, requires_grad=True)
-    optimiser = torch.optim.Adam([gaze], lr=0.05)
+    direction = torch.zeros(1, 1, 2, requires_grad=True)
+    optimiser = torch.optim.Adam([direction], lr=0.05)
     for _ in range(120):
-        crop = ops.gnomonic(frames, gaze, radians(40), (9, 9))
+        crop = ops.gnomonic(frames, direction, radians(40), (9, 9))
         loss = -crop[..., 4, 4].mean() - 0.2 * crop.mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     expected = torch.tensor([(0.5 - 50.5 / 128) * 2 * torch.pi, (0.5 - 25.5 / 64) * torch.pi])
-    assert (gaze.detach()[0, 0] - expected).norm() < 0.03
+    assert (direction.detach()[0, 0] - expected).norm() < 0.03
 
 
 def test_torch_library_contract(kernel_device: torch.device) -> None:

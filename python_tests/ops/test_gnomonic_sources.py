@@ -15,7 +15,7 @@ from avsa_fast.spatial import eac
 
 
 @pytest.mark.parametrize("source", ["erp_top", "erp_bottom", "erp_left", "erp_right"])
-def test_a_half_is_the_frame_that_it_holds(kernel_device: torch.device, source: str) -> None:
+def test_stereoscopic_half_equals_mono_frame(kernel_device: torch.device, source: str) -> None:
     frames, poses = random_frames((2, 3, 24, 48)).to(kernel_device), to(kernel_device, random_poses(2, 3))
     half = {
         "erp_top": frames[:, :, :12], "erp_bottom": frames[:, :, 12:],
@@ -70,7 +70,7 @@ def cubemap_of_directions(H: int, W: int) -> Tensor:
 
 
 @pytest.mark.parametrize(("H", "W"), [(128, 196), (514, 772), (960, 1440)])
-def test_cubemap_reads_back_the_direction_sampled(kernel_device: torch.device, H: int, W: int) -> None:
+def test_cubemap_of_directions_reads_back_directions(kernel_device: torch.device, H: int, W: int) -> None:
     """Also at the faces' edges and corners; the error is in texels of 90° / face width."""
     frames = cubemap_of_directions(H, W)
     texel = pi / 2 / ((W - 4) / 3)
@@ -83,9 +83,9 @@ def v360(frame: np.ndarray, options: str) -> np.ndarray:
     H, W, _ = frame.shape
     graph = av.filter.Graph()
     source = graph.add_buffer(width=W, height=H, format="gbrp16le", time_base=Fraction(1, 25))
-    turn, sink = graph.add("v360", options), graph.add("buffersink")
-    source.link_to(turn)
-    turn.link_to(sink)
+    projection, sink = graph.add("v360", options), graph.add("buffersink")
+    source.link_to(projection)
+    projection.link_to(sink)
     graph.configure()
     image = av.VideoFrame(W, H, "gbrp16le")
     for plane, channel in zip(image.planes, (1, 2, 0), strict=True):
@@ -94,15 +94,15 @@ def v360(frame: np.ndarray, options: str) -> np.ndarray:
         plane.update(rows.tobytes())
     image.pts, image.time_base = 0, Fraction(1, 25)
     graph.push(image)
-    made = graph.pull()
-    out = np.empty((made.height, made.width, 3), np.uint16)
-    for plane, channel in zip(made.planes, (1, 2, 0), strict=True):
-        out[..., channel] = np.frombuffer(bytes(plane), np.uint16).reshape(made.height, -1)[:, : made.width]
+    converted = graph.pull()
+    out = np.empty((converted.height, converted.width, 3), np.uint16)
+    for plane, channel in zip(converted.planes, (1, 2, 0), strict=True):
+        out[..., channel] = np.frombuffer(bytes(plane), np.uint16).reshape(converted.height, -1)[:, : converted.width]
     return out
 
 
 @pytest.mark.parametrize(("h", "w"), [(128, 196), (128, 192)])
-def test_cubemap_of_ffmpeg_reads_back_the_direction_sampled(kernel_device: torch.device, h: int, w: int) -> None:
+def test_cubemap_written_by_ffmpeg_reads_back_directions(kernel_device: torch.device, h: int, w: int) -> None:
     H, W = 1024, 2048
     # FFmpeg treats the first and last columns of an equirectangular frame as the same meridian.
     azimuth = (0.5 - np.arange(W) / (W - 1)) * 2 * pi
@@ -115,8 +115,8 @@ def test_cubemap_of_ffmpeg_reads_back_the_direction_sampled(kernel_device: torch
     frames = torch.from_numpy((cubemap + 0.5) / 65536 * 2 - 1)[None, None]
     directions = sphere(500)
     error = read_back_error(frames, directions, kernel_device, dtype=torch.float64) / (pi / 2 / ((w - 4) / 3))
-    _, middle, most = unit_vectors(directions[0]).abs().sort(dim=1).values.unbind(1)
-    inside = middle < 0.95 * most  # inside a face; truncation errors count twice at its edges
+    _, middle, largest = unit_vectors(directions[0]).abs().sort(dim=1).values.unbind(1)
+    inside = middle < 0.95 * largest  # inside a face; truncation errors count twice at its edges
     assert error[inside].max() < 0.01
     assert error.max() < 0.03
 
@@ -134,7 +134,7 @@ def test_antialiased_cubemap(fov: int) -> None:
 
 
 @pytest.mark.parametrize("antialias", [False, True])
-def test_cubemap_agrees_with_reference(kernel_device: torch.device, antialias: bool) -> None:
+def test_cubemap_matches_reference(kernel_device: torch.device, antialias: bool) -> None:
     frames, poses = random_frames((2, 3, 32, 48)), random_poses(2, 3)
     options = {"size": (9, 8), "antialias": antialias, "source": "eac"}
     got = ops.gnomonic(frames.to(kernel_device), **to(kernel_device, poses), **options).cpu()
@@ -157,7 +157,7 @@ def random_planes(kind: str, B: int, F: int, H: int, W: int) -> tuple[Tensor, ..
 @pytest.mark.parametrize("kind", ["nv12", "i420"])
 @pytest.mark.parametrize("source", ["erp", "erp_bottom", "erp_right", "eac"])
 @pytest.mark.parametrize("antialias", [False, True])
-def test_planes_agree_with_reference(kernel_device: torch.device, kind: str, source: str, antialias: bool) -> None:
+def test_planes_match_reference(kernel_device: torch.device, kind: str, source: str, antialias: bool) -> None:
     planes, poses = random_planes(kind, 2, 3, 32, 64), random_poses(2, 2)
     options = {
         "size": (9, 8),
@@ -173,7 +173,7 @@ def test_planes_agree_with_reference(kernel_device: torch.device, kind: str, sou
     assert (got.double() - want).abs().max() <= 1e-3
 
 
-def test_two_planes_are_three(kernel_device: torch.device) -> None:
+def test_nv12_equals_i420(kernel_device: torch.device) -> None:
     y, uv = (plane.to(kernel_device) for plane in random_planes("nv12", 1, 2, 16, 32))
     poses = to(kernel_device, random_poses(1, 3) | {"jitter": random_jitter(1, 3)})
     two = ops.gnomonic((y, uv), size=(6, 5), **poses)
@@ -182,17 +182,17 @@ def test_two_planes_are_three(kernel_device: torch.device) -> None:
 
 @pytest.mark.parametrize("matrix", ["bt601", "bt709"])
 @pytest.mark.parametrize("full_range", [False, True])
-def test_colours_are_ffmpegs(matrix: str, full_range: bool) -> None:
+def test_colours_match_ffmpeg(matrix: str, full_range: bool) -> None:
     """Constant frames of random colours, converted to YUV by FFmpeg, give the original RGB."""
     av = pytest.importorskip("av")
     ranges, spaces = av.video.reformatter.ColorRange, av.video.reformatter.Colorspace
     for colour in np.random.default_rng(0).integers(0, 256, (12, 3), dtype=np.uint8):
         image = av.VideoFrame.from_ndarray(np.broadcast_to(colour, (16, 32, 3)).copy(), "rgb24")
-        made = image.reformat(
+        converted = image.reformat(
             format="yuv420p", dst_colorspace=spaces.ITU601 if matrix == "bt601" else spaces.ITU709,
             dst_color_range=ranges.JPEG if full_range else ranges.MPEG,
         ).to_ndarray()  # fmt: skip
-        parts = made[:16], made[16:20].reshape(8, 16), made[20:].reshape(8, 16)
+        parts = converted[:16], converted[16:20].reshape(8, 16), converted[20:].reshape(8, 16)
         y, u, v = (torch.from_numpy(part.copy())[None, None] for part in parts)
         crop = ops.gnomonic((y, u, v), torch.zeros(1, 1, 2), 1.0, (4, 4), matrix=matrix, full_range=full_range)
         assert (crop[0, 0, :, 0, 0, 0] * 255 - torch.from_numpy(colour)).abs().max() < 3

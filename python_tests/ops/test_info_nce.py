@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 import torch
-from helpers.info_nce import assert_like_reference, gradients, rows
+from helpers.info_nce import assert_matches_reference, gradients, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -26,14 +26,14 @@ def _poisoned_memory() -> Iterator[None]:
 @pytest.mark.parametrize(("N", "D", "scale"), [(1, 5, 40), (2, 1, 1), (16, 64, 100), (65, 33, 14.3), (130, 17, 41)])
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_kernel_matches_reference(kernel_device, N, D, scale, symmetric):
-    assert_like_reference(*rows(N, D, kernel_device), scale, symmetric=symmetric)
+    assert_matches_reference(*rows(N, D, kernel_device), scale, symmetric=symmetric)
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_joint_negatives_match_reference(kernel_device, symmetric):
     for crops, clips in ((1, 9), (4, 18), (5, 7), (3, 1)):
         query, key = rows(clips * crops, 20, kernel_device)
-        assert_like_reference(query, key, 14.3, symmetric=symmetric, negatives="joint", crops=crops)
+        assert_matches_reference(query, key, 14.3, symmetric=symmetric, negatives="joint", crops=crops)
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -50,16 +50,16 @@ def test_special_rows_match_reference(kernel_device, kind, scale):
         query[::5], key[::7] = 0, 0
     else:
         query, key = 5 + query / query.norm(dim=1, keepdim=True), 5 + key / key.norm(dim=1, keepdim=True)
-    assert_like_reference(query, key, scale, symmetric=True)
+    assert_matches_reference(query, key, scale, symmetric=True)
 
 
 def test_many_dimensions(kernel_device):
-    assert_like_reference(*rows(17, 2048, kernel_device), 40, symmetric=True)
+    assert_matches_reference(*rows(17, 2048, kernel_device), 40, symmetric=True)
 
 
 def test_tiles_of_odd_sizes():
     for N, D in ((257, 129), (513, 300), (40, 700)):
-        assert_like_reference(*rows(N, D, torch.device("cpu")), 14.3, symmetric=True)
+        assert_matches_reference(*rows(N, D, torch.device("cpu")), 14.3, symmetric=True)
 
 
 def test_many_rows():
@@ -69,7 +69,7 @@ def test_many_rows():
         (999, 3, {"negatives": "joint", "crops": 3}),
     ):
         for scale in (14.3, 100):
-            assert_like_reference(*rows(N, D, torch.device("cpu")), scale, **options)
+            assert_matches_reference(*rows(N, D, torch.device("cpu")), scale, **options)
 
 
 def test_float64_matches_reference_closely(kernel_device):
@@ -83,7 +83,7 @@ def test_float64_matches_reference_closely(kernel_device):
 
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("function", [ops.info_nce, reference.info_nce])
-def test_is_cross_entropy_of_cosines(function, symmetric):
+def test_equals_cross_entropy_of_cosines(function, symmetric):
     query, key = rows(50, 12, torch.device("cpu"), torch.float64)
     cosines = torch.nn.functional.cosine_similarity(query[:, None], key[None], dim=-1)
     target = torch.arange(50)
@@ -93,7 +93,7 @@ def test_is_cross_entropy_of_cosines(function, symmetric):
     torch.testing.assert_close(function(query, key, temperature=0.1, symmetric=symmetric), want, rtol=1e-10, atol=0)
 
 
-def test_joint_is_cross_entropy_over_its_candidates(kernel_device):
+def test_joint_equals_cross_entropy_over_candidates(kernel_device):
     crops, clips = 4, 5
     query, key = rows(crops * clips, 8, kernel_device, torch.float64)
     cosines = torch.nn.functional.cosine_similarity(query[:, None], key[None], dim=-1)
@@ -142,7 +142,7 @@ def test_no_rows(kernel_device):
     assert temperature.grad == 0
 
 
-def test_lengths_do_not_matter(kernel_device):
+def test_loss_does_not_depend_on_norms(kernel_device):
     query, key = rows(20, 9, kernel_device)
     want = ops.info_nce(query, key)
     for length in (1e-30, 1e30):
@@ -153,7 +153,7 @@ def test_lengths_do_not_matter(kernel_device):
         assert query_in.grad.isfinite().all()
 
 
-def test_nan_is_passed_on(kernel_device):
+def test_nan_propagates(kernel_device):
     query, key = rows(20, 9, kernel_device)
     query[7, 3] = torch.nan
     assert ops.info_nce(query, key).isnan()
@@ -182,11 +182,11 @@ def test_any_shape_and_stride(kernel_device, clips, crops, D, scale, symmetric, 
     torch.manual_seed(seed)
     query, key = rows(clips * crops, 2 * D, kernel_device)
     query, key = query[:, ::2], key[:, :D].T.contiguous().T
-    assert_like_reference(query, key, scale, symmetric=symmetric, negatives=negatives, crops=crops)
+    assert_matches_reference(query, key, scale, symmetric=symmetric, negatives=negatives, crops=crops)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_halves_are_computed_in_float32(kernel_device, dtype):
+def test_half_precision_rows_are_computed_in_float32(kernel_device, dtype):
     query, key = (x.requires_grad_() for x in rows(30, 16, kernel_device, dtype))
     loss = ops.info_nce(query, key, symmetric=True)
     loss.backward()
@@ -231,7 +231,7 @@ def test_opcheck():
     torch.library.opcheck(backward, (torch.tensor(1.0), *inputs, statistics, *options))
 
 
-def test_compiles_whole():
+def test_compiles_in_one_graph():
     query, key = (x.requires_grad_() for x in rows(20, 6, torch.device("cpu")))
     temperature = torch.tensor(0.1, requires_grad=True)
     compiled = torch.compile(ops.info_nce, fullgraph=True, backend="aot_eager")

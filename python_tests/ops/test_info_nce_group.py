@@ -113,7 +113,7 @@ def _trains_like_one_process() -> None:
         torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-12)
 
 
-def _does_what_the_model_says() -> None:
+def _traffic_and_work_match_the_model() -> None:
     """The bytes received by a rank and the operations of its blocks, as counted, match the model's prediction."""
     rank, ranks, rows, D = dist.get_rank(), dist.get_world_size(), 24, 9
     received, operations = 0.0, 0
@@ -132,7 +132,7 @@ def _does_what_the_model_says() -> None:
 
         return call
 
-    def at_work(function: Callable[..., object], each: int) -> Callable[..., object]:
+    def with_work_counted(function: Callable[..., object], each: int) -> Callable[..., object]:
         def call(query: Any, key: Any, *rest: Any) -> object:
             nonlocal operations
             operations += each * len(query.data) * len(key.data) * D
@@ -142,8 +142,8 @@ def _does_what_the_model_says() -> None:
 
     for name in size:
         setattr(dist, name, counted(getattr(dist, name), name))
-    _info_nce_group.scan = at_work(_info_nce_group.scan, 2)
-    _info_nce_group.accumulate_gradients = at_work(_info_nce_group.accumulate_gradients, 6)
+    _info_nce_group.scan = with_work_counted(_info_nce_group.scan, 2)
+    _info_nce_group.accumulate_gradients = with_work_counted(_info_nce_group.accumulate_gradients, 6)
     for ring in (False, True):
         _info_nce_group.MAX_GATHERED_BYTES = 0 if ring else 2**30
         received, operations = 0.0, 0
@@ -155,7 +155,7 @@ def _does_what_the_model_says() -> None:
         assert operations == work.operations
 
 
-def _refuses() -> None:
+def _refuses_different_options() -> None:
     rank = dist.get_rank()
     with pytest.raises(ValueError, match=r"the rows' D must be the same on every rank of the group, not \[3, 4\]"):
         ops.info_nce(torch.ones(2, 3 + rank), torch.ones(2, 3 + rank), group=dist.group.WORLD)
@@ -176,9 +176,9 @@ def test_parallel_training_equals_one_process(ranks):
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_work_is_what_the_model_says(ranks):
-    on_ranks(_does_what_the_model_says, ranks)
+def test_traffic_and_work_match_the_model(ranks):
+    on_ranks(_traffic_and_work_match_the_model, ranks)
 
 
-def test_ranks_that_disagree_are_refused():
-    on_ranks(_refuses, 2)
+def test_different_options_on_ranks_are_refused():
+    on_ranks(_refuses_different_options, 2)

@@ -24,10 +24,10 @@ def extra_bytes(rows: int, D: int) -> int:
     return int(run(sys.executable, "-c", SCRIPT, rows, D, check=True).stdout)
 
 
-def test_less_than_a_matrix():
+def test_memory_is_less_than_a_matrix():
     assert extra_bytes(8192, 16) < 8 * 2**20  # a matrix of cosines takes 256 MiB
 
 
 @pytest.mark.slow
-def test_65536_rows():
+def test_memory_of_65536_rows():
     assert extra_bytes(65536, 128) <= 64e6

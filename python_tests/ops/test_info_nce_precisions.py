@@ -54,7 +54,7 @@ def test_reduced_precisions(kernel_device, precision, tolerance):
 )  # fmt: skip
 def test_matrix_units(kernel_device, precision, N, D, scale, tolerance):
     query, key = rows(N, D, kernel_device)
-    assert_like_exact(query, key, scale, tolerance, precision=precision)
+    assert_matches_exact(query, key, scale, tolerance, precision=precision)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_wgmma(kernel_device, monkeypatch, request, N, D, scale, crops):
     options = {"negatives": "joint" if crops > 1 else "all", "crops": crops}
     plain = gradients(ops.info_nce, query, key, 1 / scale, symmetric=True, precision="bf16", **options)
     monkeypatch.setenv("AVSA_WGMMA", "1")
-    got = assert_like_exact(query, key, scale, 0.02, precision="bf16", **options)
+    got = assert_matches_exact(query, key, scale, 0.02, precision="bf16", **options)
     # The same rounded numbers are summed in a different order, so results agree within float rounding.
     for x, y in zip(got, plain, strict=True):
         assert (x - y).norm() <= 1e-4 * y.norm() + 1e-6
@@ -88,7 +88,7 @@ def test_wgmma(kernel_device, monkeypatch, request, N, D, scale, crops):
         assert not all(torch.equal(x, y) for x, y in zip(got, plain, strict=True)), "wgmma was not used"
 
 
-def assert_like_exact(
+def assert_matches_exact(
     query: Tensor, key: Tensor, scale: float, tolerance: float, precision: str, **competitors: str | int
 ) -> list[Tensor]:
     """Asserts that symmetric loss and gradients are close to the reference, and the same in two runs; returns them."""
@@ -106,7 +106,7 @@ def assert_like_exact(
 
 
 @pytest.mark.parametrize(("precision", "wgmma"), [("fp32", 0), ("3xtf32", 0), ("bf16", 0), ("bf16", 1)])
-def test_blocks_add_up(kernel_device, monkeypatch, precision, wgmma):
+def test_results_do_not_depend_on_blocks(kernel_device, monkeypatch, precision, wgmma):
     """Rows processed in blocks of different sizes, as by ranks, give the same sums and gradients as all at once."""
     monkeypatch.setenv("AVSA_WGMMA", str(wgmma))
     N, D, cuts = 150, 70, (0, 20, 20, 150)

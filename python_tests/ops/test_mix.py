@@ -13,14 +13,14 @@ from avsa_fast import ops, reference
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
-def test_large_outputs_are_streamed_past_the_caches_alike() -> None:
+def test_streaming_stores_match_reference() -> None:
     signals, directions = torch.randn(16, 4, 12000), random_directions(16, 4, dtype=torch.float32)
     out = ops.rotate(signals, directions)  # 12 MB, in whole vectors of samples
     assert_close(out, reference.rotate(signals.double(), directions.double()), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_signals_that_are_not_finite(kernel_device: torch.device, request: pytest.FixtureRequest, bad: float) -> None:
+def test_non_finite_signals(kernel_device: torch.device, request: pytest.FixtureRequest, bad: float) -> None:
     """ValueError on the CPU; on CUDA, NaN or infinity in the outputs that depend on the sample."""
     signals = torch.randn(4, 9, device=kernel_device)
     signals[2, 5] = bad
@@ -39,14 +39,14 @@ def test_signals_that_are_not_finite(kernel_device: torch.device, request: pytes
         assert out[..., ~touched].isfinite().all()
 
 
-def test_sums_of_finite_samples_may_overflow() -> None:
+def test_overflow_of_finite_samples_gives_infinity() -> None:
     signals = torch.full((1, 40), 3e38)
     out = ops.encode(signals.repeat(2, 1), torch.zeros(2, 2))
     assert out[0].isinf().all()
 
 
 @pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage/enabled").exists(), reason="no huge pages here")
-def test_large_outputs_are_to_be_in_huge_pages() -> None:
+def test_large_outputs_request_huge_pages() -> None:
     """The kernel's flags for the mapping of the output's middle include "hg"."""
     out = ops.rotate(torch.randn(16, 4, 12000), torch.zeros(16, 4, 2))
     middle, inside, flags = out.data_ptr() + out.numel() * out.element_size() // 2, False, []

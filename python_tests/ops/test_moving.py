@@ -26,7 +26,7 @@ def test_moving_directions_follow_the_great_circle() -> None:
 
 
 @pytest.mark.parametrize("order", [1, 3])
-def test_a_followed_source_stays_in_front(order: int) -> None:
+def test_rotation_along_a_sources_path_keeps_it_in_front(order: int) -> None:
     path = random_directions(2, 4)
     scene = ops.encode(torch.ones(2, 700, dtype=torch.float64), path, order)
     alone = ops.encode(torch.ones(2, 1, 700, dtype=torch.float64), path.unsqueeze(1), order)
@@ -37,14 +37,14 @@ def test_a_followed_source_stays_in_front(order: int) -> None:
         torch.testing.assert_close(beam, torch.ones_like(beam), rtol=0, atol=1e-9)
 
 
-def test_directions_that_stay_are_directions_that_do_not_move() -> None:
+def test_constant_paths_equal_static_directions() -> None:
     signals, still = torch.randn(9, 300, dtype=torch.float64), uniform_directions(3)
     moving = still.unsqueeze(1).expand(3, 4, 2)
     for operation in (ops.rotate, ops.beamform):
         torch.testing.assert_close(operation(signals, moving), operation(signals, still), rtol=0, atol=1e-9)
 
 
-def test_opposite_directions_are_jumped_between() -> None:
+def test_path_between_opposite_directions_jumps() -> None:
     path = torch.tensor([[[0.0, 0.0], [math.pi, 0.0]]], dtype=torch.float64, requires_grad=True)
     out = ops.encode(torch.ones(1, 10, dtype=torch.float64), path)
     expected = torch.cat([plane_wave(0, 0).expand(4, 5), plane_wave(180, 0).expand(4, 5)], dim=1)
@@ -67,7 +67,7 @@ def test_float32_follows_the_path_between_nearly_opposite_directions() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("where", ["signals", "directions", "roll"])
-def test_what_is_not_finite_is_refused(where: str, bad: float) -> None:
+def test_non_finite_arguments_are_refused(where: str, bad: float) -> None:
     sound = {"signals": torch.randn(4, 9), "directions": uniform_directions(8).view(4, 2, 2).float()}
     sound["roll"] = torch.zeros(4, 2)
     sound[where].view(-1)[5] = bad
@@ -92,21 +92,21 @@ def rotated(rotate: Callable[..., Tensor]) -> list[Tensor]:
     return [out.detach(), *torch.autograd.grad(out, leaves, weight)]
 
 
-def test_chunks_join(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_result_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rotation and its gradients in chunks of 256 samples."""
     monkeypatch.setattr(_moving, "CHUNK", 1)
     torch.testing.assert_close(rotated(ops.rotate), rotated(reference.rotate), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("T", [0, 1])
-def test_gradients_of_hardly_any_samples(T: int) -> None:
+def test_gradients_of_zero_or_one_sample(T: int) -> None:
     signals = torch.randn(4, T, requires_grad=True)
     path = torch.zeros(2, 3, 2, requires_grad=True)
     gradients = torch.autograd.grad(ops.rotate(signals, path).sum(), [signals, path])
     assert [g.shape for g in gradients] == [signals.shape, path.shape]
 
 
-def test_no_matrix_is_kept_for_a_sample() -> None:
+def test_rotation_needs_no_matrix_per_sample() -> None:
     """A 16 x 16 matrix per sample would need 16 times the memory of the output."""
     signals, path = torch.randn(16, 24000), uniform_directions(3)[None].float()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:

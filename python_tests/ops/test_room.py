@@ -13,7 +13,7 @@ from avsa_fast import ops
 from avsa_fast.spatial.harmonics import unit_vectors
 
 
-def turned_from_front(scene: Tensor, direction: Tensor) -> Tensor:
+def rotated_from_front(scene: Tensor, direction: Tensor) -> Tensor:
     """Rotates the front to a direction [1, 2]."""
     azimuth, elevation = direction[0]
     zero = torch.zeros_like(azimuth)
@@ -25,7 +25,7 @@ def turned_from_front(scene: Tensor, direction: Tensor) -> Tensor:
 def test_sound_in_the_room_comes_from_the_chosen_direction(assets: Path, chosen: tuple[float, float]) -> None:
     response, rate = measured_room(assets)
     direction = torch.tensor([chosen], dtype=torch.float64)
-    response = turned_from_front(ops.rotate(response, direct_direction(response, rate))[0], direction)
+    response = rotated_from_front(ops.rotate(response, direct_direction(response, rate))[0], direction)
     click = torch.zeros(1, 100, dtype=torch.float64)
     click[0, 30] = 1
     generator = torch.Generator().manual_seed(0)

@@ -60,7 +60,7 @@ def test_rotate_matches_reference(
 
 
 @pytest.mark.parametrize("order", [1, 3, 7])
-def test_plane_waves_come_to_the_front(order: int) -> None:
+def test_plane_waves_rotate_to_the_front(order: int) -> None:
     directions = uniform_directions(10_000).float().unsqueeze(1)  # [10000, 1, 2]
     waves = ops.encode(torch.ones(10_000, 1, 1), directions, order)
     front = plane_wave(0, 0, order).float().squeeze(-1)
@@ -69,7 +69,7 @@ def test_plane_waves_come_to_the_front(order: int) -> None:
 
 
 @pytest.mark.parametrize("order", range(1, 8))
-def test_turns_compose_and_keep_each_orders_energy(order: int) -> None:
+def test_rotations_compose_and_preserve_energy_per_order(order: int) -> None:
     signals = torch.randn((order + 1) ** 2, 50, dtype=torch.float64)
     first, second = random_directions(1), random_directions(1)
     roll, mirror = torch.randn(2, 1, dtype=torch.float64), torch.tensor([order % 2 == 0])
@@ -81,7 +81,7 @@ def test_turns_compose_and_keep_each_orders_energy(order: int) -> None:
         torch.testing.assert_close(twice[channels].square().sum(), energy, rtol=1e-12, atol=0)
     # The same rotations of the plane wave's direction, as rotations of 3-vectors.
     wave = uniform_directions(1)
-    turned = ops.rotate(ops.rotate(ops.encode(torch.ones(1, 1).double(), wave, order), first)[0], second)[0]
+    rotated = ops.rotate(ops.rotate(ops.encode(torch.ones(1, 1).double(), wave, order), first)[0], second)[0]
     azimuth, elevation = first[0].tolist(), second[0].tolist()
     matrix = (
         rotation("y", elevation[1])
@@ -91,11 +91,11 @@ def test_turns_compose_and_keep_each_orders_energy(order: int) -> None:
     )
     x, y, z = matrix @ unit_vectors(wave)[0].numpy()
     landed = torch.tensor([[math.atan2(y, x), math.atan2(z, math.hypot(x, y))]], dtype=torch.float64)
-    torch.testing.assert_close(turned, ops.encode(torch.ones(1, 1).double(), landed, order), rtol=0, atol=1e-12)
+    torch.testing.assert_close(rotated, ops.encode(torch.ones(1, 1).double(), landed, order), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("order", [1, 2, 7])
-def test_mirror_is_the_wave_from_the_other_side(order: int) -> None:
+def test_flip_negates_the_azimuth(order: int) -> None:
     out = ops.rotate(plane_wave(35, 20, order), degrees(0, 0), flip=torch.tensor([True]))[0]
     torch.testing.assert_close(out, plane_wave(-35, 20, order), rtol=0, atol=1e-12)
 
@@ -119,20 +119,20 @@ def rotate_with(matrix: np.ndarray, mirror: bool = False) -> Tensor:
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_rotation_is_built_in_this_order(mirror: bool) -> None:
+def test_order_of_rotations(mirror: bool) -> None:
     unit = torch.eye(4, dtype=torch.float64)
     for azimuth, elevation, roll in (torch.rand(20, 3, dtype=torch.float64) * 6 - 3).tolist():
         out = ops.rotate(
             unit, torch.tensor([[azimuth, elevation]], dtype=unit.dtype), roll=torch.tensor([roll], dtype=unit.dtype),
             flip=torch.tensor([mirror]),
         )[0]  # fmt: skip
-        turn = rotation("x", -roll) @ rotation("y", elevation) @ rotation("z", -azimuth)
-        torch.testing.assert_close(out, rotate_with(turn, mirror), rtol=0, atol=1e-12)
+        matrix = rotation("x", -roll) @ rotation("y", elevation) @ rotation("z", -azimuth)
+        torch.testing.assert_close(out, rotate_with(matrix, mirror), rtol=0, atol=1e-12)
         other_order = rotation("z", -azimuth) @ rotation("y", elevation) @ rotation("x", -roll)
         assert (out - rotate_with(other_order, mirror)).abs().max() > 1e-4
 
 
-def test_the_other_order_would_be_seen() -> None:
+def test_reversed_order_of_rotations_misses_the_front() -> None:
     """Rotating by elevation before azimuth misses the front by 15° on average, for elevations within ±30°."""
     misses = []
     for azimuth, elevation in (
@@ -146,14 +146,14 @@ def test_the_other_order_would_be_seen() -> None:
     assert 12 < np.mean(misses) < 18
 
 
-def test_roll_turns_the_content_counter_clockwise() -> None:
+def test_roll_rotates_content_counter_clockwise() -> None:
     """Seen from behind, +y is left and +z up: for a camera rolled clockwise, content above moves to its left."""
     up, front = plane_wave(0, 90), degrees(0, 0)
     rolled = ops.rotate(up, front, roll=degrees(90)[0])[0, :, 0]
     torch.testing.assert_close(rolled.tolist(), [1.0, 1.0, 0.0, 0.0], rtol=0, atol=1e-12)
 
 
-def test_flip_negates_y_after_the_turn() -> None:
+def test_flip_negates_y_after_rotation() -> None:
     signals, directions = torch.randn(4, 50), random_directions(6, dtype=torch.float32)
     roll, flip = torch.randn(6), torch.tensor([True, False] * 3)
     plain = ops.rotate(signals, directions, roll=roll)
@@ -162,7 +162,7 @@ def test_flip_negates_y_after_the_turn() -> None:
     assert torch.equal(flipped, torch.where(flip[:, None, None], plain * mirror, plain))
 
 
-def test_energy_is_kept() -> None:
+def test_rotation_preserves_energy() -> None:
     signals, directions = torch.randn(3, 4, 500), random_directions(3, 8, dtype=torch.float32)
     out = ops.rotate(signals, directions, roll=torch.randn(3, 8), flip=torch.rand(3, 8) < 0.5)
     assert torch.equal(out[:, :, 0], signals[:, None, 0].expand(3, 8, 500))
@@ -171,11 +171,11 @@ def test_energy_is_kept() -> None:
     )
 
 
-def test_the_reference_turns_as_exactly_by_small_angles_as_by_large_ones() -> None:
+def test_reference_is_exact_for_small_angles() -> None:
     """A rotation about z maps the harmonics at azimuth a to those at 0, at every order."""
     azimuth = 10.0 ** (torch.rand(200, dtype=torch.float64) * 6 - 5.5)
     elevation = (torch.rand(200, dtype=torch.float64) - 0.5) * math.pi
-    turned = rotation_matrices(torch.stack([azimuth, torch.zeros_like(azimuth)], dim=-1), order=7)
+    rotated = rotation_matrices(torch.stack([azimuth, torch.zeros_like(azimuth)], dim=-1), order=7)
     there = spherical_harmonics(torch.stack([azimuth, elevation], dim=-1), 7)
     front = spherical_harmonics(torch.stack([torch.zeros_like(azimuth), elevation], dim=-1), 7)
-    torch.testing.assert_close(turned @ there.unsqueeze(-1), front.unsqueeze(-1), rtol=0, atol=1e-13)
+    torch.testing.assert_close(rotated @ there.unsqueeze(-1), front.unsqueeze(-1), rtol=0, atol=1e-13)

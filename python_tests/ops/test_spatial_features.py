@@ -113,7 +113,7 @@ def test_silence(kernel_device: torch.device, case: tuple[str, str | None, int])
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("case", VIEWS)
-def test_signals_that_are_not_finite(
+def test_non_finite_signals(
     kernel_device: torch.device, request: pytest.FixtureRequest, case: tuple[str, str | None, int], bad: float
 ) -> None:
     """ValueError on the CPU; on CUDA, NaN in the frames that contain the sample."""
@@ -146,7 +146,7 @@ def test_half_precision_sound(kernel_device: torch.device, dtype: torch.dtype) -
 
 
 @pytest.mark.parametrize(("view", "spatial"), [("rotate", "iv"), ("stereo", "icf"), ("beamform", None), ("mono", None)])
-def test_higher_orders_and_directions_that_move(kernel_device: torch.device, view: str, spatial: str | None) -> None:
+def test_higher_orders_and_moving_directions(kernel_device: torch.device, view: str, spatial: str | None) -> None:
     options: dict[str, Any] = {"view": view, "spatial": spatial, "pattern": "max_re", "hop_length": 20}
     signals, path = torch.randn(16, 560, dtype=torch.float64), random_poses(2, 3)
     flip = torch.tensor([True, False])
@@ -157,7 +157,7 @@ def test_higher_orders_and_directions_that_move(kernel_device: torch.device, vie
 
 
 @pytest.mark.parametrize("n_fft", [6, 34, 90, 480, 1022, 1024])
-def test_transforms_of_every_kind_of_length(kernel_device: torch.device, n_fft: int) -> None:
+def test_transform_lengths(kernel_device: torch.device, n_fft: int) -> None:
     signals, directions = torch.randn(4, n_fft + 40, dtype=torch.float64), random_poses(2)
     options = {"n_fft": n_fft, "hop_length": 13, "n_mels": 1 if n_fft < 100 else 20}
     out = ops.spatial_features(signals.to(kernel_device), directions.to(kernel_device), **options)
@@ -187,7 +187,7 @@ def test_loud_and_quiet_sound(kernel_device: torch.device) -> None:
 @pytest.mark.parametrize(("view", "spatial", "C"), VIEWS)
 def test_gradients(view: str, spatial: str | None, C: int, variant: str) -> None:
     if variant != "wang2022" and spatial != "iv":
-        pytest.skip("the variant changes the intensity vector only")
+        pytest.skip("only the intensity vector depends on the variant")
     signals = torch.randn(C, 45, dtype=torch.float64, requires_grad=True)
     poses: tuple[Tensor, ...] = ()
     if C == 4:
@@ -228,8 +228,8 @@ def test_opcheck(spatial: str | None, M: int) -> None:
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compiles_without_graph_breaks(dynamic: bool) -> None:
     def features(signals: Tensor, directions: Tensor) -> Tensor:
-        turned = ops.spatial_features(signals, directions, **SMALL)
-        return turned.mean() + ops.spatial_features(signals, view="stereo", spatial="icf", **SMALL).square().mean()
+        rotated = ops.spatial_features(signals, directions, **SMALL)
+        return rotated.mean() + ops.spatial_features(signals, view="stereo", spatial="icf", **SMALL).square().mean()
 
     arguments = torch.randn(2, 4, 100), random_poses(2, 3, dtype=torch.float32)
     compiled, eager = ([a.clone().requires_grad_() for a in arguments] for _ in range(2))
@@ -253,7 +253,7 @@ def refused(*arguments: Any, **options: Any) -> Callable[[], Tensor]:
 
 @pytest.mark.filterwarnings("ignore:At least one mel filterbank")
 @pytest.mark.parametrize(("view", "channels"), [("rotate", 7), ("stereo", 2), ("beamform", 1), ("mono", 1)])
-def test_the_default_adds_intensity_where_there_is_a_vector(view: str, channels: int) -> None:
+def test_default_spatial_features_by_view(view: str, channels: int) -> None:
     out = ops.spatial_features(SOUND, POSE, view=view)
     assert out.shape[-3] == channels
     torch.testing.assert_close(
@@ -265,8 +265,8 @@ def test_the_default_adds_intensity_where_there_is_a_vector(view: str, channels:
     ("call", "error", "line"),
     [
         (refused(SOUND, POSE, view="binaural"), ValueError, "view must be one of rotate, stereo.*not 'binaural'"),
-        (refused(SOUND, POSE, spatial="icf"), ValueError, 'spatial "icf" is of the view "stereo", not of "rotate"'),
-        (refused(SOUND, POSE, view="mono", spatial="icf"), ValueError, 'view "stereo", not of "mono"'),
+        (refused(SOUND, POSE, spatial="icf"), ValueError, 'spatial "icf" needs view "stereo", not "rotate"'),
+        (refused(SOUND, POSE, view="mono", spatial="icf"), ValueError, 'needs view "stereo", not "mono"'),
         (refused(SOUND, POSE, spatial="foa"), ValueError, "spatial must be .*not 'foa'"),
         (refused(SOUND, POSE, variant="dcase"), ValueError, "variant must be one of wang2022,.*not 'dcase'"),
         (refused(SOUND, view="beamform", spatial=None), ValueError, 'view "beamform" needs directions'),
@@ -280,7 +280,7 @@ def test_the_default_adds_intensity_where_there_is_a_vector(view: str, channels:
         (refused(SOUND[0, 0]), ValueError, r"signals must be \[..., C, T\], not \[600\]"),
         (refused(SOUND[:, :3], POSE), ValueError, 'signals must have 4, 9.* or 64 channels for view "rotate", not 3'),
         (refused(SOUND[:, :3], view="mono", spatial=None), ValueError, "signals must have 1, 4, .*channels.*not 3"),
-        (refused(SOUND[:, :2], POSE, view="stereo", spatial=None), ValueError, "L, R cannot be turned"),
+        (refused(SOUND[:, :2], POSE, view="stereo", spatial=None), ValueError, "L, R cannot be rotated"),
         (refused(SOUND.int(), POSE), TypeError, "signals must be float32 or float64 or float16.*, not int32"),
         (refused(SOUND.half(), POSE.half()), TypeError, "directions must be float32, not float16"),
         (refused([0.0]), TypeError, "signals must be a float32 or float64.* tensor, not list"),

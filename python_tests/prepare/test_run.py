@@ -21,7 +21,7 @@ from avsa_fast.prepare.check import check
 from avsa_fast.prepare.cli import main
 from avsa_fast.prepare.options import MIN_HEIGHT
 
-BRIGHTNESS = PrepareOptions(detector="helpers.detectors:Brightness")
+BRIGHTNESS = PrepareOptions(detector="helpers.detectors:BrightnessDetector")
 WITHOUT_DETECTION = PrepareOptions(detector=None)
 AddClip = Callable[..., None]
 
@@ -144,7 +144,7 @@ def test_transcoded_segments(tmp_path: Path, add_video: AddClip) -> None:
     add_video(src / "audio" / "talk.mp4", "4.0", seconds=13)
     (src / "segments.txt").write_text("talk 0,3,99\n")
     (src / "train.txt").write_text("talk\n")
-    options = PrepareOptions(detector="helpers.detectors:Brightness", transcode=True, height=MIN_HEIGHT)
+    options = PrepareOptions(detector="helpers.detectors:BrightnessDetector", transcode=True, height=MIN_HEIGHT)
     for dst in (tmp_path / "one", tmp_path / "two"):
         prepare(src, dst, options, workers=1, progress=False)
     assert {name: row["state"] for name, row in rows(dst).items()} == {
@@ -185,7 +185,7 @@ def test_crashing_and_stalling_clips_are_reported(
     prepare(
         tmp_path / "src",
         tmp_path / "dst",
-        PrepareOptions(detector="helpers.detectors:Dying"),
+        PrepareOptions(detector="helpers.detectors:CrashingDetector"),
         workers=3,
         progress=False,
     )
@@ -202,7 +202,12 @@ def test_crashing_and_stalling_clips_are_reported(
 def test_memory_is_limited(tmp_path: Path, add_video: AddClip) -> None:
     add_video(tmp_path / "src" / "a.mp4", "4.0")
     with pytest.raises(UserError, match=r"none of its 1 clips is usable; the first: .*needs more than 1 GB of memory"):
-        prepare(tmp_path / "src", tmp_path / "dst", PrepareOptions(detector="helpers.detectors:Greedy"), progress=False)
+        prepare(
+            tmp_path / "src",
+            tmp_path / "dst",
+            PrepareOptions(detector="helpers.detectors:UnboundedMemoryDetector"),
+            progress=False,
+        )
     assert rows(tmp_path / "dst")["a"]["state"] == "costly"
 
 

@@ -21,7 +21,7 @@ from avsa_fast.prepare.worker import MAX_MEMORY
 pytestmark = pytest.mark.slow
 AddClip = Callable[..., None]
 ROOT = Path(__file__).parent.parent
-DETECTOR = "helpers.detectors:Brightness"
+DETECTOR = "helpers.detectors:BrightnessDetector"
 TABLES = ("index.parquet", "detections.parquet")
 
 
@@ -159,7 +159,7 @@ def test_ray_gives_the_same_bytes_although_a_worker_dies(
     for number in range(12):
         add_video(src / f"clip{number}.mp4", "4.0")
     (src / "broken.mp4").write_bytes(b"none")
-    options = PrepareOptions(detector="helpers.detectors:Sleepy", detect_fps=20)
+    options = PrepareOptions(detector="helpers.detectors:SlowDetector", detect_fps=20)
     prepare(src, tmp_path / "local", options, workers=2, progress=False)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT.parent}:{ROOT}")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from helpers import commands
-from helpers.unprepared import media_alone
+from helpers.unprepared import link_media
 
 from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.errors import UserError
@@ -61,7 +61,7 @@ def test_page_of_a_dataset(scenes: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_page_of_an_unprepared_folder(scenes: Path, tmp_path: Path) -> None:
-    data = media_alone(scenes, tmp_path / "set")
+    data = link_media(scenes, tmp_path / "set")
     (data / "truth.parquet").unlink()
     html = written(dataset=data, clips=1)
     assert "10 of 10 clips usable" in html
@@ -73,7 +73,7 @@ def test_missing_tables_of_a_runs_dataset_are_created(run: Path, scenes: Path, t
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     config = yaml.safe_load((copy / "config.yaml").read_text())
-    config["data"] = str(media_alone(scenes, tmp_path / "set"))
+    config["data"] = str(link_media(scenes, tmp_path / "set"))
     config["samples"]["crops"] = "random"
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
     assert written(run=copy, clips=1).count('class="clip card"') == 1

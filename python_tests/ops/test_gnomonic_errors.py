@@ -77,7 +77,7 @@ LUMA, CHROMA = torch.zeros(1, 2, 8, 8, dtype=torch.uint8), torch.zeros(1, 2, 4, 
         ),
     ],
 )  # fmt: skip
-def test_refuses(change: dict[str, object], error: type[Exception], match: str) -> None:
+def test_refused(change: dict[str, object], error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match) as caught:
         ops.gnomonic(**{**GOOD, **change})
     assert "\n" not in str(caught.value)

@@ -16,7 +16,7 @@ from avsa_fast.reference.footprint import Geometry, project
 
 
 @pytest.mark.parametrize(("H", "W"), [(32, 64), (33, 66), (241, 640), (1920, 3840)])
-def test_crop_reads_back_the_direction_sampled(kernel_device: torch.device, H: int, W: int) -> None:
+def test_crop_of_directions_reads_back_directions(kernel_device: torch.device, H: int, W: int) -> None:
     """Crops of a frame that holds directions; errors are in pixels of the frame, including the seam and the poles."""
     azimuth = (0.5 - (torch.arange(W, dtype=torch.float64) + 0.5) / W) * 2 * pi
     elevation = (0.5 - (torch.arange(H, dtype=torch.float64) + 0.5) / H)[:, None] * pi
@@ -39,8 +39,8 @@ def camera_rays(directions: Tensor, roll: Tensor, fov: float, h: int, w: int) ->
     focal = w / 2 / np.tan(fov / 2)
     i, j = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
     ray = np.stack([np.ones((h, w)), -(j + 0.5 - w / 2) / focal, -(i + 0.5 - h / 2) / focal])
-    for (azimuth, elevation), turn in zip(directions.double().numpy(), roll.double().numpy(), strict=True):
-        (ca, sa), (ce, se), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (azimuth, -elevation, turn))
+    for (azimuth, elevation), angle in zip(directions.double().numpy(), roll.double().numpy(), strict=True):
+        (ca, sa), (ce, se), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (azimuth, -elevation, angle))
         about_z = np.array([[ca, -sa, 0], [sa, ca, 0], [0, 0, 1]])
         about_y = np.array([[ce, 0, se], [0, 1, 0], [-se, 0, ce]])
         about_x = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
@@ -48,23 +48,28 @@ def camera_rays(directions: Tensor, roll: Tensor, fov: float, h: int, w: int) ->
     return torch.from_numpy(np.stack(rays))
 
 
-def test_left_is_left_and_up_is_up(kernel_device: torch.device) -> None:
+def test_crop_orientation(kernel_device: torch.device) -> None:
     """A bright spot is at the centre of the crop towards it, and at the right offset in other crops."""
     frame = torch.zeros(1, 1, 90, 180, 3)
     frame[0, 0, 44:46, 44:46] = 1  # azimuth +90°, elevation 0
     frame = frame.to(kernel_device)
-    looks = torch.tensor([[[pi / 2, 0], [pi / 2 - 0.3, 0], [pi / 2, -0.3], [pi / 2 - 0.3, 0], [pi / 2 - 0.3, 0]]])
+    directions = torch.tensor([[[pi / 2, 0], [pi / 2 - 0.3, 0], [pi / 2, -0.3], [pi / 2 - 0.3, 0], [pi / 2 - 0.3, 0]]])
     flip = torch.tensor([[False, False, False, True, False]])
     roll = torch.tensor([[0, 0, 0, 0, pi / 2]])
     crops = ops.gnomonic(
-        frame, looks.to(kernel_device), radians(60), (21, 21), flip=flip.to(kernel_device), roll=roll.to(kernel_device)
+        frame,
+        directions.to(kernel_device),
+        radians(60),
+        (21, 21),
+        flip=flip.to(kernel_device),
+        roll=roll.to(kernel_device),
     )
     spots = [np.unravel_index(int(crop[0, 0].argmax()), (21, 21)) for crop in crops[0].cpu()]
     # 0.3 radians are 5.6 pixels. For a camera rolled clockwise, content on its left moves down.
     assert [(int(i), int(j)) for i, j in spots] == [(10, 10), (10, 4), (4, 10), (10, 16), (16, 10)]
 
 
-def test_project_is_inverse_of_pixel_centres() -> None:
+def test_projection_inverts_pixel_centres() -> None:
     rays = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, -1e-9, 0]], dtype=torch.float64)
     u, v = project(rays, Geometry(90, 180, 0.5))
     torch.testing.assert_close(u, torch.tensor([89.5, 44.5, 89.5, 89.5], dtype=torch.float64))
@@ -145,7 +150,7 @@ def test_antialiased_panoramas(assets: Path, fov: int) -> None:
         assert psnr(got, ground_truth(frames, radians(fov), 112, 16)) > 40, path.name
 
 
-def test_antialiasing_never_jumps() -> None:
+def test_antialiasing_is_continuous() -> None:
     """Crops of nearly equal fields of view are nearly equal, also where the number of samples changes."""
     frames = torch.rand(1, 1, 64, 128, 3, dtype=torch.float64)
     direction = torch.tensor([[[0.4, 0.3]]], dtype=torch.float64)
@@ -156,7 +161,9 @@ def test_antialiasing_never_jumps() -> None:
 
 
 @pytest.mark.parametrize("operation", [ops.gnomonic, reference.gnomonic])
-def test_antialiasing_never_jumps_at_level(kernel_device: torch.device, operation: Callable[..., Tensor]) -> None:
+def test_antialiasing_is_continuous_at_small_roll(
+    kernel_device: torch.device, operation: Callable[..., Tensor]
+) -> None:
     """A pixel's edge that lies along a row of the frame may be tilted slightly without a jump."""
     frames = torch.rand(1, 1, 64, 128, 3, dtype=torch.float64)
     directions = torch.tensor([[[0.4, 0.3], [0.4, 0.0], [2.0, -0.8], [1.0, 1.2]]], dtype=torch.float64)
@@ -171,7 +178,7 @@ def test_antialiasing_never_jumps_at_level(kernel_device: torch.device, operatio
         assert (crops(roll) - level).abs().max() < 1e-7
 
 
-def test_magnified_is_all_but_bilinear(kernel_device: torch.device) -> None:
+def test_magnified_crop_is_close_to_bilinear(kernel_device: torch.device) -> None:
     """A footprint that is small relative to a texel covers a linear function, whose mean is its centre value."""
     frames = torch.rand(1, 1, 16, 32, 3, dtype=torch.float64, device=kernel_device)
     # Away from the poles, where footprints are wide.
@@ -184,13 +191,13 @@ def test_magnified_is_all_but_bilinear(kernel_device: torch.device) -> None:
 
 
 @pytest.mark.parametrize("antialias", [False, True])
-def test_of_a_plain_frame_is_plain(kernel_device: torch.device, antialias: bool) -> None:
+def test_crop_of_constant_frame_is_constant(kernel_device: torch.device, antialias: bool) -> None:
     frames = torch.full((1, 1, 40, 80, 3), 0.7, device=kernel_device)
     got = ops.gnomonic(frames, DIRECTIONS.to(kernel_device), radians(100), (15, 15), antialias=antialias)
     torch.testing.assert_close(got, torch.full_like(got, 0.7), atol=2e-6, rtol=0)
 
 
-def test_float16_holds_every_kind_of_number(kernel_device: torch.device) -> None:
+def test_half_precision_rounding_matches_torch(kernel_device: torch.device) -> None:
     """Subnormal, tied, huge, infinite and NaN values are rounded as by torch."""
     values = [0.0, -0.0, 1e-9, 2**-24, 2**-25, 3 * 2**-26, 6e-5, 2**-14, 1 + 2**-11, 1 + 3 * 2**-11, 65504, 65519.9,
               65520, 1e9, float("inf"), -float("inf"), float("nan")]  # fmt: skip

@@ -29,7 +29,7 @@ def unit_vector(direction: Tensor) -> Tensor:
     return torch.tensor([across * math.cos(azimuth), across * math.sin(azimuth), math.sin(elevation)]).double()
 
 
-def test_log_mel_is_torchaudios() -> None:
+def test_log_mel_matches_torchaudio() -> None:
     signals = torch.randn(3, 1, 24000)
     out = ops.spatial_features(signals, view="mono", spatial=None)
     assert out.shape == (3, 1, 64, 98)
@@ -53,7 +53,7 @@ def banded(bins: np.ndarray) -> Tensor:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_intensity_vector_by_its_formula(variant: str) -> None:
+def test_intensity_vector_matches_its_formula(variant: str) -> None:
     signals = torch.randn(4, 2400, dtype=torch.float64)
     w, y, z, x = spectrum(signals)
     flow = np.stack([np.real(np.conj(w) * v) for v in (x, y, z)])
@@ -68,7 +68,7 @@ def test_intensity_vector_by_its_formula(variant: str) -> None:
     torch.testing.assert_close(out, banded(expected), rtol=0, atol=1e-12)
 
 
-def test_icf_by_its_formula() -> None:
+def test_icf_matches_its_formula() -> None:
     signals = torch.randn(2, 2400, dtype=torch.float64)
     left, right = spectrum(signals)
     level = 2 * np.log(np.maximum(np.abs(left), 1e-8)) - 2 * np.log(np.maximum(np.abs(right), 1e-8))
@@ -100,29 +100,29 @@ def test_stereo_of_a_plane_wave() -> None:
 
 
 @pytest.mark.parametrize(("view", "spatial"), [("rotate", "iv"), ("stereo", "icf"), ("mono", None)])
-def test_a_view_is_the_turned_scene_as_it_is(view: str, spatial: str | None) -> None:
+def test_view_equals_features_of_rotated_scene(view: str, spatial: str | None) -> None:
     signals, directions = torch.randn(2, 4, 2000, dtype=torch.float64), random_poses(2, 3)
     roll, flip = torch.randn(2, 3, dtype=torch.float64), torch.tensor([[True, False, True]] * 2)
     out = ops.spatial_features(signals, directions, view=view, spatial=spatial, roll=roll, flip=flip)
-    turned = ops.rotate(signals, directions, roll=roll, flip=flip)
-    torch.testing.assert_close(out, ops.spatial_features(turned, view=view, spatial=spatial), rtol=0, atol=1e-9)
+    rotated = ops.rotate(signals, directions, roll=roll, flip=flip)
+    torch.testing.assert_close(out, ops.spatial_features(rotated, view=view, spatial=spatial), rtol=0, atol=1e-9)
 
 
-def test_a_beam_is_a_mono_view_of_its_signal() -> None:
+def test_beamform_view_equals_mono_view_of_beam() -> None:
     signals, directions = torch.randn(2, 4, 2000, dtype=torch.float64), random_poses(2, 3)
     out = ops.spatial_features(signals, directions, view="beamform", spatial=None, pattern="max_re")
     beams = ops.beamform(signals, directions, "max_re").unsqueeze(-2)
     torch.testing.assert_close(out, ops.spatial_features(beams, view="mono", spatial=None), rtol=0, atol=1e-9)
 
 
-def test_stereo_files_are_taken_as_they_are() -> None:
+def test_two_channels_are_left_and_right() -> None:
     scene = torch.randn(4, 2000, dtype=torch.float64)
     pair = torch.stack([(scene[0] + scene[1]) / 2, (scene[0] - scene[1]) / 2])
     a, b = (ops.spatial_features(x, view="stereo", spatial="icf") for x in (scene, pair))
     torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
 
 
-def test_flip_is_the_view_of_the_mirrored_scene() -> None:
+def test_flip_equals_view_of_mirrored_scene() -> None:
     signals, directions = torch.randn(4, 2000, dtype=torch.float64), random_poses(3)
     roll, flip = torch.randn(3, dtype=torch.float64), torch.ones(3, dtype=torch.bool)
     out = ops.spatial_features(signals, directions, roll=roll, flip=flip)
