@@ -97,10 +97,12 @@ def spatial_features(
     elif moving:
         assert directions is not None
         signals, directions, roll, flip = rotate(signals, directions, roll=roll, flip=flip), None, None, None
-    window, roots, bank, first = _features_op.analysis(sample_rate, n_fft, n_mels, signals.device)
+    tables = _features_op.analysis(sample_rate, n_fft, n_mels, signals.device)
     directions64, roll64 = (None if x is None else x.double() for x in (directions, roll))
     matrix = _view_matrix(signals, directions64, view, roll64, flip)
-    features = _features_op.spatial_features(signals, matrix, window, roots, bank, first, hop_length, spatial, variant)
+    features = _features_op.spatial_features(
+        signals, matrix, tables.window, tables.roots, tables.bank, tables.first, hop_length, spatial, variant
+    )
     return features.squeeze(-4) if directions is None else features
 
 
