@@ -74,7 +74,7 @@ def looks(signals_name: str, signals: Tensor, directions: Tensor) -> None:
         and list(directions.shape[: len(leading)]) == leading
         and (directions.ndim == signals.ndim or directions.shape[-2] >= 1)
     )
-    if not fits:  # formatted only here: torch.compile cannot format symbolic sizes
+    if not fits:  # torch.compile cannot trace str of a symbolic size; that of a list it can
         wanted = ", ".join([*map(str, leading), "K"])
         shapes = f"[{wanted}, 2] or, if they move, [{wanted}, P, 2] for {signals_name} {list(signals.shape)}"
         raise ValueError(f"directions must be {shapes}, not {list(directions.shape)}")
