@@ -11,6 +11,7 @@ foreach(object ${OBJECTS})
   endforeach()
   if(shared)
     list(JOIN shared "\n  " shared)
-    message(FATAL_ERROR "${object}: not in namespace ${ISA}:\n  ${shared}")
+    message(FATAL_ERROR "${object}: not in namespace ${ISA}:\n  ${shared}\n"
+      "Define these in namespace AVSA_ISA or an unnamed one, or in a shared header as AVSA_HD (csrc/core/vec3.h).")
   endif()
 endforeach()

@@ -83,6 +83,9 @@ def emulated_module() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules["_C_emulated"] = module
     spec.loader.exec_module(module)
+    # A function that an older build lacks would be the host's, and the test would pass.
+    lacks = sorted(name for name in vars(_dispatch.load()) if not name.startswith("__") and not hasattr(module, name))
+    assert not lacks, f"{files[0]} lacks {', '.join(lacks)}: run `make test`, which builds it anew"
     return module
 
 

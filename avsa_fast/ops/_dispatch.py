@@ -111,11 +111,11 @@ def register(
 
     Args:
         kernel: Function `_NAME`, whose annotated parameters give the operation's schema.
-        fake: Called with the same arguments by keyword; returns empty outputs. It need not name those it does not use.
+        fake: Called with the same arguments by keyword; returns empty outputs. `**_` takes those it does not use.
         setup_context: Called with the autograd context, the arguments by name and the output. `ctx.needs_grad` says by
             name which arguments need a gradient, here and in backward.
         backward: Called with the autograd context and the outputs' gradients; returns gradients by argument name.
-            Autocast is off: it would round products.
+            Made of differentiable operations, it can be differentiated again. Autocast is off: it would round products.
 
     Returns:
         The operation.
