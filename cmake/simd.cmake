@@ -6,9 +6,6 @@ endif()
 set(AVSA_ISA_avx2 -march=x86-64-v3)
 set(AVSA_ISA_avx512 -march=x86-64-v4 -mprefer-vector-width=512)
 set(AVSA_ISA_avx512_vnni ${AVSA_ISA_avx512} -mavx512vbmi -mavx512vnni)
-if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)  # of the undefined operands in GCC's own intrinsics
-  list(APPEND AVSA_ISA_avx512_vnni -Wno-maybe-uninitialized)
-endif()
 set(AVSA_ISA_avx512_bf16 ${AVSA_ISA_avx512_vnni} -mavx512bf16)
 
 # Per file. Without -ffinite-math-only GCC does not compile minima and maxima to single instructions.
@@ -29,6 +26,9 @@ function(avsa_add_simd_sources TARGET)
     add_library(avsa_${isa} OBJECT ${sources})
     target_compile_definitions(avsa_${isa} PRIVATE AVSA_ISA=${isa})
     target_compile_options(avsa_${isa} PRIVATE ${AVSA_ISA_${isa}})
+    if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)  # false for its own intrinsics, and for vectors that are set lane by lane
+      target_compile_options(avsa_${isa} PRIVATE -Wno-maybe-uninitialized)
+    endif()
     target_link_libraries(avsa_${isa} PRIVATE avsa_options)
     target_sources(${TARGET} PRIVATE $<TARGET_OBJECTS:avsa_${isa}>)
     # A function compiled for one set under a name that all share could be the one that the linker keeps.

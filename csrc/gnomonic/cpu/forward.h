@@ -133,7 +133,7 @@ AVSA_HD void with_out(const Gnomonic& task, const Visit& visit) {
       return visit(static_cast<Bfloat16*>(task.out));
     case Dtype::float32:
       return visit(static_cast<float*>(task.out));
-    case Dtype::float64:
+    default:  // float64
       return visit(static_cast<double*>(task.out));
   }
 }
