@@ -92,7 +92,7 @@ struct Pose {
 template <class S>
 constexpr bool kIsSingle = false;
 template <>
-constexpr bool kIsSingle<float> = true;
+inline constexpr bool kIsSingle<float> = true;
 
 // atan2(y, x) in revolutions, within [-1/2, 1/2].
 template <class S>

@@ -93,14 +93,14 @@ class FootprintRows {
 
   T cells_[kLanes];  // along each axis of a pixel
   Footprint<V> footprints_[kLanes / N];
-  T scale_[kLanes];   // factor of the footprints' weights
-  T u_[kLanes];       // columns of the footprints' centres
-  T height_[kLanes];  // rows of texels from the footprints' first ones down to their centres
-  int top_[kLanes];   // the first rows of texels
-  T rows_[kLanes];    // number of rows
-  int row_count_;     // the largest of them
-  bool inside_;       // whether all texels of the rows in chords_ are inside the frame
-  RowChords chords_[kMaxRows + 1];
+  T scale_[kLanes];                      // factor of the footprints' weights
+  T u_[kLanes];                          // columns of the footprints' centres
+  T height_[kLanes];                     // rows of texels from the footprints' first ones down to their centres
+  int top_[kLanes];                      // the first rows of texels
+  T rows_[kLanes];                       // number of rows
+  int row_count_;                        // the largest of them
+  bool inside_;                          // whether all texels of the rows in chords_ are inside the frame
+  RowChords chords_[kMaxRows + 1] = {};  // empty chords are evaluated too: they must be finite
 
   // Sets the footprints of cell (column, row) of each pixel.
   AVSA_HD void set_footprints(const Plane& plane, const PixelBlock& block, const Rays<double>& rays, int column,
@@ -333,8 +333,8 @@ class Weights<std::uint8_t> {
       float inverse_unit[kLanes];
       V sums[kLanes];
       for (int l = 0; l < kLanes; ++l) {
-        unit[l] = rows_.max_weight[l] * (1.0f / kMaxByteWeight);
-        inverse_unit[l] = rows_.max_weight[l] > 0 ? 1 / unit[l] : 0.0f;
+        unit[l] = max(rows_.max_weight[l], 1e-30f) * (1.0f / kMaxByteWeight);  // not 0
+        inverse_unit[l] = 1 / unit[l];
         sums[l] = V(0.0);
       }
       const auto store = [&](int l, int begin, int texels, const auto& weights) __attribute__((always_inline)) {
