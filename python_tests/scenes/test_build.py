@@ -5,10 +5,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from av.video.reformatter import VideoReformatter
 from helpers.commands import module, run
 from helpers.seeds import seed_of
 
 from avsa_fast.data.encode_video import FPS, GOP, write_video
+from avsa_fast.data.frame_conversion import to_rgb
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.prepare import PrepareOptions, prepare_folder
@@ -28,8 +30,10 @@ def dataset(tmp_path_factory) -> Path:
 
 
 def decode(path: Path) -> np.ndarray:
+    converter = VideoReformatter()
     with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        frames = container.decode(video=0)
+        return np.stack([to_rgb(frame, converter, (frame.width, frame.height)).numpy() for frame in frames])
 
 
 def test_layout(dataset):
