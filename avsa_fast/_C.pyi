@@ -17,6 +17,7 @@ PRECISIONS: tuple[str, ...]  # of info_nce
 INFO_NCE_COSINE: int  # columns of the statistics of rows: the pair's cosine,
 INFO_NCE_LOSS: int  # the loss of choosing the partner; 0 for keys unless the loss is symmetric
 INFO_NCE_STATISTICS: int  # number of columns
+INFO_NCE_MAX_COMMON_SCALE: float  # below it, the scale is the max of all rows' sums
 
 class CudaError(RuntimeError):
     """A CUDA kernel could not be launched; its argument is the cudaError_t."""

@@ -62,9 +62,9 @@ def prepare(query: Tensor, key: Tensor) -> Tensor:
 
 
 def initial_sums(count: int, scale: Tensor) -> Tensor:
-    """[count, 2]: (max, sum) of rows before the first block. While 2 scale < 80 the max is the scale throughout."""
+    """[count, 2]: (max, sum) of rows before the first block. Of a small scale the max is the scale throughout."""
     sums = scale.new_zeros(count, 2)
-    sums[:, 0] = torch.where(2 * scale < 80, scale, torch.finfo(torch.float64).min)
+    sums[:, 0] = torch.where(scale < _C.INFO_NCE_MAX_COMMON_SCALE, scale, torch.finfo(torch.float64).min)
     return sums
 
 

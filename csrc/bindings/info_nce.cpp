@@ -150,6 +150,7 @@ void define_info_nce(py::module_& m) {
   m.attr("INFO_NCE_COSINE") = int(kPairCosine);
   m.attr("INFO_NCE_LOSS") = int(kLoss);
   m.attr("INFO_NCE_STATISTICS") = int(kStatistics);
+  m.attr("INFO_NCE_MAX_COMMON_SCALE") = kMaxCommonScale;
   m.attr("PRECISIONS") = py::make_tuple(kPrecisions[0], kPrecisions[1], kPrecisions[2], kPrecisions[3]);
   m.def("info_nce_prepare", call_prepare, py::kw_only(), arg("query"), arg("key"), arg("statistics"),
         arg("stream") = 0);

@@ -43,7 +43,7 @@ AVSA_HD Mat3<T> transpose(const Mat3<T>& m) {
   return {{m.x.x, m.y.x, m.z.x}, {m.x.y, m.y.y, m.z.y}, {m.x.z, m.y.z, m.z.z}};
 }
 
-// Of an angle. On the device by half turns: the plain functions reduce large angles in local memory.
+// Sine and cosine. On the device through sinpi and cospi: sin and cos reduce large angles in local memory.
 template <class T>
 AVSA_HD T sine(const T& angle) {
   using std::sin;

@@ -102,9 +102,10 @@ constexpr T kLowest = std::numeric_limits<T>::lowest();
 AVSA_HD std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 AVSA_HD std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
-// Whether exp(s c - s) >= exp(-2s) is a normal float for every cosine c: s then serves as the maximum of all rows of
-// both sides, so that one exponential serves both directions. avsa_fast/ops has the same limit.
-AVSA_HD bool has_common_maximum(double scale) { return 2 * scale < 80; }
+// Below this scale s, exp(s c - s) >= exp(-2s) is a normal float for every cosine c: s then serves as the maximum of
+// all rows of both sides, so that one exponential serves both directions.
+constexpr double kMaxCommonScale = 40;  // exclusive
+AVSA_HD bool has_common_maximum(double scale) { return scale < kMaxCommonScale; }
 
 // exp(s c - exponent) is the weight of a negative with cosine c in the row's loss.
 AVSA_HD double weight_exponent(const RowRange& rows, std::int64_t row, double scale) {
