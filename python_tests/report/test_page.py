@@ -38,6 +38,7 @@ def test_page_of_a_run(run: Path) -> None:
     assert "50.0%" in html  # the metric, next to Wilson's interval
     assert "40.2% – 59.8%*" in html
     assert "12.5" in html
+    assert 'style="left:0.0%;right:70.0%"' in html  # the interval from 0 to 0.3
     media = re.findall(r'<script type="application/json" class="media"[^>]*>(.*?)</script>', html)
     assert [sorted(json.loads(text)) for text in media] == [["seconds", "sound", "video"]] * 2
     assert re.findall(r"<img(?![^>]*\balt=)[^>]*>", html) == []
@@ -97,7 +98,7 @@ def test_long_log_is_averaged(tmp_path: Path) -> None:
 
 
 def test_metrics_keep_their_interval_or_get_wilson_interval(run: Path) -> None:
-    matching, error = read_metrics(run)
+    matching, error, _ = read_metrics(run)
     assert (matching.name, matching.computed, matching.is_proportion) == ("AVC matching", True, True)
     assert (matching.low, matching.high) == pytest.approx((0.402, 0.598), abs=1e-3)
     assert (error.task, error.computed, error.is_proportion, error.low) == ("localisation", False, False, 9.0)
