@@ -12,6 +12,7 @@ from torch import Tensor
 
 ISAS: tuple[str, ...]  # instruction sets of CPU kernels; each includes those before it
 MAX_ORDER: int  # of ambisonics
+MAX_ELEVATION: float  # radians: pi/2 and what rounding may add
 GNOMONIC_MAX_ELEMENTS: int  # per frame of a plane, gaps between rows included; exclusive
 PRECISIONS: tuple[str, ...]  # of info_nce
 INFO_NCE_COSINE: int  # columns of the statistics of rows: the pair's cosine,
@@ -34,7 +35,7 @@ class BuildInfo(TypedDict):
 
 def build_info() -> BuildInfo: ...
 
-# Returns 1 if a direction is not finite.
+# Returns 1 if a direction is not finite, or its elevation beyond MAX_ELEVATION.
 def harmonics(
     *,
     directions: Tensor,  # [..., 2] float32 or float64

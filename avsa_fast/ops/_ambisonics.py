@@ -10,13 +10,13 @@ from avsa_fast.spatial.motion import interpolate_values
 
 from . import _checks
 from ._ambisonics_op import harmonics, mix, rotation_matrices
-from ._moving import directions_per_sample, mix_moving, rotate_moving
+from ._moving import directions_per_sample, harmonics_per_sample, mix_moving, rotate_moving
 
 
 def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
     """Encodes plane waves into ambisonics (ACN channel order, SN3D normalisation: W, Y, Z, X, ...).
 
-    Differentiable in signal and directions.
+    Differentiable in signal and directions, any number of times.
 
     Args:
         signal: [..., S, T], float16, bfloat16, float32 or float64; S sources.
@@ -29,18 +29,17 @@ def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
 
     Raises:
         TypeError: An argument has an unsupported dtype.
-        ValueError: The shapes do not match, or the order is not supported. On the CPU also for NaN and infinity; on
-            CUDA the outputs that depend on them are NaN.
+        ValueError: The shapes do not match, or the order is not supported. On the CPU also for NaN, infinity, and
+            elevations beyond ±pi/2; on CUDA the outputs that depend on them are NaN.
     """
-    if not isinstance(order, int) or not 0 <= order <= MAX_ORDER:
-        raise ValueError(f"order must be 0 to {MAX_ORDER}, not {order!r}")
+    order = _checks.integer("order", order, 0, MAX_ORDER)
     _checks.dtype("signal", signal, _checks.FLOATS)
     _checks.shape("signal", signal, "[..., S, T]", signal.ndim >= 2)
     _checks.matching_directions("signal", signal, directions)
     S = signal.shape[-2]
     _checks.shape("directions", directions, f"{[*signal.shape[:-1], 2]}", directions.shape[signal.ndim - 2] == S)
     if directions.ndim > signal.ndim:
-        gains = harmonics(directions_per_sample(directions, signal.shape[-1]), order)  # [..., S, T, C]
+        gains = harmonics_per_sample(directions, signal.shape[-1], order)  # [..., S, T, C]
         return mix_moving(gains, signal, "...stc,...st->...ct")
     return mix(signal, harmonics(directions, order).mT, -1)
 
@@ -48,8 +47,8 @@ def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
 def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
     """Rotates an ambisonic scene so that each direction comes to the front.
 
-    Differentiable in signals, directions and roll. The matrices are computed by Ivanic and Ruedenberg 1996, "Rotation
-    Matrices for Real Spherical Harmonics", with the corrections of 1998.
+    Differentiable in signals, directions and roll, any number of times. The matrices are computed by Ivanic and
+    Ruedenberg 1996, "Rotation Matrices for Real Spherical Harmonics", with the corrections of 1998.
 
     Args:
         signals: [..., C, T], float16, bfloat16, float32 or float64; C = (order + 1)² channels (ACN, SN3D) of order 0
@@ -64,8 +63,8 @@ def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, f
 
     Raises:
         TypeError: An argument has an unsupported dtype.
-        ValueError: The shapes do not match. On the CPU also for NaN and infinity; on CUDA the outputs that depend on
-            them are NaN.
+        ValueError: The shapes do not match. On the CPU also for NaN, infinity, and elevations beyond ±pi/2; on CUDA the
+            outputs that depend on them are NaN.
     """
     order = _checks.scene(signals, directions)
     moving = directions.ndim > signals.ndim
@@ -81,7 +80,7 @@ def rotate(signals: Tensor, directions: Tensor, *, roll: Tensor | None = None, f
 def beamform(signals: Tensor, directions: Tensor, pattern: str | Sequence[float] = "cardioid") -> Tensor:
     """Steers a beam towards each direction: the sum over orders n of a_n times the sum over m of Y_nm(direction) s_nm.
 
-    Differentiable in signals and directions. Patterns: docs/ambisonics.md.
+    Differentiable in signals and directions, any number of times. Patterns: docs/ambisonics.md.
 
     Args:
         signals: [..., C, T], float16, bfloat16, float32 or float64; C = (order + 1)² channels (ACN, SN3D) of order 0
@@ -95,12 +94,14 @@ def beamform(signals: Tensor, directions: Tensor, pattern: str | Sequence[float]
 
     Raises:
         TypeError: An argument has an unsupported type or dtype.
-        ValueError: The pattern is unknown or the shapes do not match. On the CPU also for NaN and infinity; on CUDA the
-            outputs that depend on them are NaN.
+        ValueError: The pattern is unknown or the shapes do not match. On the CPU also for NaN, infinity, and elevations
+            beyond ±pi/2; on CUDA the outputs that depend on them are NaN.
     """
     order = _checks.scene(signals, directions)
+    if not isinstance(pattern, str):
+        pattern = _checks.numbers("pattern", pattern, order + 1, alternative="a name or, of orders 0, 1, ..., ")
     gains = beam_gains(pattern, order)
     if directions.ndim > signals.ndim:
-        weights = beam_weights(harmonics(directions_per_sample(directions, signals.shape[-1]), order), gains)
+        weights = beam_weights(harmonics_per_sample(directions, signals.shape[-1], order), gains)
         return mix_moving(weights, signals, "...ktc,...ct->...kt")  # weights [..., K, T, C]
     return mix(signals, beam_weights(harmonics(directions, order), gains), -1)

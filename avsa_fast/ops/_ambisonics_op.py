@@ -20,7 +20,7 @@ def _harmonics(directions: Tensor, order: int) -> Tensor:
     directions = directions.contiguous()
     out = _harmonics_fake(directions, order)
     if run(_C.harmonics, directions.device, directions=directions, out=out, order=order):
-        raise _checks.not_finite("directions")
+        _checks.directions(directions)
     return out
 
 
@@ -35,17 +35,16 @@ def _harmonics_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
 
 def _harmonics_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
     directions, values = ctx.saved_tensors
-    x, y, z = grad.new_tensor(generators(ctx.order).tolist())
+    about_x, about_y, about_z = generator_products(grad, values, ctx.order)
     azimuth = directions[..., 0]
     # Azimuth rotates about z, elevation about the horizontal axis to the right of the direction.
-    by_azimuth = _product(grad, z, values)
-    by_elevation = azimuth.sin() * _product(grad, x, values) - azimuth.cos() * _product(grad, y, values)
-    return {"directions": torch.stack([by_azimuth, by_elevation], dim=-1)}
+    by_elevation = azimuth.sin() * about_x - azimuth.cos() * about_y
+    return {"directions": torch.stack([about_z, by_elevation], dim=-1)}
 
 
-def _product(grad: Tensor, generator: Tensor, values: Tensor) -> Tensor:
-    """grad · (G values): [..., C] -> [...]."""
-    return (grad * (values @ generator.mT)).sum(-1)
+def generator_products(grad: Tensor, harmonics: Tensor, order: int) -> list[Tensor]:
+    """Derivatives [...] by rotations about x, y and z of what has the gradient [..., C] by harmonics [..., C]."""
+    return [(grad * (harmonics @ generator.mT)).sum(-1) for generator in grad.new_tensor(generators(order).tolist())]
 
 
 def _rotation_matrices(directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
@@ -60,8 +59,10 @@ def _rotation_matrices(directions: Tensor, roll: Tensor | None, flip: Tensor | N
         out=out,
         order=order,
     )
-    if invalid:
-        raise _checks.not_finite("directions" if invalid & 1 else "roll")
+    if invalid & 1:
+        _checks.directions(directions)
+    if invalid & 2:
+        raise _checks.not_finite("roll")
     return out
 
 

@@ -1,11 +1,20 @@
-"""Checks of arguments. Each raises an error of one line: the argument, what it must be, and what it is."""
+"""Checks of arguments. Each raises an error of one line: the argument, what it must be, and what it is.
 
-from collections.abc import Iterable
+Numbers may be Python's or NumPy's. Those that return a value return it as Python's.
+"""
 
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from avsa_fast.spatial.harmonics import order_of
+
+from ._dispatch import _C
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -17,6 +26,65 @@ def dtype(name: str, tensor: Tensor, allowed: Iterable[torch.dtype]) -> None:
         raise TypeError(f"{name} must be a {expected} tensor, not {type(tensor).__name__}")
     if tensor.dtype not in allowed:
         raise TypeError(f"{name} must be {expected}, not {str(tensor.dtype).removeprefix('torch.')}")
+
+
+def choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raises ValueError unless `value` is one of the choices."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """The value as a bool. Raises TypeError unless it is one."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
+def integer(name: str, value: Any, minimum: int, maximum: float = float("inf")) -> int:
+    """The value as an int. Raises TypeError unless it is an integer, ValueError unless it is within the bounds."""
+    if isinstance(value, torch.SymInt):  # a size while torch.export traces
+        return value
+    right_type = isinstance(value, Integral) and not isinstance(value, bool)
+    if not right_type or not minimum <= value <= maximum:
+        bounds = f"of at least {minimum}" if maximum == float("inf") else f"from {minimum} to {maximum}"
+        raise (ValueError if right_type else TypeError)(f"{name} must be an integer {bounds}, not {value!r}")
+    return int(value)
+
+
+def number(name: str, value: Any, *, expected: str = "a number") -> float:
+    """The value as a float. Raises TypeError unless it is a number, or an array of one."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if not _is_number(value):
+        raise TypeError(f"{name} must be {expected}, not {value!r}")
+    return float(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def numbers(name: str, values: Any, count: int, *, positive: bool = False, alternative: str = "") -> list[float]:
+    """A sequence, array or tensor of finite numbers as floats. `alternative` is what else is allowed, for messages.
+
+    Raises:
+        TypeError: It is something else, or a tensor that requires a gradient, which would not receive one.
+        ValueError: It does not hold `count` finite numbers, above 0 if positive.
+    """
+    expected = f"{alternative}{count} finite{' positive' if positive else ''} numbers"
+    if isinstance(values, Tensor) and values.requires_grad:
+        raise TypeError(
+            f"{name} must be {expected} without a gradient, which it does not receive: pass {name}.detach()"
+        )
+    if isinstance(values, np.ndarray | Tensor):
+        values = values.tolist()
+    if not isinstance(values, Sequence) or isinstance(values, str) or not all(map(_is_number, values)):
+        raise TypeError(f"{name} must be {expected}, not {values!r}")
+    found = [float(value) for value in values]
+    if len(found) != count or not all(isfinite(x) and (x > 0 or not positive) for x in found):
+        raise ValueError(f"{name} must be {expected}, not {found}")
+    return found
 
 
 def shape(name: str, tensor: Tensor, expected: str, fits: bool) -> None:
@@ -46,6 +114,19 @@ def finite(name: str, tensor: Tensor) -> None:
 def not_finite(name: str) -> ValueError:
     """The error for NaN or infinity in an argument."""
     return ValueError(f"{name} must be finite, but {'hold' if name == 'signals' else 'holds'} NaN or infinity")
+
+
+def directions(directions: Tensor) -> None:
+    """Raises ValueError for directions [..., 2] of a CPU tensor that are not finite or have elevations beyond ±pi/2."""
+    finite("directions", directions)
+    if directions.device.type == "cpu":
+        elevations = directions[..., 1]
+        beyond = elevations[elevations.abs() > _C.MAX_ELEVATION]
+        if len(beyond):
+            raise ValueError(
+                "directions must be in radians, with elevations within ±pi/2 (±1.5708), but an elevation is "
+                f"{beyond[0].item():.6g}"
+            )
 
 
 def scene(signals: Tensor, directions: Tensor) -> int:

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from avsa_fast.errors import BuildError, UserError
 
@@ -32,7 +34,32 @@ DRIVER_TOO_OLD, NO_KERNEL_IMAGE = (35, 222), 209
 # Minimum Linux driver for each major version of CUDA, from NVIDIA's compatibility table.
 MIN_DRIVERS = {"12": "525.60.13", "13": "580.65.06"}
 
-_library = torch.library.Library("avsa_fast", "DEF")
+
+class _Library(torch.library.Library):
+    """A library whose operations refuse forward-mode derivatives, which torch takes as 0 for operations from Python."""
+
+    def impl(self, op_name: Any, fn: Any, dispatch_key: str = "", **options: Any) -> None:
+        if dispatch_key == "Autograd":  # what torch.library.register_autograd implements
+            fn = _without_tangents(fn)
+        super().impl(op_name, fn, dispatch_key, **options)
+
+
+def _without_tangents(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, but an error for tensors of torch.func.jvp and torch.autograd.forward_ad."""
+
+    @wraps(function)
+    def checked(keyset: Any, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(x, Tensor) and forward_ad.unpack_dual(x).tangent is not None for x in args):
+            raise NotImplementedError(
+                "the operations of avsa_fast have no forward-mode derivatives (jvp, jacfwd, hessian, forward_ad): use "
+                "torch.autograd.grad"
+            )
+        return function(keyset, *args, **kwargs)
+
+    return checked
+
+
+_library = _Library("avsa_fast", "DEF")
 
 
 def load() -> ModuleType:
@@ -107,7 +134,8 @@ def register(
 ) -> Any:
     """Registers a function as the operation torch.ops.avsa_fast.NAME for CPU and CUDA tensors.
 
-    A call costs 3 µs through torch.library.Library, 60 µs through torch.library.custom_op.
+    Autocast is off in it and in its gradients: it would round products. Forward-mode derivatives are an error. A call
+    costs 3 µs through torch.library.Library, 60 µs through torch.library.custom_op.
 
     Args:
         kernel: Function `_NAME`, whose annotated parameters give the operation's schema.
@@ -115,15 +143,16 @@ def register(
         setup_context: Called with the autograd context, the arguments by name and the output. `ctx.needs_grad` says by
             name which arguments need a gradient, here and in backward.
         backward: Called with the autograd context and the outputs' gradients; returns gradients by argument name.
-            Made of differentiable operations, it can be differentiated again. Autocast is off: it would round products.
+            Made of differentiable operations, it can be differentiated again. Only operations whose inputs cannot
+            require gradients have none.
 
     Returns:
         The operation.
     """
     name = kernel.__name__.removeprefix("_")
     _library.define(name + torch.library.infer_schema(kernel, mutates_args=()))
-    _library.impl(name, kernel, "CPU")
-    _library.impl(name, kernel, "CUDA")
+    for device in ("cpu", "cuda"):
+        _library.impl(name, _without_autocast(kernel, device), device.upper())
     operation = getattr(torch.ops.avsa_fast, name).default
     names = [argument.name for argument in operation._schema.arguments]
 
@@ -147,6 +176,17 @@ def register(
 
     torch.library.register_autograd(f"avsa_fast::{name}", differentiate, setup_context=set_up, lib=_library)
     return operation
+
+
+def _without_autocast(kernel: Callable[..., Any], device: str) -> Callable[..., Any]:
+    @wraps(kernel)
+    def exact(*args: Any) -> Any:
+        if not torch.is_autocast_enabled(device):
+            return kernel(*args)
+        with torch.autocast(device, enabled=False):
+            return kernel(*args)
+
+    return exact
 
 
 def gradients(

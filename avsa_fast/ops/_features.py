@@ -15,7 +15,7 @@ from ._ambisonics_op import rotation_matrices
 SCENES = tuple((order + 1) ** 2 for order in range(1, MAX_ORDER + 1))  # channels of orders 1 to 7
 # Views by name, and how many channels their signals may have.
 VIEWS = {"rotate": SCENES, "stereo": (2, *SCENES), "beamform": SCENES, "mono": (1, *SCENES)}
-SPATIAL = (None, "iv", "icf")
+SPATIAL = ("iv", "icf")
 MAX_CUDA_N_FFT = 1024  # a block has all channels' frames in shared memory
 
 
@@ -46,8 +46,9 @@ def spatial_features(
     - "mono": W of a scene, or one channel (1).
 
     A log-mel value is the natural logarithm of the power in Slaney's mel bands, at least 1e-10. Differentiable in
-    signals, directions and roll. Method: Wang et al. 2022, "Self-supervised Learning of Audio Representations from
-    Audio-Visual Data using Spatial Alignment"; variants from the baselines of the DCASE challenges.
+    signals, directions and roll, any number of times. Method: Wang et al. 2022, "Self-supervised Learning of Audio
+    Representations from Audio-Visual Data using Spatial Alignment"; variants from the baselines of the DCASE
+    challenges.
 
     Args:
         signals: [..., C, T], float16, bfloat16, float32 or float64; scenes (ACN, SN3D) of orders 1 to 7, of which all
@@ -72,9 +73,14 @@ def spatial_features(
     Raises:
         TypeError: An argument has an unsupported type or dtype.
         ValueError: An option is unknown or does not match the others, the shapes do not match, or a mel band contains
-            no bin. On the CPU also for NaN and infinity; on CUDA the frames or views that depend on them are NaN.
+            no bin. On the CPU also for NaN, infinity, and elevations beyond ±pi/2; on CUDA the frames or views that
+            depend on them are NaN.
     """
-    _check_choices(view, spatial, variant, sample_rate, n_fft, hop_length, n_mels)
+    _check_choices(view, spatial, variant)
+    numbers = {"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels}
+    sample_rate, n_fft, hop_length, n_mels = (_checks.integer(name, number, 1) for name, number in numbers.items())
+    if n_fft % 2:
+        raise ValueError(f"n_fft must be even, not {n_fft}")
     spatial = spatial_of_view(view, spatial)
     _check_signals(signals, directions, view, n_fft)
     if directions is not None:
@@ -97,33 +103,20 @@ def spatial_features(
     elif moving:
         assert directions is not None
         signals, directions, roll, flip = rotate(signals, directions, roll=roll, flip=flip), None, None, None
-    tables = _features_op.analysis(sample_rate, n_fft, n_mels, signals.device)
     directions64, roll64 = (None if x is None else x.double() for x in (directions, roll))
     matrix = _view_matrix(signals, directions64, view, roll64, flip)
-    features = _features_op.spatial_features(
-        signals, matrix, tables.window, tables.roots, tables.bank, tables.first, hop_length, spatial, variant
-    )
+    features = _features_op.spatial_features(signals, matrix, sample_rate, n_fft, n_mels, hop_length, spatial, variant)
     return features.squeeze(-4) if directions is None else features
 
 
-def _check_choices(
-    view: str, spatial: str | None, variant: str, sample_rate: int, n_fft: int, hop_length: int, n_mels: int
-) -> None:
+def _check_choices(view: str, spatial: str | None, variant: str) -> None:
     """Raises ValueError for an option that is unknown or does not match the others."""
-    if view not in VIEWS:
-        raise ValueError(f"view must be one of {', '.join(VIEWS)}, not {view!r}")
-    if spatial not in SPATIAL:
+    _checks.choice("view", view, VIEWS)
+    if spatial is not None and spatial not in SPATIAL:
         raise ValueError(f'spatial must be "iv", "icf" or None, not {spatial!r}')
     if spatial == "icf" and view != "stereo":
         raise ValueError(f'spatial "icf" needs view "stereo", not "{view}"')
-    if variant not in VARIANTS:
-        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, not {variant!r}")
-    numbers = {"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels}
-    for name, number in numbers.items():
-        if not isinstance(number, int) or number < 1:
-            raise ValueError(f"{name} must be a positive integer, not {number!r}")
-    if n_fft % 2:
-        raise ValueError(f"n_fft must be even, not {n_fft}")
+    _checks.choice("variant", variant, VARIANTS)
 
 
 def _check_signals(signals: Tensor, directions: Tensor | None, view: str, n_fft: int) -> None:

@@ -5,6 +5,7 @@ from math import pi
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from . import _checks
 from ._dispatch import _C, gradients, register, run
 
 
-class Analysis(NamedTuple):
+class _Tables(NamedTuple):
     """Tables for the spectra of frames and their mel bands, on one device."""
 
     window: Tensor  # [n_fft], as all but `first` float64
@@ -23,52 +24,54 @@ class Analysis(NamedTuple):
     first: Tensor  # [n_mels + 2] int64: the first bin whose highest band is n or above
 
 
-# Evaluated while torch.compile traces, which cannot follow branches on values in torchaudio.
-@torch.compiler.assume_constant_result
-def analysis(sample_rate: int, n_fft: int, n_mels: int, device: torch.device) -> Analysis:
-    return _cached_analysis(sample_rate, n_fft, n_mels, device)
-
-
 @lru_cache(maxsize=16)
-def _cached_analysis(sample_rate: int, n_fft: int, n_mels: int, device: torch.device) -> Analysis:
+def _tables(sample_rate: int, n_fft: int, n_mels: int, device: torch.device) -> _Tables:
     """Raises ValueError if a band is so narrow that it contains no bin."""
     bank = mel_bank(sample_rate, n_fft, n_mels)
-    if not bank.any(dim=0).all():
+    if not bank.any(axis=0).all():
         raise ValueError(
             f"n_mels = {n_mels} leaves bands without a bin of n_fft = {n_fft}: lower n_mels or raise n_fft"
         )
-    bands = torch.arange(n_mels)
-    highest = torch.where(bank > 0, bands, 0).amax(dim=1).cummax(dim=0).values
-    first = torch.searchsorted(highest, torch.arange(n_mels + 2))
-    window = torch.hann_window(n_fft, dtype=torch.float64)
-    angles = torch.arange(n_fft, dtype=torch.float64) * (-2 * pi / n_fft)
-    roots = torch.stack([angles.cos(), angles.sin()], dim=-1)
-    return Analysis(*(table.to(device) for table in (window, roots, bank.double(), first)))
+    highest = np.maximum.accumulate(np.where(bank > 0, np.arange(n_mels), 0).max(axis=1))
+    first = np.searchsorted(highest, np.arange(n_mels + 2))
+    angles = 2 * pi / n_fft * np.arange(n_fft)
+    roots = np.stack([np.cos(angles), -np.sin(angles)], axis=-1)
+    window = (1 - np.cos(angles)) / 2  # Hann's, periodic
+    with torch.inference_mode(False):  # they stay, and may be used in training
+        return _Tables(*(torch.from_numpy(table).to(device) for table in (window, roots, bank, first)))
+
+
+def _window_and_bank(like: Tensor, sample_rate: int, n_fft: int, n_mels: int) -> tuple[Tensor, Tensor]:
+    tables = _tables(sample_rate, n_fft, n_mels, like.device)
+    return tables.window.clone(), tables.bank.clone()  # compiled code may write into an operation's outputs
+
+
+def _window_and_bank_fake(like: Tensor, n_fft: int, n_mels: int, **_: Any) -> tuple[Tensor, Tensor]:
+    shapes = (n_fft,), (n_fft // 2 + 1, n_mels)
+    window, bank = (like.new_empty(shape, dtype=torch.float64) for shape in shapes)
+    return window, bank
 
 
 def _spatial_features(
     signals: Tensor,
     matrix: Tensor,
-    window: Tensor,
-    roots: Tensor,
-    bank: Tensor,
-    first: Tensor,
+    sample_rate: int,
+    n_fft: int,
+    n_mels: int,
     hop: int,
     spatial: str | None,
     variant: str,
 ) -> Tensor:
-    out = _spatial_features_fake(signals, matrix, window, bank, hop, spatial)
+    tables = _tables(sample_rate, n_fft, n_mels, signals.device)
+    out = _spatial_features_fake(signals, matrix, n_fft, n_mels, hop, spatial)
     signals = signals.contiguous()
-    workspace = _C.spatial_features_workspace_size(signals=signals, n_fft=len(window), hop=hop)
+    workspace = _C.spatial_features_workspace_size(signals=signals, n_fft=n_fft, hop=hop)
     invalid = run(
         _C.spatial_features,
         signals.device,
         signals=signals,
         matrix=matrix.contiguous(),
-        window=window,
-        roots=roots,
-        bank=bank,
-        first=first,
+        **tables._asdict(),
         hop=hop,
         spatial=spatial,
         intensity=VARIANTS[variant],
@@ -81,20 +84,22 @@ def _spatial_features(
 
 
 def _spatial_features_fake(
-    signals: Tensor, matrix: Tensor, window: Tensor, bank: Tensor, hop: int, spatial: str | None, **_: Any
+    signals: Tensor, matrix: Tensor, n_fft: int, n_mels: int, hop: int, spatial: str | None, **_: Any
 ) -> Tensor:
     *views, M = matrix.shape[:-1]
-    channels, frames = M + (0 if spatial is None else 3), 1 + (signals.shape[-1] - window.shape[0]) // hop
-    return signals.new_empty(*views, channels, bank.shape[1], frames)
+    channels, frames = M + (0 if spatial is None else 3), 1 + (signals.shape[-1] - n_fft) // hop
+    return signals.new_empty(*views, channels, n_mels, frames)
 
 
 def _spatial_features_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
     ctx.hop, ctx.spatial, ctx.variant = inputs.hop, inputs.spatial, inputs.variant
-    ctx.save_for_backward(inputs.signals, inputs.matrix, inputs.window, inputs.bank)
+    ctx.tables = inputs.sample_rate, inputs.n_fft, inputs.n_mels
+    ctx.save_for_backward(inputs.signals, inputs.matrix)
 
 
 def _spatial_features_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
-    signals, matrix, window, bank = ctx.saved_tensors
+    signals, matrix = ctx.saved_tensors
+    window, bank = window_and_bank(signals.detach(), *ctx.tables)
 
     def features(signals: Tensor, matrix: Tensor) -> Tensor:
         scene = stft(signals.double(), window, ctx.hop)  # [..., C, F, J]
@@ -103,6 +108,9 @@ def _spatial_features_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | Non
 
     return gradients(features, {"signals": signals, "matrix": matrix}, ctx.needs_grad, grad.double())
 
+
+# Hann's window [n_fft] and the mel bank [n_fft / 2 + 1, n_mels], float64, on the device of `like`.
+window_and_bank = register(_window_and_bank, _window_and_bank_fake)
 
 # Features [..., K, channels, n_mels, n_frames] of signals [..., C, T] mixed into views by matrix [..., K, M, C].
 spatial_features = register(

@@ -1,8 +1,9 @@
 """Perspective crops of 360° frames, sampled, jittered and normalised in one pass."""
 
 from collections.abc import Sequence
-from math import isfinite, pi
+from math import pi
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,14 +40,16 @@ def gnomonic(
     """Crops perspective views with square pixels out of 360° frames, in K directions, the same for all F frames.
 
     Differentiable in float frames without jitter, and from RGB frames in directions, fov and roll. Gradients have the
-    same bits from run to run. The gradient of frames is not differentiable in the pose. The method: docs/gnomonic.md.
+    same bits from run to run. The gradient of frames is differentiable again; those of directions, fov and roll are
+    not. The method: docs/gnomonic.md.
 
     Args:
         frames: RGB [B, F, H, W, 3], uint8, or float32 or float64 in [0, 1]; W even. Or uint8 planes of 4:2:0 video with
             chroma sited left: NV12 (y [B, F, H, W], uv [B, F, H/2, W/2, 2]) or I420 (y, u, v); W a multiple of 4.
         directions: [B, K, 2], float32 or float64: azimuth and elevation in radians.
-        fov: Horizontal field of view in radians, within (0, pi): a number, or [B, K] of the directions' dtype.
-        size: (h, w) of a crop in pixels.
+        fov: Horizontal field of view in radians, within (0, pi): a number, or a tensor [] or [B, K] of the directions'
+            dtype.
+        size: (h, w) of a crop in pixels, integers.
         roll: None, or radians [B, K] of the directions' dtype; clockwise as seen from behind.
         flip: None, or bool [B, K]: mirrors the crop left-right.
         jitter: None, or [B, K, 4] of the directions' dtype: brightness, contrast and saturation factors (0 or more) and
@@ -71,8 +74,8 @@ def gnomonic(
             out of range; on CUDA those crops are NaN (0 in uint8) and have no gradient.
     """
     planes = _checked_planes(frames, source)
-    if matrix not in LUMA:
-        raise ValueError(f"matrix must be one of {', '.join(LUMA)}, not {matrix!r}")
+    _checks.choice("matrix", matrix, LUMA)
+    full_range = _checks.flag("full_range", full_range)
     yuv = [] if planes[1] is None else list(yuv_matrix(matrix, full_range))
     B = planes[0].shape[0]
     _checks.dtype("directions", directions, (torch.float32, torch.float64))
@@ -102,9 +105,9 @@ def gnomonic(
         roll=roll,
         flip=flip,
         jitter=jitter,
-        mean=_three("mean", mean, 0.0),
-        std=_three("std", std, 1.0),
-        antialias=antialias,
+        mean=[0.0] * 3 if mean is None else _checks.numbers("mean", mean, 3),
+        std=[1.0] * 3 if std is None else _checks.numbers("std", std, 3, positive=True),
+        antialias=_checks.flag("antialias", antialias),
         eac=source == "eac",
         dtype=dtype,
     )
@@ -115,19 +118,24 @@ def _checked_fov(fov: float | Tensor, directions: Tensor) -> Tensor:
     expected = list(directions.shape[:2])
     if isinstance(fov, Tensor):
         _checks.like("fov", fov, "directions", directions)
-        _checks.shape("fov", fov, f"{expected} for directions {list(directions.shape)}", list(fov.shape) == expected)
-        return fov
-    if not isinstance(fov, (int, float)):
-        raise TypeError(f"fov must be a number or a tensor, not {type(fov).__name__}")
+        fits = fov.ndim == 0 or list(fov.shape) == expected
+        _checks.shape("fov", fov, f"[] or {expected} for directions {list(directions.shape)}", fits)
+        return fov.expand(expected)
+    fov = _checks.number("fov", fov, expected="a number or a tensor")
     if not 0 < fov < pi:
         raise ValueError(f"fov must be within (0, pi) radians, not {fov}")
     return directions.new_full(expected, fov)
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    if not isinstance(size, tuple | list) or len(size) != 2 or min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
-        raise ValueError(f"size must be (h, w) of at least 1 and at most 2^29 pixels, not {size}")
-    return size[0], size[1]
+    if isinstance(size, np.ndarray):
+        size = size.tolist()
+    if not isinstance(size, Sequence) or isinstance(size, str) or len(size) != 2:
+        raise TypeError(f"size must be two integers (h, w), not {size!r}")
+    h, w = (_checks.integer("size's h and w", side, 1) for side in size)
+    if h * w > MAX_PIXELS:
+        raise ValueError(f"size must be (h, w) of at most 2^29 pixels, not {(h, w)}")
+    return h, w
 
 
 def _check_out(frames: Tensor, dtype: torch.dtype, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
@@ -154,17 +162,9 @@ def _check_gradients(planes: Planes, jitter: Tensor | None, **poses: Tensor | No
         raise ValueError(f"{names[0]} requires a gradient, which is not supported from YUV planes: pass RGB frames")
 
 
-def _three(name: str, values: Sequence[float] | None, default: float) -> list[float]:
-    numbers = [default] * 3 if values is None else [float(value) for value in values]
-    if len(numbers) != 3 or not all(map(isfinite, numbers)) or (name == "std" and min(numbers) <= 0):
-        raise ValueError(f"{name} must be 3 finite{' positive' if name == 'std' else ''} numbers, not {numbers}")
-    return numbers
-
-
 def _checked_planes(frames: Tensor | tuple[Tensor, ...], source: str) -> Planes:
     """Checks RGB frames or YUV planes; returns the part that `source` names, as one to three planes."""
-    if source not in SOURCES:
-        raise ValueError(f"source must be one of {', '.join(SOURCES)}, not {source!r}")
+    _checks.choice("source", source, SOURCES)
     if isinstance(frames, (tuple, list)):
         return _yuv_planes(frames, source)
     _checks.dtype("frames", frames, FRAME_DTYPES)

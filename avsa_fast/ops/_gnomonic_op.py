@@ -39,15 +39,20 @@ def _check_values(directions: Tensor, fov: Tensor, roll: Tensor | None, jitter: 
     """Raises ValueError for CPU tensors with values that no crop can have."""
     if directions.device.type != "cpu":
         return
-    _checks.finite("directions", directions)
-    if not ((fov > 0) & (fov.double() < pi)).all():
-        raise ValueError("fov must be within (0, pi) radians everywhere")
+    _checks.directions(directions)
+    _check_all("fov must be within (0, pi) radians", fov, (fov > 0) & (fov.double() < pi))
     if roll is not None:
         _checks.finite("roll", roll)
     if jitter is not None:
         _checks.finite("jitter", jitter)
-        if (jitter[..., :3] < 0).any() or (jitter[..., 3].abs() > 0.5).any():
-            raise ValueError("jitter must hold factors of 0 or more, and a hue shift within ±0.5")
+        factors, hue = jitter[..., :3], jitter[..., 3]
+        _check_all("jitter must hold factors of 0 or more", factors, factors >= 0)
+        _check_all("jitter must hold hue shifts within ±0.5", hue, hue.abs() <= 0.5)
+
+
+def _check_all(requirement: str, values: Tensor, valid: Tensor) -> None:
+    if not valid.all():
+        raise ValueError(f"{requirement}, but holds {values[~valid][0].item():.6g}")
 
 
 def _with_contiguous_rows(plane: Tensor) -> Tensor:
@@ -119,10 +124,23 @@ def _gnomonic_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
     if ctx.needs_grad["frames"]:
         grads["frames"] = gnomonic_backward(grad, directions, fov, ctx.H, ctx.W, roll, flip, ctx.antialias, ctx.eac)
     if ctx.needs_pose:
-        poses = gnomonic_pose_backward(grad, frames, directions, fov, roll, flip, ctx.antialias, ctx.eac)
-        columns = {"directions": poses[..., :2], "fov": poses[..., 2], "roll": poses[..., 3]}
-        grads |= {name: part.to(directions.dtype) for name, part in columns.items() if ctx.needs_grad[name]}
+        grads |= _pose_grads(ctx, grad, frames, directions, fov, roll, flip)
     return grads
+
+
+def _pose_grads(
+    ctx: Any,
+    grad: Tensor,
+    frames: Tensor,
+    directions: Tensor,
+    fov: Tensor,
+    roll: Tensor | None,
+    flip: Tensor | None,
+) -> dict[str, Tensor | None]:
+    """Gradients of the pose by name, if they are needed, from the gradient of crops of frames."""
+    poses = gnomonic_pose_backward(grad, frames, directions, fov, roll, flip, ctx.antialias, ctx.eac)
+    columns = {"directions": poses[..., :2], "fov": poses[..., 2], "roll": poses[..., 3]}
+    return {name: part.to(directions.dtype) for name, part in columns.items() if ctx.needs_grad[name]}
 
 
 def _gnomonic_backward(
@@ -160,12 +178,20 @@ def _gnomonic_backward_fake(grad: Tensor, H: int, W: int, **_: Any) -> Tensor:
 def _gnomonic_backward_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
     ctx.antialias, ctx.eac = inputs.antialias, inputs.eac
     ctx.h, ctx.w = inputs.grad.shape[-2:]
-    ctx.save_for_backward(inputs.directions, inputs.fov, inputs.roll, inputs.flip)
+    ctx.needs_pose = any(ctx.needs_grad[name] for name in ("directions", "fov", "roll"))
+    ctx.save_for_backward(
+        inputs.directions, inputs.fov, inputs.roll, inputs.flip, inputs.grad if ctx.needs_pose else None
+    )
 
 
 def _gnomonic_backward_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
-    """The gradient with respect to frames is linear in the incoming gradient; its own gradient is the crop."""
-    directions, fov, roll, flip = ctx.saved_tensors
+    """Crops C of frames x are linear in x: <C' g, x> = <g, C x>, whose gradients by g and the pose are known."""
+    directions, fov, roll, flip, first_grad = ctx.saved_tensors
+    grads = {}
+    if ctx.needs_pose:
+        grads = _pose_grads(ctx, first_grad, grad, directions, fov, roll, flip)
+    if not ctx.needs_grad["grad"]:
+        return grads
     crops = gnomonic(
         frames=grad,
         cb=None,
@@ -184,7 +210,7 @@ def _gnomonic_backward_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]
         eac=ctx.eac,
         dtype=grad.dtype,
     )
-    return {"grad": crops}
+    return {**grads, "grad": crops}
 
 
 def _gnomonic_pose_backward(
@@ -214,6 +240,10 @@ def _gnomonic_pose_backward_fake(grad: Tensor, **_: Any) -> Tensor:
     return grad.new_empty((*grad.shape[:2], 4), dtype=torch.float64)
 
 
+def _gnomonic_pose_backward_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
+    raise NotImplementedError("gnomonic has no second derivatives of directions, fov and roll")
+
+
 # Crops [B, K, 3, F, h, w] of RGB frames [B, F, H, W, 3], or of luma `frames` and chroma planes `cb` and `cr`.
 gnomonic = register(_gnomonic, _gnomonic_fake, _gnomonic_setup, _gnomonic_grads)
 
@@ -223,4 +253,6 @@ gnomonic_backward = register(
 )
 
 # Gradients with respect to azimuth, elevation, field of view and roll, [B, K, 4] float64.
-gnomonic_pose_backward = register(_gnomonic_pose_backward, _gnomonic_pose_backward_fake)
+gnomonic_pose_backward = register(
+    _gnomonic_pose_backward, _gnomonic_pose_backward_fake, backward=_gnomonic_pose_backward_grads
+)

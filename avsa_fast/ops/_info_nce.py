@@ -7,6 +7,7 @@ from torch.distributed import ProcessGroup
 from . import _checks, _info_nce_op
 from ._info_nce_group import info_nce_of_group
 
+PRECISIONS = ("fp32", "tf32", "3xtf32", "bf16")
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -31,7 +32,7 @@ def info_nce(
 
     Args:
         query: [N, D], float32, float64, float16 or bfloat16; the last two are computed in float32. A row of zeros has
-            cosine 0 with every row, and gradient 0.
+            cosine 0 with every row, and gradient 0; so does one of float64 numbers below 2.3e-308.
         key: [N, D] of the same dtype; row i is paired with query row i.
         temperature: A number above 0, or a float tensor [] that receives a gradient.
         symmetric: Mean of query -> key and key -> query.
@@ -59,10 +60,14 @@ def info_nce(
     _checks.like("key", key, "query", query)
     _checks.shape("query", query, "[N, D]", query.ndim == 2)
     _checks.shape("key", key, f"{list(query.shape)} like query", key.shape == query.shape)
-    if negatives not in ("all", "joint"):
-        raise ValueError(f'negatives must be "all" or "joint", not {negatives!r}')
-    if crops < 1 or query.shape[0] % crops:
-        raise ValueError(f"crops must be at least 1 and divide the {query.shape[0]} rows, not {crops!r}")
+    symmetric = _checks.flag("symmetric", symmetric)
+    _checks.choice("negatives", negatives, ("all", "joint"))
+    crops = _checks.integer("crops", crops, 1)
+    if query.shape[0] % crops:
+        raise ValueError(f"crops must divide the {query.shape[0]} rows, not {crops}")
+    _checks.choice("precision", precision, PRECISIONS)
+    if group is not None and not isinstance(group, ProcessGroup):
+        raise TypeError(f"group must be a torch.distributed.ProcessGroup or None, not {group!r}")
     if query.dtype == torch.float64 and precision != "fp32":
         raise ValueError(f'precision must be "fp32" for float64 rows, not {precision!r}')
     if query.dtype in HALVES:
@@ -81,8 +86,7 @@ def _as_tensor(temperature: float | Tensor, query: Tensor) -> Tensor:
         _checks.device("temperature", temperature, "query", query)
         _checks.shape("temperature", temperature, "a number or a tensor []", temperature.ndim == 0)
         return temperature.double()
-    if not isinstance(temperature, int | float):
-        raise TypeError(f"temperature must be a number or a tensor, not {type(temperature).__name__}")
+    temperature = _checks.number("temperature", temperature, expected="a number or a tensor []")
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be finite and above 0, not {temperature!r}")
     return torch.full((), temperature, dtype=torch.float64, device=query.device)

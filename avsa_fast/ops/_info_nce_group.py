@@ -105,13 +105,18 @@ def _span(query: Tensor, options: Options, group: ProcessGroup) -> _Span:
     """Exchanges the ranks' row counts and options. Raises ValueError on every rank if the options differ."""
     precision = _C.PRECISIONS.index(options.precision)
     shared = [query.shape[1], query.element_size(), options.symmetric, options.crops, precision]
-    own = torch.tensor([len(query), *shared], device=query.device)
+    # The scale's bits: its value would wait for the device.
+    own = torch.cat([torch.tensor([len(query), *shared], device=query.device), options.scale.view(1).view(torch.int64)])
     every = own.new_empty(dist.get_world_size(group) * len(own))
     dist.all_gather_into_tensor(every, own, group=group)
     every = every.view(-1, len(own))
     for n, name in enumerate(("the rows' D", "their dtype", "symmetric", "negatives and crops", "precision"), 1):
         if (every[:, n] != every[0, n]).any():
             raise ValueError(f"{name} must be the same on every rank of the group, not {every[:, n].tolist()}")
+    scales = every[:, -1].contiguous().view(torch.float64)
+    if (scales != scales[0]).any() and not scales.isnan().all():
+        temperatures = [float(f"{temperature:.7g}") for temperature in (1 / scales).tolist()]
+        raise ValueError(f"temperature must be the same on every rank of the group, not {temperatures}")
     return _Span(group, every[:, 0].tolist())
 
 

@@ -10,20 +10,66 @@ from scipy.linalg import expm
 from torch import Tensor
 
 from avsa_fast.spatial.harmonics import generators, mirror_signs
-from avsa_fast.spatial.motion import interpolate_directions
+from avsa_fast.spatial.motion import interpolate_directions, interpolate_vectors
 
 from . import _checks
-from ._dispatch import gradients, register
+from ._ambisonics_op import generator_products
+from ._dispatch import _C, gradients, register, run
 
 CHUNK = 1 << 18  # output elements computed at a time, so that intermediate results stay in the cache
 
 
 def directions_per_sample(directions: Tensor, samples: int) -> Tensor:
-    """Moving directions [..., P, 2] at each sample, [..., T, 2], computed in float64.
+    """Moving directions [..., P, 2] at each sample, [..., T, 2]."""
+    return interpolate_directions(_exact(directions), samples).to(directions.dtype)
 
-    Great circles between nearly opposite directions amplify rounding errors of their ends.
-    """
-    return interpolate_directions(directions.double(), samples).to(directions.dtype)
+
+def harmonics_per_sample(directions: Tensor, samples: int, order: int) -> Tensor:
+    """Harmonics of moving directions [..., P, 2] at each sample, [..., T, C]."""
+    return harmonics_of_vectors(interpolate_vectors(_exact(directions), samples), order, directions.dtype)
+
+
+def _exact(directions: Tensor) -> Tensor:
+    """Checked directions in float64: paths between nearly opposite directions amplify rounding errors of their ends."""
+    return checked_directions(directions).double()
+
+
+def _checked_directions(directions: Tensor) -> Tensor:
+    _checks.directions(directions)
+    valid = directions.isfinite() & (directions[..., 1:].abs() <= _C.MAX_ELEVATION)
+    return torch.where(valid, directions, torch.nan)
+
+
+def _checked_directions_fake(directions: Tensor) -> Tensor:
+    return torch.empty_like(directions)
+
+
+def _checked_directions_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
+    return {"directions": grad}
+
+
+def _harmonics_of_vectors(vectors: Tensor, order: int, dtype: torch.dtype) -> Tensor:
+    x, y, z = vectors.unbind(-1)
+    directions = torch.stack([torch.atan2(y, x), torch.atan2(z, torch.hypot(x, y))], dim=-1)
+    out = _harmonics_of_vectors_fake(vectors, order, torch.float64)
+    run(_C.harmonics, vectors.device, directions=directions, out=out, order=order)
+    return out.to(dtype)
+
+
+def _harmonics_of_vectors_fake(vectors: Tensor, order: int, dtype: torch.dtype) -> Tensor:
+    return vectors.new_empty((*vectors.shape[:-1], (order + 1) ** 2), dtype=dtype)
+
+
+def _harmonics_of_vectors_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
+    ctx.order = int(inputs.order)
+    ctx.save_for_backward(inputs.vectors, output)
+
+
+def _harmonics_of_vectors_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
+    """Without angles, whose derivatives are infinite at the poles: a step d of a vector v rotates it about v x d."""
+    vectors, values = ctx.saved_tensors
+    torque = torch.stack(generator_products(grad, values, ctx.order), dim=-1).to(vectors.dtype)
+    return {"vectors": torch.linalg.cross(torque, vectors) / vectors.square().sum(-1, keepdim=True)}
 
 
 def _mix_moving(gains: Tensor, signals: Tensor, equation: str) -> Tensor:
@@ -50,7 +96,6 @@ def _mix_moving_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
 
 def _rotate_moving(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
     _checks.finite("signals", signals)
-    _checks.finite("directions", directions)
     if roll is not None:
         _checks.finite("roll", roll)
     out = _rotate_moving_fake(signals, directions)
@@ -128,6 +173,17 @@ def _rotate_moving_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
     time_dims = {"signals": -1, "directions": -2, "roll": -1}
     return {name: torch.cat([part[name] for part in parts], dim=time_dims[name]) for name in parts[0]}  # type: ignore[misc]
 
+
+# Directions [..., 2], NaN where they are invalid; on the CPU these are an error.
+checked_directions = register(_checked_directions, _checked_directions_fake, backward=_checked_directions_backward)
+
+# Harmonics [..., C] of vectors [..., 3] float64 of any length.
+harmonics_of_vectors = register(
+    _harmonics_of_vectors,
+    _harmonics_of_vectors_fake,
+    _harmonics_of_vectors_setup,
+    _harmonics_of_vectors_backward,
+)
 
 # einsum of gains per sample and signals, like signals.
 mix_moving = register(_mix_moving, _mixed, _mix_moving_setup, _mix_moving_backward)

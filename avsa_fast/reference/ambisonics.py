@@ -7,9 +7,9 @@ from torch import Tensor
 
 from avsa_fast.spatial.beams import beam_gains, beam_weights
 from avsa_fast.spatial.harmonics import order_of
-from avsa_fast.spatial.motion import interpolate_directions, interpolate_values
+from avsa_fast.spatial.motion import interpolate_directions, interpolate_values, interpolate_vectors
 
-from .harmonics import rotation_matrices, spherical_harmonics
+from .harmonics import rotation_matrices, spherical_harmonics, vector_harmonics
 
 
 def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
@@ -24,7 +24,7 @@ def encode(signal: Tensor, directions: Tensor, order: int = 1) -> Tensor:
         [..., (order + 1)², T] (ACN, SN3D).
     """
     if directions.ndim > signal.ndim:
-        gains = spherical_harmonics(interpolate_directions(directions, signal.shape[-1]), order)  # [..., S, T, C]
+        gains = vector_harmonics(interpolate_vectors(directions, signal.shape[-1]), order)  # [..., S, T, C]
         return torch.einsum("...stc,...st->...ct", gains, signal)
     return spherical_harmonics(directions, order).mT @ signal
 
@@ -63,7 +63,7 @@ def beamform(signals: Tensor, directions: Tensor, pattern: str | Sequence[float]
     """
     order, T = order_of(signals.shape[-2]), signals.shape[-1]
     if directions.ndim > signals.ndim:
-        harmonics = spherical_harmonics(interpolate_directions(directions, T), order)
+        harmonics = vector_harmonics(interpolate_vectors(directions, T), order)
         weights = beam_weights(harmonics, beam_gains(pattern, order))
         return torch.einsum("...ktc,...ct->...kt", weights, signals)
     return beam_weights(spherical_harmonics(directions, order), beam_gains(pattern, order)) @ signals

@@ -12,12 +12,17 @@ from avsa_fast.spatial.harmonics import generators, mirror_signs, unit_vectors
 
 
 def spherical_harmonics(directions: Tensor, order: int = 1) -> Tensor:
-    """Real spherical harmonics without Condon-Shortley phase: directions [..., 2] -> [..., (order + 1)²].
+    """Real spherical harmonics without Condon-Shortley phase: directions [..., 2] -> [..., (order + 1)²]."""
+    return vector_harmonics(unit_vectors(directions), order)
+
+
+def vector_harmonics(vectors: Tensor, order: int = 1) -> Tensor:
+    """Real spherical harmonics of unit vectors [..., 3] -> [..., (order + 1)²].
 
     N_nm · cos^m(elevation) {cos, sin}(m azimuth) · (P_nm(z) / cos^m(elevation)): the last, a polynomial in z, by
     (n - m) P_nm = (2n - 1) z P_(n-1)m - (n + m - 1) P_(n-2)m from P_mm = (2m - 1)!!.
     """
-    x, y, z = unit_vectors(directions).unbind(-1)
+    x, y, z = vectors.unbind(-1)
     channels: dict[tuple[int, int], Tensor] = {}
     cosine, sine, start = torch.ones_like(z), torch.zeros_like(z), 1.0
     for m in range(order + 1):

@@ -48,6 +48,8 @@ def info_nce(
 
 def unit_rows(rows: Tensor) -> Tensor:
     """Rows [N, D] divided by their L2 norm; a row of zeros stays, and its gradient is 0."""
+    size = rows.detach().abs().sum(-1, keepdim=True)  # of it, squares neither overflow nor vanish
+    rows = rows / torch.where(size == 0, 1, size)
     square = rows.square().sum(-1, keepdim=True)
     zero = square == 0
     return torch.where(zero, 0, rows / torch.where(zero, 1, square).sqrt())

@@ -46,7 +46,7 @@ def spatial_features(
     """
     views = view_signals(signals, directions, view, pattern, roll, flip)
     window = torch.hann_window(n_fft, dtype=signals.dtype, device=signals.device)  # periodic
-    bank = mel_bank(sample_rate, n_fft, n_mels).to(signals)
+    bank = torch.from_numpy(mel_bank(sample_rate, n_fft, n_mels)).to(signals)
     return band_features(stft(views, window, hop_length), bank, spatial_of_view(view, spatial), variant)
 
 

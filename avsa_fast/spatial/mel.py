@@ -1,8 +1,9 @@
 """Log-mel and spatial features of spectra."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torchaudio.functional import melscale_fbanks
 
 # Intensity vectors by name: (gain, w, xyz, norm) of gain J / (eps + w |W|² + xyz (|X|²+|Y|²+|Z|²) + norm ‖J‖).
 VARIANTS = {
@@ -26,9 +27,20 @@ def stft(signals: Tensor, window: Tensor, hop_length: int) -> Tensor:
     return torch.fft.rfft(frames)
 
 
-def mel_bank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
-    """Slaney's mel weights from 0 to half the sample rate: [n_fft / 2 + 1, n_mels] float32."""
-    return melscale_fbanks(n_fft // 2 + 1, 0.0, sample_rate / 2, n_mels, sample_rate, norm="slaney", mel_scale="slaney")
+def mel_bank(sample_rate: int, n_fft: int, n_mels: int) -> NDArray[np.float64]:
+    """Slaney's mel weights from 0 to half the sample rate: [n_fft / 2 + 1, n_mels]. Of librosa and torchaudio "slaney".
+
+    Bands are triangles over frequency, of area 1 in Hz, at equal distances in mel. NumPy's array, because torch's would
+    depend on the default dtype and device, and on inference mode.
+    """
+    linear, knee, step = 200 / 3, 1000.0, np.log(6.4) / 27  # Hz per mel below the knee; above, e-folds per mel
+    top = sample_rate / 2
+    mels = np.linspace(0, top / linear if top < knee else knee / linear + np.log(top / knee) / step, n_mels + 2)
+    edges = np.where(mels < knee / linear, mels * linear, knee * np.exp(step * (mels - knee / linear)))
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    bins = np.linspace(0, top, n_fft // 2 + 1)[:, None]
+    triangles = np.minimum((bins - left) / (centre - left), (right - bins) / (right - centre))
+    return np.maximum(triangles, 0) * (2 / (right - left))
 
 
 def band_features(spectrum: Tensor, bank: Tensor, spatial: str | None, variant: str) -> Tensor:

@@ -38,7 +38,8 @@ struct Mix {
   bool by_order;
 };
 
-// Host kernels return bits for invalid input: 1 if a direction or sample is not finite, 2 if a roll is not.
+// Host kernels return bits for invalid input: 1 if a direction is not finite or its elevation beyond kMaxElevation, or
+// a sample is not finite; 2 if a roll is not finite. Device kernels write NaN for such directions.
 int harmonics_cpu(const Harmonics& task);
 int rotation_matrices_cpu(const RotationMatrices& task);
 int mix_cpu(const Mix& task);

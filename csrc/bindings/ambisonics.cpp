@@ -67,6 +67,7 @@ int call_mix(const Tensor& signals, const Tensor& matrix, const Tensor& out, boo
 void define_ambisonics(py::module_& m) {
   using py::arg;
   m.attr("MAX_ORDER") = kMaxOrder;
+  m.attr("MAX_ELEVATION") = kMaxElevation;
   m.def("harmonics", call_harmonics, py::kw_only(), arg("directions"), arg("out"), arg("order"), arg("stream") = 0);
   m.def("rotation_matrices", call_rotation_matrices, py::kw_only(), arg("directions"), arg("roll"), arg("flip"),
         arg("out"), arg("order"), arg("stream") = 0);

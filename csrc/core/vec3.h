@@ -17,6 +17,8 @@
 namespace avsa {
 
 constexpr double kPi = 3.14159265358979323846;
+// Elevations of up to the bfloat16 number above pi/2 are valid, because pi/2 may have been rounded or computed.
+constexpr double kMaxElevation = 1.578125;
 
 template <class T>
 struct Vec3 {

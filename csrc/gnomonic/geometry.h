@@ -38,7 +38,7 @@ AVSA_HD double real_at(const void* values, Dtype dtype, std::int64_t i) {
 // A crop's pose, read from the tensors of a view.
 struct PoseParameters {
   double azimuth, elevation, fov, roll;
-  bool flip, valid;  // valid: finite angles, field of view within (0, pi)
+  bool flip, valid;  // valid: finite angles, elevation within kMaxElevation, field of view within (0, pi)
 
   AVSA_HD void set(const GnomonicView& view, std::int64_t crop) {
     azimuth = real_at(view.directions, view.pose_dtype, 2 * crop);
@@ -47,7 +47,7 @@ struct PoseParameters {
     roll = view.roll ? real_at(view.roll, view.pose_dtype, crop) : 0;
     flip = view.flip && view.flip[crop];
     // x - x is 0 for finite x and NaN otherwise.
-    valid = azimuth - azimuth == 0 && elevation - elevation == 0 && roll - roll == 0 && fov > 0 && fov < kPi;
+    valid = azimuth - azimuth == 0 && std::fabs(elevation) <= kMaxElevation && roll - roll == 0 && fov > 0 && fov < kPi;
   }
 };
 

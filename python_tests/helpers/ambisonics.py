@@ -17,8 +17,8 @@ TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-3, to
 
 
 def random_directions(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Random azimuths and elevations [*shape, 2], including values beyond a full rotation."""
-    return (torch.rand(*shape, 2, dtype=torch.float64) * 2 - 1).mul(torch.tensor([7.0, 1.7])).to(dtype)
+    """Random azimuths, also beyond a full rotation, and elevations up to the poles: [*shape, 2]."""
+    return (torch.rand(*shape, 2, dtype=torch.float64) * 2 - 1).mul(torch.tensor([7.0, 1.57])).to(dtype)
 
 
 def uniform_directions(count: int) -> Tensor:

@@ -81,7 +81,7 @@ def _planes() -> Call:
 
 
 def _random_directions(*shape: int) -> Tensor:
-    return (torch.rand(*shape, 2) * 2 - 1) * torch.tensor([7.0, 1.6])
+    return (torch.rand(*shape, 2) * 2 - 1) * torch.tensor([7.0, 1.57])
 
 
 def _encode() -> Call:
@@ -101,6 +101,14 @@ def _rotate() -> Call:
 def _beamform() -> Call:
     arguments = {"signals": torch.randn(2, 4, 301), "directions": _random_directions(2, 3), "pattern": "max_re"}
     return Call("beamform", arguments, 1e-5, ("signals", "directions"))
+
+
+def _moving(call: Call, P: int = 3) -> Call:
+    """The call with directions, and rolls, that move."""
+    poses = {"directions": _random_directions(2, 3, P)}
+    if "roll" in call.arguments:
+        poses["roll"] = torch.randn(2, 3, P)
+    return replace(call, arguments={**call.arguments, **poses})
 
 
 def _features(**options: Any) -> Call:
@@ -123,7 +131,11 @@ CALLS: dict[str, Callable[[], Call]] = {
     "encode": _encode,
     "rotate": _rotate,
     "beamform": _beamform,
+    "encode-moving": lambda: _moving(_encode()),
+    "rotate-moving": lambda: _moving(_rotate()),
+    "beamform-moving": lambda: _moving(_beamform()),
     "features-iv": _features,
     "features-icf": lambda: _features(view="stereo", spatial="icf"),
+    "features-moving": lambda: _moving(_features()),
     "info_nce": _info_nce,
 }

@@ -10,6 +10,7 @@ import torch
 
 import avsa_fast
 from avsa_fast.ops import _dispatch
+from avsa_fast.ops._info_nce import PRECISIONS
 from avsa_fast.spatial.harmonics import MAX_ORDER
 
 STUB = ast.parse((Path(avsa_fast.__file__).parent / "_C.pyi").read_text(encoding="utf-8"))
@@ -55,6 +56,7 @@ def test_stub_lists_build_info_keys(module: ModuleType) -> None:
     keys = [node for node in classes["BuildInfo"].body if isinstance(node, ast.AnnAssign)]
     assert set(module.build_info()) == {ast.unparse(node.target) for node in keys}
     assert module.MAX_ORDER == MAX_ORDER
+    assert module.PRECISIONS == PRECISIONS
 
 
 def mix(module: ModuleType, **changed: Any) -> int:

@@ -153,6 +153,20 @@ def test_loss_does_not_depend_on_norms(kernel_device):
         assert query_in.grad.isfinite().all()
 
 
+@pytest.mark.parametrize(("query_norm", "key_norm"), [(1e-200, 1.0), (1e160, 1.0), (1e-307, 1e-307), (1e300, 1e-300)])
+def test_norms_whose_squares_overflow_or_vanish(kernel_device, query_norm, key_norm):
+    """Loss and gradients times norms are those of rows of usual norms, to the rounding of scaled rows."""
+    query, key = rows(20, 9, kernel_device, torch.float64)
+    query, key = query / query.norm(dim=1, keepdim=True), key / key.norm(dim=1, keepdim=True)
+    for function in (ops.info_nce, reference.info_nce):
+        want = gradients(function, query, key, 0.1, symmetric=True)
+        got = gradients(function, query_norm * query, key_norm * key, 0.1, symmetric=True)
+        got[1] *= query_norm
+        got[2] *= key_norm
+        for x, y in zip(got, want, strict=True):
+            torch.testing.assert_close(x, y, rtol=1e-10, atol=1e-12)
+
+
 def test_nan_propagates(kernel_device):
     query, key = rows(20, 9, kernel_device)
     query[7, 3] = torch.nan
@@ -256,10 +270,15 @@ def test_compiles_in_one_graph():
         ({"temperature": torch.tensor(torch.inf)}, ValueError, "temperature must be finite and above 0, not inf"),
         ({"temperature": torch.ones(1)}, ValueError, r"temperature must be a number or a tensor \[\], not \[1\]"),
         ({"temperature": torch.tensor(1)}, TypeError, "temperature must be .*, not int64"),
-        ({"temperature": "warm"}, TypeError, "temperature must be a number or a tensor, not str"),
-        ({"negatives": "some"}, ValueError, 'negatives must be "all" or "joint", not \'some\''),
-        ({"crops": 4}, ValueError, "crops must be at least 1 and divide the 6 rows, not 4"),
-        ({"crops": 0}, ValueError, "crops must be at least 1 and divide the 6 rows, not 0"),
+        ({"temperature": "warm"}, TypeError, r"temperature must be a number or a tensor \[\], not 'warm'"),
+        ({"negatives": "some"}, ValueError, "negatives must be one of all, joint, not 'some'"),
+        ({"crops": 4}, ValueError, "crops must divide the 6 rows, not 4"),
+        ({"crops": "2"}, TypeError, "crops must be an integer of at least 1, not '2'"),
+        ({"crops": 2.0}, TypeError, "crops must be an integer of at least 1, not 2.0"),
+        ({"group": "world"}, TypeError, "group must be a torch.distributed.ProcessGroup or None, not 'world'"),
+        ({"symmetric": "yes"}, TypeError, "symmetric must be True or False, not 'yes'"),
+        ({"precision": 3}, ValueError, "precision must be one of fp32, .*, not 3"),
+        ({"crops": 0}, ValueError, "crops must be an integer of at least 1, not 0"),
         (
             {"query": torch.ones(6, 4).double(), "key": torch.ones(6, 4).double(), "precision": "bf16"},
             ValueError,

@@ -161,7 +161,9 @@ def _refuses_different_options() -> None:
         ops.info_nce(torch.ones(2, 3 + rank), torch.ones(2, 3 + rank), group=dist.group.WORLD)
     with pytest.raises(ValueError, match="symmetric must be the same on every rank"):
         ops.info_nce(torch.ones(2, 3), torch.ones(2, 3), symmetric=rank == 1, group=dist.group.WORLD)
-    with pytest.raises(ValueError, match="crops must be at least 1 and divide the 3 rows"):  # one clip on two ranks
+    with pytest.raises(ValueError, match=r"temperature must be the same on every rank of the group, not \[0.1, 0.2\]"):
+        ops.info_nce(torch.ones(2, 3), torch.ones(2, 3), temperature=0.1 * (rank + 1), group=dist.group.WORLD)
+    with pytest.raises(ValueError, match="crops must divide the 3 rows, not 2"):  # one clip on two ranks
         ops.info_nce(torch.ones(3, 3), torch.ones(3, 3), negatives="joint", crops=2, group=dist.group.WORLD)
 
 

@@ -37,13 +37,6 @@ def test_rotation_along_a_sources_path_keeps_it_in_front(order: int) -> None:
         torch.testing.assert_close(beam, torch.ones_like(beam), rtol=0, atol=1e-9)
 
 
-def test_constant_paths_equal_static_directions() -> None:
-    signals, still = torch.randn(9, 300, dtype=torch.float64), uniform_directions(3)
-    moving = still.unsqueeze(1).expand(3, 4, 2)
-    for operation in (ops.rotate, ops.beamform):
-        torch.testing.assert_close(operation(signals, moving), operation(signals, still), rtol=0, atol=1e-9)
-
-
 def test_path_between_opposite_directions_jumps() -> None:
     path = torch.tensor([[[0.0, 0.0], [math.pi, 0.0]]], dtype=torch.float64, requires_grad=True)
     out = ops.encode(torch.ones(1, 10, dtype=torch.float64), path)

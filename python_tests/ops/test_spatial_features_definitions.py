@@ -48,7 +48,7 @@ def spectrum(signals: Tensor) -> np.ndarray:
 
 def banded(bins: np.ndarray) -> Tensor:
     """Averages [..., n_frames, 257] over mel bands: [..., 64, n_frames]."""
-    bank = mel_bank(24000, 512, 64).double()
+    bank = torch.from_numpy(mel_bank(24000, 512, 64))
     return (torch.from_numpy(bins) @ (bank / bank.sum(0))).mT
 
 

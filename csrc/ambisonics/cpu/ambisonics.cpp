@@ -15,8 +15,8 @@ namespace {
 constexpr std::int64_t kMaxSerial = 64;  // directions for which more threads do not pay
 
 template <class T>
-bool is_finite(const T* direction) {  // [2]
-  return std::isfinite(direction[0]) && std::isfinite(direction[1]);
+bool is_valid(const T* direction) {  // [2]
+  return std::isfinite(direction[0]) && std::fabs(direction[1]) <= kMaxElevation;  // false for NaN
 }
 
 template <class T>
@@ -27,7 +27,7 @@ int harmonics(const Harmonics& task) {
   int invalid = 0;
 #pragma omp parallel for schedule(static) reduction(| : invalid) if (task.N > kMaxSerial)
   for (std::int64_t i = 0; i < task.N; ++i) {
-    invalid |= !is_finite(directions + 2 * i);
+    invalid |= !is_valid(directions + 2 * i);
     spherical_harmonics(unit_vector(double(directions[2 * i]), double(directions[2 * i + 1])), task.order, out + i * C);
   }
   return invalid;
@@ -41,7 +41,7 @@ int rotation_matrices(const RotationMatrices& task) {
   int invalid = 0;
 #pragma omp parallel for schedule(static) reduction(| : invalid) if (task.N > kMaxSerial)
   for (std::int64_t i = 0; i < task.N; ++i) {
-    if (!is_finite(directions + 2 * i)) invalid |= 1;
+    if (!is_valid(directions + 2 * i)) invalid |= 1;
     if (roll && !std::isfinite(roll[i])) invalid |= 2;
     RotationMatrix first, current, lower;
     const double azimuth = directions[2 * i], elevation = directions[2 * i + 1];

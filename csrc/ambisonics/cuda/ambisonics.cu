@@ -7,11 +7,18 @@ namespace {
 
 constexpr int kThreads = 256;
 
+// The elevation of a direction [2]; NaN if it is beyond kMaxElevation.
+template <class T>
+__device__ double valid_elevation(const T* direction) {
+  const double elevation = direction[1];
+  return fabs(elevation) <= kMaxElevation ? elevation : double(NAN);
+}
+
 template <class T>
 __global__ void __launch_bounds__(kThreads) harmonics_kernel(const T* directions, T* out, std::int64_t N, int order) {
   const std::int64_t i = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= N) return;
-  spherical_harmonics(unit_vector(double(directions[2 * i]), double(directions[2 * i + 1])), order,
+  spherical_harmonics(unit_vector(double(directions[2 * i]), valid_elevation(directions + 2 * i)), order,
                       out + i * (order + 1) * (order + 1));
 }
 
@@ -35,7 +42,7 @@ __global__ void __launch_bounds__(kThreads)
     if (n == 0 || n != order_of(element % C)) out[element] = element == 0 ? T(1) : T(0);
   }
   if (threadIdx.x == 0) {
-    const double azimuth = directions[2 * i], elevation = directions[2 * i + 1];
+    const double azimuth = directions[2 * i], elevation = valid_elevation(directions + 2 * i);
     first_order_rotation(transpose(rotation_from_front(azimuth, elevation, roll ? double(roll[i]) : 0.0)), first);
   }
   __syncthreads();

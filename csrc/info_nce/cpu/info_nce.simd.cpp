@@ -6,20 +6,32 @@ namespace {
 
 [[maybe_unused]] constexpr int kMinParallelRows = 256;  // unused without OpenMP
 
-// <a, b> of rows [D] in double; 16 partial sums fill vector registers.
-template <class T>
-double dot(const T* a, const T* b, std::int64_t D) {
+// <a / scale_a, b / scale_b> of rows [D] in double, with inverse scales; 16 partial sums fill vector registers.
+template <class A, class B>
+double dot(const A* a, double inverse_a, const B* b, double inverse_b, std::int64_t D) {
   constexpr int kParts = 16;
   double parts[kParts] = {}, sum = 0;
   std::int64_t d = 0;
   for (; d + kParts <= D; d += kParts)
-    for (int p = 0; p < kParts; ++p) parts[p] += double(a[d + p]) * double(b[d + p]);
-  for (; d < D; ++d) sum += double(a[d]) * double(b[d]);
+    for (int p = 0; p < kParts; ++p) parts[p] += double(a[d + p]) * inverse_a * (double(b[d + p]) * inverse_b);
+  for (; d < D; ++d) sum += double(a[d]) * inverse_a * (double(b[d]) * inverse_b);
   for (int p = 0; p < kParts; ++p) sum += parts[p];
   return sum;
 }
 
-double inverse_root(double square) { return square == 0 ? 0 : 1 / std::sqrt(square); }
+// 1 / L2 norm of a row [D], 0 for a row of zeros.
+template <class T>
+double inverse_norm(const T* row, std::int64_t D) {
+  const double square = dot(row, 1, row, 1, D);
+  if (is_exact_square(square)) return 1 / std::sqrt(square);
+  if (std::isnan(square)) return square;
+  double peak = 0;
+  for (std::int64_t d = 0; d < D; ++d) peak = std::max(peak, std::fabs(double(row[d])));
+  if (peak < kMinPeak) return 0;
+  double scaled = 0;
+  for (std::int64_t d = 0; d < D; ++d) scaled += (row[d] / peak) * (row[d] / peak);
+  return 1 / std::sqrt(scaled) / peak;
+}
 
 template <class T>
 void prepare_rows(const InfoNcePrepare& task) {
@@ -28,9 +40,9 @@ void prepare_rows(const InfoNcePrepare& task) {
   for (std::int64_t i = 0; i < task.N; ++i) {
     const T *query = static_cast<const T*>(task.query) + i * D, *key = static_cast<const T*>(task.key) + i * D;
     double *of_query = task.statistics + i * kStatistics, *of_key = of_query + task.N * kStatistics;
-    of_query[kInverseNorm] = inverse_root(dot(query, query, D));
-    of_key[kInverseNorm] = inverse_root(dot(key, key, D));
-    of_query[kPairCosine] = of_key[kPairCosine] = dot(query, key, D) * of_query[kInverseNorm] * of_key[kInverseNorm];
+    of_query[kInverseNorm] = inverse_norm(query, D);
+    of_key[kInverseNorm] = inverse_norm(key, D);
+    of_query[kPairCosine] = of_key[kPairCosine] = dot(query, of_query[kInverseNorm], key, of_key[kInverseNorm], D);
   }
 }
 
@@ -43,10 +55,11 @@ void project_rows(const InfoNceProject& task) {
     const T* partner = static_cast<const T*>(task.partner.data) + i * D;
     const double *own = task.own.statistics + i * kStatistics, *theirs = task.partner.statistics + i * kStatistics;
     T* grad = static_cast<T*>(task.grad) + i * D;
-    const double pair = (std::expm1(-own[kLoss]) + std::expm1(-theirs[kLoss])) * theirs[kInverseNorm];
-    const double radial = (dot(row, grad, D) + pair * dot(row, partner, D)) * own[kInverseNorm];
-    const double factor = *task.factor * own[kInverseNorm], along = radial * own[kInverseNorm];
-    for (std::int64_t d = 0; d < D; ++d) grad[d] = T(factor * (grad[d] + pair * partner[d] - along * row[d]));
+    const double pair = std::expm1(-own[kLoss]) + std::expm1(-theirs[kLoss]);
+    const double inverse = own[kInverseNorm], factor = *task.factor * inverse;
+    const double radial = dot(row, inverse, grad, 1, D) + pair * own[kPairCosine];
+    for (std::int64_t d = 0; d < D; ++d)
+      grad[d] = T(factor * (grad[d] + pair * (partner[d] * theirs[kInverseNorm]) - radial * (row[d] * inverse)));
     task.radial[i] = radial;
   }
 }

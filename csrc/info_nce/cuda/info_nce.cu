@@ -17,7 +17,22 @@ __device__ double warp_sum(double x) {
   return x;
 }
 
-AVSA_HD double inverse_root(double square) { return square == 0 ? 0 : 1 / sqrt(square); }
+// 1 / L2 norm of a row [D], 0 for a row of zeros, computed by a warp.
+template <class T>
+__device__ double inverse_norm(const T* row, std::int64_t D, int lane) {
+  double square = 0;
+  for (std::int64_t d = lane; d < D; d += kWarp) square += double(row[d]) * row[d];
+  square = warp_sum(square);
+  if (is_exact_square(square)) return 1 / sqrt(square);
+  if (square != square) return square;
+  double peak = 0;
+  for (std::int64_t d = lane; d < D; d += kWarp) peak = fmax(peak, fabs(double(row[d])));
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) peak = fmax(peak, __shfl_xor_sync(~0u, peak, mask));
+  if (peak < kMinPeak) return 0;
+  double scaled = 0;
+  for (std::int64_t d = lane; d < D; d += kWarp) scaled += (row[d] / peak) * (row[d] / peak);
+  return 1 / sqrt(warp_sum(scaled)) / peak;
+}
 
 // One warp per pair.
 template <class T>
@@ -26,21 +41,15 @@ __global__ void __launch_bounds__(kThreads) prepare_kernel(InfoNcePrepare task) 
   const int lane = threadIdx.x % kWarp;
   if (row >= task.N) return;
   const T *query = static_cast<const T*>(task.query) + row * D, *key = static_cast<const T*>(task.key) + row * D;
-  double qq = 0, kk = 0, qk = 0;
-  for (std::int64_t d = lane; d < D; d += kWarp) {
-    const double q = query[d], k = key[d];
-    qq += q * q;
-    kk += k * k;
-    qk += q * k;
-  }
-  qq = inverse_root(warp_sum(qq));
-  kk = inverse_root(warp_sum(kk));
-  qk = warp_sum(qk) * qq * kk;
+  const double inverse_query = inverse_norm(query, D, lane), inverse_key = inverse_norm(key, D, lane);
+  double cosine = 0;
+  for (std::int64_t d = lane; d < D; d += kWarp) cosine += query[d] * inverse_query * (key[d] * inverse_key);
+  cosine = warp_sum(cosine);
   if (lane > 0) return;
   double *of_query = task.statistics + row * kStatistics, *of_key = of_query + task.N * kStatistics;
-  of_query[kInverseNorm] = qq;
-  of_key[kInverseNorm] = kk;
-  of_query[kPairCosine] = of_key[kPairCosine] = qk;
+  of_query[kInverseNorm] = inverse_query;
+  of_key[kInverseNorm] = inverse_key;
+  of_query[kPairCosine] = of_key[kPairCosine] = cosine;
 }
 
 // Dimensions of own and other rows that are in shared memory at a time.
@@ -182,16 +191,14 @@ __global__ void __launch_bounds__(kThreads) project_kernel(InfoNceProject task) 
   const double* own = task.own.statistics + row * kStatistics;
   const double* theirs = task.partner.statistics + row * kStatistics;
   T* grad = static_cast<T*>(task.grad) + row * D;
-  const double pair = (expm1(-own[kLoss]) + expm1(-theirs[kLoss])) * theirs[kInverseNorm];
-  double unit_scale = 0;
-  for (std::int64_t d = lane; d < D; d += kWarp) {
-    unit_scale += double(unscaled[d]) * (grad[d] + pair * partner[d]);
-  }
-  unit_scale = warp_sum(unit_scale) * own[kInverseNorm];
-  const double factor = *task.factor * own[kInverseNorm], along = unit_scale * own[kInverseNorm];
+  const double pair = expm1(-own[kLoss]) + expm1(-theirs[kLoss]), inverse = own[kInverseNorm];
+  double radial = 0;
+  for (std::int64_t d = lane; d < D; d += kWarp) radial += unscaled[d] * inverse * grad[d];
+  radial = warp_sum(radial) + pair * own[kPairCosine];
+  const double factor = *task.factor * inverse;
   for (std::int64_t d = lane; d < D; d += kWarp)
-    grad[d] = T(factor * (grad[d] + pair * partner[d] - along * unscaled[d]));
-  if (lane == 0) task.radial[row] = unit_scale;
+    grad[d] = T(factor * (grad[d] + pair * (partner[d] * theirs[kInverseNorm]) - radial * (unscaled[d] * inverse)));
+  if (lane == 0) task.radial[row] = radial;
 }
 
 dim3 blocks_for(const Pass& pass) { return dim3(unsigned(ceil_div(pass.own.count, kBlockRows))); }
