@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..operations import Entry, Sizes, assert_near
+from ..operations import Entry, assert_near
 from .registry import NUMBERS, assert_all_near, assert_same, use
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -57,7 +57,8 @@ def _in_layout(layout: Callable[[Tensor], Tensor]) -> Callable[[Entry, torch.dev
         call = entry().to(device)
         got = call.outputs(lambda **arguments: _call_of(entry, arguments, layout))
         want = call.outputs(lambda **arguments: _call_of(entry, arguments, lambda x: layout(x).contiguous().clone()))
-        assert_same(got, want)
+        assert_same(got[:1], want[:1])
+        assert_all_near(got[1:], want[1:], call)  # torch multiplies matrices of other strides in another order
 
     def _call_of(entry: Entry, arguments: dict[str, object], change: Callable[[Tensor], Tensor]) -> Tensor:
         call = entry()
@@ -77,7 +78,7 @@ def expanded_gradient(entry: Entry, device: torch.device) -> None:
     leaves = [call.arguments[name].detach().clone().requires_grad_() for name in call.leaves]
     out = call.function(**{**call.arguments, **dict(zip(call.leaves, leaves, strict=True))})
     got = torch.autograd.grad(out.sum(), leaves, retain_graph=True)
-    assert_same(got, torch.autograd.grad(out, leaves, torch.ones_like(out)))
+    assert_all_near(got, torch.autograd.grad(out, leaves, torch.ones_like(out)), call)
 
 
 def _empty(**zero: int) -> Callable[[Entry, torch.device], None]:
@@ -97,9 +98,9 @@ use("no views", NUMBERS, "0 directions, sources or crops", kernels=True)(_empty(
 use("no samples", NUMBERS, "0 samples, frames or dimensions of rows", kernels=True)(_empty(length=0))
 
 
-@use("unit sizes", NUMBERS, "all of these of size 1", kernels=True)
+@use("unit sizes", NUMBERS, "sizes of 1", kernels=True)
 def unit_sizes(entry: Entry, device: torch.device) -> None:
-    call = entry(Sizes(1, 1, 1)).to(device)
+    call = entry(entry.unit).to(device)
     assert_all_near(call.outputs(), call.expected_outputs(), call)
 
 
