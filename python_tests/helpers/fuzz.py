@@ -4,8 +4,8 @@
     make fuzz SEEDS=50                                 with 50 seeds
     python python_tests/helpers/fuzz.py --seconds 60 python_tests/ops/test_mix.py
 
-Each core has one process, which imports and collects once. The first round finds out which tests draw; the others run
-once. A seed is a value of AVSA_TEST_SEED.
+Each core has one process, which imports and collects once. A seed is a value of AVSA_TEST_SEED. Tests that do not draw
+run once. Long tests run with some of the seeds.
 """
 
 import argparse
@@ -14,12 +14,14 @@ import secrets
 import subprocess
 import sys
 import time
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+MEAN_SECONDS = 0.04  # of a test in a round: one that takes a second runs in every 25th round
 # The drawn tests of the operations: compilation, processes and checks of derivatives by differences take long, and some
 # files start these tests again.
 LEFT_OUT = (
@@ -33,7 +35,7 @@ class Rounds:
 
     def __init__(self, seeds: range, seconds: float) -> None:
         self.seeds, self.end = seeds, time.monotonic() + seconds
-        self.undrawn: set[str] = set()
+        self.periods: dict[str, int] = {}  # of tests that ran: in how many rounds once, or 0 if they do not draw
         self.failed: list[str] = []
         self.rounds = 0
 
@@ -42,19 +44,24 @@ class Rounds:
         if session.testsfailed:
             return False  # of collection, which pytest reports
         for seed in self.seeds:
-            os.environ["AVSA_TEST_SEED"] = str(seed)
-            items = [item for item in session.items if item.nodeid not in self.undrawn]
+            os.environ["AVSA_TEST_SEED"], began = str(seed), time.monotonic()
+            items = [item for number, item in enumerate(session.items) if self._is_due(item, number)]
             for item, following in zip(items, [*items[1:], None], strict=True):
                 if time.monotonic() > self.end:
                     return True
+                start = time.process_time()
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if item.nodeid not in self.periods:
+                    self.periods[item.nodeid] = ceil((time.process_time() - start) / MEAN_SECONDS) if _drew(item) else 0
             self.rounds += 1
+            took = time.monotonic() - began
+            print(f"AVSA_TEST_SEED={seed}: {len(items)} tests in {took:.0f} s", file=sys.__stderr__, flush=True)
         return True
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        if not self.rounds and not _drew(item):
-            self.undrawn.add(item.nodeid)
+    def _is_due(self, item: pytest.Item, number: int) -> bool:
+        """Whether a test runs in this round. Tests of unknown duration are divided among the processes."""
+        period = self.periods.get(item.nodeid, self.seeds.step)
+        return period > 0 and (number + self.seeds.start + self.rounds) % period == 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -64,7 +71,7 @@ class Rounds:
 
 
 def _drew(item: pytest.Item) -> bool:
-    """Whether the test that just ran took random numbers."""
+    """Whether the test that just ran took random numbers: hypothesis restores the generators' states."""
     import torch
     from helpers.seeds import seed_of
     from hypothesis import is_hypothesis_test

@@ -119,10 +119,7 @@ def checkpointed(entry: Entry, device: torch.device) -> None:
     call = entry().to(device)
     plain = call.outputs()
     for reentrant in (False, True):
-
-        def function(reentrant: bool = reentrant, **arguments: object) -> Tensor:
-            leaves = [arguments.pop(name) for name in call.leaves]
-            rest = Call(call.operation, {**arguments, **dict.fromkeys(call.leaves)}, call.roundings, call.leaves)
-            return checkpoint(_of_leaves(rest), *leaves, use_reentrant=reentrant)
-
-        assert_same(call.outputs(function), plain)
+        leaves = [leaf.requires_grad_() for leaf in _leaves(call)]
+        out = checkpoint(_of_leaves(call), *leaves, use_reentrant=reentrant)
+        out.backward(factors(out))
+        assert_same([out.detach(), *(leaf.grad for leaf in leaves)], plain)
