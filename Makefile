@@ -1,5 +1,5 @@
-# make train | test | test-slow | test-sanitized | test-newest | test-oldest | bench | results | docs | lint: each makes its
-# own virtual environment, installs, builds and runs.
+# make train | test | test-slow | test-sanitized | test-newest | test-oldest | fuzz | bench | results | docs | lint: each makes
+# its own virtual environment, installs, builds and runs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ export AVSA_CUDA ?= $(if $(shell command -v nvidia-smi),AUTO,OFF)
 # Only the fast tests: some slow tests measure, and need the machine to themselves.
 PARALLEL := -n 2 --dist worksteal -o faulthandler_timeout=330
 
-.PHONY: train test test-slow test-sanitized test-newest test-oldest bench results docs lint clean
+.PHONY: train test test-slow test-sanitized test-newest test-oldest fuzz bench results docs lint clean
 
 train: $(VENV)/.installed
 	$(BIN)/python -m avsa_fast.train $(ARGS)
@@ -23,13 +23,18 @@ train: $(VENV)/.installed
 test: $(VENV)/.developer
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-test-slow: test-sanitized test-newest test-oldest
+test-slow: test-sanitized test-newest test-oldest fuzz
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 # The operations, host kernels and emulated ones, and the C++ unit tests, under ASan and UBSan.
 test-sanitized: build/sanitized/.built
 	$(SANITIZED) $(BIN)/python -m pytest $(PARALLEL) python_tests/ops python_tests/test_cpp.py \
 	  -k "not compile and not opcheck and not gradcheck" $(ARGS)
+
+# The drawn tests of the operations with fresh random numbers: make fuzz SECONDS=3600, or SEEDS=50.
+fuzz: $(VENV)/.developer
+	$(BIN)/python python_tests/helpers/fuzz.py $(if $(SECONDS)$(SEEDS),,--seconds 300) $(if $(SECONDS),--seconds $(SECONDS)) \
+	  $(if $(SEEDS),--seeds $(SEEDS)) -- $(ARGS)
 
 # What users get: the newest release of every dependency on the newest Python found, whatever pip's configuration pins.
 test-newest: .venv-newest/.installed

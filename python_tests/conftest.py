@@ -11,8 +11,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from helpers.seeds import DRAW, seed_of
-from hypothesis import HealthCheck, register_random, settings
+from helpers.seeds import draw, seed_of
+from hypothesis import HealthCheck, is_hypothesis_test, register_random, settings
+from hypothesis import seed as hypothesis_seed
 
 from avsa_fast.ops import _dispatch
 
@@ -23,7 +24,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required for dete
 class TorchRandom:
     """Interface that lets hypothesis control torch's generator, so that each example is reproducible."""
 
-    seed = staticmethod(lambda seed: torch.manual_seed(seed + DRAW))
+    seed = staticmethod(lambda seed: torch.manual_seed(seed + draw()))
     getstate = staticmethod(torch.get_rng_state)
     setstate = staticmethod(torch.set_rng_state)
 
@@ -31,7 +32,7 @@ class TorchRandom:
 register_random(TorchRandom)
 settings.register_profile(
     "avsa_fast",
-    derandomize="AVSA_TEST_SEED" not in os.environ,
+    derandomize=True,
     database=None,
     deadline=None,  # other processes may slow the machine down
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -53,7 +54,9 @@ def fixed_random_numbers(request: pytest.FixtureRequest) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (libraries may draw from it)
     torch.manual_seed(seed)
-    print(f"AVSA_TEST_SEED={DRAW}")
+    if is_hypothesis_test(function := getattr(request.node, "function", None)):
+        hypothesis_seed(seed)(function)
+    print(f"AVSA_TEST_SEED={draw()}")
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from torch.autograd import forward_ad
 
 from avsa_fast.errors import BuildError, UserError
 
+from ._autograd import register_autograd
+
 if TYPE_CHECKING:
     from avsa_fast import _C as _C
 else:
@@ -174,7 +176,7 @@ def register(
             found = backward(ctx, *grads)
         return tuple(found.get(name) for name in names)
 
-    torch.library.register_autograd(f"avsa_fast::{name}", differentiate, setup_context=set_up, lib=_library)
+    register_autograd(_library, operation, set_up, differentiate)
     return operation
 
 

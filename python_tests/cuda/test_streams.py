@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from helpers.operations import CALLS, Call, assert_as_expected
-from torch import Tensor
+from helpers.operations import CALLS, assert_as_expected
 
 pytestmark = pytest.mark.cuda
 CYCLES = 10_000_000  # some milliseconds, in which a kernel in another stream would finish
@@ -19,7 +18,7 @@ def test_runs_in_the_current_stream(cuda_device: torch.device, name: str) -> Non
     with torch.cuda.stream(side):
         late = call.mapped(torch.zeros_like)
         torch.cuda._sleep(CYCLES)
-        for old, new in zip(tensors(late), tensors(call), strict=True):
+        for old, new in zip(late.tensors, call.tensors, strict=True):
             old.copy_(new)
         out = late()
     side.synchronize()
@@ -39,20 +38,9 @@ def test_graph_is_captured_and_replayed(cuda_device: torch.device, name: str) ->
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         out = call()
-    for old, new in zip(tensors(call), tensors(other), strict=True):
+    for old, new in zip(call.tensors, other.tensors, strict=True):
         old.copy_(new)
     for _ in range(2):
         out.fill_(0 if not out.is_floating_point() else torch.nan)
         graph.replay()
         assert_as_expected(out, other)
-
-
-def tensors(call: Call) -> list[Tensor]:
-    found: list[Tensor] = []
-
-    def collect(x: Tensor) -> Tensor:
-        found.append(x)
-        return x
-
-    call.mapped(collect)
-    return found

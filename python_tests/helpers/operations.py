@@ -1,8 +1,13 @@
-"""Calls of every operation with small random arguments, for tests of behaviour that all operations share."""
+"""The operations and example calls of each: the table that tests of behaviour shared by all operations run through.
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+One entry adds a call to tests of devices, streams and graphs (python_tests/cuda), to every use (helpers/uses) and to
+the tables of docs/uses.md.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +16,17 @@ from avsa_fast import ops, reference
 
 from .gnomonic import MEAN, STD, random_frames, random_jitter, random_poses
 
+UNIT_ROUNDOFF = {torch.float64: 2.0**-53, torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
+Outcomes = dict[str, str]
+
+
+class Sizes(NamedTuple):
+    """Sizes of a call's arguments."""
+
+    batch: int  # scenes, clips
+    views: int  # directions, sources, crops
+    length: int  # samples of sound, frames of video or of features, dimensions of rows
+
 
 @dataclass(frozen=True)
 class Call:
@@ -18,7 +34,7 @@ class Call:
 
     operation: str
     arguments: dict[str, Any]
-    tolerance: float  # of float32 results, relative to the largest value
+    roundings: float  # by which a result may be wrong, relative to the largest
     leaves: tuple[str, ...] = ()
 
     def __call__(self) -> Tensor:
@@ -28,10 +44,17 @@ class Call:
     def function(self) -> Callable[..., Tensor]:
         return getattr(ops, self.operation)
 
-    def expected(self) -> Tensor:
-        """Returns the result of the reference in float64 on the CPU."""
-        exact = self.mapped(lambda x: x.detach().cpu().double() if x.is_floating_point() else x.cpu())
-        return getattr(reference, self.operation)(**exact.arguments)
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors in the arguments."""
+        found: list[Tensor] = []
+        self.mapped(lambda x: found.append(x) or x)
+        return found
+
+    def with_tensors(self, tensors: Iterable[Tensor]) -> "Call":
+        """Returns the call of other tensors, in the order of `tensors`."""
+        others = iter(tensors)
+        return self.mapped(lambda _: next(others))
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> "Call":
         """Returns the call with a function applied to each tensor argument."""
@@ -52,90 +75,211 @@ class Call:
         out = (function or self.function)(**{**self.arguments, **inputs})
         if not inputs:
             return [out]
-        factors = torch.linspace(-1, 1, out.numel(), device=out.device).view(out.shape)
-        return [out.detach(), *torch.autograd.grad(out, list(inputs.values()), factors)]
+        return [out.detach(), *torch.autograd.grad(out, list(inputs.values()), factors(out))]
+
+    def exact(self) -> "Call":
+        """Returns the call in float64 on the CPU."""
+        call = self.mapped(lambda x: x.detach().cpu().double() if x.is_floating_point() else x.detach().cpu())
+        if getattr(call.arguments.get("dtype"), "is_floating_point", False):
+            call.arguments["dtype"] = torch.float64
+        return call
+
+    def expected(self) -> Tensor:
+        """Returns the result of the reference in float64 on the CPU."""
+        return getattr(reference, self.operation)(**self.exact().arguments)
+
+    def expected_outputs(self) -> list[Tensor]:
+        """Returns the result and the gradients of the reference in float64 on the CPU."""
+        return self.exact().outputs(getattr(reference, self.operation))
+
+
+def factors(out: Tensor) -> Tensor:
+    """Fixed factors from -1 to 1 for the values of a result, exact in every dtype."""
+    steps = torch.arange(out.numel(), device=out.device) % 65 - 32
+    return (steps / 32).to(out.dtype).view(out.shape)
+
+
+def tolerance(call: Call, dtype: torch.dtype) -> float:
+    """Bound on the error of a result of this dtype, relative to the largest value: computed in float32 or float64."""
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    return call.roundings * UNIT_ROUNDOFF[wide] + (0 if dtype == wide else UNIT_ROUNDOFF[dtype])
 
 
 def assert_as_expected(out: Tensor, call: Call) -> None:
     """Asserts that the error is within the call's tolerance, relative to the reference's maximum; NaN fails."""
-    expected = call.expected().double()
-    assert out.shape == expected.shape
+    assert_near(out, call.expected(), call)
+
+
+def assert_near(got: Tensor, expected: Tensor, call: Call) -> None:
+    """Asserts that the error is within the call's tolerance, relative to the largest expected value; NaN fails."""
+    expected = expected.detach().cpu().double()
+    assert got.shape == expected.shape
     largest = float(expected.abs().max()) if expected.numel() else 0.0
-    torch.testing.assert_close(out.detach().cpu().double(), expected, rtol=0, atol=call.tolerance * largest)
+    bound = tolerance(call, got.dtype) * largest
+    torch.testing.assert_close(got.detach().cpu().double(), expected, rtol=0, atol=bound)
 
 
-def _gnomonic(dtype: torch.dtype = torch.uint8, **options: Any) -> Call:
-    leaves = ("frames", "directions", "roll") if dtype.is_floating_point else ()
-    frames = random_frames((2, 3, 16, 32), dtype)
-    arguments = {"frames": frames, **random_poses(2, 3), "size": (7, 6), "mean": MEAN, "std": STD, **options}
-    return Call("gnomonic", arguments, 1e-3, leaves)
+UNIT = Sizes(1, 1, 1)
 
 
-def _jittered() -> Call:
-    return _gnomonic(jitter=random_jitter(2, 3))
+@dataclass(frozen=True)
+class Entry:
+    """A line of the table."""
+
+    text: str  # what is special about the call, in docs/uses.md
+    make: Callable[[Sizes, torch.dtype], Call]  # a call with random arguments
+    sizes: Sizes
+    refused: Outcomes = field(default_factory=dict)  # by the names of uses: a part of the error's line
+    unit: Sizes = UNIT  # the smallest sizes; larger where gradients would cancel to 0
+
+    @cached_property
+    def leaves(self) -> tuple[str, ...]:
+        return self().leaves
+
+    @property
+    def widest(self) -> torch.dtype:
+        """float64 if the call supports it."""
+        return torch.float32 if "float64" in self.refused else torch.float64
+
+    def __call__(self, sizes: Sizes | None = None, dtype: torch.dtype = torch.float32) -> Call:
+        return self.make(sizes or self.sizes, dtype)
+
+    def grown(self, steps: int) -> Sizes:
+        """Sizes that are all larger."""
+        return Sizes(*(size + steps for size in self.sizes))
 
 
-def _planes() -> Call:
-    shapes = (2, 3, 16, 32), (2, 3, 8, 16, 2)
-    return _gnomonic(frames=tuple(torch.randint(0, 256, shape, dtype=torch.uint8) for shape in shapes))
+def _angles(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def _random_directions(*shape: int) -> Tensor:
-    return (torch.rand(*shape, 2) * 2 - 1) * torch.tensor([7.0, 1.57])
+def _directions(*shape: int, dtype: torch.dtype) -> Tensor:
+    """Azimuths beyond a full rotation, and elevations."""
+    return ((torch.rand(*shape, 2) * 2 - 1) * torch.tensor([7.0, 1.57])).to(_angles(dtype))
 
 
-def _encode() -> Call:
-    return Call(
-        "encode",
-        {"signal": torch.randn(2, 3, 301), "directions": _random_directions(2, 3)},
-        1e-5,
-        ("signal", "directions"),
-    )
+# Coordinates on a frame of 32 columns have 5 fewer bits, and corners of a footprint up to 10 fewer (MIN_RISE_RATIO).
+GNOMONIC_ROUNDINGS = 2.0**14
 
 
-def _rotate() -> Call:
-    poses = {"directions": _random_directions(2, 3), "roll": torch.randn(2, 3), "flip": torch.rand(2, 3) < 0.5}
-    return Call("rotate", {"signals": torch.randn(2, 4, 301), **poses}, 1e-5, ("signals", "directions", "roll"))
+def _gnomonic(leaves: tuple[str, ...] = ("directions", "fov", "roll"), **options: Any) -> Callable[..., Call]:
+    def make(sizes: Sizes, dtype: torch.dtype) -> Call:
+        B, K, F = sizes
+        frames = random_frames((B, F, 16, 32), dtype if "frames" in leaves else torch.uint8)
+        poses = random_poses(B, K, _angles(dtype))
+        poses["directions"][..., 1] /= 2  # the reference is slow at the poles
+        arguments = {"frames": frames, **poses, "size": (7, 6), "mean": MEAN, "std": STD}
+        return Call("gnomonic", {**arguments, "dtype": dtype, **options}, GNOMONIC_ROUNDINGS, leaves)
+
+    return make
 
 
-def _beamform() -> Call:
-    arguments = {"signals": torch.randn(2, 4, 301), "directions": _random_directions(2, 3), "pattern": "max_re"}
-    return Call("beamform", arguments, 1e-5, ("signals", "directions"))
+def _jittered(sizes: Sizes, dtype: torch.dtype) -> Call:
+    jitter = random_jitter(sizes.batch, sizes.views, _angles(dtype))
+    return _gnomonic((), jitter=jitter)(sizes, dtype)
 
 
-def _moving(call: Call, P: int = 3) -> Call:
-    """The call with directions, and rolls, that move."""
-    poses = {"directions": _random_directions(2, 3, P)}
-    if "roll" in call.arguments:
-        poses["roll"] = torch.randn(2, 3, P)
-    return replace(call, arguments={**call.arguments, **poses})
+def _planes(sizes: Sizes, dtype: torch.dtype) -> Call:
+    B, _, F = sizes
+    shapes = (B, F, 16, 32), (B, F, 8, 16, 2)
+    planes = tuple(torch.randint(0, 256, shape, dtype=torch.uint8) for shape in shapes)
+    return _gnomonic((), frames=planes)(sizes, dtype)
 
 
-def _features(**options: Any) -> Call:
-    arguments = {"signals": torch.randn(2, 4, 1200), "directions": _random_directions(2, 3), **options}
-    return Call("spatial_features", arguments, 1e-4, ("signals", "directions"))
+# Up to 4 terms, each with 6 roundings of its gain, one of its product and one of its sum, relative to the largest
+# signal, which may be twice the largest result.
+AMBISONICS_ROUNDINGS = 2 * 4 * 8
 
 
-def _info_nce() -> Call:
-    query = torch.randn(70, 20)
-    arguments = {"query": query, "key": query + torch.randn(70, 20), "temperature": 0.1, "symmetric": True}
-    return Call("info_nce", arguments, 1e-5, ("query", "key"))
+def _encode(*moves: int) -> Callable[..., Call]:
+    def make(sizes: Sizes, dtype: torch.dtype) -> Call:
+        B, S, T = sizes
+        arguments = {"signal": torch.randn(B, S, T).to(dtype), "directions": _directions(B, S, *moves, dtype=dtype)}
+        return Call("encode", arguments, AMBISONICS_ROUNDINGS, ("signal", "directions"))
+
+    return make
 
 
-CALLS: dict[str, Callable[[], Call]] = {
-    "gnomonic": _gnomonic,
-    "gnomonic-bilinear": lambda: _gnomonic(antialias=False),
-    "gnomonic-float": lambda: _gnomonic(torch.float32),
-    "gnomonic-jitter": _jittered,
-    "gnomonic-nv12": _planes,
-    "encode": _encode,
-    "rotate": _rotate,
-    "beamform": _beamform,
-    "encode-moving": lambda: _moving(_encode()),
-    "rotate-moving": lambda: _moving(_rotate()),
-    "beamform-moving": lambda: _moving(_beamform()),
-    "features-iv": _features,
-    "features-icf": lambda: _features(view="stereo", spatial="icf"),
-    "features-moving": lambda: _moving(_features()),
-    "info_nce": _info_nce,
+def _rotate(*moves: int) -> Callable[..., Call]:
+    def make(sizes: Sizes, dtype: torch.dtype) -> Call:
+        B, K, T = sizes
+        roll, flip = torch.randn(B, K, *moves).to(_angles(dtype)), torch.rand(B, K) < 0.5
+        poses = {"directions": _directions(B, K, *moves, dtype=dtype), "roll": roll, "flip": flip}
+        arguments = {"signals": torch.randn(B, 4, T).to(dtype), **poses}
+        return Call("rotate", arguments, AMBISONICS_ROUNDINGS, ("signals", "directions", "roll"))
+
+    return make
+
+
+def _beamform(*moves: int) -> Callable[..., Call]:
+    def make(sizes: Sizes, dtype: torch.dtype) -> Call:
+        B, K, T = sizes
+        signals, directions = torch.randn(B, 4, T).to(dtype), _directions(B, K, *moves, dtype=dtype)
+        arguments = {"signals": signals, "directions": directions, "pattern": "max_re"}
+        return Call("beamform", arguments, AMBISONICS_ROUNDINGS, ("signals", "directions"))
+
+    return make
+
+
+# A spectrum of 512 samples has 9 stages of 2 roundings relative to the largest value; a band's or a phase's value may
+# be 64 times smaller.
+FEATURES_ROUNDINGS = 64 * 2 * 9
+
+
+def _features(leaves: tuple[str, ...] = ("signals", "directions"), **options: Any) -> Callable[..., Call]:
+    def make(sizes: Sizes, dtype: torch.dtype) -> Call:
+        B, K, frames = sizes
+        T = max(512 + 240 * (frames - 1), 0) if frames else 0
+        arguments = {"signals": torch.randn(B, 4, T).to(dtype), "directions": _directions(B, K, dtype=dtype)}
+        return Call("spatial_features", {**arguments, **options}, FEATURES_ROUNDINGS, leaves)
+
+    return make
+
+
+# Cosines of 20 products with 10 roundings each, times a scale of 10; its gradients have twice as many.
+INFO_NCE_ROUNDINGS = 20 * 10 * 2
+
+
+def _info_nce(crops: int = 1, **options: Any) -> Callable[..., Call]:
+    def make(sizes: Sizes, dtype: torch.dtype) -> Call:
+        rows, D = sizes.batch * sizes.views * crops, sizes.length
+        query = torch.randn(rows, D)
+        key = query + torch.randn(rows, D)
+        temperature = torch.tensor(0.125, dtype=_angles(dtype))
+        arguments = {"query": query.to(dtype), "key": key.to(dtype), "temperature": temperature, "crops": crops}
+        return Call("info_nce", {**arguments, **options}, INFO_NCE_ROUNDINGS, ("query", "key", "temperature"))
+
+    return make
+
+
+BYTES = {"float64": "dtype float64 needs float64 frames"}
+FLOATS = {name: f"frames must be uint8 or float32 or float64, not {name}" for name in ("float16", "bfloat16")}
+POSES = {"double backward": "gnomonic has no second derivatives of directions, fov and roll"}
+SHORT = {"no samples": "signals must hold at least one frame of n_fft = 512 samples, not 0"}
+ONCE = {"double backward": "info_nce has no second derivatives"}
+
+PAIR = Sizes(1, 1, 2)  # cosines of rows of one dimension are all ±1, and have no gradient
+CLIPS, SOUND, FEATURES, ROWS = Sizes(2, 3, 3), Sizes(2, 3, 301), Sizes(2, 3, 3), Sizes(3, 5, 20)
+
+CALLS: dict[str, Entry] = {
+    "gnomonic": Entry("bytes", _gnomonic(), CLIPS, BYTES | POSES),
+    "gnomonic-bilinear": Entry("bilinear", _gnomonic(antialias=False), CLIPS, BYTES | POSES),
+    "gnomonic-float": Entry("float frames", _gnomonic(("frames",)), CLIPS, FLOATS),
+    "gnomonic-poses": Entry(
+        "float frames and poses", _gnomonic(("frames", "directions", "fov", "roll")), CLIPS, FLOATS | POSES
+    ),
+    "gnomonic-eac": Entry("float cubemap", _gnomonic(("frames",), source="eac"), CLIPS, FLOATS),
+    "gnomonic-jitter": Entry("jitter", _jittered, CLIPS, BYTES),
+    "gnomonic-nv12": Entry("NV12", _planes, CLIPS, BYTES),
+    "encode": Entry("fixed directions", _encode(), SOUND),
+    "encode-moving": Entry("moving directions", _encode(3), SOUND),
+    "rotate": Entry("fixed directions", _rotate(), SOUND),
+    "rotate-moving": Entry("moving directions", _rotate(3), SOUND),
+    "beamform": Entry("fixed directions", _beamform(), SOUND),
+    "beamform-moving": Entry("moving directions", _beamform(3), SOUND),
+    "features-iv": Entry("intensity", _features(), FEATURES, SHORT),
+    "features-icf": Entry("stereo", _features(view="stereo", spatial="icf"), FEATURES, SHORT),
+    "features-beamform": Entry("beams", _features(view="beamform"), FEATURES, SHORT),
+    "info_nce": Entry("symmetric", _info_nce(symmetric=True), ROWS, ONCE, PAIR),
+    "info_nce-joint": Entry("joint negatives", _info_nce(4, negatives="joint"), ROWS, ONCE, PAIR),
 }

@@ -56,7 +56,7 @@ def test_rotate_matches_reference(
     expected = reference.rotate(
         signals.double(), directions.double(), roll=None if roll is None else roll.double(), flip=flip
     )
-    assert_close(out, expected, kernel_device)
+    assert_close(out, expected, kernel_device, signals)
 
 
 @pytest.mark.parametrize("order", [1, 3, 7])
