@@ -1,4 +1,4 @@
-"""Colour jitter and normalisation of crops against torchvision, at the ends of every range and for every kind of colour."""
+"""Colour jitter and normalisation of crops against torchvision, at the ends of ranges, for every kind of colour."""
 
 from itertools import product
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.panoramas import as_eac, v360
 from helpers.oracles import Array, camera, edge_directions, vectors
+from helpers.panoramas import as_eac, v360
 from scipy.sparse import csr_array
 from torch import Tensor
 
@@ -225,7 +225,13 @@ def test_crops_of_cubemaps_match_ffmpeg(kernel_device: torch.device, flip: bool)
     # FFmpeg truncates to bytes, and rounds weights to 1/16384; within half a texel of a face's edge it may use others.
     limit = 1 + 4 * 255 / 16384 + 0.5 * (0.5 * 255 * SLOPE * pi / 2 / (cubemap.shape[1] / 3 - 4))
     for crop, (azimuth, elevation), angle in zip(crops, directions.tolist(), roll.tolist(), strict=True):
-        view = {"h_fov": fov, "v_fov": vertical, "yaw": (pi - azimuth) % (2 * pi) - pi, "pitch": elevation, "roll": angle}
+        view = {
+            "h_fov": fov,
+            "v_fov": vertical,
+            "yaw": (pi - azimuth) % (2 * pi) - pi,
+            "pitch": elevation,
+            "roll": angle,
+        }
         options = ":".join(f"{name}={degrees(value)}" for name, value in view.items())
         expected = v360(cubemap, f"eac:flat:interp=line:w={w}:h={h}:{options}").astype(int)
         expected = expected[:, ::-1] if flip else expected

@@ -121,7 +121,9 @@ def rotate_with(matrix: np.ndarray, mirror: bool = False) -> Tensor:
 @pytest.mark.parametrize("mirror", [False, True])
 def test_order_of_rotations(mirror: bool) -> None:
     unit = torch.eye(4, dtype=torch.float64)
-    for azimuth, elevation, roll in (torch.rand(20, 3, dtype=torch.float64) * 6 - 3).tolist():
+    for azimuth, elevation, roll in (
+        torch.rand(20, 3, dtype=torch.float64).mul(2).sub(1) * torch.tensor([3, 1.5, 3])
+    ).tolist():
         out = ops.rotate(
             unit, torch.tensor([[azimuth, elevation]], dtype=unit.dtype), roll=torch.tensor([roll], dtype=unit.dtype),
             flip=torch.tensor([mirror]),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.ambisonics import random_directions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -23,11 +24,6 @@ SMALL: dict[str, Any] = {"n_fft": 32, "hop_length": 12, "n_mels": 3}
 
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
-
-
-def random_poses(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Random azimuths, also beyond a full rotation, and elevations up to the poles: [..., 2]."""
-    return (torch.rand(*shape, 2, dtype=torch.float64) * 2 - 1).mul(torch.tensor([7.0, 1.57])).to(dtype)
 
 
 # --- kernels against the float64 reference ---------------------------------------------------------------------------
@@ -76,7 +72,7 @@ def test_matches_reference(
     signals = torch.randn(*leading, T, C, dtype=dtype).mT  # not contiguous
     directions = roll = flip = None
     if K is not None:
-        poses = torch.cat([random_poses(*leading, K), torch.randn(*leading, K, 1)], dim=-1).to(dtype)
+        poses = torch.cat([random_directions(*leading, K), torch.randn(*leading, K, 1)], dim=-1).to(dtype)
         directions, roll = poses[..., :2], poses[..., 2] if rolled else None
         flip = torch.rand(*leading, K) < 0.5 if flipped else None
     options: dict[str, Any] = {
@@ -117,7 +113,7 @@ def test_non_finite_signals(
 ) -> None:
     """ValueError on the CPU; on CUDA, NaN in the frames that contain the sample."""
     view, spatial, C = case
-    signals, directions = torch.randn(C, 512 + 240 * 9), random_poses(2, dtype=torch.float32) if C == 4 else None
+    signals, directions = torch.randn(C, 512 + 240 * 9), random_directions(2, dtype=torch.float32) if C == 4 else None
     broken = signals.clone()
     broken[:, 1300] = bad
     directions = None if directions is None else directions.to(kernel_device)
@@ -137,7 +133,7 @@ def test_non_finite_signals(
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_sound(kernel_device: torch.device, dtype: torch.dtype) -> None:
-    signals, directions = torch.randn(4, 2000).to(dtype), random_poses(3, dtype=torch.float32)
+    signals, directions = torch.randn(4, 2000).to(dtype), random_directions(3, dtype=torch.float32)
     out = ops.spatial_features(signals.to(kernel_device), directions.to(kernel_device))
     assert out.dtype == torch.float32
     expected = ops.spatial_features(signals.float().to(kernel_device), directions.to(kernel_device))
@@ -147,7 +143,7 @@ def test_half_precision_sound(kernel_device: torch.device, dtype: torch.dtype) -
 @pytest.mark.parametrize(("view", "spatial"), [("rotate", "iv"), ("stereo", "icf"), ("beamform", None), ("mono", None)])
 def test_higher_orders_and_moving_directions(kernel_device: torch.device, view: str, spatial: str | None) -> None:
     options: dict[str, Any] = {"view": view, "spatial": spatial, "pattern": "max_re", "hop_length": 20}
-    signals, path = torch.randn(16, 560, dtype=torch.float64), random_poses(2, 3)
+    signals, path = torch.randn(16, 560, dtype=torch.float64), random_directions(2, 3)
     flip = torch.tensor([True, False])
     for directions in (path, path[:, 0]):
         out = ops.spatial_features(signals.to(kernel_device), directions.to(kernel_device), flip=flip, **options)
@@ -157,7 +153,7 @@ def test_higher_orders_and_moving_directions(kernel_device: torch.device, view: 
 
 @pytest.mark.parametrize("n_fft", [6, 34, 90, 480, 1022, 1024])
 def test_transform_lengths(kernel_device: torch.device, n_fft: int) -> None:
-    signals, directions = torch.randn(4, n_fft + 40, dtype=torch.float64), random_poses(2)
+    signals, directions = torch.randn(4, n_fft + 40, dtype=torch.float64), random_directions(2)
     options = {"n_fft": n_fft, "hop_length": 13, "n_mels": 1 if n_fft < 100 else 20}
     out = ops.spatial_features(signals.to(kernel_device), directions.to(kernel_device), **options)
     expected = reference.spatial_features(signals, directions, **options)
@@ -167,7 +163,7 @@ def test_transform_lengths(kernel_device: torch.device, n_fft: int) -> None:
 
 def test_loud_and_quiet_sound(kernel_device: torch.device) -> None:
     """float32 is precise enough from very quiet sound to sound scaled as 16-bit integers."""
-    signals, directions = torch.randn(4, 2000), random_poses(3, dtype=torch.float32)
+    signals, directions = torch.randn(4, 2000), random_directions(3, dtype=torch.float32)
     for gain in (1e-3, 3e4):
         for view, spatial in (("rotate", "iv"), ("stereo", "icf")):
             scaled = signals * gain
@@ -190,7 +186,7 @@ def test_gradients(view: str, spatial: str | None, C: int, variant: str) -> None
     signals = torch.randn(C, 45, dtype=torch.float64, requires_grad=True)
     poses: tuple[Tensor, ...] = ()
     if C == 4:
-        poses = random_poses(2).requires_grad_(), torch.randn(2, dtype=torch.float64, requires_grad=True)
+        poses = random_directions(2).requires_grad_(), torch.randn(2, dtype=torch.float64, requires_grad=True)
 
     def features(signals: Tensor, directions: Tensor | None = None, roll: Tensor | None = None) -> Tensor:
         flip = None if directions is None else torch.tensor([True, False])
@@ -228,7 +224,7 @@ def test_compiles_without_graph_breaks(dynamic: bool) -> None:
         rotated = ops.spatial_features(signals, directions, **SMALL)
         return rotated.mean() + ops.spatial_features(signals, view="stereo", spatial="icf", **SMALL).square().mean()
 
-    arguments = torch.randn(2, 4, 100), random_poses(2, 3, dtype=torch.float32)
+    arguments = torch.randn(2, 4, 100), random_directions(2, 3, dtype=torch.float32)
     compiled, eager = ([a.clone().requires_grad_() for a in arguments] for _ in range(2))
     out = torch.compile(features, fullgraph=True, dynamic=dynamic, backend="aot_eager")(*compiled)
     expected = features(*eager)

@@ -6,15 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torchaudio
+from helpers.ambisonics import random_directions
 from torch import Tensor
 
 from avsa_fast import ops
 from avsa_fast.spatial.mel import VARIANTS, mel_bank
-
-
-def random_poses(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Random azimuths and elevations [..., 2], including values beyond a full rotation."""
-    return (torch.rand(*shape, 2, dtype=torch.float64) * 2 - 1).mul(torch.tensor([7.0, 1.7])).to(dtype)
 
 
 def plane_wave(direction: Tensor, samples: int = 2400) -> Tensor:
@@ -30,15 +26,19 @@ def unit_vector(direction: Tensor) -> Tensor:
 
 
 def test_log_mel_matches_torchaudio() -> None:
-    signals = torch.randn(3, 1, 24000)
+    signals = torch.randn(3, 1, 24000, dtype=torch.float64)
     out = ops.spatial_features(signals, view="mono", spatial=None)
     assert out.shape == (3, 1, 64, 98)
-    peer = torchaudio.transforms.MelSpectrogram(
-        24000, n_fft=512, hop_length=240, n_mels=64, center=False, power=2.0, norm="slaney", mel_scale="slaney"
-    ).double()  # in float32, quiet bins of loud frames lose their bits
-    # Its bank is float32: frequencies up to 12 kHz between edges 40 Hz apart; and two roundings of a log within ±24.
-    expected = peer(signals.double()).clamp(min=1e-10).log()
-    torch.testing.assert_close(out.double(), expected, rtol=0, atol=(2 * 12000 / 40 + 2 * 24) * 2.0**-24)
+    torch.set_default_dtype(torch.float64)  # of torchaudio's mel bank
+    try:
+        peer = torchaudio.transforms.MelSpectrogram(
+            24000, n_fft=512, hop_length=240, n_mels=64, center=False, power=2.0, norm="slaney", mel_scale="slaney"
+        )
+    finally:
+        torch.set_default_dtype(torch.float32)
+    # The band sums round 64 times at most, and logs within ±24 twice.
+    expected = peer(signals).clamp(min=1e-10).log()
+    torch.testing.assert_close(out, expected, rtol=0, atol=(2 * 12000 / 40 + 2 * 24) * 2.0**-24)
 
 
 def spectrum(signals: Tensor) -> np.ndarray:
@@ -81,7 +81,7 @@ def test_icf_matches_its_formula() -> None:
 
 @pytest.mark.parametrize(("variant", "length"), [("wang2022", 1), ("dcase2021", 1), ("dcase2022", 0.75), ("unit", 1)])
 def test_intensity_of_a_plane_wave_is_its_direction(variant: str, length: float) -> None:
-    for direction in random_poses(5):
+    for direction in random_directions(5):
         scene = plane_wave(direction)
         out = ops.spatial_features(scene, variant=variant)[4:]
         expected = length * unit_vector(direction)[:, None, None]
@@ -103,7 +103,7 @@ def test_stereo_of_a_plane_wave() -> None:
 
 @pytest.mark.parametrize(("view", "spatial"), [("rotate", "iv"), ("stereo", "icf"), ("mono", None)])
 def test_view_equals_features_of_rotated_scene(view: str, spatial: str | None) -> None:
-    signals, directions = torch.randn(2, 4, 2000, dtype=torch.float64), random_poses(2, 3)
+    signals, directions = torch.randn(2, 4, 2000, dtype=torch.float64), random_directions(2, 3)
     roll, flip = torch.randn(2, 3, dtype=torch.float64), torch.tensor([[True, False, True]] * 2)
     out = ops.spatial_features(signals, directions, view=view, spatial=spatial, roll=roll, flip=flip)
     rotated = ops.rotate(signals, directions, roll=roll, flip=flip)
@@ -111,7 +111,7 @@ def test_view_equals_features_of_rotated_scene(view: str, spatial: str | None) -
 
 
 def test_beamform_view_equals_mono_view_of_beam() -> None:
-    signals, directions = torch.randn(2, 4, 2000, dtype=torch.float64), random_poses(2, 3)
+    signals, directions = torch.randn(2, 4, 2000, dtype=torch.float64), random_directions(2, 3)
     out = ops.spatial_features(signals, directions, view="beamform", spatial=None, pattern="max_re")
     beams = ops.beamform(signals, directions, "max_re").unsqueeze(-2)
     torch.testing.assert_close(out, ops.spatial_features(beams, view="mono", spatial=None), rtol=0, atol=1e-9)
@@ -125,7 +125,7 @@ def test_two_channels_are_left_and_right() -> None:
 
 
 def test_flip_equals_view_of_mirrored_scene() -> None:
-    signals, directions = torch.randn(4, 2000, dtype=torch.float64), random_poses(3)
+    signals, directions = torch.randn(4, 2000, dtype=torch.float64), random_directions(3)
     roll, flip = torch.randn(3, dtype=torch.float64), torch.ones(3, dtype=torch.bool)
     out = ops.spatial_features(signals, directions, roll=roll, flip=flip)
     mirror = torch.tensor([1.0, -1.0, 1.0, 1.0], dtype=torch.float64)[:, None]
@@ -137,7 +137,7 @@ def test_flip_equals_view_of_mirrored_scene() -> None:
 
 
 def test_flip_exchanges_left_and_right() -> None:
-    signals, directions = torch.randn(4, 2000, dtype=torch.float64), random_poses(3)
+    signals, directions = torch.randn(4, 2000, dtype=torch.float64), random_directions(3)
     plain, flipped = (
         ops.spatial_features(signals, directions, view="stereo", spatial="icf", flip=torch.full((3,), flip))
         for flip in (False, True)
@@ -147,7 +147,7 @@ def test_flip_exchanges_left_and_right() -> None:
 
 
 def test_features_do_not_depend_on_the_batch() -> None:
-    signals, directions = torch.randn(5, 4, 9000), random_poses(5, 6, dtype=torch.float32)
+    signals, directions = torch.randn(5, 4, 9000), random_directions(5, 6, dtype=torch.float32)
     together = ops.spatial_features(signals, directions)
     alone = ops.spatial_features(signals[3, :, 240 * 20 : 240 * 20 + 512], directions[3, 5:])
     torch.testing.assert_close(alone[0, ..., 0], together[3, 5, ..., 20], rtol=0, atol=1e-4)
