@@ -2,7 +2,7 @@
 
     make fuzz SECONDS=300                              for about 300 seconds
     make fuzz SEEDS=50                                 with 50 seeds
-    python python_tests/helpers/fuzz.py --seconds 60 python_tests/ops/test_mix.py
+    python python_tests/helpers/fuzz.py --seconds 60 -- python_tests/ops/test_mix.py -k cpu
 
 Each core has one process, which imports and collects once. A seed is a value of AVSA_TEST_SEED. Tests that do not draw
 run once. Long tests run with some of the seeds.
