@@ -40,7 +40,7 @@ def register_autograd(
         within_func = torch._C._are_functorch_transforms_active()
         if within_func and torch.is_grad_enabled() and torch._C._any_requires_grad(*args):
             with enable_single_level_autograd_function():
-                return Level.apply(*args, keyset)
+                return Level.apply(*args, keyset)  # type: ignore[attr-defined]  # torch declares no types here
         return plain(keyset, *args)
 
     library.impl(operation._schema.name.removeprefix("avsa_fast::"), kernel, "Autograd", with_keyset=True)

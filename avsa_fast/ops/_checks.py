@@ -44,7 +44,7 @@ def flag(name: str, value: Any) -> bool:
 def integer(name: str, value: Any, minimum: int, maximum: float = float("inf")) -> int:
     """The value as an int. Raises TypeError unless it is an integer, ValueError unless it is within the bounds."""
     if isinstance(value, torch.SymInt):  # a size while torch.export traces
-        return value
+        return value  # type: ignore[return-value]  # int wherever it is traced
     right_type = isinstance(value, Integral) and not isinstance(value, bool)
     if not right_type or not minimum <= value <= maximum:
         bounds = f"of at least {minimum}" if maximum == float("inf") else f"from {minimum} to {maximum}"

@@ -5,9 +5,10 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from . import _checks, _info_nce_op
+from ._dispatch import _C
 from ._info_nce_group import info_nce_of_group
 
-PRECISIONS = ("fp32", "tf32", "3xtf32", "bf16")
+PRECISIONS = _C.PRECISIONS  # torch.compile reads module variables, but not attributes of _C
 HALVES = (torch.float16, torch.bfloat16)
 
 

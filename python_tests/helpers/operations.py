@@ -48,7 +48,12 @@ class Call:
     def tensors(self) -> list[Tensor]:
         """All tensors in the arguments."""
         found: list[Tensor] = []
-        self.mapped(lambda x: found.append(x) or x)
+
+        def keep(x: Tensor) -> Tensor:
+            found.append(x)
+            return x
+
+        self.mapped(keep)
         return found
 
     def with_tensors(self, tensors: Iterable[Tensor]) -> "Call":

@@ -43,7 +43,10 @@ def _assert_compiles(entry: Entry, device: torch.device, backend: str, callers: 
 
 def _callable(caller: str, call: Call) -> Callable[..., Tensor]:
     function, module = call.function, WithArguments(call.operation)
-    return {"function": lambda **arguments: function(**arguments), "method": module.method, "module": module}[caller]
+    callables: dict[str, Callable[..., Tensor]] = {
+        "function": lambda **arguments: function(**arguments), "method": module.method, "module": module
+    }  # fmt: skip
+    return callables[caller]
 
 
 def _by(backend: str, callers: list[str]) -> Callable[[Entry, torch.device], None]:

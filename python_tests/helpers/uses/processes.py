@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..operations import Call, Entry
 from .modules import WithParameters
@@ -57,7 +57,7 @@ def _spawned() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
 
 
-def _copied_by(copied: Callable[[nn.Module], nn.Module]) -> Callable[[Entry, torch.device], None]:
+def _copied_by(copied: Callable[[WithParameters], WithParameters]) -> Callable[[Entry, torch.device], None]:
     """Asserts that a copied module gives the same results before and after the module's first call."""
 
     def run(entry: Entry, device: torch.device) -> None:
