@@ -22,8 +22,8 @@ namespace avsa::info_nce {
 // Arithmetic of the matrix products, with the numbers of avsa_fast/ops.
 enum class Precision : int { fp32 = 0, tf32 = 1, tf32x3 = 2, bf16 = 3 };
 
-// Columns of statistics: 1 / L2 norm (0 for a row of zeros or of subnormal float64), the cosine with the partner row, and the row's loss (0 for
-// keys if only queries have losses).
+// Columns of statistics: 1 / L2 norm (0 for a row of zeros or of subnormal float64), the cosine with the partner row,
+// and the row's loss (0 for keys if only queries have losses).
 enum Statistic : int { kInverseNorm, kPairCosine, kLoss, kStatistics };
 
 struct RowRange {
@@ -99,8 +99,8 @@ constexpr T kInfinity = std::numeric_limits<T>::infinity();
 template <class T>
 constexpr T kLowest = std::numeric_limits<T>::lowest();
 
-// Whether a row's sum of squares is as exact as its elements: neither overflowed nor made of subnormal numbers. Only sums
-// of float64 rows need not be, and those of rows of zeros and of NaN.
+// Whether a row's sum of squares is as exact as its elements: neither overflowed nor made of subnormal numbers. Only
+// sums of float64 rows need not be, and those of rows of zeros and of NaN.
 AVSA_HD bool is_exact_square(double square) { return square > 1e-280 && square < kInfinity<double>; }
 // A row whose largest element is below this has no finite inverse norm: it counts as a row of zeros.
 constexpr double kMinPeak = std::numeric_limits<double>::min();
