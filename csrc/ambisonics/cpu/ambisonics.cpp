@@ -15,7 +15,7 @@ namespace {
 constexpr std::int64_t kMaxSerial = 64;  // directions for which more threads do not pay
 
 template <class T>
-bool is_valid(const T* direction) {  // [2]
+bool is_valid(const T* direction) {                                                // [2]
   return std::isfinite(direction[0]) && std::fabs(direction[1]) <= kMaxElevation;  // false for NaN
 }
 
