@@ -87,6 +87,8 @@ def test_second_derivatives_are_right_or_refused(name: str, leaf: str) -> None:
 def test_gradient_of_frames_is_differentiable_in_the_pose(pose: str) -> None:
     """A penalty on the gradient of frames: the pose's own gradient, against finite differences."""
     call = CALLS["gnomonic-float"]().mapped(lambda x: x.double() if x.is_floating_point() else x)
+    call.arguments["directions"][..., 1] /= 4  # no pixel is near a pole, where derivatives are bounded
+    call.arguments["fov"] = torch.full_like(call.arguments["fov"], 0.6)
     frames = torch.linspace(0, 6, 2 * 3 * 16 * 32 * 3, dtype=torch.float64).view(2, 3, 16, 32, 3).sin()
     weight = torch.randn(2, 3, 3, 3, 7, 6, dtype=torch.float64)
     mask = torch.randn_like(frames)
