@@ -5,8 +5,9 @@ for the features the usual composition of torch and torchaudio, which rotates fi
 skipped.
 
 Encode, rotate and beamform are also compared with memory bandwidth, for the same number of bytes read and written:
-`copy` copies between mapped buffers, and `clone` allocates its result as the operations do. All of them cycle through
-more memory than the caches hold. Memory bandwidth varies from second to second, so each round times all three, one
+`copy` copies between mapped buffers, `clone` allocates its result as the operations do, and `limit` reads the signals
+and writes the output, which it allocates, without computing anything. All of them cycle through more memory than the
+caches hold. Memory bandwidth varies from second to second, so each round times all three, one
 after the other, each at its second call, when its code is cached. The share of a copy's bandwidth is the median over
 the rounds.
 """
@@ -17,6 +18,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+import limits
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,7 @@ class Mix:
         self.directions = torch.rand(scenes, VIEWS, 2) * 2 - 1
         self.position = count()
         rows = {"encode": 4, "rotate": VIEWS * C, "beamform": VIEWS}[self.name]
+        self.out = (scenes, rows, SECOND)
         self.floats = scenes * (C + rows) * SECOND  # read and written per call
 
     def sound(self) -> Tensor:
@@ -87,7 +90,7 @@ def timed(call: Callable[[], Any]) -> float:
 def test_kernel(benchmark: Any, mix: Mix) -> None:
     half, starts = mix.floats // 2, count()
     source, target = torch.ones(MEMORY + half), torch.ones(MEMORY + half)
-    peers: dict[str, list[float]] = {"copy": [], "clone": []}
+    peers: dict[str, list[float]] = {"copy": [], "clone": [], "limit": []}
 
     def part(memory: Tensor) -> Tensor:
         start = next(starts) * half % MEMORY
@@ -99,6 +102,7 @@ def test_kernel(benchmark: Any, mix: Mix) -> None:
     def before() -> None:
         peers["copy"].append(timed(lambda: part(target).copy_(part(source))))
         peers["clone"].append(timed(lambda: part(source).clone()))
+        peers["limit"].append(timed(lambda: limits.read_and_write(mix.sound(), mix.out)))
         kernel()
 
     benchmark.pedantic(kernel, setup=before, rounds=31, warmup_rounds=2)

@@ -1,13 +1,15 @@
 """Benchmarks perspective crops on the CPU, 8 uint8 frames per clip to normalised float crops, against peers.
 
 Peers: OpenCV (map construction, remap of each frame, normalisation), torch's grid_sample, py360convert. Peers that are
-not installed are skipped. `copy` is a plain copy of as many bytes as the crops read and write.
+not installed are skipped. `copy` is a plain copy of as many bytes as the crops read and write. `limit` reads each cache
+line of each crop once, in all frames, and writes the output to fresh memory, without computing anything.
 """
 
 from collections.abc import Callable
 from math import cos, pi, radians, sin, tan
 from typing import Any
 
+import limits
 import numpy as np
 import pytest
 import torch
@@ -116,15 +118,22 @@ def py360convert(crops: dict[str, Any]) -> np.ndarray:
     return out
 
 
-def bytes_touched_and_written(crops: dict[str, Any]) -> int:
-    """Counts the bytes that crops read (once each) and write; a byte is read if its gradient is not 0."""
+def bytes_touched(crops: dict[str, Any]) -> list[list[Tensor]]:
+    """Numbers of the bytes of a frame that each crop of each clip reads: those whose gradient is not 0."""
     frames = torch.zeros(1, 1, *crops["frames"].shape[2:], requires_grad=True)
-    touched = 0
-    for b in range(len(crops["frames"])):
-        for k in range(4):
-            look = crops["directions"][b : b + 1, k : k + 1]
-            crop = ops.gnomonic(frames, look, crops["fov"], crops["size"], antialias=crops["antialias"])
-            touched += int((torch.autograd.grad(crop.sum(), frames)[0] != 0).sum())
+    touched = []
+    for clip in crops["directions"]:
+        crops_of_clip = (
+            ops.gnomonic(frames, look[None, None], crops["fov"], crops["size"], antialias=crops["antialias"])
+            for look in clip
+        )
+        touched.append([torch.autograd.grad(crop.sum(), frames)[0].flatten().nonzero()[:, 0] for crop in crops_of_clip])
+    return touched
+
+
+def bytes_touched_and_written(crops: dict[str, Any]) -> int:
+    """Counts the bytes that crops read (once each, in 8 frames) and write."""
+    touched = sum(len(crop) for clip in bytes_touched(crops) for crop in clip)
     return 8 * touched + 4 * len(crops["frames"]) * 4 * 3 * 8 * crops["size"][0] * crops["size"][1]
 
 
@@ -142,6 +151,19 @@ def test_copy(benchmark: Any, crops: dict[str, Any]) -> None:
     source = torch.ones(bytes_touched_and_written(crops) // 2, dtype=torch.uint8)  # half is read, half written
     target = torch.ones_like(source)
     benchmark.pedantic(lambda: target.copy_(source), rounds=60, warmup_rounds=5)
+
+
+def test_limit(benchmark: Any, crops: dict[str, Any]) -> None:
+    def first_bytes(touched: Tensor) -> Tensor:
+        return touched.div(limits.LINE, rounding_mode="floor").unique() * limits.LINE
+
+    lines = [torch.cat([first_bytes(crop) for crop in clip]) for clip in bytes_touched(crops)]
+
+    def limit() -> None:
+        for frames, touched in zip(crops["frames"], lines, strict=True):
+            limits.touch_lines(frames, touched, (4, 3, 8, *crops["size"]))
+
+    benchmark.pedantic(limit, rounds=60, warmup_rounds=5)
 
 
 def compare(benchmark: Any, peer: Callable[[dict[str, Any]], Any], crops: dict[str, Any]) -> None:
