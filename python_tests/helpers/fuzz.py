@@ -85,7 +85,7 @@ def _drew(item: pytest.Item) -> bool:
 def work(seeds: range, seconds: float, arguments: list[str]) -> int:
     """Runs rounds in this process, and prints how many."""
     rounds = Rounds(seeds, seconds)
-    code = pytest.main([*arguments, "-p", "no:cacheprovider", "-p", "no:timeout", "--tb=short"], plugins=[rounds])
+    code = pytest.main([*arguments, "-p", "no:cacheprovider", "--tb=short"], plugins=[rounds])
     found = f"{len(rounds.failed)} failures" if rounds.failed else "no failure"
     print(f"AVSA_TEST_SEED {seeds.start}, step {seeds.step}: {rounds.rounds} seeds, {found}", file=sys.__stderr__)
     return int(code)
