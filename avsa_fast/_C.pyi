@@ -115,7 +115,7 @@ def gnomonic_backward(
     flip: Tensor | None,
     antialias: bool,
     eac: bool,
-    unit: Tensor,  # [] float64: the value of 1 in sums
+    unit: Tensor,  # [B, F] float64: the value of 1 in the sums of a frame
     sums: Tensor,  # [B, F, H, W, 3] int64, added to
     stream: int = 0,
 ) -> int: ...

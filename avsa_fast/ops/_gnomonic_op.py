@@ -10,6 +10,8 @@ from torch import Tensor
 from . import _checks
 from ._dispatch import _C, register, run
 
+MAX_EAC_WEIGHT = 4  # of a texel: half a texel beyond it, bilinear extrapolation weights one by 1.5^2
+
 
 class _View(TypedDict):
     """Directions, fields of view and sampling of the crops, as kernels take them."""
@@ -124,8 +126,58 @@ def _gnomonic_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
     if ctx.needs_grad["frames"]:
         grads["frames"] = gnomonic_backward(grad, directions, fov, ctx.H, ctx.W, roll, flip, ctx.antialias, ctx.eac)
     if ctx.needs_pose:
+        if ctx.eac and frames.dtype == torch.uint8:
+            h, w = grad.shape[-2:]
+            grad = grad.masked_fill(_is_limited(frames, directions, fov, h, w, roll, flip, ctx.antialias), 0)
         grads |= _pose_grads(ctx, grad, frames, directions, fov, roll, flip)
     return grads
+
+
+def _is_limited(
+    frames: Tensor,
+    directions: Tensor,
+    fov: Tensor,
+    h: int,
+    w: int,
+    roll: Tensor | None,
+    flip: Tensor | None,
+    antialias: bool,
+) -> Tensor:
+    """Where crops of bytes on an EAC frame are clamped: bool [B, K, 3, F, h, w]."""
+    crops = _crops(frames.float() / 255, directions, fov, h, w, roll, flip, antialias, eac=True)
+    return (crops < 0) | (crops > 1)
+
+
+def _crops(
+    frames: Tensor,
+    directions: Tensor,
+    fov: Tensor,
+    h: int,
+    w: int,
+    roll: Tensor | None,
+    flip: Tensor | None,
+    antialias: bool,
+    eac: bool,
+) -> Tensor:
+    """Crops [B, K, 3, F, h, w] of float frames, of their dtype, linear in them."""
+    return gnomonic(
+        frames=frames,
+        cb=None,
+        cr=None,
+        yuv=[],
+        directions=directions,
+        fov=fov,
+        h=h,
+        w=w,
+        roll=roll,
+        flip=flip,
+        jitter=None,
+        mean=[0.0] * 3,
+        std=[1.0] * 3,
+        antialias=antialias,
+        eac=eac,
+        dtype=frames.dtype,
+    )
 
 
 def _pose_grads(
@@ -156,9 +208,10 @@ def _gnomonic_backward(
 ) -> Tensor:
     B, K, _, F, h, w = grad.shape
     # Multiples of a unit so small that the sum over all pixels of all crops just stays below 2^62: sums of integers
-    # do not depend on the order of additions.
-    peak = grad.abs().amax().double() if grad.numel() else grad.new_zeros((), dtype=torch.float64)
-    unit = (peak * 2.0 ** ((K * h * w).bit_length() - 62)).clamp(min=1e-300)
+    # do not depend on the order of additions. A unit per frame, because gradients of frames may differ by any factor.
+    peak = grad.abs().amax((1, 2, 4, 5)).double() if K else grad.new_zeros((B, F), dtype=torch.float64)
+    terms = K * h * w * (MAX_EAC_WEIGHT if eac else 1)
+    unit = (peak * 2.0 ** (terms.bit_length() - 62)).clamp(min=1e-300)
     sums = grad.new_zeros((B, F, H, W, 3), dtype=torch.int64)
     run(
         _C.gnomonic_backward,
@@ -168,7 +221,7 @@ def _gnomonic_backward(
         unit=unit,
         sums=sums,
     )
-    return (sums * unit).to(grad.dtype)
+    return (sums * unit[..., None, None, None]).to(grad.dtype)
 
 
 def _gnomonic_backward_fake(grad: Tensor, H: int, W: int, **_: Any) -> Tensor:
@@ -187,30 +240,13 @@ def _gnomonic_backward_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) 
 def _gnomonic_backward_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
     """Crops C of frames x are linear in x: <C' g, x> = <g, C x>, whose gradients by g and the pose are known."""
     directions, fov, roll, flip, first_grad = ctx.saved_tensors
-    grads = {}
+    grads: dict[str, Tensor | None] = {}
     if ctx.needs_pose:
-        grads = _pose_grads(ctx, first_grad, grad, directions, fov, roll, flip)
+        grads |= _pose_grads(ctx, first_grad, grad, directions, fov, roll, flip)
     if not ctx.needs_grad["grad"]:
         return grads
-    crops = gnomonic(
-        frames=grad,
-        cb=None,
-        cr=None,
-        yuv=[],
-        directions=directions,
-        fov=fov,
-        h=ctx.h,
-        w=ctx.w,
-        roll=roll,
-        flip=flip,
-        jitter=None,
-        mean=[0.0] * 3,
-        std=[1.0] * 3,
-        antialias=ctx.antialias,
-        eac=ctx.eac,
-        dtype=grad.dtype,
-    )
-    return {**grads, "grad": crops}
+    grads["grad"] = _crops(grad, directions, fov, ctx.h, ctx.w, roll, flip, ctx.antialias, ctx.eac)
+    return grads
 
 
 def _gnomonic_pose_backward(

@@ -8,7 +8,7 @@ docs/gnomonic.md.
 """
 
 from collections.abc import Iterator
-from math import pi
+from math import pi, tan
 from typing import NamedTuple
 
 import torch
@@ -42,6 +42,40 @@ def project(ray: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]:
     u = (0.5 - torch.atan2(y, x) / (2 * pi)) * plane.W - plane.first_column
     v = (0.5 - torch.atan2(z, torch.hypot(x, y)) / pi) * plane.H - 0.5
     return u, v
+
+
+def bilinear(u: Tensor, v: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Row, column and weight of the four texels around columns u and rows v [N]."""
+    left, top = u.detach().floor(), v.detach().floor()
+    fu, fv = u - left, v - top
+    return [
+        ((top + i).long(), (left + j).long(), (fv if i else 1 - fv) * (fu if j else 1 - fu))
+        for i in (0, 1)
+        for j in (0, 1)
+    ]
+
+
+def is_near_pole(ray: Tensor, plane: Geometry) -> Tensor:
+    """Whether rays [N, 3] pass a pole within half a texel: bool [N]."""
+    x, y, z = ray.detach().unbind(-1)
+    return torch.hypot(x, y) < tan(_pole_distance(plane)) * z.abs()
+
+
+def off_pole(ray: Tensor, plane: Geometry) -> Tensor:
+    """Moves rays [N, 3] that are near a pole to half a texel from it, at their azimuth, and keeps their derivatives.
+
+    There, the derivatives of the interpolated plane are taken: the plane depends on azimuth even at the pole, where
+    they would be infinite.
+    """
+    x, y, z = ray.detach().unbind(-1)
+    across, azimuth = tan(_pole_distance(plane)) * z.abs(), torch.atan2(y, x)
+    moved = torch.stack([across * azimuth.cos() - x, across * azimuth.sin() - y, torch.zeros_like(z)], dim=-1)
+    return torch.where(is_near_pole(ray, plane)[:, None], ray + moved, ray)
+
+
+def _pole_distance(plane: Geometry) -> float:
+    """Half a texel in radians, a little less: at the centre of the first row, a derivative would have two values."""
+    return (1 - 1e-6) * pi / (2 * plane.H)
 
 
 def edge(ray: Tensor, step: Tensor, plane: Geometry) -> tuple[Tensor, Tensor]:
@@ -150,8 +184,11 @@ class Texels(NamedTuple):
     weight: Tensor  # [M, R, C], over its cells, those of a pixel add up to 1 within rounding
 
 
-def texels(pixels: tuple[Tensor, ...], plane: Geometry) -> Iterator[Texels]:
-    """The texels under pixels: rays through their centres and their steps of one pixel right and down, each [N, 3]."""
+def texels(pixels: tuple[Tensor, ...], plane: Geometry, *, off_poles: bool) -> Iterator[Texels]:
+    """The texels under pixels: rays through their centres and their steps of one pixel right and down, each [N, 3].
+
+    off_poles: for derivatives, cells that are near a pole are interpolated.
+    """
     ray, right, down = pixels
     count = cell_count(ray, right)
     for t, fraction_t in cells(count):
@@ -159,8 +196,24 @@ def texels(pixels: tuple[Tensor, ...], plane: Geometry) -> Iterator[Texels]:
             n = (fraction_s * fraction_t).nonzero()[:, 0]
             if len(n):
                 middle = ray[n] + s[n, None] * right[n] + t[n, None] * down[n]
+                fraction = (fraction_s * fraction_t)[n]
+                if off_poles:
+                    near = is_near_pole(middle, plane)
+                    yield from _pole_texels(n[near], middle[near], fraction[near], plane)
+                    n, middle, fraction = n[~near], middle[~near], fraction[~near]
+                    if not len(n):
+                        continue
                 prints = footprints(middle, right[n] * fraction_s[n, None], down[n] * fraction_t[n, None], plane)
-                yield from _cell_texels(n, prints, (fraction_s * fraction_t)[n] / prints.area())
+                yield from _cell_texels(n, prints, fraction / prints.area())
+
+
+def _pole_texels(n: Tensor, ray: Tensor, fraction: Tensor, plane: Geometry) -> Iterator[Texels]:
+    """Texels around rays [N, 3] near a pole, with the values there and the derivatives off_pole."""
+    for row, column, weight in bilinear(*project(ray.detach(), plane)):
+        yield Texels(n, row[:, None, None], column[:, None, None], (fraction * weight)[:, None, None])
+    for row, column, weight in bilinear(*project(off_pole(ray, plane), plane)):
+        slope = fraction.detach() * (weight - weight.detach())
+        yield Texels(n, row[:, None, None], column[:, None, None], slope[:, None, None])
 
 
 def _cell_texels(n: Tensor, prints: Footprints, scale: Tensor) -> Iterator[Texels]:

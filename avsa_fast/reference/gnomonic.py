@@ -63,6 +63,8 @@ def gnomonic(
         sampled_planes.append(sampled(channels, clip, pixels, source == "eac", antialias, chroma=number > 0))
     crops = torch.cat(sampled_planes, dim=-1).view(B, K, *size, F, 3)
     crops = crops.permute(0, 1, 5, 4, 2, 3) * (1 if floating else 1 / 255)  # [B, K, 3, F, h, w]
+    if source == "eac" and not floating and len(planes) == 1:
+        crops = crops.clamp(0, 1)  # it extrapolates at the edges of faces
     if len(planes) > 1:
         crops = rgb_of_yuv(crops, matrix, full_range)
     if jitter is not None:
@@ -89,26 +91,57 @@ def sampled(
 
     pixels: rays through their centres and their steps of one pixel right and down, each [N, 3].
     """
+    H, W = plane.shape[2:4]
+    first_column = 0.25 if chroma else 0.5
+    if cubemap:
+        return sampled_eac(plane, clip, pixels, eac.Geometry(H, W, first_column, 0.5 if chroma else 1.0), antialias)
+    sphere = footprint.Geometry(H, W, first_column)
+    if not pixels[0].requires_grad:
+        return sampled_erp(plane, clip, pixels, sphere, antialias, off_poles=False)
+    # Values, with the derivatives of the pose off the poles.
+    constant = tuple(x.detach() for x in pixels)
+    values = sampled_erp(plane, clip, constant, sphere, antialias, off_poles=False)
+    moving = sampled_erp(plane, clip, pixels, sphere, antialias, off_poles=True)
+    return values + moving - sampled_erp(plane, clip, constant, sphere, antialias, off_poles=True)
+
+
+def sampled_eac(
+    plane: Tensor, clip: Tensor, pixels: tuple[Tensor, ...], faces: eac.Geometry, antialias: bool
+) -> Tensor:
+    """`sampled` of a cubemap's plane."""
+    F, _, W, C = plane.shape[1:]
+    table = plane.flatten(2, 3).transpose(1, 2)  # [B, HW, F, C]
+    ray = pixels[0]
+    crops = torch.zeros(len(ray), F, C, dtype=ray.dtype, device=ray.device)
+    whole = [(slice(None), ray, torch.ones_like(clip))]
+    for n, middle, fraction in cell_rays(pixels, faces) if antialias else whole:
+        for row, column, weight in eac.corners(middle, faces):
+            texels = table[clip[n], row * W + column]  # [M, F, C]
+            crops = crops.index_add(0, torch.arange(len(ray))[n], (fraction * weight)[:, None, None] * texels)
+    return crops
+
+
+def sampled_erp(
+    plane: Tensor,
+    clip: Tensor,
+    pixels: tuple[Tensor, ...],
+    sphere: footprint.Geometry,
+    antialias: bool,
+    *,
+    off_poles: bool,
+) -> Tensor:
+    """`sampled` of an equirectangular plane. off_poles: for derivatives, as if pixels at poles were off_pole."""
     F, H, W, C = plane.shape[1:]
     table = plane.flatten(2, 3).transpose(1, 2)  # [B, HW, F, C]
     ray = pixels[0]
     crops = torch.zeros(len(ray), F, C, dtype=ray.dtype, device=ray.device)
-    first_column = 0.25 if chroma else 0.5
-    if cubemap:
-        faces = eac.Geometry(H, W, first_column, 0.5 if chroma else 1.0)
-        whole = [(slice(None), ray, torch.ones_like(clip))]
-        for n, middle, fraction in cell_rays(pixels, faces) if antialias else whole:
-            for row, column, weight in eac.corners(middle, faces):
-                texels = table[clip[n], row * W + column]  # [M, F, C]
-                crops = crops.index_add(0, torch.arange(len(ray))[n], (fraction * weight)[:, None, None] * texels)
-        return crops
-    sphere = footprint.Geometry(H, W, first_column)
     if not antialias:
-        for row, column, weight in bilinear(*footprint.project(ray, sphere)):
+        ray = footprint.off_pole(ray, sphere) if off_poles else ray
+        for row, column, weight in footprint.bilinear(*footprint.project(ray, sphere)):
             crops = crops + weight[:, None, None] * table[clip, place(row, column, H, W)]
         return crops
     total = torch.zeros(len(ray), dtype=ray.dtype, device=ray.device)
-    for part in footprint.texels(pixels, sphere):
+    for part in footprint.texels(pixels, sphere, off_poles=off_poles):
         texels = table[clip[part.pixel][:, None, None], place(part.row, part.column, H, W)]  # [M, R, C, F, channels]
         mean = torch.einsum("mrc,mrcfk->mfk", part.weight, texels.to(ray.dtype))
         crops = crops.index_add(0, part.pixel, mean)
@@ -147,17 +180,6 @@ def rays(
     i = torch.arange(h).to(azimuth)[:, None, None] + 0.5 - h / 2  # [h, 1, 1]
     origin = front + j * right + i * down
     return origin, right.expand_as(origin), down.expand_as(origin)
-
-
-def bilinear(u: Tensor, v: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Row, column and weight of the four texels around columns u and rows v [N]."""
-    left, top = u.detach().floor(), v.detach().floor()
-    fu, fv = u - left, v - top
-    return [
-        ((top + i).long(), (left + j).long(), (fv if i else 1 - fv) * (fu if j else 1 - fu))
-        for i in (0, 1)
-        for j in (0, 1)
-    ]
 
 
 def place(row: Tensor, column: Tensor, H: int, W: int) -> Tensor:

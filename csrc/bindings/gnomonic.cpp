@@ -124,7 +124,7 @@ int call_gnomonic_backward(const Tensor& grad, const Tensor& directions, const T
   check.rank("sums", sums, 5);
   const std::int64_t H = sums.size(2), W = sums.size(3);
   check("grad", grad, kFloat32Or64, grad.shape, {});
-  check("unit", unit, {Dtype::float64}, Shape{});
+  check("unit", unit, {Dtype::float64}, {view.B, view.F});
   check("sums", sums, {Dtype::int64}, {view.B, view.F, H, W, 3});
   const GnomonicBackward task{
       view, grad.dtype, grad.data, H, W, static_cast<const double*>(unit.data), static_cast<std::int64_t*>(sums.data)};

@@ -11,11 +11,13 @@ struct Colour {
 
   AVSA_HD T grey() const { return T(0.2989) * red + T(0.587) * green + T(0.114) * blue; }
 
-  // factor · this + (1 - factor) · other, clamped to [0, 1].
+  // Clamped to [0, 1].
+  AVSA_HD Colour clamped() const { return {clamp(red, T(0), T(1)), clamp(green, T(0), T(1)), clamp(blue, T(0), T(1))}; }
+
+  // factor · this + (1 - factor) · other, clamped.
   AVSA_HD Colour blend(T factor, T other) const {
     const T rest = (1 - factor) * other;
-    return {clamp(factor * red + rest, T(0), T(1)), clamp(factor * green + rest, T(0), T(1)),
-            clamp(factor * blue + rest, T(0), T(1))};
+    return Colour{factor * red + rest, factor * green + rest, factor * blue + rest}.clamped();
   }
 
   // The hue shifted by a fraction of the colour circle.
@@ -41,8 +43,8 @@ struct Colour {
 template <class T>
 AVSA_HD Colour<T> from_yuv(const YuvMatrix& m, const Colour<T>& yuv) {
   const T luma = T(m.gain) * (yuv.red - T(m.black)), cb = yuv.green - T(128.0 / 255), cr = yuv.blue - T(128.0 / 255);
-  return {clamp(luma + T(m.red_cr) * cr, T(0), T(1)), clamp(luma + T(m.green_cb) * cb + T(m.green_cr) * cr, T(0), T(1)),
-          clamp(luma + T(m.blue_cb) * cb, T(0), T(1))};
+  return Colour<T>{luma + T(m.red_cr) * cr, luma + T(m.green_cb) * cb + T(m.green_cr) * cr, luma + T(m.blue_cb) * cb}
+      .clamped();
 }
 
 // The jitter of a crop.

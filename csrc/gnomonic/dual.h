@@ -60,6 +60,11 @@ struct Dual {
   }
 };
 
+template <class S>
+constexpr bool kIsDual = false;
+template <int N>
+constexpr bool kIsDual<Dual<N>> = true;
+
 // The value without derivatives.
 AVSA_HD float value_of(float x) { return x; }
 AVSA_HD double value_of(double x) { return x; }

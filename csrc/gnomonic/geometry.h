@@ -147,6 +147,25 @@ AVSA_HD Point<S> erp_edge(const Vec3<S>& ray, const Vec3<S>& step, const Plane& 
   return {azimuth * S(-0.5 / kPi * double(plane.W)), elevation * S(-1 / kPi * double(plane.H))};
 }
 
+// Half a texel, in radians, a little less: at the centre of the first row, a derivative would have two values.
+AVSA_HD double pole_distance(const Plane& plane) { return (1 - 1e-6) * 0.5 * kPi / double(plane.H); }
+
+// Whether a ray passes a pole of an ERP plane within half a texel.
+template <class S>
+AVSA_HD bool is_near_pole(const Vec3<S>& ray, const Plane& plane) {
+  const double x = value_of(ray.x), y = value_of(ray.y), z = value_of(ray.z);
+  return std::sqrt(x * x + y * y) < std::tan(pole_distance(plane)) * std::fabs(z);
+}
+
+// The place where the derivatives of a ray that is_near_pole are taken: half a texel from the pole at the ray's
+// azimuth. The interpolated plane depends on azimuth even at the pole, where its derivatives would be infinite.
+template <class S>
+AVSA_HD Vec3<S> off_pole(const Vec3<S>& ray, const Plane& plane) {
+  const double x = value_of(ray.x), y = value_of(ray.y), z = value_of(ray.z);
+  const double horizontal = std::tan(pole_distance(plane)) * std::fabs(z), azimuth = std::atan2(y, x);
+  return {ray.x + S(horizontal * cosine(azimuth) - x), ray.y + S(horizontal * sine(azimuth) - y), ray.z};
+}
+
 struct Texel {
   int row, column;
 };

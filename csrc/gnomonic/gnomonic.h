@@ -62,7 +62,7 @@ struct GnomonicBackward {
   Dtype dtype;         // float32 or float64
   const void* grad;    // [B, K, 3, F, h, w]
   std::int64_t H, W;   // of a frame
-  const double* unit;  // [1], the value of 1 in sums
+  const double* unit;  // [B, F], the value of 1 in the sums of a frame
   // Integers, because their sum does not depend on its order: the gradient has the same bits from run to run.
   std::int64_t* sums;  // [B, F, H, W, 3], initially 0
 

@@ -127,12 +127,12 @@ template <class S, class Visit>
 AVSA_HD S each_texel_of_row(const Plane& plane, const Footprint<S>& footprint, const Point<S>& centre, int row,
                             const S& scale, const Visit& visit) {
   const S distance = S(double(row)) - centre.v;
-  if constexpr (sizeof(S) <= sizeof(double)) {
+  if constexpr (!kIsDual<S>) {
     Chord<S> chords[2 * kPieces];
     footprint.chords(distance, -1, chords);
     footprint.chords(distance, 1, chords + kPieces);
     return each_texel_of_chords(plane, chords, centre, row, scale, visit);
-  } else {  // dual numbers: registers hold the chords of one side only
+  } else {  // registers hold the chords of one side only
     S sum(0);
     AVSA_KEEP_LOOP
     for (int side = -1; side <= 1; side += 2) {
@@ -144,7 +144,27 @@ AVSA_HD S each_texel_of_row(const Plane& plane, const Footprint<S>& footprint, c
   }
 }
 
-// Calls visit(Run) for all texels of pixel (column, row) of a crop; returns the sum of their weights.
+// Calls visit(Run) for the texels around a ray, with weights that add up to `size`. Close to a pole, values are those
+// of the ray, derivatives those off the pole.
+template <class S, class Visit>
+AVSA_HD void each_tap(Source source, const Plane& plane, const Vec3<S>& ray, const S& size, const Visit& visit) {
+  Taps<S> taps;
+  taps.set(source, plane, ray);
+  if constexpr (kIsDual<S>) {
+    if (source == Source::erp && is_near_pole(ray, plane)) {
+      for (int tap = 0; tap < 4; ++tap) visit(Run<S, 1>{taps.texel[tap], {size * S(value_of(taps.weight[tap]))}});
+      taps.set(source, plane, off_pole(ray, plane));
+      for (int tap = 0; tap < 4; ++tap)
+        visit(Run<S, 1>{taps.texel[tap], {S(value_of(size)) * (taps.weight[tap] - S(value_of(taps.weight[tap])))}});
+      return;
+    }
+  }
+  AVSA_UNROLL
+  for (int tap = 0; tap < 4; ++tap) visit(Run<S, 1>{taps.texel[tap], {size * taps.weight[tap]}});
+}
+
+// Calls visit(Run) for all texels of pixel (column, row) of a crop; returns the sum of their weights. With dual
+// numbers, cells that are close to a pole of an ERP plane are interpolated.
 template <class S, class R, class Visit>
 AVSA_HD S each_texel(const GnomonicView& view, const Plane& plane, const Rays<R>& rays, int column, int row,
                      const Visit& visit) {
@@ -167,11 +187,10 @@ AVSA_HD S each_texel(const GnomonicView& view, const Plane& plane, const Rays<R>
       const S size = across.size * down.size;
       const R cell_column = R(double(column)) + R(across.centre), cell_row = R(double(row)) + R(down.centre);
       const Vec3<S> cell_ray = cast<S>(rays.moved(rays.origin, cell_column, cell_row));
-      if (!footprints) {
-        Taps<S> taps;
-        taps.set(view.source, plane, cell_ray);
-        AVSA_UNROLL
-        for (int tap = 0; tap < 4; ++tap) visit(Run<S, 1>{taps.texel[tap], {size * taps.weight[tap]}});
+      bool interpolate = !footprints;
+      if constexpr (kIsDual<S>) interpolate = interpolate || is_near_pole(cell_ray, plane);
+      if (interpolate) {
+        each_tap(view.source, plane, cell_ray, size, visit);
         sum += size;
         continue;
       }

@@ -134,6 +134,20 @@ def test_antialiased_cubemap(fov: int) -> None:
 
 
 @pytest.mark.parametrize("antialias", [False, True])
+def test_crops_of_bytes_from_cubemaps_are_within_their_range(kernel_device: torch.device, antialias: bool) -> None:
+    """At the edges of faces, texels are extrapolated: here those of a black and white pattern."""
+    frames = (torch.randint(0, 2, (1, 1, 32, 48, 3)) * 255).to(torch.uint8)
+    poses, options = random_poses(1, 6), {"size": (24, 24), "antialias": antialias, "source": "eac"}
+    beyond = reference.gnomonic(frames.float() / 255, **poses, **options)
+    assert beyond.min() < -0.1
+    assert beyond.max() > 1.1
+    got = ops.gnomonic(frames.to(kernel_device), **to(kernel_device, poses), **options).cpu()
+    assert got.min() == 0
+    assert got.max() == 1
+    assert (got - beyond.clamp(0, 1)).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("antialias", [False, True])
 def test_cubemap_matches_reference(kernel_device: torch.device, antialias: bool) -> None:
     frames, poses = random_frames((2, 3, 32, 48)), random_poses(2, 3)
     options = {"size": (9, 8), "antialias": antialias, "source": "eac"}

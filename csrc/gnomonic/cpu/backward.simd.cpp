@@ -45,6 +45,7 @@ void scatter_crop(const GnomonicBackward& task, const Plane& plane, std::int64_t
   const GnomonicView& view = task.view;
   const std::int64_t pixels = view.h * view.w, size = view.F * pixels;
   const T* grad = static_cast<const T*>(task.grad) + 3 * crop * size + frame * pixels;
+  const double unit = task.unit[crop / view.K * view.F + frame];
   const FrameView<T> no_frames(plane, 0, 0, 0);
   Pose pose;
   pose.set(view, crop);
@@ -55,7 +56,7 @@ void scatter_crop(const GnomonicBackward& task, const Plane& plane, std::int64_t
       T scale[kLanes];
       for (const bool second_pass : {false, true}) {  // the first pass finds the sums of the weights
         weights.template compute<3>(plane, block, pose.rays, no_frames, [&]() __attribute__((always_inline)) {
-          if (second_pass) scatter(weights.groups, count, grad + pixel, size, scale, *task.unit, sums);
+          if (second_pass) scatter(weights.groups, count, grad + pixel, size, scale, unit, sums);
         });
         for (int l = 0; l < kLanes; ++l) scale[l] = 1 / weights.total[l];
       }
@@ -67,7 +68,7 @@ void scatter_crop(const GnomonicBackward& task, const Plane& plane, std::int64_t
         taps.set(view.source, plane, cast<T>(pose.rays.moved(block.ray(l), columns[l], rows[l])));
         T scaled[3];
         for (int c = 0; c < 3; ++c) scaled[c] = weight[l] * grad[c * size + pixel + l];
-        scatter(taps, scaled, *task.unit, sums);
+        scatter(taps, scaled, unit, sums);
       }
     });
   }

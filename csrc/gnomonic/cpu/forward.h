@@ -93,14 +93,29 @@ void sample_plane(const GnomonicView& view, const Plane& plane, const Rays<doubl
   }
 }
 
+// Clamps the colours of byte frames to [0, 1]: at the edges of an EAC plane's faces, they are extrapolated.
+template <class T>
+void clamp_tile(const Tile& tile, BlockColours<T>* out) {
+  for (int n = 0; n < tile.blocks(); ++n)
+    for (int f = 0; f < tile.frames; ++f)
+      for (T(&values)[kLanes] : out[n].values[f]) {
+        AVSA_LANES
+        for (int l = 0; l < kLanes; ++l) values[l] = clamp(values[l], T(0), T(1));
+      }
+}
+
 // Samples a tile. out: [tile.blocks()].
 template <class In, class T>
 void sample_tile(const Gnomonic& task, const Rays<double>& rays, const Tile& tile, Weights<In>& weights,
                  BlockColours<T>* out) {
   const GnomonicView& view = task.view;
   if (view.antialias) std::memset(out, 0, tile.blocks() * sizeof *out);
-  if (task.planes == 1) return sample_plane<3>(view, task.plane[0], rays, tile, 0, weights, out);
+  if (task.planes == 1) sample_plane<3>(view, task.plane[0], rays, tile, 0, weights, out);
   if constexpr (sizeof(In) == 1) {  // YUV planes hold bytes
+    if (task.planes == 1) {
+      if (view.source == Source::eac) clamp_tile(tile, out);
+      return;
+    }
     sample_plane<1>(view, task.plane[0], rays, tile, 0, weights, out);
     if (task.planes == 2) {
       sample_plane<2>(view, task.plane[1], rays, tile, 1, weights, out);

@@ -24,6 +24,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) < sizeof(double) ? 3 : 2)
   if (!pose.valid || pixel >= pixels) return;
   const int row = int(pixel) / int(view.w), column = int(pixel) % int(view.w);
   const T* grad = static_cast<const T*>(task.grad) + 3 * crop * plane + pixel;
+  const double* unit = task.unit + crop / view.K * view.F;
   std::int64_t* sums = task.sums + crop / view.K * view.F * frame_size;
   const T scale = 1 / each_texel<T>(view, frames, pose.rays, column, row, [](const auto&) {});
   each_texel<T>(view, frames, pose.rays, column, row, [&](const auto& run) {
@@ -33,7 +34,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) < sizeof(double) ? 3 : 2)
       for (int c = 0; c < 3; ++c, ++element)
         for (std::int64_t f = 0; f < view.F; ++f) {
           auto* sum = reinterpret_cast<unsigned long long*>(sums + f * frame_size + element);
-          atomicAdd(sum, to_units(scale * weight * grad[c * plane + f * pixels], *task.unit));
+          atomicAdd(sum, to_units(scale * weight * grad[c * plane + f * pixels], unit[f]));
         }
   });
 }

@@ -88,6 +88,7 @@ __device__ void sample(const Gnomonic& task, const Pose& pose, std::int64_t clip
   for (int f = 0; f < kFrames; ++f) {
     colours[f] = {sum[f][0], sum[f][1], sum[f][2]};
     if (planes > 1) colours[f] = from_yuv(task.yuv, colours[f]);
+    if (planes == 1 && sizeof(In) == 1 && task.view.source == Source::eac) colours[f] = colours[f].clamped();
   }
 }
 
