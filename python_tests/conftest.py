@@ -41,7 +41,13 @@ settings.load_profile("avsa_fast")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives slow tests a longer timeout than the default in pyproject.toml."""
+    """Gives slow tests a longer timeout than the default in pyproject.toml.
+
+    With AVSA_EMULATED, keeps only the tests that run its kernels or its C++ tests.
+    """
+    if "AVSA_EMULATED" in os.environ:
+        fixtures = {"kernel_device", "emulated_module"}
+        items[:] = [item for item in items if fixtures & set(item.fixturenames) or item.path.name == "test_cpp.py"]
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(5400))

@@ -112,7 +112,7 @@ def test_prepare(scenes: Path, tmp_path: Path, stage: str, error: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "error"), cases("avsa_fast.report.run:clip_content 2", "avsa_fast.report.run:render")
+    ("stage", "error"), cases("avsa_fast.report.run:_add_similarities 2", "avsa_fast.report.run:render")
 )
 def test_report(run: Run, tmp_path: Path, stage: str, error: str) -> None:
     target, _, call = stage.partition(" ")

@@ -21,6 +21,7 @@ from .media import Media, ProjectionChoice, find_media, probe_media
 from .store import Parts
 
 PART_WINDOWS = 64  # windows per part
+Part = tuple[str, str, Modality, list[float], Tensor, Tensor]  # arguments of Parts.add
 
 
 def main(
@@ -70,24 +71,31 @@ def main(
         list(channels),
     }  # fmt: skip
     parts = Parts(Path(out), options)
-    skipped = 0
+    skipped: list[Path] = []
+
+    def missing_parts(number: int, path: Path) -> Iterator[Part]:
+        try:
+            media = probe_media(path, picture, channels)
+            for kind in modalities:
+                yield from _missing_parts(parts, loaded, media, number, kind, hop, views)
+        except UserError as error:
+            skipped.append(path)
+            print(f"skipped: {error}", file=sys.stderr)
+
     with show_progress("embedding") as progress:
         for number, path in enumerate(paths):
-            try:
-                media = probe_media(path, picture, channels)
-                for kind in modalities:
-                    _add_parts(parts, loaded, media, number, kind, hop, views)
-            except UserError as error:
-                skipped += 1
-                print(f"skipped: {error}", file=sys.stderr)
+            # Errors of `add` end the command: they are not errors of the file.
+            for part in missing_parts(number, path):
+                parts.add(*part)
             progress(number + 1, len(paths))
     rows = parts.join()
-    print(f"{rows} embeddings of {len(paths) - skipped} files in {out}" + (f"; {skipped} skipped" if skipped else ""))
+    files_read = len(paths) - len(skipped)
+    print(f"{rows} embeddings of {files_read} files in {out}" + (f"; {len(skipped)} skipped" if skipped else ""))
 
 
-def _add_parts(
+def _missing_parts(
     parts: Parts, run: Run, media: Media, number: int, modality: Modality, hop: float, directions: Tensor
-) -> None:
+) -> Iterator[Part]:
     """Embeds the windows of a file whose parts are missing."""
     if modality not in media.modalities:
         return
@@ -104,7 +112,7 @@ def _add_parts(
         times = centres[begin : begin + PART_WINDOWS]
         while len(pending) < len(times):
             pending = torch.cat([pending, next(batches)])
-        parts.add(name, str(media.path), modality, times, directions, pending[: len(times)])
+        yield name, str(media.path), modality, times, directions, pending[: len(times)]
         pending, begin = pending[len(times) :], begin + PART_WINDOWS
 
 

@@ -152,6 +152,17 @@ def test_interrupted_command_resumes(run: Run, tmp_path: Path, monkeypatch: pyte
     np.testing.assert_allclose([r["embedding"] for r in resumed], [r["embedding"] for r in whole], atol=1e-5)
 
 
+def test_errors_of_the_result_end_the_command(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only errors of a file skip the file."""
+
+    def fail(*_: object) -> None:
+        raise UserError("no space left")
+
+    monkeypatch.setattr(store.Parts, "add", fail)
+    with pytest.raises(UserError, match="no space left"):
+        main(run.folder, (str(write_sound(tmp_path / "a.wav", 1, 4)),), out=str(tmp_path / "out.parquet"))
+
+
 def test_user_errors(run: Run, tmp_path: Path) -> None:
     path = str(write_sound(tmp_path / "a.wav", 1, 1))
     for options, message in [
