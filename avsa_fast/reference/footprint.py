@@ -68,9 +68,14 @@ def off_pole(ray: Tensor, plane: Geometry) -> Tensor:
     they would be infinite.
     """
     x, y, z = ray.detach().unbind(-1)
-    across, azimuth = tan(_pole_distance(plane)) * z.abs(), torch.atan2(y, x)
-    moved = torch.stack([across * azimuth.cos() - x, across * azimuth.sin() - y, torch.zeros_like(z)], dim=-1)
-    return torch.where(is_near_pole(ray, plane)[:, None], ray + moved, ray)
+    across, moved = torch.hypot(x, y), tan(_pole_distance(plane)) * z.abs()
+    # The pole itself is moved to azimuth 0.
+    horizontal = torch.where(
+        (across > 0)[:, None],
+        ray[:, :2] + (moved / across - 1)[:, None] * ray[:, :2].detach(),
+        ray[:, :2] + torch.stack([moved, torch.zeros_like(moved)], dim=-1),
+    )
+    return torch.where(is_near_pole(ray, plane)[:, None], torch.cat([horizontal, ray[:, 2:]], dim=-1), ray)
 
 
 def _pole_distance(plane: Geometry) -> float:

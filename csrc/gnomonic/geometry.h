@@ -147,14 +147,18 @@ AVSA_HD Point<S> erp_edge(const Vec3<S>& ray, const Vec3<S>& step, const Plane& 
   return {azimuth * S(-0.5 / kPi * double(plane.W)), elevation * S(-1 / kPi * double(plane.H))};
 }
 
-// Half a texel, in radians, a little less: at the centre of the first row, a derivative would have two values.
-AVSA_HD double pole_distance(const Plane& plane) { return (1 - 1e-6) * 0.5 * kPi / double(plane.H); }
+// Horizontal component of a ray half a texel from a pole of an ERP plane, relative to the vertical one. A little less:
+// at the centre of the first row, a derivative would have two values.
+AVSA_HD double pole_distance(const Plane& plane) {
+  const double angle = (1 - 1e-6) * 0.5 * kPi / double(plane.H);
+  return sine(angle) / cosine(angle);
+}
 
-// Whether a ray passes a pole of an ERP plane within half a texel.
+// Whether a ray passes a pole within half a texel.
 template <class S>
 AVSA_HD bool is_near_pole(const Vec3<S>& ray, const Plane& plane) {
   const double x = value_of(ray.x), y = value_of(ray.y), z = value_of(ray.z);
-  return std::sqrt(x * x + y * y) < std::tan(pole_distance(plane)) * std::fabs(z);
+  return std::sqrt(x * x + y * y) < pole_distance(plane) * std::fabs(z);
 }
 
 // The place where the derivatives of a ray that is_near_pole are taken: half a texel from the pole at the ray's
@@ -162,8 +166,10 @@ AVSA_HD bool is_near_pole(const Vec3<S>& ray, const Plane& plane) {
 template <class S>
 AVSA_HD Vec3<S> off_pole(const Vec3<S>& ray, const Plane& plane) {
   const double x = value_of(ray.x), y = value_of(ray.y), z = value_of(ray.z);
-  const double horizontal = std::tan(pole_distance(plane)) * std::fabs(z), azimuth = std::atan2(y, x);
-  return {ray.x + S(horizontal * cosine(azimuth) - x), ray.y + S(horizontal * sine(azimuth) - y), ray.z};
+  const double horizontal = std::sqrt(x * x + y * y), moved = pole_distance(plane) * std::fabs(z);
+  if (!(horizontal > 0)) return {ray.x + S(moved), ray.y, ray.z};
+  const double farther = moved / horizontal - 1;
+  return {ray.x + S(farther * x), ray.y + S(farther * y), ray.z};
 }
 
 struct Texel {
