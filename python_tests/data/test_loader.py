@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,13 @@ def load(samples: Numbers, workers: int, batches: int = 8) -> Loader[tuple[list[
     return Loader(samples, numbers, names, workers, prefetch=4)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def left() -> Callable[[], set[BaseProcess]]:
+    """Returns the processes that the test has started and not ended; other tests may keep theirs."""
+    others = set(active_children())
+    return lambda: set(active_children()) - others
+
+
 def sleep_through_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(3600)
@@ -51,16 +59,18 @@ STUCK = [sleep_through_sigterm, stop]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_batches_are_in_order(workers: int) -> None:
+def test_batches_are_in_order(workers: int, left: Callable[[], set[BaseProcess]]) -> None:
     with load(Numbers(), workers) as batches:
         found = list(batches)
     assert [name for part, _ in found for name in part] == [str(i) for i in range(16)]
     assert [int(sound[i, 0, 0]) for _, sound in found for i in range(2)] == list(range(16))
-    assert not active_children()
+    assert not left()
 
 
 @pytest.mark.parametrize("function", STUCK)
-def test_stuck_workers_end_after_an_exception(function: Callable[[], object]) -> None:
+def test_stuck_workers_end_after_an_exception(
+    function: Callable[[], object], left: Callable[[], set[BaseProcess]]
+) -> None:
     """The workers hang, and the exception's traceback keeps the iterator alive."""
     begin = 0.0
     with pytest.raises(ZeroDivisionError) as raised, load(Numbers(function, at=6), 2) as batches:
@@ -69,17 +79,17 @@ def test_stuck_workers_end_after_an_exception(function: Callable[[], object]) ->
         begin = time.monotonic()
         raise ZeroDivisionError
     assert time.monotonic() - begin < 5
-    assert not active_children()
+    assert not left()
     del raised
 
 
-def test_stalled_workers_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stalled_workers_time_out(monkeypatch: pytest.MonkeyPatch, left: Callable[[], set[BaseProcess]]) -> None:
     monkeypatch.setattr(loader, "TIMEOUT", 1.0)
     begin = time.monotonic()
     with pytest.raises(LoaderError, match="no sample was decoded in 1 s"), load(Numbers(stop, at=6), 2) as batches:
         list(batches)
     assert time.monotonic() - begin < 12
-    assert not active_children()
+    assert not left()
 
 
 def test_slow_consumer_does_not_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,26 +106,26 @@ def test_slow_consumer_does_not_time_out(monkeypatch: pytest.MonkeyPatch) -> Non
     [(lambda: os.kill(os.getpid(), signal.SIGKILL), "SIGKILL"), (lambda: os._exit(7), "exit code 7")],
     ids=["killed", "exited"],
 )
-def test_dead_worker_is_reported(die: Callable[[], object], how: str) -> None:
+def test_dead_worker_is_reported(die: Callable[[], object], how: str, left: Callable[[], set[BaseProcess]]) -> None:
     with pytest.raises(LoaderError, match=rf"a decoding worker died \({how}\)"), load(Numbers(die, at=6), 2) as batches:
         list(batches)
-    assert not active_children()
+    assert not left()
 
 
-def test_exceptions_of_samples_are_propagated() -> None:
+def test_exceptions_of_samples_are_propagated(left: Callable[[], set[BaseProcess]]) -> None:
     def fail() -> None:
         raise ZeroDivisionError("of a sample")
 
     with pytest.raises(ZeroDivisionError, match="of a sample"), load(Numbers(fail, at=6), 2) as batches:
         list(batches)
-    assert not active_children()
+    assert not left()
 
 
-def test_workers_blocked_in_a_read_are_ended(tmp_path: Path) -> None:
+def test_workers_blocked_in_a_read_are_ended(tmp_path: Path, left: Callable[[], set[BaseProcess]]) -> None:
     """Simulates a blocking read from a disk that has gone away."""
     os.mkfifo(tmp_path / "pipe")
     with load(Numbers((tmp_path / "pipe").read_bytes, at=2), 1) as batches:
         next(batches)
         begin = time.monotonic()
     assert time.monotonic() - begin < 5
-    assert not active_children()
+    assert not left()
