@@ -116,6 +116,7 @@ def test_prepare(scenes: Path, tmp_path: Path, stage: str, error: str) -> None:
 )
 def test_report(run: Run, tmp_path: Path, stage: str, error: str) -> None:
     target, _, call = stage.partition(" ")
+    (run.folder / "log.jsonl").touch()
     done = injected(
         target, error, tmp_path / "stamp", "report", run.folder, "--out", tmp_path / "report.html", call=int(call or 1)
     )
@@ -125,7 +126,7 @@ def test_report(run: Run, tmp_path: Path, stage: str, error: str) -> None:
 @pytest.mark.parametrize(
     ("stage", "error"),
     cases(
-        "avsa_fast.scenes.build:as_completed 1",
+        "avsa_fast.scenes.build:_collect 1",
         "avsa_fast.scenes.build:write_video 2",
         "avsa_fast.scenes.build:_write_tables",
     ),

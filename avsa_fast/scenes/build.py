@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
@@ -98,23 +99,39 @@ def _new_folder(out: Path) -> Iterator[Path]:
 def _build_all(
     folder: Path, count: int, frame_count: int, seed: int, material: Material, progress: Callable[[int, int], None]
 ) -> list[Record]:
-    """Builds all scenes in threads, since NumPy and the encoders release the GIL; returns their records in order."""
+    """Builds all scenes in threads, since NumPy and the encoders release the GIL; returns their records in order.
+
+    The threads are daemons: an error ends the command although they still draw long scenes.
+    """
     held_out = max(1, round(HELD_OUT * count)) if count > 1 else 0
     stopped = Event()
-    with ThreadPoolExecutor(min(count, os.cpu_count() or 1)) as pool:
-        futures: list[Future[Record]] = []
+
+    def build(number: int) -> tuple[int, Record | BaseException]:
+        split = "test" if number >= count - held_out else "train"
         try:
-            for number in range(count):
-                split = "test" if number >= count - held_out else "train"
-                futures.append(pool.submit(_build_one, folder, number, split, frame_count, seed, material, stopped))
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                progress(done, count)
+            return number, _build_one(folder, number, split, frame_count, seed, material, stopped)
+        except BaseException as error:  # of which the pool would lose all that are no Exception
+            return number, error
+
+    with ThreadPool(min(count, os.cpu_count() or 1)) as pool:
+        try:
+            return _collect(pool.imap_unordered(build, range(count)), count, progress)
         except BaseException:
             stopped.set()
-            pool.shutdown(cancel_futures=True)
             raise
-    return [future.result() for future in futures]
+
+
+def _collect(
+    numbered: Iterator[tuple[int, Record | BaseException]], count: int, progress: Callable[[int, int], None]
+) -> list[Record]:
+    """Waits for all records; returns them in the order of their numbers, or raises the first error."""
+    records: dict[int, Record] = {}
+    for number, record in numbered:
+        if isinstance(record, BaseException):
+            raise record
+        records[number] = record
+        progress(len(records), count)
+    return [records[number] for number in range(count)]
 
 
 def _build_one(
