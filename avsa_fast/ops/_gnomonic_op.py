@@ -10,7 +10,7 @@ from torch import Tensor
 from . import _checks
 from ._dispatch import _C, register, run
 
-MAX_EAC_WEIGHT = 4  # of a texel: half a texel beyond it, bilinear extrapolation weights one by 1.5^2
+MAX_EAC_WEIGHT = 4  # of a texel, at least: extrapolation by half a texel weights one by 1.5^2
 
 
 class _View(TypedDict):
@@ -127,56 +127,28 @@ def _gnomonic_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
         grads["frames"] = gnomonic_backward(grad, directions, fov, ctx.H, ctx.W, roll, flip, ctx.antialias, ctx.eac)
     if ctx.needs_pose:
         if ctx.eac and frames.dtype == torch.uint8:
+            view = _view(directions, fov, roll, flip, ctx.antialias, ctx.eac)
             h, w = grad.shape[-2:]
-            grad = grad.masked_fill(_is_limited(frames, directions, fov, h, w, roll, flip, ctx.antialias), 0)
+            crops = _crops(frames.float() / 255, h, w, view)
+            grad = grad.masked_fill((crops < 0) | (crops > 1), 0)  # where the forward pass clamped
         grads |= _pose_grads(ctx, grad, frames, directions, fov, roll, flip)
     return grads
 
 
-def _is_limited(
-    frames: Tensor,
-    directions: Tensor,
-    fov: Tensor,
-    h: int,
-    w: int,
-    roll: Tensor | None,
-    flip: Tensor | None,
-    antialias: bool,
-) -> Tensor:
-    """Where crops of bytes on an EAC frame are clamped: bool [B, K, 3, F, h, w]."""
-    crops = _crops(frames.float() / 255, directions, fov, h, w, roll, flip, antialias, eac=True)
-    return (crops < 0) | (crops > 1)
-
-
-def _crops(
-    frames: Tensor,
-    directions: Tensor,
-    fov: Tensor,
-    h: int,
-    w: int,
-    roll: Tensor | None,
-    flip: Tensor | None,
-    antialias: bool,
-    eac: bool,
-) -> Tensor:
+def _crops(frames: Tensor, h: int, w: int, view: _View) -> Tensor:
     """Crops [B, K, 3, F, h, w] of float frames, of their dtype, linear in them."""
     return gnomonic(
         frames=frames,
         cb=None,
         cr=None,
         yuv=[],
-        directions=directions,
-        fov=fov,
         h=h,
         w=w,
-        roll=roll,
-        flip=flip,
         jitter=None,
         mean=[0.0] * 3,
         std=[1.0] * 3,
-        antialias=antialias,
-        eac=eac,
         dtype=frames.dtype,
+        **view,
     )
 
 
@@ -245,7 +217,7 @@ def _gnomonic_backward_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]
         grads |= _pose_grads(ctx, first_grad, grad, directions, fov, roll, flip)
     if not ctx.needs_grad["grad"]:
         return grads
-    grads["grad"] = _crops(grad, directions, fov, ctx.h, ctx.w, roll, flip, ctx.antialias, ctx.eac)
+    grads["grad"] = _crops(grad, ctx.h, ctx.w, _view(directions, fov, roll, flip, ctx.antialias, ctx.eac))
     return grads
 
 
