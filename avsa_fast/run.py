@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,13 +10,12 @@ from torch.nn.functional import normalize
 
 from avsa_fast.config import Config, load_config
 from avsa_fast.data.batches import batch_of
+from avsa_fast.data.reader import Modality
 from avsa_fast.data.samples import Sample
 from avsa_fast.data.views import make_crops, make_features
 from avsa_fast.errors import UserError
 from avsa_fast.models import Model
 from avsa_fast.models.weights import load_weights
-
-Modality = Literal["video", "audio"]
 
 
 @dataclass(frozen=True)

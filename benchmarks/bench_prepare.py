@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.clips import Clip
 from avsa_fast.data.index import Index
+from avsa_fast.data.samples import span_of
 from avsa_fast.data.tables import INDEX, write_table
-from avsa_fast.data.video import read_frames, read_planes
 from avsa_fast.detect.boxes import Rectangle
 from avsa_fast.detect.sphere import sphere_detector
 from avsa_fast.detect.yolo import YoloDetector
@@ -104,15 +103,12 @@ def bench_access(folder: Path) -> None:
 
 def _access(clip: Clip, row: dict[str, Any]) -> tuple[float, ...]:
     """Measures the milliseconds of reading RGB frames, planes and sound."""
-    video, sound = clip.video, clip.sound
-    assert video is not None
-    assert sound is not None
     moments = np.random.default_rng(0).uniform(0.5, row["seconds"] - 0.5, MOMENTS)
-    rows = HEIGHT * (2 if row["projection"] == "erp_top" else 1)
+    reader = span_of(clip, row).reader
     reads: list[Callable[[float], Any]] = [
-        lambda moment: read_frames(video, moment, max_height=rows),
-        lambda moment: read_planes(video, moment, max_height=rows),
-        lambda moment: read_ambisonic(sound, row["channel_map"], moment),
+        lambda moment: reader.frames(moment, max_height=HEIGHT),
+        lambda moment: reader.planes(moment, max_height=HEIGHT),
+        lambda moment: reader.scene(moment),
     ]
     return tuple(1e3 * _mean_seconds(read, moments) for read in reads)
 

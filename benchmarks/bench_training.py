@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from avsa_fast.data.batches import batch_of
-from avsa_fast.data.channels import read_ambisonic
-from avsa_fast.data.samples import SAMPLE_RATE, Sample
-from avsa_fast.data.video import probe_video, read_frames, read_planes
+from avsa_fast.data.describe import Overrides, describe
+from avsa_fast.data.reader import SAMPLE_RATE, MediaReader
+from avsa_fast.data.samples import Sample
 from avsa_fast.data.views import MEAN, STD, ViewConfig, make_crops, make_features
 from avsa_fast.prepare import PrepareOptions, prepare
 from avsa_fast.train.feed import CHUNK
@@ -78,7 +78,7 @@ def draw(rng: np.random.Generator, seconds: float) -> dict[str, Any]:
 
 
 def ours(
-    video: Path, sound: Path, channels: list[int], draws: list[dict[str, Any]], clock: Clock, device: torch.device,
+    video: Path, sound: Path, channels: Sequence[int], draws: list[dict[str, Any]], clock: Clock, device: torch.device,
     *, jitter: bool = True,
 ) -> None:  # fmt: skip
     """Processes all samples with training's functions, in chunks as training does.
@@ -92,14 +92,15 @@ def ours(
         device: Device that computes the views.
         jitter: Whether colours are jittered.
     """
+    reader = opened(video, sound, channels)
     for first in range(0, len(draws), CHUNK):
         samples = []
         for chosen in draws[first : first + CHUNK]:
             moment = chosen["moment"]
             with clock.time("video decode"):
-                frames = (read_planes if device.type == "cuda" else read_frames)(video, moment, FRAMES, FPS, 512)
+                frames = (reader.planes if device.type == "cuda" else reader.frames)(moment, FRAMES, FPS, 512)
             with clock.time("sound decode"):
-                heard = read_ambisonic(sound, channels, moment, SECONDS, SAMPLE_RATE)
+                heard = reader.scene(moment, SECONDS)
             fields = {name: chosen[name] for name in ("directions", "fov", "flip")}
             fields["jitter"] = chosen["jitter"] if jitter else None
             samples.append(Sample(name="", projection="erp", frames=frames, sound=heard, failures={}, **fields))
@@ -113,8 +114,13 @@ def ours(
             torch.cuda.synchronize()
 
 
+def opened(video: Path, sound: Path, channels: Sequence[int]) -> MediaReader:
+    """Reader of an ERP video and its sound, whose file has W, Y, Z, X at these positions."""
+    return MediaReader(describe(video, sound, Overrides(tuple(channels), projection="erp")))
+
+
 def straightforward(
-    video: Path, sound: Path, channels: list[int], draws: list[dict[str, Any]], clock: Clock, device: torch.device
+    video: Path, sound: Path, channels: Sequence[int], draws: list[dict[str, Any]], clock: Clock, device: torch.device
 ) -> None:
     """Processes all samples one by one, without jitter; arguments as for `ours`, `device` is ignored."""
     for chosen in draws:
@@ -215,7 +221,7 @@ def mel_and_intensity(signal: np.ndarray) -> np.ndarray:
     return np.concatenate([np.log(np.maximum(mels, 1e-10)), intensity])
 
 
-def transcoded(video: Path, sound: Path, channels: list[int], folder: Path) -> tuple[Path, Path]:
+def transcoded(video: Path, sound: Path, channels: Sequence[int], folder: Path) -> tuple[Path, Path]:
     """Transcodes a clip as `prepare --transcode` does: 16 frames per second in short GOPs, 24 kHz FLAC of W Y Z X.
 
     Args:
@@ -236,7 +242,7 @@ def transcoded(video: Path, sound: Path, channels: list[int], folder: Path) -> t
 
 
 def measure(
-    pipeline: Callable[..., None], video: Path, sound: Path, channels: list[int], count: int, device: torch.device
+    pipeline: Callable[..., None], video: Path, sound: Path, channels: Sequence[int], count: int, device: torch.device
 ) -> dict[str, Any]:
     """Measures a pipeline, best of three rounds with different moments.
 
@@ -252,7 +258,7 @@ def measure(
         "samples_per_second", and "ms": milliseconds per sample by stage.
     """
     rng = np.random.default_rng(0)
-    seconds = probe_video(video).seconds
+    seconds = opened(video, sound, channels).video.seconds
     pipeline(video, sound, channels, [draw(rng, seconds) for _ in range(8)], Clock(), device)
     rounds = []
     for _ in range(3):

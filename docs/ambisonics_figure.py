@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from avsa_fast import ops
-from avsa_fast.data.channels import channel_map, read_ambisonic
-from avsa_fast.data.sound import probe_sound, read_overview
+from avsa_fast.data.describe import describe
+from avsa_fast.data.reader import MediaReader
 from avsa_fast.spatial.beams import PATTERNS
 
 HERE = Path(__file__).parent
@@ -65,9 +65,8 @@ def draw_features(scene: Tensor, direction: Tensor, path: Path) -> None:
 
 def main() -> None:
     if len(sys.argv) > 1:
-        sound = Path(sys.argv[1])
-        channels = channel_map(sound, probe_sound(sound), read_overview(sound))
-        draw_features(read_ambisonic(sound, channels, 6.0, 2.0), torch.zeros(1, 2), Path("features.png"))
+        reader = MediaReader(describe(None, Path(sys.argv[1])))
+        draw_features(reader.scene(6.0, 2.0), torch.zeros(1, 2), Path("features.png"))
         return
     draw_beams(HERE / "beams.png")
     draw_features(*procedural_scene(), HERE / "features.png")

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
-from avsa_fast.data.sound import probe_sound, read_overview
+from avsa_fast.data.describe import inspect
 from avsa_fast.data.validity import MIN_DOMINANCE, directions_of_arrival
 
 WINDOW = 0.1  # seconds
@@ -31,8 +31,10 @@ def main() -> None:
         raise SystemExit(f"{sys.argv[1]}: no .flac files")
     figure, axes = plt.subplots(len(files), 1, figsize=(9, 2.2 * len(files)), sharex=True, layout="constrained")
     for axis, file in zip(axes, files, strict=True):
-        rate = probe_sound(file).rate
-        scene = read_overview(file)[:4]
+        inspection = inspect(None, file)
+        assert inspection.description.sound is not None
+        assert inspection.overview is not None
+        rate, scene = inspection.description.sound.rate, inspection.overview[:4]
         directions, share = directions_of_arrival(scene, rate, WINDOW)
         times = WINDOW * (torch.arange(len(share)) + 0.5)
         clear = share > MIN_DOMINANCE

@@ -16,8 +16,8 @@ from torchvision.utils import draw_bounding_boxes, make_grid
 
 from avsa_fast import ops
 from avsa_fast.data.index import Index
+from avsa_fast.data.samples import span_of
 from avsa_fast.data.tables import DETECTIONS, read_table
-from avsa_fast.data.video import read_frames
 from avsa_fast.scenes.build import build_scenes
 
 COLOURS = ["#ffffff", "#ffd166", "#06d6a0", "#ef476f"]
@@ -29,9 +29,7 @@ def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "scenes"
         build_scenes(data, count=1, seconds=2.0, seed=11)
-        clip, _ = Index(data)[0]
-        assert clip.video is not None
-        frame = read_frames(clip.video, 1.0, count=1)  # [1, H, W, 3]
+        frame = span_of(*Index(data)[0]).reader.frames(1.0, count=1)  # [1, H, W, 3]
         rows = read_table(data / "detections.parquet", DETECTIONS)
     now = min({row["time"] for row in rows}, key=lambda time: abs(time - 1.0))
     objects = sorted((row for row in rows if row["time"] == now), key=lambda row: -row["azimuth"])

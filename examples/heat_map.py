@@ -10,11 +10,10 @@ import torch
 from torchvision.io import write_jpeg
 from torchvision.transforms.functional import resize
 
-from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.directions import Detections
 from avsa_fast.data.index import Index
+from avsa_fast.data.samples import span_of
 from avsa_fast.data.tables import DETECTIONS, read_table
-from avsa_fast.data.video import read_frames
 from avsa_fast.maps import similarity_map
 from avsa_fast.run import load_run
 
@@ -23,17 +22,17 @@ if len(sys.argv) != 6:
 run_folder, dataset, name, seconds, out = sys.argv[1:]
 moment = float(seconds)
 
-# 1. The clip: its files, and which channels of the sound are W, Y, Z, X.
+# 1. The clip: its files, and how they are read.
 found = {clip.name: (clip, row) for clip, row in Index(Path(dataset))}
 if name not in found:
     sys.exit(f"{dataset} has no clip {name}; it has {', '.join(sorted(found)[:5])}, ...")
-clip, row = found[name]
+reader = span_of(*found[name]).reader
 
 # 2. One moment: 8 frames and 1 s of sound, centred on the same time.
 run = load_run(Path(run_folder))
 config = run.config.samples
-frames = read_frames(clip.video, moment, config.frames, config.fps, config.max_height)  # [8, H, W, 3]
-sound = read_ambisonic(clip.sound, row["channel_map"], moment)  # [4, 24000]
+frames = reader.frames(moment, config.frames, config.fps, config.max_height)  # [8, H, W, 3]
+sound = reader.scene(moment)  # [4, 24000]
 
 # 3. The viewing direction: the first object detected at that moment, or straight ahead.
 objects = Detections(read_table(Path(dataset) / "detections.parquet", DETECTIONS)).at(name, moment)

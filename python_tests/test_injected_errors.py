@@ -96,7 +96,7 @@ def test_embed(run: Run, tmp_path: Path, stage: str, error: str) -> None:
         "avsa_fast.prepare.journal:Journal.append 2",
         "avsa_fast.prepare.run:_link_media 2",
         "avsa_fast.prepare.run:_write_results",
-        "avsa_fast.prepare.worker:Worker._send 3",
+        "avsa_fast.isolation:Worker._send 3",
     ),
 )
 def test_prepare(scenes: Path, tmp_path: Path, stage: str, error: str) -> None:

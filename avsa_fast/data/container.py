@@ -12,7 +12,6 @@ from threading import Lock
 from typing import Any, Literal
 
 import av
-from av.stream import Disposition
 
 from avsa_fast.data.media_formats import FORMAT_NAMES, FORMATS, media_format
 from avsa_fast.errors import ClipError, UserError
@@ -48,14 +47,56 @@ os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 @contextmanager
-def open_stream(path: Path, kind: Literal["video", "audio"]) -> Iterator[tuple[Any, Any]]:
-    """Opens the main video or audio stream of a file, for decoding in one thread (loaders decode many files at a time).
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Context in which FFmpeg reads a file: its errors are raised as errors of the user's file.
+
+    Args:
+        path: Media file.
+        kind: What is read, for messages: "video", "sound" or "media".
+
+    Raises:
+        ClipError: The file is not a media file, or decoding fails.
+        UserError: The file is missing or holds no frames or samples.
+    """
+    try:
+        yield
+    except av.EOFError as error:
+        raise UserError(f"{path}: no {'frames' if kind == 'video' else 'samples'} in this {kind} file") from error
+    except av.FFmpegError as error:
+        state = "costly" if error.errno == ENOMEM else "unreadable"
+        raise ClipError(state, f"{path}: not a readable {kind} file ({error.strerror})") from error
+
+
+def open_file(path: Path, kind: str) -> Any:
+    """Opens a media file; use it in a context of `reading`.
+
+    Args:
+        path: Media file.
+        kind: What is read, for messages.
+
+    Returns:
+        The PyAV container, to be closed by the caller.
+
+    Raises:
+        ClipError: The format is not supported.
+        UserError: The file is missing.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    # With the protocol's name, a path such as "a:b.mp4" is not taken for a URL.
+    return av.open(f"file:{path}", format=_demuxer(path, kind), options=OPTIONS, **TAG_OPTIONS)
+
+
+@contextmanager
+def open_stream(path: Path, kind: Literal["video", "sound"], number: int) -> Iterator[tuple[Any, Any]]:
+    """Opens a stream of a file, for decoding in one thread (loaders decode many files at a time).
 
     The file stays open for later calls, so each caller must seek first; the least recently used files are closed.
 
     Args:
         path: Media file.
-        kind: MediaFormat of the stream.
+        kind: Kind of the stream.
+        number: Number of the stream in the file.
 
     Yields:
         The PyAV container and the stream.
@@ -68,41 +109,42 @@ def open_stream(path: Path, kind: Literal["video", "audio"]) -> Iterator[tuple[A
         stat = path.stat()
     except OSError as error:
         raise UserError(f"{path}: no such file") from error
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    key = (str(path), kind, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    try:
+    key = (str(path), number, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    with reading(path, kind):
         with _lock:
             reused = _open_files.pop(key, None)
-        container, stream = reused or _open(path, kind)
+        container, stream = reused or _open(path, kind, number)
         try:
             yield container, stream
         except BaseException:
             container.close()
             raise
         _keep_open(key, container, stream)
-    except av.EOFError as error:
-        raise UserError(f"{path}: no {'frames' if kind == 'video' else 'samples'} in this {kind} file") from error
-    except av.FFmpegError as error:
-        state = "costly" if error.errno == ENOMEM else "unreadable"
-        raise ClipError(state, f"{path}: not a readable {kind} file ({error.strerror})") from error
 
 
-def _open(path: Path, kind: Literal["video", "audio"]) -> tuple[Any, Any]:
-    """Opens a file and its main stream of one kind. Raises ClipError if there is none."""
-    container = av.open(str(path), format=_demuxer(path, kind), options=OPTIONS, **TAG_OPTIONS)
-    stream = container.streams.best(kind)
-    # FFmpeg presents cover pictures as video streams.
-    if stream is None or stream.codec_context is None or Disposition.attached_pic in stream.disposition:
+def _open(path: Path, kind: Literal["video", "sound"], number: int) -> tuple[Any, Any]:
+    """Opens a file and one of its streams. Raises ClipError if it has no such stream."""
+    container = open_file(path, kind)
+    stream = container.streams[number] if number < len(container.streams) else None
+    if stream is None or stream.type != {"video": "video", "sound": "audio"}[kind] or stream.codec_context is None:
         container.close()
-        raise ClipError("incomplete", f"{path}: no {kind} in this file")
-    stream.codec_context.thread_count = 1
-    if kind == "video":
-        stream.codec_context.options = {"max_pixels": str(MAX_WIDTH * MAX_HEIGHT)}
+        raise ClipError("incomplete", f"{path}: track {number} is no {kind}; has the file changed since prepare?")
+    configure(stream)
     return container, stream
 
 
-def _demuxer(path: Path, kind: Literal["video", "audio"]) -> str:
+def configure(stream: Any) -> None:
+    """Sets up a stream's decoder before its first use: one thread, and a limit on the size of frames.
+
+    Args:
+        stream: PyAV stream.
+    """
+    stream.codec_context.thread_count = 1
+    if stream.type == "video":
+        stream.codec_context.options = {"max_pixels": str(MAX_WIDTH * MAX_HEIGHT)}
+
+
+def _demuxer(path: Path, kind: str) -> str:
     """FFmpeg's demuxer for a file. Raises ClipError if the format is not supported."""
     try:
         media = media_format(path)
@@ -128,32 +170,6 @@ def _keep_open(key: tuple[Any, ...], container: Any, stream: Any) -> None:
                 pixels.pop(0)
     for container, _ in evicted:
         container.close()
-
-
-def start_of(container: Any) -> float:
-    """Returns the timestamp, in seconds, that counts as the start of a file.
-
-    It is 0 even if the first frame is stamped a little later: sound and video of one recording that were split into
-    two files share that zero. Only a start of 1 s or more counts, as in an excerpt that kept the timestamps of a
-    longer recording.
-
-    Args:
-        container: PyAV container.
-    """
-    first = (container.start_time or 0) / av.time_base
-    return first if first >= 1 else 0.0
-
-
-def seconds_of(container: Any, stream: Any) -> float:
-    """Returns the duration of a stream in seconds, as the file declares it; 0 if it declares none.
-
-    Args:
-        container: PyAV container.
-        stream: Stream of it.
-    """
-    if stream.duration is not None:
-        return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / av.time_base
 
 
 def decode_from(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any]:

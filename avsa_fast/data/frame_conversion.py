@@ -40,15 +40,20 @@ class EyeCrop:
         size: Width and height of the view, pixels.
     """
 
-    def __init__(self, size: Size, projection: Projection) -> None:
+    def __init__(self, size: Size, projection: Projection, turns: int = 0) -> None:
         """Configures the crop.
 
         Args:
-            size: Width and height of the frames, pixels.
+            size: Width and height of the frames as displayed, pixels.
             projection: Projection of the frames.
+            turns: Quarter turns, counter-clockwise, from the stored to the displayed frames.
         """
         columns, rows = {"erp_left": (2, 1), "erp_top": (1, 2)}.get(projection, (1, 1))
-        self.size = size[0] // columns, size[1] // rows
+        self.size = width, height = size[0] // columns, size[1] // rows
+        right, below = size[0] - width, size[1] - height
+        # Place of the view in the stored frame: the displayed frame's top left corner moves with each turn.
+        left, top = [(0, 0), (below, 0), (right, below), (0, right)][turns]
+        self._place = f"{height}:{width}:{left}:{top}" if turns % 2 else f"{width}:{height}:{left}:{top}"
         self._is_mono = columns == rows == 1
         self._graph: Graph | None = None
 
@@ -61,7 +66,7 @@ class EyeCrop:
             begin = graph.add_buffer(
                 width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
             )
-            crop = graph.add("crop", "{}:{}:0:0:exact=1".format(*self.size))
+            crop = graph.add("crop", f"{self._place}:exact=1")
             graph.link_nodes(begin, crop, graph.add("buffersink")).configure()
         self._graph.push(frame)
         return self._graph.pull()
@@ -143,6 +148,39 @@ def to_planes(frame: Any, converter: VideoReformatter, size: Size) -> Planes:
     if (frame.width, frame.height) != size:
         frame = converter.reformat(frame, *size, frame.format.name, interpolation="AREA")
     return Planes(torch.from_numpy(frame.to_ndarray()), matrix, full_range)
+
+
+def turned(image: torch.Tensor, turns: int) -> torch.Tensor:
+    """Turns a stored image to how it is displayed.
+
+    Args:
+        image: [H, W, ...].
+        turns: Quarter turns, counter-clockwise.
+
+    Returns:
+        [H, W, ...], or [W, H, ...] for an odd number of turns.
+    """
+    return torch.rot90(image, turns).contiguous() if turns else image
+
+
+def turned_planes(planes: Planes, turns: int) -> Planes:
+    """Turns the planes of one frame to how it is displayed.
+
+    Args:
+        planes: Planes, with `bytes` uint8 [3/2 H, W].
+        turns: Quarter turns, counter-clockwise.
+
+    Returns:
+        Planes, with `bytes` uint8 [3/2 W, H] for an odd number of turns.
+    """
+    if not turns:
+        return planes
+    rows, W = planes.bytes.shape
+    H = rows * 2 // 3
+    luma, chroma = planes.bytes[:H], planes.bytes[H:].reshape(2, H // 2, W // 2)
+    parts = [turned(luma, turns), *(turned(plane, turns) for plane in chroma)]
+    width = H if turns % 2 else W
+    return planes._replace(bytes=torch.cat([part.reshape(-1, width) for part in parts]))
 
 
 def _source_colours(frame: Any) -> dict[str, int]:

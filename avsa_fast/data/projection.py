@@ -7,7 +7,6 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from avsa_fast.errors import ClipError
 from avsa_fast.spatial import eac
 
 # The values of ops.gnomonic's `source` that clips have; stereoscopic ones use the left eye's view.
@@ -31,23 +30,22 @@ def view_of(frames: Tensor, projection: Projection) -> Tensor:
     return frames[..., : W // 2, :] if projection == "erp_left" else frames
 
 
-def check_size(projection: Projection, width: int, height: int) -> None:
-    """Checks that frames can be divided into the views of a projection.
+def size_problem(projection: Projection, width: int, height: int) -> str:
+    """Tells why frames cannot be divided into the views of a projection.
 
     Args:
         projection: Projection of the frames.
         width: Width of the frames, pixels.
         height: Height of the frames, pixels.
 
-    Raises:
-        ClipError: They cannot (state "refused").
+    Returns:
+        The reason; empty if they can.
     """
     fits = {
         "erp": width % 2 == 0, "erp_top": width % 2 == height % 2 == 0, "erp_left": width % 4 == 0,
         "eac": height % 2 == 0 and min(width, height) >= 16,
     }  # fmt: skip
-    if not fits[projection]:
-        raise ClipError("refused", f"{width}×{height} pixels, which do not divide into views of {projection}")
+    return "" if fits[projection] else f"{width}×{height} pixels, which do not divide into views of {projection}"
 
 
 def to_erp(frames: Tensor, projection: Projection) -> Tensor:

@@ -3,9 +3,10 @@
 A projection cuts the sphere along seams, and the content still matches across them: an equirectangular image continues
 from its right edge to its left one, an equi-angular cubemap (EAC) from face to face. Pixels on both sides of a seam
 differ no more than neighbouring pixels. The reference for unrelated edges, which differ much more, is the same edge
-shifted along itself.
+shifted along itself. Edges without texture prove nothing, and bars of one colour at the edges are no picture.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, cast
 
@@ -24,7 +25,10 @@ HEIGHT, WIDTH = 128, 192  # size that views are reduced to: coarse content conti
 # least .77 with the wrong one; perspective images taken from them .22 (only sky at both edges) to 1.04.
 MAX_MISMATCH = 0.3
 MIN_EYE_CORRELATION = 0.9  # of the two eyes' views
-MIN_CONTRAST = 2.0  # grey levels; if unrelated edges differ by less, they are uninformative
+MIN_CONTRAST = 2.0  # grey levels; if unrelated edges differ by less, they prove nothing
+MAX_BAR_DEVIATION = 6.0  # grey levels by which a bar may differ from its mean colour
+MIN_BAR = 0.02  # share of the width or height that a bar covers at least
+MAX_ASPECT_ERROR = 0.03  # relative error of an aspect ratio that counts as 2:1
 MAX_BLACK = 12.0  # maximum grey level around a fisheye circle
 
 Image = NDArray[np.float32]
@@ -47,52 +51,113 @@ class Seams(NamedTuple):
     inside_far: Pixels
 
 
-def detect_projection(declared: VideoGeometry, frames: torch.Tensor) -> Projection:
+class SeamMatch(NamedTuple):
+    """How the content continues across the seams of a projection.
+
+    Attributes:
+        mismatch: 0 if it continues, about 1 if the edges are unrelated; 0 also for edges without texture.
+        contrast: Difference of unrelated edges beyond that of neighbouring pixels, grey levels.
+    """
+
+    mismatch: float
+    contrast: float
+
+
+class FlatVideo(ClipError):
+    """A video that nothing shows to be a 360° one."""
+
+    def __init__(self, reason: str) -> None:
+        """Stores the message, from the reason for it."""
+        super().__init__("refused", f"not a 360° video: {reason} (--projection erp overrides this)")
+
+
+def detect_projection(declared: VideoGeometry, read_frames: Callable[[], torch.Tensor]) -> tuple[Projection, str]:
     """Determines the projection of a video.
 
     Args:
         declared: Geometry that the file declares.
-        frames: uint8 [N, H, W, 3], frames from different times of the video.
+        read_frames: Returns frames from different times of the video, uint8 [N, H, W, 3]; not called if the metadata is
+            sufficient.
 
     Returns:
-        The projection.
+        The projection, and what it was taken from.
 
     Raises:
         ClipError: The projection or stereo layout is not supported, or the video is not a 360° one (state "refused").
     """
     if declared.projection not in (None, "equirectangular", "mesh", "cubemap"):
         raise ClipError("refused", f"{declared.projection} video; equirectangular and YouTube's EAC are supported")
+    is_declared = declared.projection == "equirectangular"
+    frames = torch.empty(0) if is_declared and declared.stereo else read_frames()
     stereo = declared.stereo or _stereo(frames)
     if stereo == "unknown":
         raise ClipError("refused", "an unknown stereo layout; mono, over-under and side by side are supported")
     if declared.projection in ("mesh", "cubemap"):  # YouTube's EAC is declared as a mesh
-        if stereo != "mono" or seam_mismatch(frames, "eac") > MAX_MISMATCH:
+        if stereo != "mono" or seam_match(frames, "eac").mismatch > MAX_MISMATCH:
             raise ClipError("refused", f"{stereo} {declared.projection} video, but not EAC in YouTube's layout")
-        return "eac"
+        return "eac", f"declared as {declared.projection}, and its faces continue into each other"
     equirectangular = cast(Projection, {"mono": "erp", "top-bottom": "erp_top", "left-right": "erp_left"}[stereo])
-    if declared.projection == "equirectangular":
-        return equirectangular
+    if is_declared:
+        return equirectangular, f"declared as equirectangular, {stereo}"
     if _is_fisheye(frames):
         raise ClipError("refused", "fisheye video (circles on black); stitch it to an equirectangular one first")
+    _refuse_bars(view_of(frames, equirectangular))
     candidates: tuple[Projection, ...] = (equirectangular, "eac")
-    mismatches = {projection: seam_mismatch(frames, projection) for projection in candidates}
-    best = min(candidates, key=lambda projection: mismatches[projection])
-    if mismatches[best] > MAX_MISMATCH:
-        raise ClipError(
-            "refused", "not a 360° video: its edges do not continue into each other (--projection erp overrides this)"
+    matches = {projection: seam_match(frames, projection) for projection in candidates}
+    best = min(candidates, key=lambda projection: matches[projection].mismatch)
+    if matches[equirectangular].contrast < MIN_CONTRAST:
+        if not _is_two_to_one(*view_of(frames, equirectangular).shape[1:3]):
+            raise FlatVideo("its left and right edges have no texture, and it is not twice as wide as high")
+        return equirectangular, "twice as wide as high; its edges have no texture"
+    if matches[best].mismatch > MAX_MISMATCH:
+        raise FlatVideo("its edges do not continue into each other")
+    return best, f"its edges continue into each other (mismatch {matches[best].mismatch:.2f})"
+
+
+def _is_two_to_one(height: float, width: float) -> bool:
+    """Whether an image is twice as wide as high."""
+    return abs(width / (2 * height) - 1) <= MAX_ASPECT_ERROR
+
+
+def _refuse_bars(views: torch.Tensor) -> None:
+    """Raises FlatVideo if views [N, h, w, 3] have bars of one colour on opposite sides.
+
+    Uniform rows at the top and the bottom may also be the poles of a complete image; they are bars if only the picture
+    between them is twice as wide as high.
+    """
+    images = views.float()
+    height, width = images.shape[1:3]
+    top, bottom = _bars(images)
+    left, right = _bars(images.transpose(1, 2))
+    if max(top, left) == 0 or top + bottom >= height or left + right >= width:
+        return
+    inside = height - top - bottom
+    if left or (not _is_two_to_one(height, width) and _is_two_to_one(inside, width)):
+        sides, sizes = ("left and right", (left, right)) if left else ("top and bottom", (top, bottom))
+        raise FlatVideo(
+            f"bars of one colour at the {sides} ({sizes[0] / (width if left else height):.0%} and "
+            f"{sizes[1] / (width if left else height):.0%} of it); crop the video to its picture first"
         )
-    return best
 
 
-def seam_mismatch(frames: torch.Tensor, projection: Projection) -> float:
-    """Measures how badly the content continues across the seams of a projection.
+def _bars(images: torch.Tensor) -> tuple[int, int]:
+    """Rows of one colour at the top and the bottom of all images [N, h, w, 3]; zeros unless both sides have a bar."""
+    colour = images[:, 0].mean(dim=(0, 1))
+    uniform = ((images - colour).abs().amax(dim=(0, 2, 3)) <= MAX_BAR_DEVIATION).tolist()
+    first = next((i for i, same in enumerate(uniform) if not same), len(uniform))
+    last = next((i for i, same in enumerate(reversed(uniform)) if not same), len(uniform))
+    return (first, last) if min(first, last) >= MIN_BAR * len(uniform) else (0, 0)
+
+
+def seam_match(frames: torch.Tensor, projection: Projection) -> SeamMatch:
+    """Measures how the content continues across the seams of a projection.
 
     Args:
         frames: uint8 [N, H, W, 3].
         projection: Projection to test.
 
     Returns:
-        0 if the content continues, about 1 if the edges are unrelated; 0 also for uninformative frames, such as black.
+        The mismatch and the contrast.
     """
     seams = _eac_seams() if projection == "eac" else _erp_seams()
     matched = unrelated = neighbours = 0.0
@@ -102,7 +167,8 @@ def seam_mismatch(frames: torch.Tensor, projection: Projection) -> float:
         matched += float(np.abs(near - far).mean()) / len(frames)
         unrelated += float(np.abs(near - np.roll(far, far.shape[1] // 3, axis=1)).mean()) / len(frames)
         neighbours += float((np.abs(near - inside_near) + np.abs(far - inside_far)).mean()) / 2 / len(frames)
-    return max(0.0, matched - neighbours) / max(MIN_CONTRAST, unrelated - neighbours)
+    contrast = unrelated - neighbours
+    return SeamMatch(max(0.0, matched - neighbours) / max(MIN_CONTRAST, contrast), contrast)
 
 
 def _reduced(view: torch.Tensor) -> Image:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from torch import Tensor
@@ -16,16 +16,17 @@ from torch.utils.data import Dataset
 
 from avsa_fast.errors import UserError
 
-from .channels import read_ambisonic, require_ambisonic
+from .channels import require_ambisonic
+from .clips import Clip
 from .directions import Detections, avc_direction, avsa_directions
 from .frame_conversion import Planes
 from .index import Index
 from .projection import PROJECTIONS, Projection
+from .reader import MediaReader
+from .rows import description_of
 from .tables import DETECTIONS, read_table, require_table
-from .video import read_frames, read_planes
 
 CropChoice = Literal["yolo", "random"]
-SAMPLE_RATE = 24000  # Hz
 HELD_OUT_TIME = 0.2  # share of the duration, at the end, that is held out if there is only one clip
 ATTEMPTS = 16  # number of clips tried for a sample before it is reported as unreadable
 
@@ -103,21 +104,25 @@ class ClipSpan:
 
     Attributes:
         name: Name of the clip.
-        video: Video file.
-        sound: Sound file.
-        channel_map: Decoded channels that hold W, Y, Z, X; empty for sound without direction.
-        begin: Start of the span, in seconds from the start of the file.
-        end: End of the span, in seconds from the start of the file.
-        projection: Projection of the video.
+        reader: Reader of the clip's media.
+        begin: Start of the span, in seconds.
+        end: End of the span, in seconds.
     """
 
     name: str
-    video: Path
-    sound: Path
-    channel_map: list[int]
+    reader: MediaReader
     begin: float
     end: float
-    projection: Projection = "erp"
+
+    @property
+    def is_directional(self) -> bool:
+        """Whether the clip's sound has direction."""
+        return bool(self.reader.description.layout.channel_map)
+
+    @property
+    def projection(self) -> Projection:
+        """Projection of the video."""
+        return self.reader.description.projection or PROJECTIONS[0]
 
     def moment(self, position: float, margin: float) -> float:
         """Maps a relative position to a sample's centre time.
@@ -127,7 +132,7 @@ class ClipSpan:
             margin: Seconds to keep from both ends of the span, if it is long enough.
 
         Returns:
-            Seconds from the start of the file; the middle of the span if it is shorter than two margins.
+            Seconds from the clip's zero; the middle of the span if it is shorter than two margins.
         """
         if self.end - self.begin <= 2 * margin:
             return (self.begin + self.end) / 2
@@ -165,9 +170,8 @@ class Collection:
         self.train: Sequence[ClipSpan] = ClipSpans(index, np.flatnonzero(usable & in_training))
         self.held_out: Sequence[ClipSpan] = ClipSpans(index, np.flatnonzero(usable & ~in_training))
         if usable.sum() == 1:
-            (only,) = [*self.train, *self.held_out]
-            cut = only.end * (1 - HELD_OUT_TIME)
-            self.train, self.held_out = [replace(only, end=cut)], [replace(only, begin=cut)]
+            cut, only = 1 - HELD_OUT_TIME, np.flatnonzero(usable)
+            self.train, self.held_out = ClipSpans(index, only, (0.0, cut)), ClipSpans(index, only, (cut, 1.0))
         if not self.train:
             raise UserError(f"{data}: every usable clip is held out; list some of them in train.txt")
         if crops == "yolo":
@@ -175,17 +179,27 @@ class Collection:
         self.detections = Detections(read_table(data / "detections.parquet", DETECTIONS) if crops == "yolo" else [])
 
 
-class ClipSpans(Sequence[ClipSpan]):
-    """Lazy sequence of the whole spans of selected clips of an index."""
+class SpanError(UserError):
+    """The files of a clip cannot be inspected; `name` is the clip's."""
 
-    def __init__(self, index: Index, numbers: np.ndarray) -> None:
+    def __init__(self, name: str, message: str) -> None:
+        """Stores the name and the message."""
+        super().__init__(message)
+        self.name = name
+
+
+class ClipSpans(Sequence[ClipSpan]):
+    """Lazy sequence of the spans of selected clips of an index."""
+
+    def __init__(self, index: Index, numbers: np.ndarray, part: tuple[float, float] = (0.0, 1.0)) -> None:
         """Selects the clips.
 
         Args:
             index: Clips of the dataset.
             numbers: int [n], numbers of the clips to select.
+            part: Begin and end of the spans, as shares of the clips.
         """
-        self._index, self._numbers = index, numbers
+        self._index, self._numbers, self._part = index, numbers, part
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -197,11 +211,28 @@ class ClipSpans(Sequence[ClipSpan]):
     def __getitem__(self, number: int | slice) -> ClipSpan | list[ClipSpan]:
         if isinstance(number, slice):
             return [self[i] for i in range(len(self))[number]]
-        clip, row = self._index[int(self._numbers[number])]
-        assert clip.video is not None
-        assert clip.sound is not None
-        end, projection = row["seconds"], row["projection"] or PROJECTIONS[0]
-        return ClipSpan(clip.name, clip.video, clip.sound, row["channel_map"], 0.0, end, projection)
+        whole = span_of(*self._index[int(self._numbers[number])])
+        length, (begin, end) = whole.end - whole.begin, self._part
+        return replace(whole, begin=whole.begin + begin * length, end=whole.begin + end * length)
+
+
+def span_of(clip: Clip, row: dict[str, Any]) -> ClipSpan:
+    """Returns the whole span of a clip, in which both its video and its sound have started and not ended.
+
+    Args:
+        clip: Files of the clip.
+        row: Its row of the index.
+
+    Raises:
+        SpanError: The row does not describe the tracks, and a file is missing or unreadable.
+    """
+    assert clip.video is not None
+    assert clip.sound is not None
+    try:
+        description = description_of(row, clip.video, clip.sound)
+    except UserError as error:
+        raise SpanError(clip.name, str(error)) from error
+    return ClipSpan(clip.name, MediaReader(description), description.begin, row["seconds"])
 
 
 class Samples(Dataset[Sample | Unreadable]):
@@ -238,20 +269,21 @@ class Samples(Dataset[Sample | Unreadable]):
         failures: dict[str, str] = {}
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng([self.seed, int(self.spatial), int(self.augment), number, attempt])
-            span = self._span(number, attempt)
+            position = self._position(number, attempt)
             try:
+                span = self.spans[position]
                 return self._read(span, self._moment(span, number, rng), rng)._replace(failures=failures)
+            except SpanError as error:
+                failures[error.name] = str(error)
             except UserError as error:
                 failures[span.name] = str(error)
         return Unreadable(failures)
 
-    def _span(self, number: int, attempt: int) -> ClipSpan:
-        """Span of a sample: each clip once per epoch, shuffled per epoch if augmenting; later attempts differ."""
+    def _position(self, number: int, attempt: int) -> int:
+        """Position of a sample's span: each clip once per epoch, shuffled per epoch if augmenting; attempts differ."""
         visit = number // self.config.moments if self.augment else number
         epoch, position = divmod(visit + attempt * (attempt + 1) // 2, len(self.spans))
-        if not self.augment:
-            return self.spans[position]
-        return self.spans[_order(len(self.spans), self.seed, epoch)[position]]
+        return int(_order(len(self.spans), self.seed, epoch)[position]) if self.augment else position
 
     def _moment(self, span: ClipSpan, number: int, rng: np.random.Generator) -> float:
         """Centre time of a sample, in seconds: random if augmenting, else evenly spaced per span."""
@@ -274,13 +306,12 @@ class Samples(Dataset[Sample | Unreadable]):
             spread = [config.jitter, config.jitter, config.jitter, config.hue]
             jitter = ([1, 1, 1, 0] + rng.uniform(-1, 1, (K, 4)) * spread).astype(np.float32)
             gain += rng.uniform(-config.gain, config.gain)
-        read = read_planes if self.planes else read_frames
-        sound = read_ambisonic(span.sound, span.channel_map, moment, config.seconds, SAMPLE_RATE)
-        rows = config.max_height * (2 if span.projection == "erp_top" else 1)
+        read = span.reader.planes if self.planes else span.reader.frames
+        sound = span.reader.scene(moment, config.seconds)
         return Sample(
             name=span.name,
             projection=span.projection,
-            frames=read(span.video, moment, config.frames, config.fps, rows),
+            frames=read(moment, config.frames, config.fps, config.max_height),
             sound=sound * gain,
             directions=directions.astype(np.float32),
             fov=np.radians(fov).astype(np.float32),

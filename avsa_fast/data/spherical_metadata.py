@@ -1,11 +1,11 @@
 """Spherical metadata of media files: projection, stereo layout and pose of the video, ambisonic layout of the sound.
 
-Reads Google's Spherical Video V1 (XML) and V2 (st3d, sv3d), Spatial Audio (SA3D) and Apple's vexu in MP4 and MOV, and
-the projection elements of Matroska and WebM.
+Reads Google's Spherical Video V1 (XML) and V2 (st3d, sv3d), Spatial Audio (SA3D), Apple's vexu and CoreAudio's channel
+layouts in MP4 and MOV, the projection elements of Matroska and WebM, and the ambisonic layouts of WAV, Wave64 and CAF.
 """
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import radians
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
 from .mp4_boxes import BoxReader, ContainerBox
+from .sound_layouts import SpatialSound, parse_channel_layout, parse_sa3d, read_caf_layout, read_wave_layout
 
 DeclaredProjection = Literal[
     "equirectangular", "half-equirectangular", "cubemap", "mesh", "fisheye", "rectilinear", "unknown"
@@ -31,7 +32,6 @@ MATROSKA_PROJECTION: dict[int, DeclaredProjection] = {
 APPLE: dict[bytes, DeclaredProjection] = {
     b"equi": "equirectangular", b"hequ": "half-equirectangular", b"fish": "fisheye", b"rect": "rectilinear",
 }  # fmt: skip
-MAX_ORDER = 7
 MAX_CROP = 0.01  # share of the sphere by which a complete image may be cropped along each axis
 
 
@@ -55,28 +55,18 @@ class VideoGeometry:
 
 
 @dataclass(frozen=True)
-class SpatialSound:
-    """Layout of ambisonic sound as the file declares it.
+class SphericalMetadata:
+    """Spherical metadata of a file.
 
     Attributes:
-        order: Ambisonic order.
-        channels: ACN number of each decoded channel; head-locked channels have numbers beyond the order.
-        normalisation: "SN3D" implies ACN order; "unknown" covers other orders too.
-        head_locked: Whether up to two more channels are stereo that does not rotate with the head.
+        video: Geometry of the video frames.
+        sounds: Declared ambisonic layouts, by FFmpeg's id of the stream: the track's id in MP4, 0 in sound files.
+        codecs: Types of the sample entries of an MP4 file's tracks, by the track's id.
     """
 
-    order: int
-    channels: list[int]
-    normalisation: Literal["SN3D", "unknown"]
-    head_locked: bool
-
-
-@dataclass(frozen=True)
-class SphericalMetadata:
-    """Spherical metadata of a file; `sound` is None if no ambisonic layout is declared."""
-
-    video: VideoGeometry
-    sound: SpatialSound | None
+    video: VideoGeometry = VideoGeometry()
+    sounds: dict[int, SpatialSound] = field(default_factory=dict)
+    codecs: dict[int, bytes] = field(default_factory=dict)
 
 
 def read_spherical_metadata(path: Path) -> SphericalMetadata:
@@ -88,34 +78,65 @@ def read_spherical_metadata(path: Path) -> SphericalMetadata:
         path: Media file.
 
     Returns:
-        The metadata; for Matroska and WebM without sound.
+        The metadata.
 
     Raises:
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
-        ebml = file.read(4) == b"\x1a\x45\xdf\xa3"
-        boxes = BoxReader(file, ebml)
+        magic = file.read(4)
         try:
-            return SphericalMetadata(_matroska(boxes), None) if ebml else _mp4(boxes)
+            if magic == b"\x1a\x45\xdf\xa3":
+                return SphericalMetadata(_matroska(BoxReader(file, ebml=True)))
+            if magic in (b"RIFF", b"RF64", b"BW64", b"riff"):
+                return _sound_file(read_wave_layout(file))
+            return _sound_file(read_caf_layout(file)) if magic == b"caff" else _mp4(BoxReader(file))
         except struct.error:  # a box is too short for its fields
-            return SphericalMetadata(VideoGeometry(), None)
+            return SphericalMetadata()
+
+
+def _sound_file(sound: SpatialSound | None) -> SphericalMetadata:
+    """Metadata of a file with one sound."""
+    return SphericalMetadata(sounds={0: sound} if sound else {})
 
 
 def _mp4(boxes: BoxReader) -> SphericalMetadata:
     """Metadata of an MP4 or MOV file."""
-    video, sound = VideoGeometry(), None
+    video = VideoGeometry()
+    sounds: dict[int, SpatialSound] = {}
+    codecs: dict[int, bytes] = {}
     for track in boxes.find(boxes.root(), b"moov", b"trak"):
+        number = _track_id(boxes, track)
         for table in boxes.find(track, b"mdia", b"minf", b"stbl", b"stsd"):
             for entry in boxes.children(table, skip=8):
-                for skip in (28, 44, 64):  # sizes of an audio sample entry: version 0, QuickTime's versions 1 and 2
-                    for box in boxes.find(entry, b"SA3D", skip=skip):
-                        sound = sound or _sa3d(boxes.payload(box))
+                codecs.setdefault(number, entry.type)
+                if sound := _entry_sound(boxes, entry):
+                    sounds.setdefault(number, sound)
                 video = _sample_entry(boxes, entry, video)
         for box in boxes.find(track, b"uuid"):
             if video.projection is None and boxes.payload(box, 16) == V1:
                 video = _v1(boxes.payload(box)[16:], video)
-    return SphericalMetadata(video, sound)
+    return SphericalMetadata(video, sounds, codecs)
+
+
+def _track_id(boxes: BoxReader, track: ContainerBox) -> int:
+    """Id of a track; 0 if it has none."""
+    for header in boxes.find(track, b"tkhd"):
+        payload = boxes.payload(header, 32)
+        (number,) = struct.unpack_from(">I", payload, 20 if payload[:1] == b"\1" else 12)
+        return int(number)
+    return 0
+
+
+def _entry_sound(boxes: BoxReader, entry: ContainerBox) -> SpatialSound | None:
+    """Ambisonic layout that an audio sample entry declares."""
+    for skip in (28, 44, 64):  # sizes of an audio sample entry: version 0, QuickTime's versions 1 and 2
+        for box in boxes.children(entry, skip):
+            if box.type == b"SA3D" and (sound := parse_sa3d(boxes.payload(box))):
+                return sound
+            if box.type == b"chan" and (sound := parse_channel_layout(boxes.payload(box)[4:])):
+                return sound
+    return None
 
 
 def _sample_entry(boxes: BoxReader, entry: ContainerBox, video: VideoGeometry) -> VideoGeometry:
@@ -153,19 +174,6 @@ def _equirectangular(bounds: bytes) -> DeclaredProjection:
     """Projection of an equirectangular image from its crop bounds: top, bottom, left, right, as 0.32 fixed point."""
     top, bottom, left, right = (bound / 2**32 for bound in struct.unpack_from(">4I", bounds))
     return "equirectangular" if max(top + bottom, left + right) < MAX_CROP else "half-equirectangular"
-
-
-def _sa3d(payload: bytes) -> SpatialSound | None:
-    """Parses an SA3D box; None if it is invalid or not supported."""
-    version, kind, order, ordering, normalisation, count = struct.unpack_from(">BBIBBI", payload)
-    ambisonic = (order + 1) ** 2
-    if version != 0 or kind & 0x7F or order > MAX_ORDER or count < ambisonic or count > ambisonic + 2:
-        return None
-    numbers = list(struct.unpack_from(f">{count}I", payload, 12))
-    if sorted(numbers)[:ambisonic] != list(range(ambisonic)):
-        return None
-    known = ordering == 0 and normalisation == 0
-    return SpatialSound(order, numbers, "SN3D" if known else "unknown", count > ambisonic)
 
 
 def _v1(xml: bytes, video: VideoGeometry) -> VideoGeometry:

@@ -33,18 +33,35 @@ STATES = {
 INDEX = _schema(
     {
         "name": pa.string(),
-        "seconds": pa.float64(),  # duration of the video or the sound, whichever is shorter
+        "seconds": pa.float64(),  # until the video or the sound ends, whichever is shorter
         "offset": pa.float64(),  # seconds from the first frame to the first audio sample, by the files' timestamps
+        "video_stream": pa.int32(),  # number of the video track in its file, also in the columns up to `turns`
+        "video_seconds": pa.float64(),  # duration of the track
+        "video_start": pa.float64(),  # timestamp of the first frame, seconds
+        "video_zero": pa.float64(),  # timestamp from which times are counted, seconds
         "fps": pa.float64(),
         "width": pa.int32(),
         "height": pa.int32(),
+        "turns": pa.int32(),  # quarter turns, counter-clockwise, from the stored to the displayed frames
         "projection": pa.string(),  # `source` of ops.gnomonic; null: erp
+        "projection_evidence": pa.string(),  # what the projection was taken from
         "yaw": pa.float32(),  # declared pose of the video, radians; crops use the axes of the stored video, ignoring it
         "pitch": pa.float32(),
         "roll": pa.float32(),
+        "sound_stream": pa.int32(),  # as for the video
+        "sound_seconds": pa.float64(),
+        "sound_start": pa.float64(),
+        "sound_zero": pa.float64(),
         "rate": pa.int32(),  # Hz
         "channels": pa.int32(),  # as decoded
+        "codec": pa.string(),  # FFmpeg's names of the codec and of the declared channel layout
+        "layout": pa.string(),
+        "first_block": pa.int32(),  # samples in the first block and in each other one, if timestamps are coarser
+        "block": pa.int32(),
         "channel_map": pa.list_(pa.int32()),  # decoded channels in ACN order; empty: sound is not directional
+        "gains": pa.string(),  # normalisation of these channels: sn3d, n3d or fuma; null: sn3d
+        "channel_evidence": pa.string(),  # what the channel map and the gains were taken from
+        "notes": pa.list_(pa.string()),  # one line for each track that is passed over, and other remarks
         "spatial_validity": pa.float32(),  # E_xyz / E_w below 4 kHz; null for silence and non-directional sound
         "silent_channels": pa.list_(pa.int32()),  # decoded channels without sound
         "arrival_share": pa.float32(),  # share of .1 s windows in which sound from one direction dominates
@@ -87,6 +104,9 @@ TRUTH = _schema(
 
 # Columns that tables from other tools may omit; they are read as null.
 OPTIONAL = {"offset", "projection", "yaw", "pitch", "roll", "reason", "track", "silent_channels"}
+OPTIONAL |= {f"{kind}_{column}" for kind in ("video", "sound") for column in ("stream", "seconds", "start", "zero")}
+OPTIONAL |= {"turns", "codec", "layout", "first_block", "block", "gains", "notes"}
+OPTIONAL |= {"projection_evidence", "channel_evidence"}
 OPTIONAL |= {"arrival_share", "arrival_azimuth", "arrival_elevation", "arrival_spread"}
 ROWS_PER_GROUP = 100_000  # when writing
 MAX_ROWS = 100_000_000

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import degrees, isfinite, pi, radians
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,12 +12,16 @@ import torch
 from torch import Tensor
 from tyro.conf import Positional, arg
 
+from avsa_fast.data.channels import Gains
+from avsa_fast.data.describe import Overrides
+from avsa_fast.data.projection import Projection
+from avsa_fast.data.reader import MediaReader, Modality
 from avsa_fast.errors import UserError
 from avsa_fast.progress import show_progress
-from avsa_fast.run import Modality, Run, load_run
+from avsa_fast.run import Run, load_run
 
 from .encode import FRONT, dense_centres, embed_windows, window_seconds
-from .media import Media, ProjectionChoice, find_media, probe_media
+from .media import Opened, Source, find_sources, open_sources
 from .store import Parts
 
 PART_WINDOWS = 64  # windows per part
@@ -31,13 +35,15 @@ def main(
     modality: Literal["both", "video", "audio"] = "both",
     hop: float = 1.0,
     directions: tuple[str, ...] = ("0,0",),
-    picture: ProjectionChoice = "auto",
-    channels: tuple[int, ...] | None = None,
+    projection: Projection | Literal["flat"] | None = None,
+    channels: tuple[int, int, int, int] | None = None,
+    gains: Gains | None = None,
 ) -> None:
     """Embeds video and sound, one window every --hop seconds: ambisonic, stereo or mono sound, flat or 360° video.
 
     Memory use does not grow with the length of the files. After an interruption, the same command continues from where
-    it stopped. Files that cannot be read are reported and skipped.
+    it stopped. Files that cannot be read are reported and skipped. A prepared dataset is read as its index says; in
+    other folders with video/ and audio/, files of the same name belong together.
 
     Args:
         run: Folder of a training run.
@@ -49,9 +55,9 @@ def main(
         hop: Seconds from one window to the next.
         directions: Directions of the views, azimuth,elevation in degrees: 0,0 90,0 180,0. Flat video, stereo and mono
             sound have only the front.
-        picture: Whether videos are equirectangular (erp) or ordinary (flat); auto assumes erp for frames that are twice
-            as wide as high.
-        channels: Indices of the channels W, Y, Z and X of every sound, if files are ambiguous: 0 1 2 3.
+        projection: Projection of all videos, or flat for ordinary ones, instead of detecting it.
+        channels: Decoded channels, from 0, that hold W, Y, Z and X, for files that do not declare them.
+        gains: Normalisation of ambisonic sounds, for files that do not declare it; fuma implies the order W X Y Z.
 
     Raises:
         UserError: If an option is invalid, or the run or none of the files can be read.
@@ -61,91 +67,98 @@ def main(
     views = _parse_directions(directions)
     loaded = load_run(run)
     modalities: tuple[Modality, ...] = ("video", "audio") if modality == "both" else (modality,)
+    overrides = Overrides(channels, gains, projection)
     if out == "-":
-        _stream(loaded, _input_paths(files), modalities, hop, views, picture, channels)
+        for opened in open_sources(_streamed_sources(_input_paths(files), modalities), overrides):
+            _print_source(loaded, opened, hop, views)
         return
-    paths = find_media(_input_paths(files))
+    sources = find_sources(_input_paths(files), modalities)
     options = {
-        "weights": _checksum(run / "weights.safetensors"), "files": [str(path.resolve()) for path in paths],
-        "modality": modality, "hop": hop, "directions": list(directions), "picture": picture, "channels": channels and
-        list(channels),
+        "weights": _checksum(run / "weights.safetensors"), "files": [str(source.path.resolve()) for source in sources],
+        "modality": modality, "hop": hop, "directions": list(directions), "projection": projection,
+        "channels": channels and list(channels), "gains": gains,
     }  # fmt: skip
     parts = Parts(Path(out), options)
-    skipped: list[Path] = []
-
-    def missing_parts(number: int, path: Path) -> Iterator[Part]:
-        try:
-            media = probe_media(path, picture, channels)
-            for kind in modalities:
-                yield from _missing_parts(parts, loaded, media, number, kind, hop, views)
-        except UserError as error:
-            skipped.append(path)
-            print(f"skipped: {error}", file=sys.stderr)
-
+    skipped = 0
     with show_progress("embedding") as progress:
-        for number, path in enumerate(paths):
-            # Errors of `add` end the command: they are not errors of the file.
-            for part in missing_parts(number, path):
-                parts.add(*part)
-            progress(number + 1, len(paths))
+        for number, opened in enumerate(open_sources(sources, overrides)):
+            missing = _missing_parts(parts, loaded, opened, number, hop, views)
+            while True:
+                try:
+                    part = next(missing, None)
+                except UserError as error:
+                    skipped += 1
+                    print(f"skipped: {error}", file=sys.stderr)
+                    break
+                if part is None:
+                    break
+                parts.add(*part)  # an error of the result, unlike one of the file, ends the command
+            progress(number + 1, len(sources))
     rows = parts.join()
-    files_read = len(paths) - len(skipped)
-    print(f"{rows} embeddings of {files_read} files in {out}" + (f"; {len(skipped)} skipped" if skipped else ""))
+    print(f"{rows} embeddings of {len(sources) - skipped} files in {out}" + (f"; {skipped} skipped" if skipped else ""))
+
+
+def _opened_reader(opened: Opened) -> MediaReader:
+    """The reader of an opened source, after printing its notes. Raises UserError if it cannot be read."""
+    if opened.reader is None:
+        raise UserError(opened.error)
+    for line in opened.reader.description.notes:
+        print(f"note: {line}", file=sys.stderr)
+    return opened.reader
 
 
 def _missing_parts(
-    parts: Parts, run: Run, media: Media, number: int, modality: Modality, hop: float, directions: Tensor
+    parts: Parts, run: Run, opened: Opened, number: int, hop: float, directions: Tensor
 ) -> Iterator[Part]:
-    """Embeds the windows of a file whose parts are missing."""
-    if modality not in media.modalities:
-        return
-    centres = dense_centres(media.seconds(modality), hop, window_seconds(run, modality))
-    names = [f"{number:08d}-{modality}-{begin:08d}" for begin in range(0, len(centres), PART_WINDOWS)]
-    missing = [i for i, name in enumerate(names) if not parts.has(name)]
-    if not missing:
-        return
-    begin = missing[0] * PART_WINDOWS  # parts are written in order, so all later ones are missing too
-    directions = _available_directions(directions, media, modality)
-    batches = embed_windows(run, media, modality, centres[begin:], directions)
-    pending = next(batches)
-    for name in names[missing[0] :]:
-        times = centres[begin : begin + PART_WINDOWS]
-        while len(pending) < len(times):
-            pending = torch.cat([pending, next(batches)])
-        yield name, str(media.path), modality, times, directions, pending[: len(times)]
-        pending, begin = pending[len(times) :], begin + PART_WINDOWS
+    """Embeds the windows of a source whose parts are missing."""
+    media = _opened_reader(opened)
+    for modality in media.modalities:
+        centres = dense_centres(media.track(modality).end, hop, window_seconds(run, modality))
+        names = [f"{number:08d}-{modality}-{begin:08d}" for begin in range(0, len(centres), PART_WINDOWS)]
+        missing = [i for i, name in enumerate(names) if not parts.has(name)]
+        if not missing:
+            continue
+        begin = missing[0] * PART_WINDOWS  # parts are written in order, so all later ones are missing too
+        views = _available_directions(directions, media, modality)
+        batches = embed_windows(run, media, modality, centres[begin:], views)
+        pending = next(batches)
+        for name in names[missing[0] :]:
+            times = centres[begin : begin + PART_WINDOWS]
+            while len(pending) < len(times):
+                pending = torch.cat([pending, next(batches)])
+            yield name, str(media.track(modality).path), modality, times, views, pending[: len(times)]
+            pending, begin = pending[len(times) :], begin + PART_WINDOWS
 
 
-def _available_directions(directions: Tensor, media: Media, modality: Modality) -> Tensor:
+def _available_directions(directions: Tensor, media: MediaReader, modality: Modality) -> Tensor:
     """The requested directions, or only the front for media without directions."""
-    return directions if media.directional(modality) else FRONT
+    return directions if media.is_directional(modality) else FRONT
 
 
-def _stream(
-    run: Run, paths: Iterator[Path], modalities: tuple[Modality, ...], hop: float, directions: Tensor,
-    picture: ProjectionChoice, channels: tuple[int, ...] | None,
-) -> None:  # fmt: skip
-    """Writes JSON lines to standard output while paths are read; reports files that cannot be read."""
+def _streamed_sources(paths: Iterator[Path], modalities: Sequence[Modality]) -> Iterator[Source]:
+    """Sources in each path as it is read; paths that do not exist are reported."""
     for path in paths:
         try:
-            for file in find_media([path]):
-                media = probe_media(file, picture, channels)
-                for modality in media.modalities:
-                    if modality in modalities:
-                        _print_lines(run, media, modality, hop, directions)
+            yield from find_sources([path], modalities)
         except UserError as error:
             print(f"skipped: {error}", file=sys.stderr)
 
 
-def _print_lines(run: Run, media: Media, modality: Modality, hop: float, directions: Tensor) -> None:
-    """Prints one JSON line per window and direction of a file."""
-    centres = dense_centres(media.seconds(modality), hop, window_seconds(run, modality))
-    directions = _available_directions(directions, media, modality)
-    windows = (views for batch in embed_windows(run, media, modality, centres, directions) for views in batch)
-    for time, views in zip(centres, windows, strict=True):
-        for (azimuth, elevation), embedding in zip(directions.tolist(), views.tolist(), strict=True):
-            row = {"file": str(media.path), "modality": modality, "time": time}
-            print(json.dumps(row | {"azimuth": azimuth, "elevation": elevation, "embedding": embedding}), flush=True)
+def _print_source(run: Run, opened: Opened, hop: float, directions: Tensor) -> None:
+    """Writes one JSON line per window and direction to standard output; reports a source that cannot be read."""
+    try:
+        media = _opened_reader(opened)
+        for modality in media.modalities:
+            centres = dense_centres(media.track(modality).end, hop, window_seconds(run, modality))
+            views = _available_directions(directions, media, modality)
+            windows = (each for batch in embed_windows(run, media, modality, centres, views) for each in batch)
+            for time, embeddings in zip(centres, windows, strict=True):
+                for (azimuth, elevation), embedding in zip(views.tolist(), embeddings.tolist(), strict=True):
+                    row = {"file": str(media.track(modality).path), "modality": modality, "time": time}
+                    row |= {"azimuth": azimuth, "elevation": elevation, "embedding": embedding}
+                    print(json.dumps(row), flush=True)
+    except UserError as error:
+        print(f"skipped: {error}", file=sys.stderr)
 
 
 def _input_paths(files: tuple[str, ...]) -> Iterator[Path]:

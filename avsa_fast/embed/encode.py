@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from avsa_fast.data.batches import Batch, batch_of
+from avsa_fast.data.projection import PROJECTIONS, Projection
+from avsa_fast.data.reader import MediaReader, Modality
 from avsa_fast.data.samples import Sample
-from avsa_fast.data.video import read_windows
 from avsa_fast.data.views import make_crops, make_features
-from avsa_fast.run import Modality, Run
+from avsa_fast.run import Run
 
-from .media import Media, flat_crops, read_scenes
+from .media import flat_crops, read_scenes
 
 BATCH = 4  # windows of video in memory at a time; sound: 4 times as many
 FRONT = torch.zeros(1, 2)  # azimuth and elevation
@@ -63,13 +64,13 @@ def window_seconds(run: Run, modality: Modality) -> float:
 
 
 def embed_windows(
-    run: Run, media: Media, modality: Modality, centres: Sequence[float], directions: Tensor = FRONT
+    run: Run, media: MediaReader, modality: Modality, centres: Sequence[float], directions: Tensor = FRONT
 ) -> Iterator[Tensor]:
     """Embeds windows of a file in batches, in memory that does not depend on the file or the number of windows.
 
     Args:
         run: Trained run.
-        media: File to embed.
+        media: Clip to embed.
         modality: Whether to embed picture or sound.
         centres: Centres of the windows, in seconds.
         directions: [K, 2], azimuth and elevation in radians; media without directions use only the front (K = 1).
@@ -85,13 +86,13 @@ def embed_windows(
 
 
 def window_views(
-    run: Run, media: Media, modality: Modality, centres: Sequence[float], directions: Tensor = FRONT
+    run: Run, media: MediaReader, modality: Modality, centres: Sequence[float], directions: Tensor = FRONT
 ) -> Iterator[Tensor]:
     """Prepares encoder inputs of windows in batches.
 
     Args:
         run: Trained run.
-        media: File to read.
+        media: Clip to read.
         modality: Whether to read picture or sound.
         centres: Centres of the windows, in seconds.
         directions: [K, 2], azimuth and elevation in radians; media without directions use only the front (K = 1).
@@ -102,7 +103,7 @@ def window_views(
     Raises:
         UserError: If the file is damaged.
     """
-    directions = directions if media.directional(modality) else FRONT
+    directions = directions if media.is_directional(modality) else FRONT
     config, views = run.config.samples, run.config.views
     if modality == "audio":
         sounds = read_scenes(media, centres, config.seconds)
@@ -113,29 +114,34 @@ def window_views(
         return
     windows = _frames(run, media, centres)
     while batch := list(islice(windows, BATCH)):
-        if media.flat:
+        if media.is_flat:
             yield torch.stack([flat_crops(frames, views.crop_size) for frames in batch])
         else:
-            yield make_crops(_batch([(frames, torch.empty(0)) for frames in batch], directions, run), views, run.device)
+            projection = media.description.projection or PROJECTIONS[0]
+            yield make_crops(
+                _batch([(frames, torch.empty(0)) for frames in batch], directions, run, projection), views, run.device
+            )
 
 
-def _frames(run: Run, media: Media, centres: Sequence[float]) -> Iterator[Tensor]:
+def _frames(run: Run, media: MediaReader, centres: Sequence[float]) -> Iterator[Tensor]:
     """Frames of windows, decoded in one pass if the windows do not overlap, else with one seek per window."""
     config = run.config.samples
-    height = min(config.max_height, 2 * run.config.views.crop_size) if media.flat else config.max_height
+    height = min(config.max_height, 2 * run.config.views.crop_size) if media.is_flat else config.max_height
     interval = min((b - a for a, b in pairwise(centres)), default=1.0)
     if interval >= config.frames / config.fps:
-        return read_windows(media.path, centres, config.frames, config.fps, height)
-    return chain.from_iterable(read_windows(media.path, [c], config.frames, config.fps, height) for c in centres)
+        return media.windows(centres, config.frames, config.fps, height)
+    return chain.from_iterable(media.windows([c], config.frames, config.fps, height) for c in centres)
 
 
-def _batch(windows: Sequence[tuple[Tensor, Tensor]], directions: Tensor, run: Run) -> Batch:
+def _batch(
+    windows: Sequence[tuple[Tensor, Tensor]], directions: Tensor, run: Run, projection: Projection = PROJECTIONS[0]
+) -> Batch:
     """Batch of windows (frames, sound), all viewed in the same directions [K, 2]."""
     K = len(directions)
     fov = np.full(K, radians(run.config.samples.held_out_fov), np.float32)
     return batch_of(
         [
-            Sample("", "erp", frames, sound, directions.numpy(), fov, np.zeros(K, bool), None, {})
+            Sample("", projection, frames, sound, directions.numpy(), fov, np.zeros(K, bool), None, {})
             for frames, sound in windows
         ]
     )

@@ -1,69 +1,92 @@
-"""Media files to embed: 360° and flat video; ambisonic, stereo and mono sound."""
+"""Media to embed: prepared datasets, pairs of video and sound, and single files of any kind."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from avsa_fast.data.channels import AMBISONIC_CHANNELS, channel_map, check_channels, is_fuma, to_ambisonic
-from avsa_fast.data.samples import SAMPLE_RATE
-from avsa_fast.data.sound import probe_sound, read_overview, read_sound
-from avsa_fast.data.video import VideoInfo, probe_video
+from avsa_fast.data.clips import media_files
+from avsa_fast.data.describe import Description, Overrides, describe
+from avsa_fast.data.index import Index
+from avsa_fast.data.reader import SAMPLE_RATE, MediaReader, Modality
+from avsa_fast.data.rows import description_of
+from avsa_fast.data.sound import read_sound
 from avsa_fast.data.views import MEAN, STD
-from avsa_fast.errors import ClipError, UserError
-from avsa_fast.run import Modality
+from avsa_fast.errors import UserError
+from avsa_fast.isolation import Work, Worker, close, work
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v")
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3", ".amb", ".w64")
 SUFFIXES = VIDEO_SUFFIXES + SOUND_SUFFIXES
-ProjectionChoice = Literal["auto", "erp", "flat"]
 
 
-@dataclass(frozen=True)
-class Media:
-    """A file with video, sound or both.
+class Source(NamedTuple):
+    """A clip to embed.
 
     Attributes:
-        path: Path of the file.
-        video_seconds: Duration of the video in seconds; None if there is none.
-        flat: Whether the video is not a 360° video.
-        sound_seconds: Duration of the sound in seconds; None if there is none.
-        channels: Indices of W, Y, Z, X among the decoded channels; empty for stereo and mono.
+        video: File with the video, if it is wanted; it need not have one.
+        sound: File with the sound, if it is wanted; it need not have any.
+        description: How they are read, if they were prepared.
     """
 
-    path: Path
-    video_seconds: float | None
-    flat: bool
-    sound_seconds: float | None
-    channels: list[int]
+    video: Path | None
+    sound: Path | None
+    description: Description | None = None
 
     @property
-    def modalities(self) -> list[Modality]:
-        """Modalities that the file has."""
-        durations: dict[Modality, float | None] = {"video": self.video_seconds, "audio": self.sound_seconds}
-        return [modality for modality, seconds in durations.items() if seconds is not None]
+    def path(self) -> Path:
+        """File that names the clip."""
+        path = self.video or self.sound
+        assert path is not None
+        return path
 
-    def seconds(self, modality: Modality) -> float:
-        """Returns the duration of a modality in seconds.
 
-        Args:
-            modality: A modality that the file has.
-        """
-        seconds = self.video_seconds if modality == "video" else self.sound_seconds
-        assert seconds is not None
-        return seconds
+class Opened(NamedTuple):
+    """A source that was opened: its reader, or why it cannot be read."""
 
-    def directional(self, modality: Modality) -> bool:
-        """Returns whether a modality can be viewed in any direction (360° video, ambisonic sound).
+    source: Source
+    reader: MediaReader | None
+    error: str = ""
 
-        Args:
-            modality: A modality that the file has.
-        """
-        return not self.flat if modality == "video" else bool(self.channels)
+
+def find_sources(paths: Iterable[Path], modalities: Sequence[Modality]) -> list[Source]:
+    """Lists the clips in files and folders.
+
+    Args:
+        paths: Files; prepared dataset folders; folders with video/ and audio/, whose files of the same name belong
+            together; and other folders, which are searched recursively.
+        modalities: Modalities that are wanted.
+
+    Returns:
+        The clips, those of folders sorted by name.
+
+    Raises:
+        UserError: A path does not exist, no file is found, or a prepared dataset cannot be read.
+    """
+    found: list[Source] = []
+    for path in paths:
+        if (path / "index.parquet").exists():
+            for clip, row in Index(path):
+                assert clip.video is not None
+                assert clip.sound is not None
+                found.append(Source(clip.video, clip.sound, description_of(row, clip.video, clip.sound)))
+        elif (path / "video").is_dir() and (path / "audio").is_dir():
+            videos, sounds = media_files(path)
+            found += [Source(videos.get(name), sounds.get(name)) for name in sorted(videos.keys() | sounds.keys())]
+        else:
+            found += [Source(file, file) for file in find_media([path])]
+    wanted = (
+        source._replace(
+            video=source.video if "video" in modalities else None,
+            sound=source.sound if "audio" in modalities else None,
+        )
+        for source in dict.fromkeys(found)
+    )
+    return [source for source in wanted if source.video or source.sound]
 
 
 def find_media(paths: Iterable[Path]) -> list[Path]:
@@ -91,82 +114,94 @@ def find_media(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def probe_media(path: Path, picture: ProjectionChoice = "auto", channels: Sequence[int] | None = None) -> Media:
-    """Detects what a file contains.
+class Described(NamedTuple):
+    """The description of a source, or why there is none."""
+
+    description: Description | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class DescribeTask:
+    """Describes sources in a worker process, because a damaged file may crash the process that opens it.
+
+    Attributes:
+        overrides: What the user states about the files.
+    """
+
+    overrides: Overrides
+
+    def start(self) -> Work[Source, Described]:
+        """Returns the function that describes a source."""
+        torch.set_num_threads(1)
+
+        def described(source: Source, heartbeat: Callable[[], None]) -> Described:
+            try:
+                description = describe(source.video, source.sound, self.overrides)
+            except UserError as error:
+                return Described(None, str(error))
+            if description.video is None and description.sound is None:
+                wanted = [name for name, file in (("video", source.video), ("audio", source.sound)) if file]
+                return Described(None, f"{source.path}: no {' and no '.join(wanted)} in this file")
+            return Described(description)
+
+        return described
+
+    def path(self, source: Source) -> Path | None:
+        """Returns the file that names the source."""
+        return source.path
+
+    def failed(self, source: Source, state: str, reason: str) -> Described:
+        """Returns the result for a source that cannot be described."""
+        return Described(None, reason)
+
+
+def open_sources(sources: Iterable[Source], overrides: Overrides = Overrides()) -> Generator[Opened, None, None]:
+    """Opens clips; those that were not prepared are first described in another process.
 
     Args:
-        path: Video or sound file.
-        picture: Projection of the video; "auto" assumes ERP if it is exactly twice as wide as high.
-        channels: Indices of W, Y, Z and X among the decoded channels. Default: detected.
+        sources: Clips.
+        overrides: What the user states about the files.
 
-    Returns:
-        Durations, projection and channel map.
-
-    Raises:
-        UserError: If the file cannot be used.
+    Yields:
+        Their readers, in the same order.
     """
-    video_seconds, flat, sound_seconds, mapping = None, True, None, []
-    video = None if path.suffix.lower() in SOUND_SUFFIXES else _probe_picture(path, picture)
-    if video is not None:
-        video_seconds = video.seconds
-        flat = picture == "flat" or (picture == "auto" and video.width != 2 * video.height)
-    if video is None or _has_sound(path):
-        sound = probe_sound(path)
-        sound_seconds = sound.seconds
-        if channels is not None:
-            mapping = check_channels(path, sound, channels)
-        elif sound.channels > 2:
-            # For other counts, the order is detected from the channels that are silent.
-            known = sound.channels in AMBISONIC_CHANNELS
-            mapping = channel_map(path, sound, torch.zeros(sound.channels, 1) if known else read_overview(path))
-    return Media(path, video_seconds, flat, sound_seconds, mapping)
-
-
-def _probe_picture(path: Path, picture: ProjectionChoice) -> VideoInfo | None:
-    """Properties of a file's video; None if it has none, whatever its suffix."""
+    pool: list[Worker[Source, Described]] = []
     try:
-        return probe_video(path, flat=picture != "erp")
-    except ClipError as error:
-        if error.state != "incomplete":
-            raise
-        return None
+        for source in sources:
+            known = Described(source.description)
+            if source.description is None:
+                if not pool:
+                    pool.append(Worker(DescribeTask(overrides)))
+                (known,) = work([source], pool)
+            yield Opened(source, MediaReader(known.description) if known.description else None, known.error)
+    finally:
+        close(pool)
 
 
-def _has_sound(path: Path) -> bool:
-    """Whether the file has a readable sound stream."""
-    try:
-        probe_sound(path)
-    except UserError:
-        return False
-    return True
-
-
-def read_scenes(media: Media, centres: Sequence[float], seconds: float) -> Iterator[Tensor]:
-    """Reads sound around moments of a file as first-order ambisonics.
+def read_scenes(reader: MediaReader, centres: Sequence[float], seconds: float) -> Iterator[Tensor]:
+    """Reads sound around moments of a clip as first-order ambisonics.
 
     Mono sound becomes W. Stereo is treated as a pair of cardioids facing left and right: W + Y = 2 L and
     W - Y = 2 R, so that the stereo view reproduces it.
 
     Args:
-        media: File with sound.
+        reader: Reader of a clip with sound.
         centres: Moments in seconds.
         seconds: Duration around each moment.
 
     Yields:
-        float32 [4, seconds * 24000], W, Y, Z, X at 24 kHz; zeros before and after the file.
+        float32 [4, seconds * 24000], W, Y, Z, X at 24 kHz; zeros before and after the track.
 
     Raises:
         UserError: If the file is damaged.
     """
     for centre in centres:
-        sound = read_sound(media.path, centre, seconds, SAMPLE_RATE)
-        if media.channels:
-            yield to_ambisonic(sound, media.channels, fuma=is_fuma(media.path))
-        elif len(sound) == 2:
-            left, right = sound
+        if reader.sound.channels == 2:
+            left, right = read_sound(reader.sound, centre, seconds, SAMPLE_RATE)
             yield torch.stack([left + right, left - right, torch.zeros_like(left), torch.zeros_like(left)])
         else:
-            yield to_ambisonic(sound, [])
+            yield reader.scene(centre, seconds)
 
 
 def flat_crops(frames: Tensor, size: int) -> Tensor:

@@ -7,7 +7,6 @@ of its windows' probabilities, as is usual for UCF101. Predictions of all folds 
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, Protocol
 
 import numpy as np
@@ -20,10 +19,12 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from avsa_fast.data.describe import Overrides
+from avsa_fast.data.reader import MediaReader, Modality
 from avsa_fast.embed.encode import embed_windows, spread_centres, window_seconds, window_views
-from avsa_fast.embed.media import Media, probe_media
+from avsa_fast.embed.media import Source, open_sources
 from avsa_fast.errors import UserError
-from avsa_fast.run import Modality, Run
+from avsa_fast.run import Run
 
 from .datasets import Fold, Item, Labelled
 from .metrics import Metric, bootstrap_metric
@@ -73,19 +74,16 @@ def embed_items(
     Raises:
         UserError: If a file cannot be read, or lacks the picture or the sound.
     """
-    items = {item.name: item for fold in data.folds for item in fold.train + fold.test}
+    kinds: list[Modality] = ["video", "audio"] if modality == "both" else [modality]
+    readers = open_items(data, kinds)
     embeddings = {}
-    for number, (name, item) in enumerate(items.items()):
-        kinds: list[Modality] = ["video", "audio"] if modality == "both" else [modality]
-        media = [open_item(item, kind) for kind in kinds]
-        seconds = min(file.seconds(kind) for file, kind in zip(media, kinds, strict=True))
+    for number, name in enumerate(readers):
+        media = readers[name]
+        seconds = min(media.track(kind).end for kind in kinds)
         centres = spread_centres(seconds, data.windows, max(window_seconds(run, kind) for kind in kinds))
-        parts = [
-            torch.cat(list(embed_windows(run, file, kind, centres))).flatten(1)
-            for file, kind in zip(media, kinds, strict=True)
-        ]
+        parts = [torch.cat(list(embed_windows(run, media, kind, centres))).flatten(1) for kind in kinds]
         embeddings[name] = torch.cat(parts, dim=1).numpy()
-        progress(number + 1, len(items))
+        progress(number + 1, len(readers))
     return embeddings
 
 
@@ -130,34 +128,44 @@ def finetune(
     Raises:
         UserError: If a file cannot be read, or lacks the modality.
     """
-    predictions = []
+    predictions, readers = [], open_items(data, [modality])
     for number, fold in enumerate(data.folds):
-        predictions += _finetune_fold(run, fold, data, modality, seed, epochs)
+        predictions += _finetune_fold(run, fold, data, readers, modality, seed, epochs)
         progress(number + 1, len(data.folds))
     return _accuracies(data, predictions, "finetune")
 
 
-def open_item(item: Item, modality: Modality) -> Media:
-    """Probes the file with the picture or the sound of a recording.
+def open_items(data: Labelled, modalities: Sequence[Modality]) -> dict[str, MediaReader]:
+    """Opens the files of a dataset's recordings, each first in another process, which a damaged file may crash.
 
     Args:
-        item: The recording.
-        modality: Whether its picture or its sound is needed.
+        data: Labelled dataset.
+        modalities: Modalities that are needed.
 
     Returns:
-        Properties of the file.
+        Readers by name of the recording.
 
     Raises:
-        UserError: If the recording lacks the modality, or the file cannot be read.
+        UserError: If a recording lacks a modality, or a file cannot be read.
     """
-    path = item.video if modality == "video" else item.audio
-    media = _probe(path) if path is not None else None
-    if media is None or modality not in media.modalities:
-        raise UserError(f"{path or item.name}: no {'picture' if modality == 'video' else 'sound'} to classify")
-    return media
-
-
-_probe = lru_cache(maxsize=100_000)(probe_media)  # fine-tuning opens every file once per epoch
+    items = {item.name: item for fold in data.folds for item in fold.train + fold.test}
+    for item in items.values():
+        for modality in modalities:
+            if (item.video if modality == "video" else item.audio) is None:
+                raise UserError(f"{item.name}: no {modality} to classify")
+    sources = [
+        Source(item.video if "video" in modalities else None, item.audio if "audio" in modalities else None)
+        for item in items.values()
+    ]
+    opened = open_sources(sources, Overrides(projection=data.projection))
+    readers = {}
+    for name, (source, reader, error) in zip(items, opened, strict=True):
+        if reader is None:
+            raise UserError(error)
+        if missing := [modality for modality in modalities if modality not in reader.modalities]:
+            raise UserError(f"{source.path}: no {missing[0]} to classify")
+        readers[name] = reader
+    return readers
 
 
 def _fit(
@@ -203,7 +211,7 @@ def _accuracies(data: Labelled, predictions: list[Predictions], method: str) -> 
 
 
 def _finetune_fold(
-    run: Run, fold: Fold, data: Labelled, modality: Modality, seed: int, epochs: int
+    run: Run, fold: Fold, data: Labelled, readers: dict[str, MediaReader], modality: Modality, seed: int, epochs: int
 ) -> list[Predictions]:
     """Fine-tunes on a fold and predicts its test recordings."""
     rng = np.random.default_rng(seed)
@@ -221,7 +229,8 @@ def _finetune_fold(
             order = rng.permutation(len(fold.train))
             for rows in np.array_split(order, max(1, round(len(order) / BATCH))):
                 items = [fold.train[row] for row in rows]
-                views = torch.cat([_random_view(run, item, modality, rng) for item in items]).to(run.device)
+                chosen = [_random_view(run, readers[item.name], modality, rng) for item in items]
+                views = torch.cat(chosen).to(run.device)
                 labels = torch.tensor([data.classes.index(item.label) for item in items], device=run.device)
                 optimiser.zero_grad()
                 cross_entropy(head(encoder(views)), labels).backward()
@@ -230,17 +239,17 @@ def _finetune_fold(
         predictions = []
         with torch.inference_mode():
             for item in fold.test:
-                media = open_item(item, modality)
-                centres = spread_centres(media.seconds(modality), data.windows, window_seconds(run, modality))
+                media = readers[item.name]
+                centres = spread_centres(media.track(modality).end, data.windows, window_seconds(run, modality))
                 batches = window_views(run, media, modality, centres)
                 logits = torch.cat([head(encoder(batch.to(run.device).flatten(0, 1))) for batch in batches])
                 predictions.append(Predictions(item, logits.softmax(dim=-1).double().cpu().numpy()))
     return predictions
 
 
-def _random_view(run: Run, item: Item, modality: Modality, rng: np.random.Generator) -> torch.Tensor:
+def _random_view(run: Run, media: MediaReader, modality: Modality, rng: np.random.Generator) -> torch.Tensor:
     """Encoder input [1, ...] of a random window of a recording."""
-    media, window = open_item(item, modality), window_seconds(run, modality)
-    centre = window / 2 + rng.random() * max(0.0, media.seconds(modality) - window)
+    window = window_seconds(run, modality)
+    centre = window / 2 + rng.random() * max(0.0, media.track(modality).end - window)
     (views,) = window_views(run, media, modality, [centre])
     return views.flatten(0, 1)

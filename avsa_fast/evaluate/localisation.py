@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avsa_fast.data.channels import read_ambisonic
-from avsa_fast.data.samples import SAMPLE_RATE, ClipSpan
-from avsa_fast.data.video import read_frames
+from avsa_fast.data.reader import SAMPLE_RATE
+from avsa_fast.data.samples import ClipSpan
 from avsa_fast.errors import UserError
 from avsa_fast.maps.grid import angular_distance, erp_grid
 from avsa_fast.maps.intensity import intensity_map
@@ -57,8 +56,8 @@ def localise(
             objects = torch.from_numpy(truth.at(source.name, time)).float()
             if not len(objects):
                 continue
-            frames = read_frames(source.video, time, config.frames, config.fps, config.max_height)
-            sound = read_ambisonic(source.sound, source.channel_map, time, config.seconds, SAMPLE_RATE)
+            frames = source.reader.frames(time, config.frames, config.fps, config.max_height)
+            sound = source.reader.scene(time, config.seconds)
             best = object_maps(run, frames, sound, objects, size=size).flatten(1).argmax(dim=1)
             distances = angular_distance(objects[:, None], grid.flatten(0, 1)[None])  # [n, H * W]
             errors += distances[torch.arange(len(objects)), best].tolist()

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from avsa_fast.data.describe import describe_clip
+from avsa_fast.data.describe import inspect
 from avsa_fast.data.projection import Projection
+from avsa_fast.data.reader import MediaReader
+from avsa_fast.data.rows import inspected_row
 from avsa_fast.data.tables import DETECTIONS, INDEX
-from avsa_fast.data.video import sample_frames
 from avsa_fast.detect.boxes import SphereBox
 from avsa_fast.detect.sphere import SphereDetector
 from avsa_fast.detect.tracks import link
@@ -20,6 +21,7 @@ from avsa_fast.errors import ClipError, UserError
 
 from .find import Job
 from .options import PrepareOptions
+from .requirements import require_trainable
 from .transcode import transcode
 
 BATCH_SIZE = 4  # frames per detector call, and also the number of frames decoded ahead
@@ -64,10 +66,12 @@ def prepare_clip(
         OSError: `target` cannot be written.
     """
     try:
-        row = _describe(job, options)
-        detections = _detect(job, row, detector, options.detect_fps, heartbeat) if detector else _columns([], [])
+        row, reader = _describe(job, options)
+        detections = _columns([], [])
+        if detector:
+            detections = _detect(job, reader, row["seconds"], detector, options.detect_fps, heartbeat)
         if options.transcode:
-            row |= transcode(job, row, options, target, heartbeat)
+            row |= transcode(job, row, reader, options.height, target, heartbeat)
         return Result(row, detections)
     except UserError as error:
         return failed(job, getattr(error, "state", "unreadable"), str(error))
@@ -85,20 +89,15 @@ def failed(job: Job, state: str, reason: str) -> Result:
     return Result(row, _columns([], []))
 
 
-def _describe(job: Job, options: PrepareOptions) -> dict[str, Any]:
+def _describe(job: Job, options: PrepareOptions) -> tuple[dict[str, Any], MediaReader]:
+    """Row of the clip, and the reader of its files."""
     if job.video is None or job.sound is None:
         missing = "video" if job.video is None else "sound"
         raise ClipError("incomplete", f"no {missing} of this name in the folder")
-    row = describe_clip(
-        job.name,
-        job.video,
-        job.sound,
-        gains=options.gains_of(job.sound),
-        channels=options.channels,
-        projection=options.projection,
-        ignore_pose=options.ignore_pose,
-    )
-    return row | {"seconds": _seconds(job, row["seconds"])}
+    inspection = inspect(job.video, job.sound, options.overrides)
+    require_trainable(inspection.description, job.video, job.sound, ignore_pose=options.ignore_pose)
+    row = inspected_row(job.name, inspection)
+    return row | {"seconds": _seconds(job, row["seconds"])}, MediaReader(inspection.description)
 
 
 def _seconds(job: Job, whole: float) -> float:
@@ -114,15 +113,17 @@ def _seconds(job: Job, whole: float) -> float:
 
 
 def _detect(
-    job: Job, row: dict[str, Any], detector: SphereDetector, fps: float, heartbeat: Callable[[], None]
+    job: Job,
+    reader: MediaReader,
+    seconds: float,
+    detector: SphereDetector,
+    fps: float,
+    heartbeat: Callable[[], None],
 ) -> dict[str, list[Any]]:
-    assert job.video is not None
-    projection: Projection = "eac" if row["projection"] == "eac" else "erp"  # of one eye
+    projection: Projection = "eac" if reader.description.projection == "eac" else "erp"  # of one eye
     times: list[float] = []
     moments: list[list[SphereBox]] = []
-    frames = prefetch(
-        sample_frames(job.video, fps, detector.max_size, job.begin, row["seconds"], row["projection"]), BATCH_SIZE
-    )
+    frames = prefetch(reader.sampled(fps, detector.max_size, job.begin, seconds), BATCH_SIZE)
     previous: torch.Tensor | None = None
     while batch := list(islice(frames, BATCH_SIZE)):
         images = [image for _, image in batch]

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
-from avsa_fast.data.channels import Gains, is_fuma
+from avsa_fast.data.channels import Gains
+from avsa_fast.data.describe import Overrides
 from avsa_fast.data.projection import Projection
 from avsa_fast.detect.boxes import Detector
 from avsa_fast.detect.sphere import DetectorViews, SphereDetector, sphere_detector
@@ -15,7 +16,7 @@ from avsa_fast.detect.weights import DEFAULT_WEIGHTS, find_weights
 from avsa_fast.detect.yolo import MIN_CONFIDENCE, YoloDetector
 from avsa_fast.errors import UserError
 
-VERSION = 2  # increment when the same clip and options give a different result
+VERSION = 3  # increment when the same clip and options give a different result
 MIN_HEIGHT, MAX_HEIGHT = 64, 4096  # of transcoded videos, pixels
 
 
@@ -61,12 +62,11 @@ class PrepareOptions:
             raise UserError(f"--confidence {self.confidence:g} must be within (0, 1)")
         if not MIN_HEIGHT <= self.height <= MAX_HEIGHT or self.height % 2:
             raise UserError(f"--height {self.height} must be even, {MIN_HEIGHT} to {MAX_HEIGHT}")
-        if self.gains and not self.transcode:
-            raise UserError(f"--gains {self.gains}: the sound must be converted, which requires --transcode")
 
-    def gains_of(self, sound: Path) -> Gains:
-        """Returns the ambisonic normalisation of a sound file."""
-        return self.gains or ("fuma" if is_fuma(sound) else "sn3d")
+    @property
+    def overrides(self) -> Overrides:
+        """What the user states about the files."""
+        return Overrides(self.channels, self.gains, self.projection)
 
     def digest(self) -> str:
         """Returns a hash of the options and of the detector's weights; equal hashes mean equal results."""

@@ -6,31 +6,32 @@ from pathlib import Path
 from typing import Any
 
 from avsa_fast.errors import UserError
+from avsa_fast.isolation import Worker, work
 
 from .clip import Result
 from .find import Job
-from .worker import Setup, Worker, work
+from .task import PrepareTask
 
 
 class _PrepareActor:
     """Ray Data actor that prepares clips in a worker process of its own, with the same limits as without Ray."""
 
-    def __init__(self, setup: Setup) -> None:
-        self._worker = Worker(setup)
+    def __init__(self, task: PrepareTask) -> None:
+        self._worker = Worker(task)
 
     def __call__(self, item: dict[str, str]) -> dict[str, str]:
         (result,) = work([_job_from_json(item["job"])], [self._worker])
         return {"result": json.dumps(result)}
 
 
-def run_ray(jobs: Sequence[Job], setup: Setup, workers: int) -> Generator[Result, None, None]:
+def run_ray(jobs: Sequence[Job], task: PrepareTask, workers: int) -> Generator[Result, None, None]:
     """Prepares clips on a Ray cluster: the one that RAY_ADDRESS names, or else one started on this machine.
 
     Ray replaces an actor that dies, and repeats its clips.
 
     Args:
         jobs: Clips to prepare.
-        setup: Settings shared by all workers.
+        task: How to prepare them.
         workers: Number of actors.
 
     Yields:
@@ -53,9 +54,9 @@ def run_ray(jobs: Sequence[Job], setup: Setup, workers: int) -> Generator[Result
         worker: Any = _PrepareActor  # Ray's annotations accept only classes of its own protocol
         done = items.map(
             worker,
-            fn_constructor_args=(setup,),
+            fn_constructor_args=(task,),
             concurrency=workers,
-            num_cpus=setup.threads,
+            num_cpus=task.threads,
         )
         for item in done.iter_rows():
             yield Result(*json.loads(item["result"]))

@@ -18,13 +18,14 @@ from avsa_fast.data.tables import DETECTIONS, INDEX, write_table
 from avsa_fast.detect.weights import DEFAULT_WEIGHTS
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_symlink, remove_parts
+from avsa_fast.isolation import run_isolated
 from avsa_fast.progress import show_progress
 
 from .clip import Result
 from .find import Job, find_jobs
 from .journal import Journal, JournalEntry, file_stamp
 from .options import PrepareOptions
-from .worker import Setup, run_local
+from .task import PrepareTask
 
 Engine = Literal["local", "ray"]
 STATE_FOLDER = ".prepare"  # subfolder of a dataset folder, with the lock and the journal
@@ -114,7 +115,7 @@ def prepare(
                 remove_parts(folder)
             by_name = {job.name: job for job in left}
             # Close explicitly: an exception's traceback would keep the generator, and so its worker processes, alive.
-            with closing(_results(left, Setup(options, target, 1), workers, engine, progress)) as results:
+            with closing(_results(left, PrepareTask(options, target, 1), workers, engine, progress)) as results:
                 for result in results:
                     job = by_name[result.row["name"]]
                     media: list[str] = []
@@ -165,20 +166,20 @@ def _journal(target: Path) -> Iterator[Journal]:
 
 
 def _results(
-    jobs: Sequence[Job], setup: Setup, workers: int | None, engine: Engine, show: bool
+    jobs: Sequence[Job], task: PrepareTask, workers: int | None, engine: Engine, show: bool
 ) -> Generator[Result, None, None]:
     if not jobs:
         return
     cores = len(os.sched_getaffinity(0))
     workers = min(workers or cores, len(jobs))
-    setup = setup._replace(threads=max(1, cores // workers))
+    task = replace(task, threads=max(1, cores // workers))
     if engine == "ray":
         from .ray_engine import run_ray as run
     else:
-        run = run_local
+        run = run_isolated
     with show_progress("preparing clips") if show else nullcontext(_no_progress) as progress:
         progress(0, len(jobs))
-        with closing(run(jobs, setup, workers)) as results:
+        with closing(run(jobs, task, workers)) as results:
             for done, result in enumerate(results, start=1):
                 yield result
                 progress(done, len(jobs))

@@ -8,16 +8,13 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from avsa_fast.data.channels import Gains, to_ambisonic
 from avsa_fast.data.encode_video import FPS, write_video
 from avsa_fast.data.frame_conversion import PLANE_MULTIPLES
-from avsa_fast.data.samples import SAMPLE_RATE
+from avsa_fast.data.reader import SAMPLE_RATE, MediaReader
 from avsa_fast.data.sound import read_sound
-from avsa_fast.data.video import sample_frames
 from avsa_fast.files import atomic_write
 
 from .find import Job
-from .options import PrepareOptions
 
 CRF = 23  # x264's constant rate factor
 CHUNK = 30.0  # seconds of sound in memory at a time
@@ -26,7 +23,8 @@ CHUNK = 30.0  # seconds of sound in memory at a time
 def transcode(
     job: Job,
     row: dict[str, Any],
-    options: PrepareOptions,
+    reader: MediaReader,
+    height: int,
     target: Path,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
@@ -35,7 +33,8 @@ def transcode(
     Args:
         job: The clip; only its segment is written.
         row: The clip's row of the index.
-        options: `height` limits the number of rows. Only one eye's view of stereoscopic video is kept.
+        reader: Reader of the clip's files. Only one eye's view of stereoscopic video is kept.
+        height: Maximum number of rows.
         target: Dataset folder.
         heartbeat: Called regularly.
 
@@ -46,46 +45,47 @@ def transcode(
         UserError: A file is unreadable.
         OSError: A file cannot be written.
     """
-    assert job.video is not None
-    assert job.sound is not None
     for folder in ("video", "audio"):
         (target / folder).mkdir(parents=True, exist_ok=True)
     with atomic_write(target / "video" / f"{job.name}.mp4") as path:
-        video = write_video(path, _frames(job, row, options.height, heartbeat), crf=CRF, tune="fastdecode")
+        video = write_video(path, _frames(job, row, reader, height, heartbeat), crf=CRF, tune="fastdecode")
     with atomic_write(target / "audio" / f"{job.name}.flac") as path:
-        channels = _write_sound(path, job, row, options.gains_of(job.sound), heartbeat)
-    changes: dict[str, Any] = {
-        "seconds": min(video.frames / FPS, row["seconds"]), "offset": 0.0, "fps": float(FPS),
-        "width": video.width, "height": video.height,
-        "projection": "eac" if row["projection"] == "eac" else "erp", "rate": SAMPLE_RATE, "channels": channels,
+        channels = _write_sound(path, job, row, reader, heartbeat)
+    seconds = video.frames / FPS
+    return {
+        "seconds": min(seconds, row["seconds"]), "offset": 0.0,
+        "video_stream": 0, "video_seconds": seconds, "video_start": 0.0, "video_zero": 0.0, "fps": float(FPS),
+        "width": video.width, "height": video.height, "turns": 0,
+        "projection": "eac" if row["projection"] == "eac" else "erp",
+        "sound_stream": 0, "sound_seconds": row["seconds"], "sound_start": 0.0, "sound_zero": 0.0,
+        "rate": SAMPLE_RATE, "channels": channels, "codec": "flac", "layout": "", "first_block": 0, "block": 0,
+        "channel_map": [0, 1, 2, 3] if row["channel_map"] else [], "gains": "sn3d",
     }  # fmt: skip
-    return changes | ({"channel_map": [0, 1, 2, 3]} if row["channel_map"] else {})
 
 
-def _frames(job: Job, row: dict[str, Any], height: int, heartbeat: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:
+def _frames(
+    job: Job, row: dict[str, Any], reader: MediaReader, height: int, heartbeat: Callable[[], None]
+) -> Iterator[NDArray[np.uint8]]:
     """Yields the RGB frames [H, W, 3] to write."""
-    assert job.video is not None
-    images = sample_frames(
-        job.video, FPS, (None, height), job.begin, row["seconds"], row["projection"], PLANE_MULTIPLES
-    )
+    images = reader.sampled(FPS, (None, height), job.begin, row["seconds"], PLANE_MULTIPLES)
     for number, (_, image) in enumerate(images, start=1):
         yield image.numpy()
         if number % FPS == 0:
             heartbeat()
 
 
-def _write_sound(path: Path, job: Job, row: dict[str, Any], gains: Gains, heartbeat: Callable[[], None]) -> int:
+def _write_sound(path: Path, job: Job, row: dict[str, Any], reader: MediaReader, heartbeat: Callable[[], None]) -> int:
     """Writes the sound; returns its number of channels."""
-    assert job.sound is not None
-    total, mapping, done = round(row["seconds"] * SAMPLE_RATE), row["channel_map"], 0
-    channels = 4 if mapping else row["channels"]
+    total, done = round(row["seconds"] * SAMPLE_RATE), 0
+    channels = 4 if row["channel_map"] else row["channels"]
     with soundfile.SoundFile(path, "w", SAMPLE_RATE, channels, "PCM_24", format="FLAC", compression_level=0.0) as file:
         while done < total:
             count = min(round(CHUNK * SAMPLE_RATE), total - done)
             centre = job.begin + (done + count / 2) / SAMPLE_RATE
-            sound = read_sound(job.sound, centre, count / SAMPLE_RATE, SAMPLE_RATE)
-            if mapping:
-                sound = to_ambisonic(sound, mapping, fuma=gains == "fuma", n3d=gains == "n3d")
+            if row["channel_map"]:
+                sound = reader.scene(centre, count / SAMPLE_RATE)
+            else:
+                sound = read_sound(reader.sound, centre, count / SAMPLE_RATE, SAMPLE_RATE)
             file.write(sound.T.numpy())
             done += count
             heartbeat()

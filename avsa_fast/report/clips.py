@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from avsa_fast import ops
-from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.directions import MIN_SCORE
 from avsa_fast.data.encode_video import FPS
 from avsa_fast.data.projection import to_erp
-from avsa_fast.data.samples import SAMPLE_RATE, ClipSpan, SampleConfig
-from avsa_fast.data.video import read_frames
+from avsa_fast.data.reader import SAMPLE_RATE
+from avsa_fast.data.samples import ClipSpan, SampleConfig
 from avsa_fast.maps import intensity_map
 
 from .media import flac, heat_png, jpeg, mp4
@@ -98,10 +97,10 @@ def clip_content(
     crops = ops.gnomonic(still[None], directions[None], fov, size, dtype=torch.uint8)[0, :, :, 0]  # [K, 3, h, w]
     length = min(EXCERPT, source.end - source.begin)
     centre = min(max(moment, source.begin + length / 2), source.end - length / 2)
-    around = read_ambisonic(source.sound, source.channel_map, moment, config.seconds, SAMPLE_RATE)
-    excerpt = read_ambisonic(source.sound, source.channel_map, centre, length, SAMPLE_RATE)
+    around = source.reader.scene(moment, config.seconds)
+    excerpt = source.reader.scene(centre, length)
     frames = _frames(source, centre, max(1, round(length * FPS)), FPS)
-    energy = intensity_map(around, SAMPLE_RATE) if source.channel_map else None
+    energy = intensity_map(around, SAMPLE_RATE) if source.is_directional else None
     return {
         "name": source.name,
         "moment": moment,
@@ -110,15 +109,14 @@ def clip_content(
         "boxes": [_box(row) for row in objects],
         "views": [_view(directions[k].tolist(), crops[k], objects) for k in range(K)],
         "energy": None if energy is None else heat_png(energy.sqrt(), "inferno"),
-        "spatial": bool(source.channel_map),
+        "spatial": source.is_directional,
         "media": {"video": mp4(frames), "sound": flac(_audible(excerpt), SAMPLE_RATE), "seconds": length},
     }
 
 
 def _frames(source: ClipSpan, centre: float, count: int, fps: float) -> Tensor:
     """ERP frames, uint8 [count, H, W, 3], around a moment."""
-    rows = HEIGHT * (2 if source.projection == "erp_top" else 1)
-    return to_erp(read_frames(source.video, centre, count, fps, rows), source.projection)
+    return to_erp(source.reader.frames(centre, count, fps, HEIGHT), source.projection)
 
 
 def _audible(sound: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avsa_fast.data.channels import read_ambisonic
 from avsa_fast.data.directions import MIN_SCORE
 from avsa_fast.data.index import Index
-from avsa_fast.data.samples import SAMPLE_RATE, ClipSpan, SampleConfig
+from avsa_fast.data.reader import SAMPLE_RATE
+from avsa_fast.data.samples import ClipSpan, SampleConfig, span_of
 from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, TRUTH, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.maps import intensity_map
@@ -50,8 +50,7 @@ def dataset_page(folder: Path, *, clips: int) -> str:
     detections = [row for row in detections if row["score"] >= MIN_SCORE]
     truth = read_table(folder / "truth.parquet", TRUTH) if _has(folder, "truth") else []
     rows = by_clip(detections or truth)
-    usable = [ClipSpan(c.name, c.video, c.sound, row["channel_map"], 0.0, row["seconds"], row["projection"] or "erp")
-              for c, row in Index(folder) if c.video and c.sound]  # fmt: skip
+    usable = [span_of(clip, row) for clip, row in Index(folder)]
     shown: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
     with show_progress("drawing clips") as progress:
@@ -163,10 +162,9 @@ def _blurred(heat: Tensor) -> Tensor:
 def _sound_map(sources: Sequence[ClipSpan]) -> str | None:
     """Mean intensity map over clips, from one second in the middle of each, as a data URI."""
     maps = []
-    for source in spread([source for source in sources if source.channel_map], MAX_SOUND_CLIPS):
+    for source in spread([source for source in sources if source.is_directional], MAX_SOUND_CLIPS):
         try:
-            middle = (source.begin + source.end) / 2
-            sound = read_ambisonic(source.sound, source.channel_map, middle, 1.0, SAMPLE_RATE)
+            sound = source.reader.scene((source.begin + source.end) / 2)
         except UserError:
             continue  # locally damaged; clips that cannot be used at all are reported by the index
         maps.append(intensity_map(sound, SAMPLE_RATE, SIZE))

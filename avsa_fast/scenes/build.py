@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from avsa_fast.data.describe import describe_clip
+from avsa_fast.data.describe import Overrides, inspect
 from avsa_fast.data.encode_video import FPS, write_video
+from avsa_fast.data.rows import inspected_row
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, write_table
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_folder
@@ -142,7 +143,7 @@ def _build_one(
     video, sound = folder / "video" / f"{name}.mp4", folder / "audio" / f"{name}.flac"
     write_video(video, _until_stopped(stopped, scene.frames()))
     write_sound(sound, scene.sound)
-    clip = describe_clip(name, video, sound, gains="sn3d", channels=(0, 1, 2, 3), projection="erp")
+    clip = inspected_row(name, inspect(video, sound, Overrides((0, 1, 2, 3), "sn3d", "erp")))
     return clip | {"split": split}, _truth_rows(name, scene)
 
 

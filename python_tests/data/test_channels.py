@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 
@@ -6,10 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from avsa_fast.data.channels import channel_map, check_channels, read_ambisonic, require_ambisonic, to_ambisonic
-from avsa_fast.data.sound import SoundInfo, probe_sound, read_overview, read_sound
-from avsa_fast.data.spherical_metadata import SpatialSound
+from avsa_fast.data.channels import SoundLayout, check_channels, require_ambisonic, sound_layout, to_ambisonic
+from avsa_fast.data.describe import describe
+from avsa_fast.data.reader import MediaReader
+from avsa_fast.data.sound import read_sound
+from avsa_fast.data.sound_layouts import DeclaredGains, SpatialSound
+from avsa_fast.data.tracks import SoundTrack
 from avsa_fast.errors import UserError
+
+
+def track(file: str, channels: int, codec: str = "pcm_s16le", layout: str = "unknown") -> SoundTrack:
+    return SoundTrack(Path(file), 0, 1.0, 48000, channels, codec, layout)
 
 
 def noise(channels: int, silent: tuple[int, ...] = ()) -> torch.Tensor:
@@ -43,8 +51,8 @@ def noise(channels: int, silent: tuple[int, ...] = ()) -> torch.Tensor:
 def test_channel_maps_of_known_layouts(
     file: str, channels: int, codec: str, layout: str, silent: tuple[int, ...], expected: list[int]
 ) -> None:
-    info = SoundInfo(1.0, 48000, channels, codec, layout)
-    assert channel_map(Path(file), info, noise(channels, silent)) == expected
+    sound = track(file, channels, codec, layout)
+    assert list(sound_layout(sound, noise(channels, silent)).channel_map) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,41 +69,49 @@ def test_channel_maps_of_known_layouts(
     ],
 )
 def test_ambiguous_layouts_are_refused(channels: int, codec: str, layout: str, silent: tuple[int, ...]) -> None:
-    info = SoundInfo(1.0, 48000, channels, codec, layout)
+    sound = track("a.flac", channels, codec, layout)
     with pytest.raises(UserError, match=rf"^a\.flac: {channels} channels .* --channels") as refusal:
-        channel_map(Path("a.flac"), info, noise(channels, silent))
+        sound_layout(sound, noise(channels, silent))
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("channels", [3, 5, 7, 25])
 def test_fuma_without_height_is_ambiguous(channels: int) -> None:
-    info = SoundInfo(1.0, 48000, channels, "pcm_s16le", "unknown")
     with pytest.raises(UserError, match=rf"^a\.amb: {channels} channels .* --channels"):
-        channel_map(Path("a.amb"), info, noise(channels))
+        sound_layout(track("a.amb", channels), noise(channels))
     with pytest.raises(UserError, match=rf"^a\.wav: {channels} channels .* --channels"):
-        channel_map(Path("a.wav"), info, noise(channels), fuma=True)
+        sound_layout(track("a.wav", channels), noise(channels), gains="fuma")
 
 
 def test_metadata_of_other_gains_is_ambiguous() -> None:
-    info = SoundInfo(1.0, 48000, 4, "aac", "4.0")
-    stated = SpatialSound(1, [0, 1, 2, 3], "unknown", head_locked=False)
-    with pytest.raises(UserError, match=r"^a\.mp4: .* not AmbiX; .* --channels, and --gains"):
-        channel_map(Path("a.mp4"), info, noise(4), stated)
+    declared = SpatialSound(1, (0, 1, 2, 3), "unknown", "SA3D")
+    sound = track("a.mp4", 4, "aac", "4.0")
+    with pytest.raises(UserError, match=r"^a\.mp4: its SA3D .* not AmbiX; .* --channels, and --gains"):
+        sound_layout(sound, noise(4), declared)
+    assert sound_layout(sound, noise(4), declared, gains="n3d").gains == "n3d"
+    assert sound_layout(sound, noise(4), declared, channels=(3, 2, 1, 0)).channel_map == (3, 2, 1, 0)
+
+
+@pytest.mark.parametrize("gains", ["sn3d", "n3d", "fuma"])
+def test_declared_layout_applies(gains: DeclaredGains) -> None:
+    declared = SpatialSound(1, (0, 3, 1, 2), gains, "SA3D")
+    layout = sound_layout(track("a.wav", 4), noise(4), declared)
+    assert (layout.channel_map, layout.gains, layout.evidence) == ((0, 2, 3, 1), gains, "SA3D")
+    assert sound_layout(track("a.wav", 4), noise(4), declared, gains="sn3d").gains == "sn3d"
 
 
 def test_n3d_is_converted_to_sn3d() -> None:
     sound = noise(4)
     n3d = sound * torch.tensor([1, sqrt(3), sqrt(3), sqrt(3)])[:, None]
-    torch.testing.assert_close(to_ambisonic(n3d, [0, 1, 2, 3], n3d=True), sound)
+    torch.testing.assert_close(to_ambisonic(n3d, [0, 1, 2, 3], "n3d"), sound)
 
 
 def test_coding_noise_counts_as_silence_and_quiet_sound_does_not() -> None:
-    info = SoundInfo(1.0, 48000, 6, "aac", "5.1")
-    sound = noise(6)
+    six, sound = track("a.m4a", 6, "aac", "5.1"), noise(6)
     sound[[3, 5]] *= 1e-5
-    assert channel_map(Path("a.m4a"), info, sound) == [2, 1, 4, 0]
+    assert sound_layout(six, sound).channel_map == (2, 1, 4, 0)
     sound[[3, 5]] *= 1e3
-    assert channel_map(Path("a.m4a"), info, sound) == [0, 1, 2, 3]
+    assert sound_layout(six, sound).channel_map == (0, 1, 2, 3)
 
 
 def test_channel_order_of_youtube_aac(write_sound: Callable[..., Path], tones: Callable[..., object]) -> None:
@@ -103,9 +119,9 @@ def test_channel_order_of_youtube_aac(write_sound: Callable[..., Path], tones: C
     six = np.zeros((6, scene.shape[1]))
     six[[2, 1, 4, 0]] = scene
     path = write_sound(six, 48000, "youtube.m4a", layout="5.1")
-    mapping = channel_map(path, probe_sound(path), read_overview(path))
-    assert mapping == [2, 1, 4, 0]
-    read = read_ambisonic(path, mapping, 1.5, 2.0, 48000).numpy()
+    reader = MediaReader(describe(None, path))
+    assert reader.description.layout.channel_map == (2, 1, 4, 0)
+    read = reader.scene(1.5, 2.0, 48000).numpy()
     for actual, expected in zip(read, scene[:, 24000:120000], strict=True):
         assert np.corrcoef(actual, expected)[0, 1] > 0.95
         assert np.linalg.norm(actual) == pytest.approx(np.linalg.norm(expected), rel=0.05)  # Z is not scaled by 0.707
@@ -116,14 +132,13 @@ def test_fuma_order_and_gains_are_converted(
 ) -> None:
     w, y, z, x = scene = rng.uniform(-0.5, 0.5, (4, 4800))
     path = write_sound(np.stack([w / sqrt(2), x, y, z]), 48000, "fuma.wav", subtype="FLOAT").rename(tmp_path / "f.amb")
-    mapping = channel_map(path, probe_sound(path), read_overview(path))
-    assert np.abs(read_ambisonic(path, mapping, 0.05, 0.1, 48000).numpy() - scene).max() < 1e-6
+    assert np.abs(MediaReader(describe(None, path)).scene(0.05, 0.1, 48000).numpy() - scene).max() < 1e-6
 
 
 def test_to_ambisonic_does_not_modify_its_input() -> None:
     sound = noise(4)
     before = sound.clone()
-    to_ambisonic(sound, [0, 2, 3, 1], fuma=True)
+    to_ambisonic(sound, [0, 2, 3, 1], "fuma")
     assert torch.equal(sound, before)
 
 
@@ -136,16 +151,16 @@ def test_sound_without_direction_is_omnidirectional() -> None:
 
 @pytest.mark.parametrize("channels", [[0, 1, 2], [0, 1, 2, 2], [0, 1, 2, 6], [-1, 0, 1, 2], [0, 1, 2, 3, 4]])
 def test_user_channels_are_validated(channels: list[int]) -> None:
-    info = SoundInfo(1.0, 48000, 6, "aac", "5.1")
-    assert check_channels(Path("a.m4a"), info, [5, 1, 2, 3]) == [5, 1, 2, 3]
+    six = track("a.m4a", 6, "aac", "5.1")
+    assert check_channels(six, [5, 1, 2, 3]) == (5, 1, 2, 3)
     with pytest.raises(UserError, match=r"a\.m4a: --channels .* four different channels of its 6"):
-        check_channels(Path("a.m4a"), info, channels)
+        check_channels(six, channels)
 
 
 def test_channel_map_beyond_the_channels_is_refused(write_sound: Callable[..., Path]) -> None:
-    path = write_sound(np.zeros((4, 24000)), 24000, "four.wav")
+    described = describe(None, write_sound(np.zeros((4, 24000)), 24000, "four.wav"))
     with pytest.raises(UserError, match=r"four\.wav: 4 channels, but"):
-        read_ambisonic(path, [2, 1, 4, 0], 0.5)
+        MediaReader(replace(described, layout=SoundLayout((2, 1, 4, 0)))).scene(0.5)
 
 
 def test_avsa_requires_directional_sound() -> None:
@@ -157,6 +172,6 @@ def test_avsa_requires_directional_sound() -> None:
 
 def test_real_clip(assets: Path) -> None:
     path = assets / "video" / "kqAZkf5Odyw-80.m4a"
-    mapping = channel_map(path, probe_sound(path), read_overview(path))
-    assert mapping == [2, 1, 4, 0]
-    assert torch.equal(read_ambisonic(path, mapping, 5.0), read_sound(path, 5.0)[mapping])
+    reader = MediaReader(describe(None, path))
+    assert reader.description.layout.channel_map == (2, 1, 4, 0)
+    assert torch.equal(reader.scene(5.0), read_sound(reader.sound, 5.0)[[2, 1, 4, 0]])

@@ -9,10 +9,11 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from helpers.tracks import sound_track
 
 from avsa_fast.data.container import open_stream
 from avsa_fast.data.media_formats import FORMATS, media_format
-from avsa_fast.data.sound import probe_sound, read_sound
+from avsa_fast.data.sound import read_sound
 from avsa_fast.errors import UserError
 
 TIMES = [Fraction(i, 16) for i in range(16)]
@@ -35,7 +36,7 @@ def write_sound(path: Path, muxer: str, codec: str, options: dict[str, str] | No
 
 def demuxer_of(path: Path, kind: str) -> str:
     """Returns the name of the demuxer that a file is opened with, after decoding part of it."""
-    with open_stream(path, kind) as (container, stream):
+    with open_stream(path, kind, 0) as (container, stream):
         assert next(container.decode(stream)).time is not None
         return container.format.name
 
@@ -63,10 +64,10 @@ def test_tones_in_a_wav_file(tmp_path: Path, rate: int, channels: int, subtype: 
         samples = amplitude * np.sin(2 * np.pi * np.outer(tones, time))
         path = tmp_path / f"{amplitude}-{frequencies}.wav"
         soundfile.write(path, samples.T, rate, subtype=subtype)
-        info = probe_sound(path)
+        info = sound_track(path)
         assert (info.rate, info.channels) == (rate, channels)
         assert info.codec == {"FLOAT": "pcm_f32le", "DOUBLE": "pcm_f64le"}.get(subtype, f"pcm_s{subtype[-2:]}le")
-        np.testing.assert_allclose(read_sound(path, 0.5, 1.0, rate), samples, atol=2**-15)
+        np.testing.assert_allclose(read_sound(sound_track(path), 0.5, 1.0, rate), samples, atol=2**-15)
 
 
 def test_silence_with_a_click_in_a_wav_file(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_silence_with_a_click_in_a_wav_file(tmp_path: Path) -> None:
     samples[(256 - 44) // 2] = 0x84
     soundfile.write(tmp_path / "click.wav", samples, 8000, subtype="PCM_16")
     assert (tmp_path / "click.wav").read_bytes()[256] == 0x84
-    assert (read_sound(tmp_path / "click.wav", 0.5, 1.0, 8000)[0].numpy() * 2**15 == samples).all()
+    assert (read_sound(sound_track(tmp_path / "click.wav"), 0.5, 1.0, 8000)[0].numpy() * 2**15 == samples).all()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_sound_format_is_determined_by_content(
     path = write_sound(tmp_path / name, muxer, codec)
     if wrong is not None:
         path = path.rename(path.with_suffix(wrong))
-    assert demuxer_of(path, "audio") == demuxer
+    assert demuxer_of(path, "sound") == demuxer
 
 
 @pytest.mark.parametrize(
@@ -127,9 +128,9 @@ def test_video_format_is_determined_by_content(
 def test_rf64(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "a.wav", "wav", "pcm_s16le", {"rf64": "always"})
     assert path.read_bytes()[:4] == b"RF64"
-    assert demuxer_of(path, "audio") == "wav"
+    assert demuxer_of(path, "sound") == "wav"
     path.write_bytes(b"BW64" + path.read_bytes()[4:])
-    assert demuxer_of(path, "audio") == "wav"
+    assert demuxer_of(path, "sound") == "wav"
 
 
 @pytest.mark.parametrize("tags", [id3(50), id3(3_000_000), id3(50) + id3(700)])
@@ -137,7 +138,7 @@ def test_id3_tags_before_the_sound(tmp_path: Path, tags: bytes) -> None:
     for name, muxer, codec in [("a.flac", "flac", "flac"), ("a.mp3", "mp3", "libmp3lame")]:
         path = write_sound(tmp_path / name, muxer, codec, {"id3v2_version": "0"} if muxer == "mp3" else {})
         path.write_bytes(tags + path.read_bytes())
-        assert demuxer_of(path, "audio") == muxer
+        assert demuxer_of(path, "sound") == muxer
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_mpeg_audio_without_tags(tmp_path: Path, codec: str, rate: int) -> None:
     data = path.read_bytes()
     for changed in (data, bytes(100_000) + data, b"others" * 500 + data, data[50:]):
         path.write_bytes(changed)
-        assert demuxer_of(path, "audio") == "mp3"
+        assert demuxer_of(path, "sound") == "mp3"
 
 
 @pytest.mark.parametrize("kind", [b"free", b"skip", b"wide", b"mdat", b"styp", b"uuid", b"junk", b"abcd"])
@@ -196,8 +197,8 @@ def test_mp4_fragments(tmp_path: Path, kind: bytes) -> None:
 def test_unknown_formats_are_refused(tmp_path: Path, content: bytes, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    for kind in ("audio", "video"):
-        with pytest.raises(UserError) as refusal, open_stream(path, kind):
+    for kind in ("sound", "video"):
+        with pytest.raises(UserError) as refusal, open_stream(path, kind, 0):
             pass
         assert str(refusal.value) == (
             f"{path}: not a readable {kind} file; expected WAV, Wave64, FLAC, Ogg, MP3, MP4 or QuickTime, "
@@ -219,4 +220,4 @@ def test_tags_that_are_not_utf8(tmp_path: Path, name: str) -> None:
     data = path.read_bytes()
     assert b"PLACEHOLDER" in data
     path.write_bytes(data.replace(b"PLACEHOLDER", b"\xcc\xce\xd1\xca\xc2\xc0\xff\xfe\xed\xa0\x80"))
-    assert probe_sound(path).rate == 48000
+    assert sound_track(path).rate == 48000

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from helpers.panoramas import as_eac, v360
+from helpers.tracks import video_track
 from PIL import Image
 
-from avsa_fast.data.projection import view_of
-from avsa_fast.data.projection_detection import detect_projection, seam_mismatch
+from avsa_fast.data.projection import Projection, view_of
+from avsa_fast.data.projection_detection import detect_projection, seam_match
 from avsa_fast.data.spherical_metadata import VideoGeometry, read_spherical_metadata
 from avsa_fast.data.video import read_frames
 from avsa_fast.errors import ClipError
@@ -21,6 +22,16 @@ def panoramas(assets: Path) -> list[np.ndarray]:
     return [np.asarray(Image.open(path).convert("RGB")) for path in sorted((assets / "panoramas").glob("*.jpg"))]
 
 
+def detect(declared: VideoGeometry, images: torch.Tensor) -> Projection:
+    projection, evidence = detect_projection(declared, lambda: images)
+    assert evidence
+    return projection
+
+
+def mismatch(images: torch.Tensor, projection: Projection) -> float:
+    return seam_match(images, projection).mismatch
+
+
 def frames(panorama: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(panorama.copy())[None]
 
@@ -30,30 +41,30 @@ def test_every_panorama_is_recognised(panoramas: list[np.ndarray]) -> None:
     assert len(panoramas) == 13
     for panorama in panoramas:
         erp, cubemap = frames(panorama), frames(as_eac(panorama))
-        assert detect_projection(VideoGeometry(), erp) == "erp"
-        assert detect_projection(VideoGeometry(), cubemap) == "eac"
-        assert seam_mismatch(erp, "erp") < 0.1 < 3 * 0.1 < seam_mismatch(erp, "eac")
-        assert seam_mismatch(cubemap, "eac") < 0.1 < 3 * 0.1 < seam_mismatch(cubemap, "erp")
+        assert detect(VideoGeometry(), erp) == "erp"
+        assert detect(VideoGeometry(), cubemap) == "eac"
+        assert mismatch(erp, "erp") < 0.1 < 3 * 0.1 < mismatch(erp, "eac")
+        assert mismatch(cubemap, "eac") < 0.1 < 3 * 0.1 < mismatch(cubemap, "erp")
 
 
 def test_every_panorama_squeezed_and_over_under_is_recognised(panoramas: list[np.ndarray]) -> None:
     for panorama in panoramas:
         W = panorama.shape[1]
         squeezed = np.asarray(Image.fromarray(panorama).resize((W, W * 9 // 16)))
-        assert detect_projection(VideoGeometry(), frames(squeezed)) == "erp"
+        assert detect(VideoGeometry(), frames(squeezed)) == "erp"
         over_under = frames(np.concatenate([panorama, np.roll(panorama, W // 200, axis=1)]))
-        assert detect_projection(VideoGeometry(), over_under) == "erp_top"
+        assert detect(VideoGeometry(), over_under) == "erp_top"
         assert torch.equal(view_of(over_under[0], "erp_top"), frames(panorama)[0])
         beside = frames(np.concatenate([panorama, np.roll(panorama, W // 200, axis=1)], axis=1))
-        assert detect_projection(VideoGeometry(), beside) == "erp_left"
+        assert detect(VideoGeometry(), beside) == "erp_left"
         assert torch.equal(view_of(beside[0], "erp_left"), frames(panorama)[0])
 
 
 def test_procedural_panoramas_are_recognised() -> None:
     for seed in range(20):
         panorama = draw_panorama(np.random.default_rng(seed), 160, 320)
-        assert detect_projection(VideoGeometry(), frames(panorama)) == "erp"
-        assert detect_projection(VideoGeometry(), frames(as_eac(panorama))) == "eac"
+        assert detect(VideoGeometry(), frames(panorama)) == "erp"
+        assert detect(VideoGeometry(), frames(as_eac(panorama))) == "eac"
 
 
 def test_perspective_images_are_refused(panoramas: list[np.ndarray]) -> None:
@@ -63,7 +74,7 @@ def test_perspective_images_are_refused(panoramas: list[np.ndarray]) -> None:
         for yaw in (-144, -72, 0, 72, 144):
             flat = v360(panorama, f"e:flat:yaw={yaw}:pitch={yaw // 9}:h_fov=80:v_fov=50:w=640:h=360")
             try:
-                detect_projection(VideoGeometry(), frames(flat))
+                detect(VideoGeometry(), frames(flat))
             except ClipError:
                 refused += 1
     assert refused > 0.9 * 5 * len(panoramas)
@@ -76,16 +87,16 @@ def test_fisheye_circles_are_refused(panoramas: list[np.ndarray]) -> None:
             row, column = (np.indices((256, W)) + 0.5) / 128 - 1
             image = np.where(np.hypot(row, (column + 1) % 2 - 1)[..., None] < 1, image, 0).astype(np.uint8)
             with pytest.raises(ClipError, match="fisheye"):
-                detect_projection(VideoGeometry(), frames(np.maximum(image, 3)))
+                detect(VideoGeometry(), frames(np.maximum(image, 3)))
 
 
 def test_metadata_takes_precedence_over_content(panoramas: list[np.ndarray]) -> None:
     erp, cubemap = frames(panoramas[0]), frames(as_eac(panoramas[0]))
     flat = frames(v360(panoramas[0], "e:flat:h_fov=80:v_fov=50:w=640:h=360"))
-    assert detect_projection(VideoGeometry("equirectangular"), flat) == "erp"
-    assert detect_projection(VideoGeometry("equirectangular", "top-bottom"), erp) == "erp_top"
-    assert detect_projection(VideoGeometry("equirectangular", "left-right"), erp) == "erp_left"
-    assert detect_projection(VideoGeometry("mesh", "mono"), cubemap) == "eac"
+    assert detect(VideoGeometry("equirectangular"), flat) == "erp"
+    assert detect(VideoGeometry("equirectangular", "top-bottom"), erp) == "erp_top"
+    assert detect(VideoGeometry("equirectangular", "left-right"), erp) == "erp_left"
+    assert detect(VideoGeometry("mesh", "mono"), cubemap) == "eac"
     for declared, image in (
         (VideoGeometry("mesh"), erp), (VideoGeometry("cubemap"), erp), (VideoGeometry("mesh", "top-bottom"), cubemap),
         (VideoGeometry("fisheye"), erp), (VideoGeometry("half-equirectangular"), erp),
@@ -93,11 +104,11 @@ def test_metadata_takes_precedence_over_content(panoramas: list[np.ndarray]) -> 
         (VideoGeometry("unknown"), erp), (VideoGeometry("equirectangular", "unknown"), erp),
     ):  # fmt: skip
         with pytest.raises(ClipError):
-            detect_projection(declared, image)
+            detect(declared, image)
 
 
 def test_black_frames_are_equirectangular() -> None:
-    assert detect_projection(VideoGeometry(), torch.zeros(2, 64, 128, 3, dtype=torch.uint8)) == "erp"
+    assert detect(VideoGeometry(), torch.zeros(2, 64, 128, 3, dtype=torch.uint8)) == "erp"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +117,7 @@ def test_black_frames_are_equirectangular() -> None:
 )
 def test_real_videos(assets: Path, name: str, source: str) -> None:
     path = assets / "video" / f"{name}.mp4"
-    images = read_frames(path, 5, count=3, fps=0.5, max_height=640)
-    assert detect_projection(read_spherical_metadata(path).video, images) == source
-    assert detect_projection(VideoGeometry(), images) == source
-    assert seam_mismatch(images, source) < 0.1  # type: ignore[arg-type]
+    images = read_frames(video_track(path), 5, count=3, fps=0.5, max_height=640)
+    assert detect(read_spherical_metadata(path).video, images) == source
+    assert detect(VideoGeometry(), images) == source
+    assert mismatch(images, source) < 0.1  # type: ignore[arg-type]

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avsa_fast.data.mp4_boxes import MAX_BOXES, BoxReader
+from avsa_fast.data.sound_layouts import SpatialSound
 from avsa_fast.data.spherical_metadata import (
     V1,
-    SpatialSound,
     SphericalMetadata,
     VideoGeometry,
     read_spherical_metadata,
@@ -106,8 +106,8 @@ def insert(data: bytearray, path: list[bytes], added: bytes) -> None:
 
 
 def test_missing_metadata_is_not_declared(write: Callable[..., Path]) -> None:
-    assert read_spherical_metadata(write()) == SphericalMetadata(VideoGeometry(), None)
-    assert read_spherical_metadata(write(name="a.mkv")) == SphericalMetadata(VideoGeometry(), None)
+    assert read_spherical_metadata(write()) == SphericalMetadata(codecs={1: b"avc1", 2: b"mp4a"})
+    assert read_spherical_metadata(write(name="a.mkv")) == SphericalMetadata()
 
 
 @pytest.mark.parametrize(("mode", "stereo"), [(0, "mono"), (1, "top-bottom"), (2, "left-right"), (3, "unknown")])
@@ -167,16 +167,16 @@ def test_hostile_xml_is_ignored(write: Callable[..., Path]) -> None:
 
 
 def test_ambisonic_sound(write: Callable[..., Path]) -> None:
-    path = write(sound=sa3d(1, [1, 2, 3, 0]))
-    assert read_spherical_metadata(path).sound == SpatialSound(1, [1, 2, 3, 0], "SN3D", False)
-    assert read_spherical_metadata(write(sound=sa3d(1, [0, 1, 2, 3, 4, 5], kind=0x80))).sound == SpatialSound(
-        1, [0, 1, 2, 3, 4, 5], "SN3D", True
-    )
-    assert read_spherical_metadata(write(sound=sa3d(1, [0, 1, 2, 3], normalisation=1))).sound == SpatialSound(
-        1, [0, 1, 2, 3], "unknown", False
-    )
+    def read(sound: bytes) -> SpatialSound | None:
+        return read_spherical_metadata(write(sound=sound)).sounds.get(2)
+
+    assert read(sa3d(1, [1, 2, 3, 0])) == SpatialSound(1, (1, 2, 3, 0), "sn3d", "SA3D")
+    locked = read(sa3d(1, [0, 1, 2, 3, 4, 5], kind=0x80))
+    assert locked == SpatialSound(1, (0, 1, 2, 3, 4, 5), "sn3d", "SA3D")
+    assert locked.head_locked
+    assert read(sa3d(1, [0, 1, 2, 3], normalisation=1)) == SpatialSound(1, (0, 1, 2, 3), "unknown", "SA3D")
     for broken in (sa3d(1, [0, 1, 2]), sa3d(1, [0, 1, 2, 2]), sa3d(200, [0] * 4), sa3d(1, [0, 1, 2, 3])[:20]):
-        assert read_spherical_metadata(write(sound=broken)).sound is None
+        assert read(broken) is None
 
 
 def ebml(box_type: bytes, *payload: bytes) -> bytes:

@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.room import direct_direction, measured_room
+from helpers.tracks import sound_track
 from torchaudio.functional import fftconvolve
 
-from avsa_fast.data.channels import read_ambisonic
+from avsa_fast.data.describe import describe
+from avsa_fast.data.reader import MediaReader
 from avsa_fast.data.sound import read_overview
 from avsa_fast.data.validity import (
     MIN_DOMINANCE,
@@ -54,7 +56,7 @@ def test_ratio_ignores_frequencies_above_4_khz() -> None:
 
 
 def test_real_clip(assets: Path) -> None:
-    scene = read_ambisonic(assets / "video" / "kqAZkf5Odyw-80.m4a", [2, 1, 4, 0], 5.0, 10.0, RATE)
+    scene = MediaReader(describe(None, assets / "video" / "kqAZkf5Odyw-80.m4a")).scene(5.0, 10.0, RATE)
     assert spatial_validity(scene, RATE) == pytest.approx(0.79, abs=0.005)
 
 
@@ -102,7 +104,7 @@ RECORDINGS = {
 def test_directions_in_real_recordings_are_stable(assets: Path, name: str) -> None:
     """The dominant direction changes little between consecutive windows; random directions would give 90°."""
     pairs, median = RECORDINGS[name]
-    directions, share = directions_of_arrival(read_overview(assets / "foa" / name)[:4], 44100)
+    directions, share = directions_of_arrival(read_overview(sound_track(assets / "foa" / name))[:4], 44100)
     both = torch.minimum(share[1:], share[:-1]) > MIN_DOMINANCE
     assert int(both.sum()) == pytest.approx(pairs, abs=2)
     assert float(angles(directions[1:], directions[:-1])[both].median()) < median + 1

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from helpers.tracks import video_track
 
 from avsa_fast import ops
 from avsa_fast.data.batches import collate
@@ -96,7 +97,10 @@ def test_planes_and_rgb_give_the_same_crops(tmp_path: Path) -> None:
     image = (127 + 100 * image).astype(np.uint8)
     write_video(tmp_path / "a.mp4", [image] * 16)
     for height in (None, 64):
-        both = [sample(frames=read(tmp_path / "a.mp4", 0.5, max_height=height)) for read in (read_planes, read_frames)]
+        both = [
+            sample(frames=read(video_track(tmp_path / "a.mp4"), 0.5, max_height=height))
+            for read in (read_planes, read_frames)
+        ]
         (planes, _), (rgb, _) = (views([one]) for one in both)
         torch.testing.assert_close(planes, rgb, atol=0.15, rtol=0)
         assert (planes - rgb).abs().mean() < 0.05

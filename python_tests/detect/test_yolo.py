@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.tracks import video_track
 from PIL import Image
 
 from avsa_fast.data.video import read_frames
@@ -28,7 +29,7 @@ def detector(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> YoloDete
 
 @pytest.fixture(scope="module")
 def frames(assets: Path) -> torch.Tensor:
-    return read_frames(assets / "video" / "kqAZkf5Odyw-80.mp4", 0.0, count=1)
+    return read_frames(video_track(assets / "video" / "kqAZkf5Odyw-80.mp4"), 0.0, count=1)
 
 
 def test_three_musicians_are_found(detector: YoloDetector, frames: torch.Tensor) -> None:

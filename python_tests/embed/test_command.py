@@ -15,11 +15,13 @@ import torch
 from helpers import commands
 from helpers.media import write_sound, write_video
 
+from avsa_fast.data.describe import describe
+from avsa_fast.data.reader import MediaReader
 from avsa_fast.data.samples import Sample
 from avsa_fast.embed import store
 from avsa_fast.embed.cli import main
 from avsa_fast.embed.encode import dense_centres, spread_centres
-from avsa_fast.embed.media import flat_crops, probe_media, read_scenes
+from avsa_fast.embed.media import flat_crops, read_scenes
 from avsa_fast.errors import UserError
 from avsa_fast.run import Run
 
@@ -46,7 +48,7 @@ def test_all_kinds_of_files(run: Run, tmp_path: Path) -> None:
     write_sound(media / "stereo.flac", 2.2, 2)
     write_sound(media / "below" / "mono.wav", 0.4, 1)
     write_sound(media / "order4.wav", 1, 25)
-    write_video(media / "erp.mp4", 2, 64, 32)
+    write_video(media / "erp.mp4", 2, 64, 32, sphere=True)
     write_video(media / "flat.mp4", 2, 64, 48)
     write_video(media / "old.avi", 1, 64, 48, codec="mpeg4")
     (media / "broken.mp4").write_bytes(b"not a video")
@@ -89,7 +91,7 @@ def test_embeddings_match_those_of_the_run(run: Run, tmp_path: Path) -> None:
 def test_stereo_view_reproduces_stereo_sound(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "stereo.wav", 1, 2)
     left, right = torch.from_numpy(soundfile.read(path, dtype="float32")[0].T.copy())
-    (scene,) = read_scenes(probe_media(path), [0.5], 1.0)
+    (scene,) = read_scenes(MediaReader(describe(None, path)), [0.5], 1.0)
     torch.testing.assert_close((scene[0] + scene[1]) / 2, left)
     torch.testing.assert_close((scene[0] - scene[1]) / 2, right)
 

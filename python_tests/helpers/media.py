@@ -9,9 +9,13 @@ import soundfile
 
 def write_video(
     path: Path, seconds: float, width: int, height: int, codec: str = "libx264", rate: int = 16, *, still: bool = False,
-    level: int = 255,
+    level: int = 255, sphere: bool = False,
 ) -> Path:  # fmt: skip
-    """Writes a video of noise from 0 to `level`; with `still`, of one repeated noise image, for long files."""
+    """Writes a video of noise from 0 to `level`.
+
+    With `still`, one image is repeated, for long files; with `sphere`, its left and right edges continue into each
+    other.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     with av.open(str(path), "w") as container:
@@ -20,9 +24,10 @@ def write_video(
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         if codec == "libx264":
             stream.options = {"preset": "ultrafast"}
-        picture = rng.integers(0, level + 1, (height, width, 3)).astype(np.uint8)
-        for _ in range(round(seconds * rate)):
-            picture = picture if still else rng.integers(0, level + 1, (height, width, 3)).astype(np.uint8)
+        for number in range(round(seconds * rate)):
+            if number == 0 or not still:
+                picture = rng.integers(0, level + 1, (height, width, 3)).astype(np.uint8)
+                picture = np.maximum(picture, picture[:, ::-1]) if sphere else picture
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return path

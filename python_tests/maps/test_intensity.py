@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from avsa_fast import ops
-from avsa_fast.data.channels import read_ambisonic
+from avsa_fast.data.describe import describe
+from avsa_fast.data.reader import MediaReader
 from avsa_fast.maps import intensity_map
 from avsa_fast.maps.grid import angular_distance, peak_direction
 from avsa_fast.scenes.recorded_material import Objects
@@ -58,8 +59,8 @@ def test_real_clip_peaks_at_the_musicians(assets: Path) -> None:
     the recording's elevation is not reliable, as its spatial validity of 0.79 indicates.
     """
     drums, amplifiers = (radians(167), radians(-20)), radians(-24)
-    path = assets / "video" / "kqAZkf5Odyw-80.m4a"
-    beat = read_ambisonic(path, [2, 1, 4, 0], 5.0, 1.0, RATE)
+    reader = MediaReader(describe(None, assets / "video" / "kqAZkf5Odyw-80.m4a"))
+    beat = reader.scene(5.0, 1.0, RATE)
     assert angle(peak_direction(intensity_map(beat, RATE)), drums) < LIMIT
-    everything = read_ambisonic(path, [2, 1, 4, 0], 5.0, 10.0, RATE)
+    everything = reader.scene(5.0, 10.0, RATE)
     assert abs(degrees(peak_direction(intensity_map(everything, RATE))[0] - amplifiers)) < LIMIT

@@ -82,8 +82,6 @@ def test_higher_orders_are_reduced_to_first_order(tmp_path: Path, add_video: Add
     )
     row = rows(tmp_path / "linked")["a"]
     assert (row["state"], row["channels"], row["channel_map"]) == ("ok", channels, order)
-    with pytest.raises(UserError, match="--gains n3d: the sound must be converted, which requires --transcode"):
-        PrepareOptions(gains="n3d")
 
 
 def test_pose_with_directional_sound_is_ambiguous(
@@ -92,7 +90,7 @@ def test_pose_with_directional_sound_is_ambiguous(
     for name, sound in (("foa", "4.0"), ("mono", "mono")):
         add_video(tmp_path / f"{name}.mp4", sound)
     geometry = VideoGeometry("equirectangular", "mono", yaw=radians(90), roll=radians(-5))
-    monkeypatch.setattr(describe, "read_spherical_metadata", lambda path: SphericalMetadata(geometry, None))
+    monkeypatch.setattr(describe, "read_spherical_metadata", lambda path: SphericalMetadata(geometry))
 
     def prepared(name: str, options: PrepareOptions) -> dict:
         path = tmp_path / f"{name}.mp4"

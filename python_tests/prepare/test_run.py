@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 from helpers.prepared import rows
+from helpers.tracks import sound_track, video_track
 from rich.console import Console
 
+from avsa_fast import isolation
 from avsa_fast.data.index import Index
-from avsa_fast.data.sound import probe_sound
 from avsa_fast.data.tables import DETECTIONS, STATES, read_table
-from avsa_fast.data.video import probe_video, read_frames
+from avsa_fast.data.video import read_frames
 from avsa_fast.errors import UserError, run_command
-from avsa_fast.prepare import PrepareOptions, prepare, prepare_folder, worker
+from avsa_fast.prepare import PrepareOptions, prepare, prepare_folder
 from avsa_fast.prepare.check import check
 from avsa_fast.prepare.cli import main
 from avsa_fast.prepare.options import MIN_HEIGHT
@@ -154,7 +155,7 @@ def test_transcoded_segments(tmp_path: Path, add_video: AddClip) -> None:
     }
     assert (dst / "train.txt").read_text() == "talk-0\ntalk-3\n"
     row = rows(dst)["talk-3"]
-    video, sound = probe_video(dst / "video" / "talk-3.mp4"), probe_sound(dst / "audio" / "talk-3.flac")
+    video, sound = video_track(dst / "video" / "talk-3.mp4"), sound_track(dst / "audio" / "talk-3.flac")
     assert (
         (row["fps"], row["rate"], row["channel_map"])
         == (video.fps, sound.rate, [0, 1, 2, 3])
@@ -162,8 +163,8 @@ def test_transcoded_segments(tmp_path: Path, add_video: AddClip) -> None:
     )
     assert (row["seconds"], video.seconds, sound.seconds) == pytest.approx((10, 10, 10), abs=0.01)
     for time in (0.1, 4.0, 9.8):
-        cut = read_frames(dst / "video" / "talk-3.mp4", time, 4)
-        whole = read_frames(src / "video" / "talk.mp4", 3 + time, 4)
+        cut = read_frames(video_track(dst / "video" / "talk-3.mp4"), time, 4)
+        whole = read_frames(video_track(src / "video" / "talk.mp4"), 3 + time, 4)
         assert (cut.float().mean((1, 2, 3)) - whole.float().mean((1, 2, 3))).abs().max() < 3
     detections = [row["time"] for row in read_table(dst / "detections.parquet", DETECTIONS) if row["name"] == "talk-3"]
     assert (min(detections), max(detections)) == (0, 9.5)
@@ -179,7 +180,7 @@ def test_transcoded_segments(tmp_path: Path, add_video: AddClip) -> None:
 def test_crashing_and_stalling_clips_are_reported(
     tmp_path: Path, add_video: AddClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "PROGRESS_TIMEOUT", 4.0)
+    monkeypatch.setattr(isolation, "PROGRESS_TIMEOUT", 4.0)
     for name, level in (("kills", 255), ("stalls", 0), ("good", 128)):
         add_video(tmp_path / "src" / f"{name}.mp4", "4.0", level=level)
     prepare(

@@ -15,8 +15,8 @@ import pytest
 from helpers.commands import Command, module
 
 from avsa_fast.data.tables import INDEX, STATES, read_table
+from avsa_fast.isolation import MAX_MEMORY
 from avsa_fast.prepare import PrepareOptions, prepare
-from avsa_fast.prepare.worker import MAX_MEMORY
 
 pytestmark = pytest.mark.slow
 AddClip = Callable[..., None]

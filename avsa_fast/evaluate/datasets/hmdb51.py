@@ -49,4 +49,4 @@ def hmdb51(root: Path, *, partial: bool = False) -> Labelled:
                     f"the official splits have {TRAIN} and {TEST}"
                 )
         folds.append(Fold(parts["1"], parts["2"]))
-    return Labelled("HMDB51", classes, folds, WINDOWS).validated(CLASSES, partial=partial)
+    return Labelled("HMDB51", classes, folds, WINDOWS, "flat").validated(CLASSES, partial=partial)

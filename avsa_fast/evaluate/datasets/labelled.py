@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from avsa_fast.errors import UserError
 
@@ -49,12 +50,14 @@ class Labelled:
         classes: Names of the classes.
         folds: Train-test splits.
         windows: Evenly spaced windows per recording, by the dataset's usual protocol.
+        projection: "flat" if the dataset is known to have ordinary videos; None: detected for each file.
     """
 
     name: str
     classes: list[str]
     folds: list[Fold]
     windows: int
+    projection: Literal["flat"] | None = None
 
     def validated(self, classes: int | None, *, partial: bool) -> "Labelled":
         """Validates the dataset: number of classes, presence of all files, no leak between train and test.

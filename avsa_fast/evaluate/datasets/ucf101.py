@@ -33,7 +33,7 @@ def ucf101(root: Path, *, partial: bool = False) -> Labelled:
         Fold(*(_items(root, lists / f"{part}list{split:02d}.txt") for part in ("train", "test")))
         for split in range(1, SPLITS + 1)
     ]
-    return Labelled("UCF101", classes, folds, WINDOWS).validated(CLASSES, partial=partial)
+    return Labelled("UCF101", classes, folds, WINDOWS, "flat").validated(CLASSES, partial=partial)
 
 
 def _items(root: Path, path: Path) -> list[Item]:

@@ -1,4 +1,4 @@
-"""Preparation of clips in worker processes with limits on memory and time, so that no file can end a whole run."""
+"""Work on untrusted files in worker processes with limits on memory and time, so that no file can end a command."""
 
 import os
 import resource
@@ -9,38 +9,42 @@ from contextlib import suppress
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from avsa_fast.detect.sphere import SphereDetector
 from avsa_fast.errors import UserError
 from avsa_fast.processes import PATIENCE, end, serve, starting
 
-from .clip import Result, failed, prepare_clip
-from .find import Job
-from .options import PrepareOptions
-
 MAX_MEMORY = 2 << 30  # limit on a process's data segment, bytes
-MIN_CLIP_MEMORY = 1 << 30  # memory available to a clip, whatever the process already holds, bytes
+MIN_JOB_MEMORY = 1 << 30  # memory available to a job, whatever the process already holds, bytes
 START_TIMEOUT = 600.0  # seconds, including the download of detector weights
-PROGRESS_TIMEOUT = 120.0  # seconds without a sign of progress before a clip is abandoned
-MAX_SECONDS, MAX_SECONDS_PER_MEGABYTE = 3600.0, 60.0  # per clip, plus per megabyte of video
-ATTEMPTS = 2  # per clip whose process dies, because the clip may not be the cause
+PROGRESS_TIMEOUT = 120.0  # seconds without a sign of progress before a job is abandoned
+MAX_SECONDS, MAX_SECONDS_PER_MEGABYTE = 3600.0, 60.0  # per job, plus per megabyte of its file
+ATTEMPTS = 2  # per job whose process dies, because the job may not be the cause
 
 _spawn = get_context("spawn")
 
+J = TypeVar("J")
+R = TypeVar("R")
+Request = TypeVar("Request", contravariant=True)
+Answer = TypeVar("Answer", covariant=True)
+Work = Callable[[J, Callable[[], None]], R]  # from a job and a function to call regularly, to the job's result
 
-class Setup(NamedTuple):
-    """Settings that all workers of a run share.
 
-    Attributes:
-        options: How clips are prepared.
-        target: Dataset folder that transcoded files are written to.
-        threads: Number of torch's threads per worker.
-    """
+class Task(Protocol[Request, Answer]):
+    """What worker processes do with jobs; it is pickled, as are the jobs and their results."""
 
-    options: PrepareOptions
-    target: Path
-    threads: int
+    def start(self) -> Callable[[Request, Callable[[], None]], Answer]:
+        """Called once in each process; returns the function that does a job. Raises UserError to end the whole run."""
+
+    def path(self, job: Request, /) -> Path | None:
+        """Returns the file of a job that costs most."""
+
+    def failed(self, job: Request, state: str, reason: str, /) -> Answer:
+        """Returns the result of a job that failed."""
+
+
+class WriteError(UserError):
+    """The output of a job cannot be written, which ends the whole run."""
 
 
 class Fatal(NamedTuple):
@@ -49,34 +53,40 @@ class Fatal(NamedTuple):
     message: str
 
 
-class Worker:
-    """Handle of a process that prepares one clip at a time, and is restarted if it dies or exceeds a limit."""
+class Done(NamedTuple, Generic[R]):
+    """The result of a job."""
+
+    result: R
+
+
+class Worker(Generic[J, R]):
+    """Handle of a process that does one job at a time, and is restarted if it dies or exceeds a limit."""
 
     connection: Connection
     _ready: bool
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, task: Task[J, R]) -> None:
         """Starts the process.
 
         Args:
-            setup: Settings of the run.
+            task: What to do with jobs.
         """
-        self._setup = setup
-        self.job: Job | None = None
+        self._task = task
+        self.job: J | None = None
         self._start()
 
-    def submit(self, job: Job) -> None:
-        """Sends a clip to the process.
+    def submit(self, job: J) -> None:
+        """Sends a job to the process.
 
         Args:
-            job: Clip to prepare; the process must be idle.
+            job: The job; the process must be idle.
         """
-        self.job, self._attempt = job, 1
-        size = job.video.stat().st_size if job.video and job.video.exists() else 0
+        self.job, self._attempt, path = job, 1, self._task.path(job)
+        size = path.stat().st_size if path and path.exists() else 0
         self._max_seconds = MAX_SECONDS + MAX_SECONDS_PER_MEGABYTE * size / 1e6
         self._send()
 
-    def result(self) -> Result | None:
+    def result(self) -> Done[R] | None:
         """Returns the job's result if it is complete or has failed, else None; does not block.
 
         Raises:
@@ -88,8 +98,8 @@ class Worker:
                 message = self.connection.recv()
                 if isinstance(message, Fatal):
                     raise UserError(message.message)
-                if isinstance(message, Result):
-                    return self._done(message)
+                if isinstance(message, Done):
+                    return self._done(message.result)
                 if not self._ready:
                     self._ready, self._elapsed = True, 0.0
                 self._without_progress = 0.0
@@ -107,7 +117,7 @@ class Worker:
         if reason is None:
             return None
         self._restart()
-        return self._done(failed(self.job, "costly", f"{self.job.video}: {reason}"))
+        return self._done(self._task.failed(self.job, "costly", f"{self._task.path(self.job)}: {reason}"))
 
     def add_elapsed(self, seconds: float) -> None:
         """Adds elapsed time to the job's duration and to the time since its last sign of progress.
@@ -121,7 +131,7 @@ class Worker:
     def _start(self) -> None:
         self._ready = False
         self.connection, child = _spawn.Pipe()
-        self.process = _spawn.Process(target=_serve, args=(os.getpid(), child, self._setup), daemon=True)
+        self.process = _spawn.Process(target=_serve, args=(os.getpid(), child, self._task), daemon=True)
         resource_tracker.ensure_running()  # otherwise the first start launches it and unblocks SIGINT
         with starting():
             self.process.start()
@@ -136,11 +146,11 @@ class Worker:
         with suppress(OSError):  # the process has died; result() detects it
             self.connection.send(self.job)
 
-    def _done(self, result: Result) -> Result:
+    def _done(self, result: R) -> Done[R]:
         self.job = None
-        return result
+        return Done(result)
 
-    def _died(self) -> Result | None:
+    def _died(self) -> Done[R] | None:
         assert self.job is not None
         self.process.join(PATIENCE)
         code = self.process.exitcode
@@ -151,46 +161,45 @@ class Worker:
             self._attempt += 1
             self._send()
             return None
-        return self._done(
-            failed(self.job, "unreadable", f"{self.job.video}: crashes the process that reads it (exit code {code})")
-        )
+        reason = f"{self._task.path(self.job)}: crashes the process that reads it (exit code {code})"
+        return self._done(self._task.failed(self.job, "unreadable", reason))
 
 
-def close(pool: Sequence[Worker]) -> None:
+def close(pool: Sequence[Worker[J, R]]) -> None:
     """Ends workers in parallel, and closes their connections."""
     end([worker.process for worker in pool])
     for worker in pool:
         worker.connection.close()
 
 
-def run_local(jobs: Sequence[Job], setup: Setup, workers: int) -> Generator[Result, None, None]:
-    """Prepares clips in new worker processes.
+def run_isolated(jobs: Sequence[J], task: Task[J, R], workers: int) -> Generator[R, None, None]:
+    """Does jobs in new worker processes.
 
     Args:
-        jobs: Clips to prepare.
-        setup: Settings of the run.
+        jobs: The jobs.
+        task: What to do with them.
         workers: Maximum number of processes.
 
     Yields:
-        Results, in order of completion.
+        Results, in order of completion; with one worker, in the order of the jobs.
 
     Raises:
         UserError: The whole run cannot continue.
     """
-    pool: list[Worker] = []
+    pool: list[Worker[J, R]] = []
     try:
         for _ in range(min(workers, len(jobs))):
-            pool.append(Worker(setup))
+            pool.append(Worker(task))
         yield from work(jobs, pool)
     finally:
         close(pool)
 
 
-def work(jobs: Sequence[Job], pool: Sequence[Worker]) -> Iterator[Result]:
-    """Prepares clips in an existing pool of idle workers.
+def work(jobs: Sequence[J], pool: Sequence[Worker[J, R]]) -> Iterator[R]:
+    """Does jobs in an existing pool of idle workers.
 
     Args:
-        jobs: Clips to prepare.
+        jobs: The jobs.
         pool: Workers.
 
     Yields:
@@ -201,52 +210,51 @@ def work(jobs: Sequence[Job], pool: Sequence[Worker]) -> Iterator[Result]:
     """
     left = deque(jobs)
     before = time.monotonic()
-    while left or any(worker.job for worker in pool):
+    while left or any(worker.job is not None for worker in pool):
         for worker in pool:
             if worker.job is None and left:
                 worker.submit(left.popleft())
-        at_work = [worker for worker in pool if worker.job]
+        at_work = [worker for worker in pool if worker.job is not None]
         wait([worker.connection for worker in at_work], timeout=1.0)
         now = time.monotonic()
         elapsed, before = min(now - before, 2.0), now  # time in which the machine was suspended does not count
         for worker in at_work:
             worker.add_elapsed(elapsed)
-            result = worker.result()
-            if result is not None:
-                yield result
+            done = worker.result()
+            if done is not None:
+                yield done.result
 
 
-def _serve(owner: int, connection: Connection, setup: Setup) -> None:
+def _serve(owner: int, connection: Connection, task: Task[J, R]) -> None:
     """Main function of a worker process."""
-    import torch
-
     serve(owner)
-    torch.set_num_threads(setup.threads)
     with suppress(EOFError, OSError):
         try:
-            detector = setup.options.make_detector()
+            do = task.start()
         except UserError as error:
             connection.send(Fatal(str(error)))
             return
         _limit_memory()
         connection.send(None)
         while True:
-            connection.send(_prepare(connection.recv(), setup, detector, lambda: connection.send(None)))
+            connection.send(_do(connection.recv(), task, do, lambda: connection.send(None)))
 
 
-def _prepare(job: Job, setup: Setup, detector: SphereDetector | None, heartbeat: Callable[[], None]) -> Result | Fatal:
+def _do(job: J, task: Task[J, R], do: Work[J, R], heartbeat: Callable[[], None]) -> Done[R] | Fatal:
+    """Does a job; libraries raise anything for malformed files, which must not end the run."""
+    path = task.path(job)
     try:
-        return prepare_clip(job, setup.options, detector, setup.target, heartbeat)
+        return Done(do(job, heartbeat))
+    except WriteError as error:
+        return Fatal(str(error))
     except MemoryError:
         pass
-    except OSError as error:
-        return Fatal(f"{setup.target}: cannot be written: {error.strerror or error}")
     except RuntimeError as error:
         if "memory" not in str(error).lower():
-            return failed(job, "unreadable", f"{job.video}: {type(error).__name__}: {error}")
-    except Exception as error:  # libraries raise anything for malformed files, which must not end the run
-        return failed(job, "unreadable", f"{job.video}: {type(error).__name__}: {error}")
-    return failed(job, "costly", f"{job.video}: needs more than {MIN_CLIP_MEMORY / 2**30:g} GB of memory")
+            return Done(task.failed(job, "unreadable", f"{path}: {type(error).__name__}: {error}"))
+    except Exception as error:
+        return Done(task.failed(job, "unreadable", f"{path}: {type(error).__name__}: {error}"))
+    return Done(task.failed(job, "costly", f"{path}: needs more than {MIN_JOB_MEMORY / 2**30:g} GB of memory"))
 
 
 def _limit_memory() -> None:
@@ -256,5 +264,5 @@ def _limit_memory() -> None:
     if torch.cuda.is_available():
         return
     held = int(next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line).split()[1])
-    limit = max(MAX_MEMORY, (held << 10) + MIN_CLIP_MEMORY)
+    limit = max(MAX_MEMORY, (held << 10) + MIN_JOB_MEMORY)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
