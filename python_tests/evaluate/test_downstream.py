@@ -144,7 +144,7 @@ def test_noise_and_shuffled_labels_are_at_chance_level(method: str) -> None:
 
 
 def test_missing_modality_and_data_are_refused(run: Run, tones: Path) -> None:
-    with pytest.raises(UserError, match="no picture to classify"):
+    with pytest.raises(UserError, match="no video to classify"):
         embed_items(run, LOADERS["esc50"](tones), "video")
     with pytest.raises(UserError, match="--data must name the folder of a labelled dataset"):
         main(run.folder, ("linear",))
