@@ -11,6 +11,7 @@ DeclaredGains = Literal["sn3d", "n3d", "fuma", "unknown"]
 
 MAX_ORDER = 7
 MAX_CHUNKS = 1000
+MAX_OFFSET = 2**62  # bytes into a file
 # Sub-formats of WAVE_FORMAT_EXTENSIBLE for Furse-Malham B-format: integer and floating-point samples.
 B_FORMAT_GUIDS = tuple(bytes.fromhex(f"{kind}0000002107d3118644c8c1ca000000") for kind in ("01", "03"))
 # GUIDs of Wave64: its first bytes, and its chunk with the sample format.
@@ -129,7 +130,7 @@ def read_wave_layout(file: BinaryIO) -> SpatialSound | None:
         if content.startswith(name):
             return _wave_format(content[header:])
         offset += (size + 7) // 8 * 8 if is_w64 else header + size + size % 2
-        if not 0 < offset < 2**62 or not size:
+        if not size or offset >= MAX_OFFSET:
             break
     return None
 
@@ -138,7 +139,7 @@ def _wave_format(content: bytes) -> SpatialSound | None:
     """Layout by a WAVEFORMATEXTENSIBLE structure."""
     (channels,) = struct.unpack_from("<H", content, 2)
     order = round(channels**0.5) - 1
-    if content[24:40] not in B_FORMAT_GUIDS or not 1 <= order <= 3:
+    if content[24:40] not in B_FORMAT_GUIDS or not 1 <= order <= 3 or channels != (order + 1) ** 2:
         return None
     return _layout(order, FUMA_ACN[:channels], "fuma", "B-format WAVE sub-format")
 
@@ -164,7 +165,7 @@ def read_caf_layout(file: BinaryIO) -> SpatialSound | None:
         (size,) = struct.unpack_from(">q", header, 4)
         if header[:4] == b"chan":
             return parse_channel_layout(file.read(min(size, 4096)) if size >= 0 else b"")
-        if size < 0:
-            break
         offset += 12 + size
+        if size < 0 or offset >= MAX_OFFSET:
+            break
     return None

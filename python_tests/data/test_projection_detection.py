@@ -10,7 +10,7 @@ from helpers.tracks import video_track
 from PIL import Image
 
 from avsa_fast.data.projection import Projection, view_of
-from avsa_fast.data.projection_detection import detect_projection, seam_match
+from avsa_fast.data.projection_detection import FlatVideo, detect_projection, seam_match
 from avsa_fast.data.spherical_metadata import VideoGeometry, read_spherical_metadata
 from avsa_fast.data.video import read_frames
 from avsa_fast.errors import ClipError
@@ -121,3 +121,39 @@ def test_real_videos(assets: Path, name: str, source: str) -> None:
     assert detect(read_spherical_metadata(path).video, images) == source
     assert detect(VideoGeometry(), images) == source
     assert mismatch(images, source) < 0.1  # type: ignore[arg-type]
+
+
+def barred(picture: np.ndarray, pixels: int, axis: int, level: int) -> torch.Tensor:
+    """A picture between bars of one colour at the left and right (axis 1), or at the top and bottom (axis 0)."""
+    width = [(0, 0), (0, 0), (0, 0)]
+    width[axis] = (pixels, pixels)
+    return frames(np.pad(picture, width, constant_values=level))
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_bars_at_the_sides_are_no_picture(panoramas: list[np.ndarray], level: int) -> None:
+    """Neither of flat films, nor of complete spheres, whose azimuths they would shift."""
+    for panorama in panoramas:
+        height, width = panorama.shape[:2]
+        for picture in (panorama, panorama[:, : height * 4 // 3]):
+            with pytest.raises(FlatVideo, match="bars of one colour at the left and right"):
+                detect(VideoGeometry(), barred(picture, width // 12, 1, level))
+
+
+def test_letterboxed_spheres_are_refused_and_uniform_poles_are_not(panoramas: list[np.ndarray]) -> None:
+    for panorama in panoramas:
+        height = panorama.shape[0]
+        with pytest.raises(FlatVideo, match="bars of one colour at the top and bottom"):
+            detect(VideoGeometry(), barred(panorama, height // 8, 0, 0))
+        capped = panorama.copy()
+        capped[: height // 10] = capped[-height // 10 :] = 0  # a camera that sees neither pole
+        assert detect(VideoGeometry(), frames(capped)) == "erp"
+
+
+def test_edges_without_texture_prove_nothing() -> None:
+    """A flat film on a white ground, with no bars of exactly one colour."""
+    noise = np.random.default_rng(0)
+    film = noise.integers(220, 250, (90, 160, 3), np.uint8)
+    film[20:70, 40:120] = noise.integers(0, 255, (50, 80, 3))
+    with pytest.raises(FlatVideo, match="no texture"):
+        detect(VideoGeometry(), frames(film))

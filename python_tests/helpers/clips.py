@@ -31,6 +31,7 @@ class Made:
         scene: [4, T] at `rate`, a plane wave of noise: W, Y, Z, X.
         rate: Sample rate of the file, Hz.
         direction: Azimuth and elevation of the wave, radians.
+        zero: Timestamp from which the clip's times are counted.
     """
 
     video: Path
@@ -42,11 +43,7 @@ class Made:
     scene: NDArray[np.float64]
     rate: int
     direction: tuple[float, float]
-
-    @property
-    def zero(self) -> float:
-        """Timestamp from which the clip's times are counted."""
-        return min(self.video_start, self.sound_start)
+    zero: float
 
     def number_at(self, time: float) -> int:
         """Number of the frame shown at a time of the clip."""
@@ -125,7 +122,8 @@ def make_clip(
     if beside:
         sound = folder / f"clip.{beside}"
         _write_beside(sound, scene, rate)
-    return Made(video, sound, fps, seconds, video_start, 0.0 if beside else sound_start, scene, rate, direction)
+    zero = min(video_start, sound_start)
+    return Made(video, sound, fps, seconds, video_start, sound_start, scene, rate, direction, zero)
 
 
 def _add_video(file: OutputContainer, codec: str, fps: int) -> VideoStream:
