@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import SEEK_END
 from typing import BinaryIO, Literal
 
 from avsa_fast.ambisonics import FUMA_ACN
@@ -11,7 +12,6 @@ DeclaredGains = Literal["sn3d", "n3d", "fuma", "unknown"]
 
 MAX_ORDER = 7
 MAX_CHUNKS = 1000
-MAX_OFFSET = 2**62  # bytes into a file
 # Sub-formats of WAVE_FORMAT_EXTENSIBLE for Furse-Malham B-format: integer and floating-point samples.
 B_FORMAT_GUIDS = tuple(bytes.fromhex(f"{kind}0000002107d3118644c8c1ca000000") for kind in ("01", "03"))
 # GUIDs of Wave64: its first bytes, and its chunk with the sample format.
@@ -120,6 +120,7 @@ def read_wave_layout(file: BinaryIO) -> SpatialSound | None:
     Raises:
         struct.error: The file ends inside a header.
     """
+    end = file.seek(0, SEEK_END)
     file.seek(0)
     is_w64 = file.read(16) == W64_RIFF
     offset, header, name = (40, 24, W64_FORMAT) if is_w64 else (12, 8, b"fmt ")
@@ -130,7 +131,7 @@ def read_wave_layout(file: BinaryIO) -> SpatialSound | None:
         if content.startswith(name):
             return _wave_format(content[header:])
         offset += (size + 7) // 8 * 8 if is_w64 else header + size + size % 2
-        if not size or offset >= MAX_OFFSET:
+        if not size or offset >= end:
             break
     return None
 
@@ -156,7 +157,7 @@ def read_caf_layout(file: BinaryIO) -> SpatialSound | None:
     Raises:
         struct.error: The file ends inside a header.
     """
-    offset = 8
+    offset, end = 8, file.seek(0, SEEK_END)
     for _ in range(MAX_CHUNKS):
         file.seek(offset)
         header = file.read(12)
@@ -166,6 +167,6 @@ def read_caf_layout(file: BinaryIO) -> SpatialSound | None:
         if header[:4] == b"chan":
             return parse_channel_layout(file.read(min(size, 4096)) if size >= 0 else b"")
         offset += 12 + size
-        if size < 0 or offset >= MAX_OFFSET:
+        if size < 0 or offset >= end:
             break
     return None
