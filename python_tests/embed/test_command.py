@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -23,9 +24,12 @@ from avsa_fast.embed.cli import main
 from avsa_fast.embed.encode import dense_centres, spread_centres
 from avsa_fast.embed.media import flat_crops, read_scenes
 from avsa_fast.errors import UserError
+from avsa_fast.prepare import PrepareOptions, prepare
 from avsa_fast.run import Run
 
 E = 64
+CASES = Path(__file__).parents[1] / "media_cases"
+MODALITIES = "video", "audio"
 
 
 def rows(path: Path) -> list[dict]:
@@ -38,6 +42,64 @@ def test_dataset_folder(run: Run, tmp_path: Path) -> None:
     main(run.folder, (str(tmp_path / "data"),), out=str(tmp_path / "out.parquet"))
     windows = [(Path(row["file"]).name, row["modality"]) for row in rows(tmp_path / "out.parquet")]
     assert sorted(windows) == [("a-0.flac", "audio"), ("a-0.mp4", "video")]
+
+
+def modalities_and_directions(path: Path) -> dict[tuple[str, str], set[int]]:
+    """Azimuths, in degrees, of the embeddings of each file and modality."""
+    found: dict[tuple[str, str], set[int]] = {}
+    for row in rows(path):
+        found.setdefault((Path(row["file"]).name, row["modality"]), set()).add(round(np.degrees(row["azimuth"])))
+    return found
+
+
+def test_files_are_read_as_prepare_reads_them(run: Run, tmp_path: Path) -> None:
+    """Also over-under video, and a clip with its sound inside, which a prepared dataset links twice."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("over_under_v2.mp4", "sa3d_wxyz.mp4"):
+        shutil.copy(CASES / name, source)
+    main(run.folder, (str(source),), out=str(tmp_path / "files.parquet"), directions=("0,0", "90,0"))
+    prepare(source, tmp_path / "data", PrepareOptions(detector=None), progress=False)
+    main(run.folder, (str(tmp_path / "data"),), out=str(tmp_path / "data.parquet"), directions=("0,0", "90,0"))
+    views = {(name, modality): {0, 90} for name in ("over_under_v2.mp4", "sa3d_wxyz.mp4") for modality in MODALITIES}
+    assert modalities_and_directions(tmp_path / "files.parquet") == views
+    assert modalities_and_directions(tmp_path / "data.parquet") == views
+    unprepared, prepared = rows(tmp_path / "files.parquet"), rows(tmp_path / "data.parquet")
+    for before, after in zip(unprepared, prepared, strict=True):
+        assert (before["modality"], before["time"]) == (after["modality"], after["time"])
+        np.testing.assert_allclose(before["embedding"], after["embedding"], atol=1e-5)
+
+
+def test_pairs_are_read_with_the_sound_beside(run: Run, tmp_path: Path) -> None:
+    """As in YT-360, where the sound inside the videos is a stereo downmix."""
+    for folder in ("video", "audio"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    shutil.copy(CASES / "stereo_first_foa_second.mp4", tmp_path / "data" / "video" / "a.mp4")
+    write_sound(tmp_path / "data" / "audio" / "a.flac", 1.5, 4)
+    main(run.folder, (str(tmp_path / "data"),), out=str(tmp_path / "out.parquet"), directions=("0,0", "90,0"))
+    assert modalities_and_directions(tmp_path / "out.parquet") == {
+        ("a.mp4", "video"): {0, 90},
+        ("a.flac", "audio"): {0, 90},
+    }
+
+
+def test_a_file_that_crashes_ffmpeg_costs_only_itself(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Opening it ends the process with "double free or corruption" in FFmpeg 8, and gives its sound in others."""
+    shutil.copy(CASES / "sa3d_permuted_flac.mp4", tmp_path / "bad.mp4")
+    good = write_sound(tmp_path / "good.wav", 1, 4)
+    main(run.folder, (str(tmp_path / "bad.mp4"), str(good)), out=str(tmp_path / "out.parquet"))
+    found = modalities_and_directions(tmp_path / "out.parquet")
+    assert ("good.wav", "audio") in found
+    skipped = f"skipped: {tmp_path}/bad.mp4: crashes the process that reads it" in capsys.readouterr().err
+    assert skipped != (("bad.mp4", "audio") in found)
+
+
+def test_notes_are_printed(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = CASES / "stereo_first_foa_second.mp4"
+    main(run.folder, (str(video),), out=str(tmp_path / "out.parquet"), modality="audio")
+    assert f"note: {video}: audio track 1 (aac, 2 channels) is passed over for track 2" in capsys.readouterr().err
 
 
 def test_all_kinds_of_files(run: Run, tmp_path: Path) -> None:
