@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from tyro.conf import Positional, arg
 
+from avsa_fast.data.media_folders import find_media
 from avsa_fast.errors import UserError
 from avsa_fast.progress import show_progress
 from avsa_fast.run import Modality, Run, load_run
 
 from .encode import FRONT, dense_centres, embed_windows, window_seconds
-from .media import Media, ProjectionChoice, find_media, probe_media
+from .media import Media, ProjectionChoice, probe_media
 from .store import Parts
 
 PART_WINDOWS = 64  # windows per part

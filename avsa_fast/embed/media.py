@@ -1,6 +1,6 @@
 """Media files to embed: 360° and flat video; ambisonic, stereo and mono sound."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from avsa_fast.data.channels import AMBISONIC_CHANNELS, channel_map, check_channels, is_fuma, to_ambisonic
+from avsa_fast.data.media_formats import SOUND_SUFFIXES
 from avsa_fast.data.samples import SAMPLE_RATE
 from avsa_fast.data.sound import probe_sound, read_overview, read_sound
 from avsa_fast.data.video import VideoInfo, probe_video
@@ -17,9 +18,6 @@ from avsa_fast.data.views import MEAN, STD
 from avsa_fast.errors import ClipError, UserError
 from avsa_fast.run import Modality
 
-VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v")
-SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3", ".amb", ".w64")
-SUFFIXES = VIDEO_SUFFIXES + SOUND_SUFFIXES
 ProjectionChoice = Literal["auto", "erp", "flat"]
 
 
@@ -64,31 +62,6 @@ class Media:
             modality: A modality that the file has.
         """
         return not self.flat if modality == "video" else bool(self.channels)
-
-
-def find_media(paths: Iterable[Path]) -> list[Path]:
-    """Lists media files.
-
-    Args:
-        paths: Files, and folders that are searched recursively.
-
-    Returns:
-        Files as given, and files with a known suffix below folders, sorted by folder.
-
-    Raises:
-        UserError: If a path does not exist or no file is found.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise UserError(f"{path}: no such file or folder")
-    if not found:
-        raise UserError(f"no video or sound in these folders ({', '.join(SUFFIXES)})")
-    return list(dict.fromkeys(found))
 
 
 def probe_media(path: Path, picture: ProjectionChoice = "auto", channels: Sequence[int] | None = None) -> Media:
