@@ -5,9 +5,9 @@ from typing import Literal
 
 from avsa_fast.data.media_formats import VIDEO_SUFFIXES
 from avsa_fast.errors import UserError
+from avsa_fast.prepare.find import Source, find_pairs, find_tree, has_pairs
+from avsa_fast.prepare.segments import cut_segments
 
-from ..find import Source, find_pairs, find_tree, has_pairs
-from ..segments import cut_segments
 from .starss import find_starss, is_starss
 from .youtube_lists import is_sphere360, is_yt_ambigen, use_sphere360, use_yt_ambigen
 

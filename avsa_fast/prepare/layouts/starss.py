@@ -11,8 +11,7 @@ from avsa_fast.data.lists import read_lines
 from avsa_fast.data.media_folders import PassedOver, walk_media
 from avsa_fast.data.media_formats import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from avsa_fast.errors import UserError
-
-from ..find import Job, Source
+from avsa_fast.prepare.find import Job, Source
 
 SOUNDS, VIDEOS, ANNOTATIONS = "foa_dev", "video_dev", "metadata_dev"
 FRAME_SECONDS = 0.1  # per frame of an annotation

@@ -12,9 +12,8 @@ from pathlib import Path
 from avsa_fast.data.clip_names import valid_name
 from avsa_fast.data.lists import read_lines
 from avsa_fast.errors import UserError
-
-from ..find import Source
-from ..segments import cut
+from avsa_fast.prepare.find import Source
+from avsa_fast.prepare.segments import cut
 
 SPHERE360_LISTS = {"train.txt": "train", "test.txt": "test"}
 YT_AMBIGEN_LISTS = {"train.csv": "train", "valid.csv": "validation", "test.csv": "test"}
