@@ -10,7 +10,7 @@ from avsa_fast.errors import UserError
 
 from .clip_names import are_valid_names, recording_of, valid_name
 from .lists import read_lines
-from .media_formats import SOUND_SUFFIXES, VIDEO_SUFFIXES
+from .media_formats import SOUND_SUFFIXES, TIMED_VIDEO_SUFFIXES
 
 HELD_OUT = 0.2  # share of the clips that are held out if there are no lists
 
@@ -88,7 +88,10 @@ def media_names(data: Path) -> tuple[dict[str, str], dict[str, str]]:
     Raises:
         UserError: As for `media_files`.
     """
-    return _names(data / "video", VIDEO_SUFFIXES), _names(data / "audio", SOUND_SUFFIXES + VIDEO_SUFFIXES)
+    return (
+        _names(data / "video", TIMED_VIDEO_SUFFIXES),
+        _names(data / "audio", SOUND_SUFFIXES + TIMED_VIDEO_SUFFIXES),
+    )
 
 
 def _names(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ class MediaFormat:
         magic: Regular expression for the first bytes of a file.
         videos: Suffixes of its files that hold a video, and possibly its sound.
         sounds: Suffixes of its files that hold only sound.
+        is_timed: Whether it states when each frame is shown, which clips need.
     """
 
     name: str
@@ -31,6 +32,7 @@ class MediaFormat:
     magic: bytes
     videos: tuple[str, ...] = ()
     sounds: tuple[str, ...] = ()
+    is_timed: bool = True
 
 
 # Types of boxes at the start of MP4 (ISO/IEC 14496-12) and QuickTime files, or fragments of them.
@@ -67,7 +69,7 @@ FORMATS = (
     MediaFormat(
         "Matroska or WebM", "matroska", rb"\x1a\x45\xdf\xa3", videos=(".webm", ".mkv"), sounds=(".mka", ".weba")
     ),
-    MediaFormat("AVI", "avi", rb"RIFF.{4}(AVI[ X\x19]|AMV )|ON2 .{4}ON2f", videos=(".avi",)),
+    MediaFormat("AVI", "avi", rb"RIFF.{4}(AVI[ X\x19]|AMV )|ON2 .{4}ON2f", videos=(".avi",), is_timed=False),
 )
 FORMAT_NAMES = ", ".join(kind.name for kind in FORMATS)
 
@@ -81,6 +83,7 @@ def _by_preference(suffixes: Iterable[str]) -> tuple[str, ...]:
 
 
 VIDEO_SUFFIXES = _by_preference(suffix for kind in FORMATS for suffix in kind.videos)
+TIMED_VIDEO_SUFFIXES = _by_preference(suffix for kind in FORMATS if kind.is_timed for suffix in kind.videos)
 SOUND_SUFFIXES = _by_preference(suffix for kind in FORMATS for suffix in kind.sounds)
 # Suffixes of other media, so that such files are not passed over without a word.
 UNSUPPORTED_SUFFIXES = frozenset(

@@ -6,6 +6,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from avsa_fast.data.channels import Gains
+from avsa_fast.data.clip_names import printable
 from avsa_fast.data.projection import Projection
 from avsa_fast.detect.sphere import DetectorViews
 from avsa_fast.detect.weights import DEFAULT_WEIGHTS
@@ -87,4 +88,4 @@ def main(
         height=height,
     )
     prepare(src, dst, options, workers=workers, engine=engine, layout=layout)
-    print(f"prepared: {dst}; python -m avsa_fast.prepare --check {dst} summarises it")
+    print(printable(f"prepared: {dst}; python -m avsa_fast.prepare --check {dst} summarises it"))

@@ -9,7 +9,9 @@ from pathlib import Path
 from avsa_fast.data.clip_names import MAX_BYTES, distinct_name, is_valid_name, printable, valid_name
 from avsa_fast.data.clips import media_files
 from avsa_fast.data.media_folders import PassedOver, walk_media
-from avsa_fast.data.media_formats import SOUND_SUFFIXES, VIDEO_SUFFIXES
+from avsa_fast.data.media_formats import SOUND_SUFFIXES, TIMED_VIDEO_SUFFIXES
+
+UNTIMED = "a format that does not state when each frame is shown; convert it to mp4 or mkv"
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ def _why_unused(path: Path, source: Path) -> str:
         return "not in video/ or audio/"
     if path.parent.name == "video" and path.suffix.lower() in SOUND_SUFFIXES:
         return "a sound in video/"
+    if path.suffix.lower() not in SOUND_SUFFIXES + TIMED_VIDEO_SUFFIXES:
+        return UNTIMED
     return "another file of its name is used"
 
 
@@ -147,7 +151,10 @@ def _pair(folder: Path, names: Sequence[str], passed: PassedOver) -> Iterator[tu
 
     A sound whose name differs in case is used if no other video or sound could be meant.
     """
-    videos = _by_stem(folder, names, VIDEO_SUFFIXES, passed)
+    for name in names:
+        if not name.lower().endswith(SOUND_SUFFIXES + TIMED_VIDEO_SUFFIXES):
+            passed.add(folder / name, UNTIMED)
+    videos = _by_stem(folder, names, TIMED_VIDEO_SUFFIXES, passed)
     sounds = _by_stem(folder, names, SOUND_SUFFIXES, passed)
     alone = [{stem for stem in one if stem not in other} for one, other in ((videos, sounds), (sounds, videos))]
     counts = [Counter(map(str.lower, stems)) for stems in alone]

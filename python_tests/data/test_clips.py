@@ -135,6 +135,8 @@ def test_all_suffixes_by_preference(tmp_path: Path) -> None:
         (tmp_path / "video" / name).touch()
     for name in ("a.mp4", "a.mka", "a.aif", "a.caf", "b.webm", "c.W64"):
         (tmp_path / "audio" / name).touch()
+    for name in ("e.avi", "f.mka"):
+        (tmp_path / "video" / name).touch()  # AVI does not state when each frame is shown
     assert media_names(tmp_path) == (
         {"a": "a.MOV", "b": "b.360", "c": "c.insv"}, {"a": "a.caf", "b": "b.webm", "c": "c.W64"},
     )  # fmt: skip

@@ -14,6 +14,7 @@ from avsa_fast.data.container import open_stream
 from avsa_fast.data.media_formats import (
     FORMATS,
     SOUND_SUFFIXES,
+    TIMED_VIDEO_SUFFIXES,
     UNSUPPORTED_SUFFIXES,
     VIDEO_SUFFIXES,
     media_format,
@@ -57,7 +58,8 @@ def test_ffmpeg_has_every_demuxer() -> None:
 
 
 def test_suffixes_by_preference() -> None:
-    assert VIDEO_SUFFIXES == (".mp4", ".webm", ".mkv", ".mov", ".m4v", ".insv", ".360", ".avi")
+    assert TIMED_VIDEO_SUFFIXES == (".mp4", ".webm", ".mkv", ".mov", ".m4v", ".insv", ".360")
+    assert VIDEO_SUFFIXES == (*TIMED_VIDEO_SUFFIXES, ".avi")
     assert SOUND_SUFFIXES == (
         ".flac", ".wav", ".m4a", ".opus", ".amb", ".wave", ".bwf", ".rf64", ".w64", ".caf", ".aif", ".aiff", ".aifc",
         ".ogg", ".oga", ".mp3", ".mp2", ".mka", ".weba",

@@ -45,11 +45,11 @@ def test_tree(tmp_path: Path) -> None:
         Job("b", src / "b.webm", src / "b.webm"),
         Job("deep__e", src / "deep/e.mov", src / "deep/e.mov"),
         Job("deep__er__a", src / "deep/er/a.mp4", src / "deep/er/a.wav"),
-        Job("f", src / "f.avi", src / "f.avi"),
     ]
     assert found.splits is None
     assert found.notes == []
     assert lines(found, src) == [
+        "f.avi: a format that does not state when each frame is shown; convert it to mp4 or mkv",
         "b.MKV: another file of its name is used",
         "deep/er/a.m4a: another file of its name is used",
         "alone.flac: a sound without a video of its name beside it",
@@ -66,7 +66,7 @@ def test_recorders_beside_a_camera(tmp_path: Path, video: str, sound: str) -> No
 
 def test_pairs(tmp_path: Path) -> None:
     touch(tmp_path, "video/x-10.mp4", "audio/x-10.m4a", "video/y-20.mov", "audio/z-30.caf", "else.mp4", "video/w-1.mp4")
-    touch(tmp_path, "video/day/v.mp4", "audio/x-10.wav", "audio/w-1.webm", "report.html", "video/u.wav")
+    touch(tmp_path, "video/day/v.mp4", "audio/x-10.wav", "audio/w-1.webm", "report.html", "video/u.wav", "video/t.avi")
     os.mkfifo(tmp_path / "video" / "pipe.mp4")
     video, audio = tmp_path / "video", tmp_path / "audio"
     found = find_source(tmp_path, tmp_path, transcode=False)
@@ -81,6 +81,7 @@ def test_pairs(tmp_path: Path) -> None:
         "else.mp4: not in video/ or audio/",
         "video/day/v.mp4: not in video/ or audio/",
         "video/pipe.mp4: not a regular file",
+        "video/t.avi: a format that does not state when each frame is shown; convert it to mp4 or mkv",
         "video/u.wav: a sound in video/",
     ]
 
@@ -199,7 +200,7 @@ def test_linked_folders(tmp_path: Path) -> None:
 def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder"):
         find_source(tmp_path / "nowhere", tmp_path, transcode=False)
-    with pytest.raises(UserError, match=r"no videos in it \(\.mp4, [^)]*\.avi\)$"):
+    with pytest.raises(UserError, match=r"no videos in it \(\.mp4, [^)]*\.360\)$"):
         find_source(tmp_path, tmp_path, transcode=False)
     touch(tmp_path, "a.ts")
     with pytest.raises(UserError, match=r"no videos in it .*; passed over .*/a\.ts: \.ts files are not read$"):

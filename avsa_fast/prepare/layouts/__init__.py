@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from avsa_fast.data.media_formats import VIDEO_SUFFIXES
+from avsa_fast.data.media_formats import TIMED_VIDEO_SUFFIXES
 from avsa_fast.errors import UserError
 from avsa_fast.prepare.find import Source, find_pairs, find_tree, has_pairs
 from avsa_fast.prepare.segments import cut_segments
@@ -40,7 +40,7 @@ def find_source(source: Path, target: Path, *, transcode: bool, layout: Layout |
         found = find_tree(source, target)
     if not found.jobs:
         hint = "".join(f"; {line}" for line in found.passed.lines()[:1])
-        raise UserError(f"{source}: no videos in it ({', '.join(VIDEO_SUFFIXES)}){hint}")
+        raise UserError(f"{source}: no videos in it ({', '.join(TIMED_VIDEO_SUFFIXES)}){hint}")
     if layout == "sphere360":
         use_sphere360(found, source, transcode=transcode)
     elif layout == "yt-ambigen":

@@ -9,7 +9,7 @@ from typing import Any
 from avsa_fast.data.clip_names import valid_name
 from avsa_fast.data.lists import read_lines
 from avsa_fast.data.media_folders import PassedOver, walk_media
-from avsa_fast.data.media_formats import SOUND_SUFFIXES, VIDEO_SUFFIXES
+from avsa_fast.data.media_formats import SOUND_SUFFIXES, TIMED_VIDEO_SUFFIXES
 from avsa_fast.errors import UserError
 from avsa_fast.prepare.find import Job, Source
 
@@ -48,7 +48,7 @@ def find_starss(source: Path, target: Path) -> Source:
         raise UserError(f"{source}: no {SOUNDS} in it; STARSS has {SOUNDS}/, {VIDEOS}/ and {ANNOTATIONS}/")
     found = Source({})
     sounds = _below(source / SOUNDS, SOUND_SUFFIXES, found.passed)
-    videos = _below(source / VIDEOS, VIDEO_SUFFIXES, found.passed) if (source / VIDEOS).is_dir() else {}
+    videos = _below(source / VIDEOS, TIMED_VIDEO_SUFFIXES, found.passed) if (source / VIDEOS).is_dir() else {}
     for folder in sorted(source.iterdir()):
         used = folder.name in (SOUNDS, VIDEOS, ANNOTATIONS) or folder.resolve() == target.resolve()
         if folder.is_dir() and not used and not folder.name.startswith("."):
