@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avsa_fast.data.clip_names import MAX_BYTES, distinct_name, is_valid_name, printable, valid_name
-from avsa_fast.data.clips import media_files
+from avsa_fast.data.clips import media_names
 from avsa_fast.data.media_folders import PassedOver, walk_media
 from avsa_fast.data.media_formats import SOUND_SUFFIXES, TIMED_VIDEO_SUFFIXES
 
@@ -73,66 +73,63 @@ def find_pairs(source: Path, target: Path) -> Source:
         UserError: A folder cannot be listed.
     """
     found = Source({})
-    videos, sounds = media_files(source)
-    for files in (videos, sounds):
-        for name, path in list(files.items()):
-            if path.exists() and not path.is_file():
+    videos, sounds = media_names(source)
+    walked = dict(walk_media(source, found.passed, None if _is_same(source, target) else target))
+    for folder, files in ((source / "video", videos), (source / "audio", sounds)):
+        names = set(walked.get(folder, ()))
+        for name, file in list(files.items()):
+            # The walk leaves out files that are not regular, and a folder that it has already searched.
+            if file not in names and (folder / file).exists() and not (folder / file).is_file():
                 del files[name]
-                found.passed.add(path, "not a regular file")
-    used = {*videos.values(), *sounds.values()}
-    for folder, names in walk_media(source, found.passed, None if _is_same(source, target) else target):
-        for path in (folder / name for name in names):
-            if path not in used:
-                found.passed.add(path, _why_unused(path, source))
+                found.passed.add(folder / file, "not a regular file")
+        walked[folder] = sorted(names.difference(files.values()))
+    for folder, unused in walked.items():
+        for file in unused:
+            found.passed.add(folder / file, _why_unused(folder / file, source))
     for name in sorted(videos.keys() | sounds.keys()):
-        found.jobs[name] = Job(name, videos.get(name), sounds.get(name))
-    _note_names(found, {path: name for files in (videos, sounds) for name, path in files.items() if name != path.stem})
+        video = source / "video" / videos[name] if name in videos else None
+        sound = source / "audio" / sounds[name] if name in sounds else None
+        found.jobs[name] = Job(name, video, sound)
+    changed = {}
+    for folder, files in ((source / "video", videos), (source / "audio", sounds)):
+        changed |= {folder / file: name for name, file in files.items() if name != file.rpartition(".")[0]}
+    _note_names(found, changed)
     return found
 
 
 def find_tree(source: Path, target: Path) -> Source:
     """Finds the clips of a tree: every video, named by its path with "__" in place of "/".
 
-    The sound of a video is the file of the same name beside it, or else the sound inside it.
+    The sound of a video is the file of the same name beside it, or else the sound inside it. If paths give the same
+    name, the one with the fewest folders keeps it; others, and names that tables and file systems cannot hold, are
+    changed as by `data.clip_names.distinct_name`, which a note tells.
 
     Args:
         source: Folder of media.
         target: Dataset folder; skipped if it is inside `source`.
     """
     found = Source({})
-    files = {}
-    for folder, names in walk_media(source, found.passed, None if _is_same(source, target) else target):
-        for video, sound in _pair(folder, names, found.passed):
-            files[video] = sound
-    add_jobs(found, source, files)
-    return found
-
-
-def add_jobs(found: Source, root: Path, files: Mapping[Path, Path | None]) -> None:
-    """Adds a clip for each of some files, named by its path below a folder with "__" in place of "/".
-
-    If paths give the same name, the one with the fewest folders keeps it; others, and names that tables and file
-    systems cannot hold, are changed as by `data.clip_names.distinct_name`, which a note tells.
-
-    Args:
-        found: Receives the clips, sorted by name, and the note.
-        root: Folder that contains the files.
-        files: Videos and their sounds.
-    """
-    names: dict[str, Path] = {}
+    candidates = []
+    for folder, files in walk_media(source, found.passed, None if _is_same(source, target) else target):
+        parts = folder.relative_to(source).parts
+        for video, sound in _pair(folder, files, found.passed):
+            text = "__".join((*parts, os.path.splitext(video)[0]))
+            # In this order, names are given: those that cannot be kept last, and after those of fewer folders.
+            candidates.append((not is_valid_name(text), len(parts), "/".join((*parts, video)), text, sound))
+    names: dict[str, tuple[str, str]] = {}
     changed: dict[Path, str] = {}
-    paths = {file: file.relative_to(root) for file in files}
-    texts = {file: "__".join((*path.parts[:-1], path.stem)) for file, path in paths.items()}
-    for file in sorted(files, key=lambda file: (not is_valid_name(texts[file]), len(paths[file].parts), paths[file])):
-        name = valid_name(texts[file], str(paths[file]))
+    for *_, path, text, sound in sorted(candidates):
+        name = valid_name(text, path)
         while name in names:
-            name = distinct_name(name, str(paths[file]))
-        names[name] = file
-        if name != texts[file]:
-            changed[file] = name
+            name = distinct_name(name, path)
+        names[name] = path, sound
+        if name != text:
+            changed[source / path] = name
     for name in sorted(names):
-        found.jobs[name] = Job(name, names[name], files[names[name]])
+        file = source / names[name][0]
+        found.jobs[name] = Job(name, file, file.with_name(names[name][1]))
     _note_names(found, changed)
+    return found
 
 
 def _why_unused(path: Path, source: Path) -> str:
@@ -146,8 +143,8 @@ def _why_unused(path: Path, source: Path) -> str:
     return "another file of its name is used"
 
 
-def _pair(folder: Path, names: Sequence[str], passed: PassedOver) -> Iterator[tuple[Path, Path]]:
-    """The videos among the sorted file names in a folder, each with the file that holds its sound.
+def _pair(folder: Path, names: Sequence[str], passed: PassedOver) -> Iterator[tuple[str, str]]:
+    """The videos among the sorted file names in a folder, each with the name of the file that holds its sound.
 
     A sound whose name differs in case is used if no other video or sound could be meant.
     """
@@ -163,8 +160,7 @@ def _pair(folder: Path, names: Sequence[str], passed: PassedOver) -> Iterator[tu
         lower = stem.lower()
         if stem not in sounds and counts[0][lower] == counts[1][lower] == 1:
             stem = in_other_case[lower]
-        sound = sounds.pop(stem, None)
-        yield folder / video, folder / (sound or video)
+        yield video, sounds.pop(stem, video)
     for sound in sounds.values():
         passed.add(folder / sound, "a sound without a video of its name beside it")
 
