@@ -1,8 +1,7 @@
-"""Names of clips: what tables, lists and file names can hold, and which recording a clip belongs to."""
+"""Names of clips: what tables, lists and file names can hold."""
 
 import hashlib
 import os
-import re
 import unicodedata
 from collections.abc import Collection
 
@@ -71,19 +70,6 @@ def printable(text: str) -> str:
         text: As for `is_valid_name`.
     """
     return "".join("\ufffd" if unicodedata.category(c) in EXCLUDED else c for c in text) if _excluded(text) else text
-
-
-def recording_of(name: str) -> str:
-    """Returns the id of the recording that a clip is part of, if its name has the form {id}-{start second}.
-
-    Args:
-        name: Name of the clip.
-
-    Returns:
-        The id; the whole name if it has another form.
-    """
-    match = re.fullmatch(r"(.+)-[0-9]+", name)
-    return match[1] if match else name
 
 
 def _excluded(text: str) -> bool:

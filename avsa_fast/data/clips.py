@@ -2,13 +2,14 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from avsa_fast.errors import UserError
 
-from .clip_names import are_valid_names, recording_of, valid_name
+from .clip_names import are_valid_names, valid_name
 from .lists import read_lines
 from .media_formats import SOUND_SUFFIXES, TIMED_VIDEO_SUFFIXES
 
@@ -150,6 +151,19 @@ def split_names(folder: Path, names: Sequence[str], complete: Sequence[str]) -> 
             raise UserError(f"{folder}: {both[0]} is in both {splits[both[0]]}.txt and {split}.txt")
         splits |= dict.fromkeys(members, split)
     return splits
+
+
+def recording_of(name: str) -> str:
+    """Returns the id of the recording that a clip is part of, if its name has the form {id}-{start second}.
+
+    Args:
+        name: Name of the clip.
+
+    Returns:
+        The id; the whole name if it has another form.
+    """
+    match = re.fullmatch(r"(.+)-[0-9]+", name)
+    return match[1] if match else name
 
 
 def _read_list(path: Path, names: Collection[str]) -> set[str] | None:

@@ -90,7 +90,7 @@ def find_pairs(source: Path, target: Path) -> Source:
         video = source / "video" / videos[name] if name in videos else None
         sound = source / "audio" / sounds[name] if name in sounds else None
         found.jobs[name] = Job(name, video, sound)
-    changed = {}
+    changed: dict[Path, str] = {}
     for folder, files in ((source / "video", videos), (source / "audio", sounds)):
         changed |= {folder / file: name for name, file in files.items() if name != file.rpartition(".")[0]}
     _note_names(found, changed)

@@ -13,7 +13,6 @@ from avsa_fast.data.clip_names import (
     distinct_name,
     is_valid_name,
     printable,
-    recording_of,
     valid_name,
 )
 
@@ -65,14 +64,3 @@ def test_any_file_name_gives_a_valid_name(texts: list[str]) -> None:
         assert not any(unicodedata.category(c) in ("Cc", "Cs") for c in name + printable(text))
         assert valid_name(name) == name
         assert name == text or not is_valid_name(text)
-
-
-@pytest.mark.parametrize(
-    ("name", "recording"),
-    [
-        ("kqAZkf5Odyw-80", "kqAZkf5Odyw"), ("a-b-7-10", "a-b-7"), ("-_x-0", "-_x"), ("a-b", "a-b"), ("a000", "a000"),
-        ("take-1.5", "take-1.5"), ("-10", "-10"), ("a-", "a-"), ("a-١", "a-١"),
-    ],
-)  # fmt: skip
-def test_recordings(name: str, recording: str) -> None:
-    assert recording_of(name) == recording

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from avsa_fast.data.clip_names import valid_name
-from avsa_fast.data.clips import find_clips, media_names, split_names
+from avsa_fast.data.clips import find_clips, media_names, recording_of, split_names
 from avsa_fast.data.index import Index
 from avsa_fast.data.tables import INDEX, write_table
 from avsa_fast.errors import UserError
@@ -69,6 +69,17 @@ def test_held_out_clips_are_the_same_on_every_machine(tmp_path: Path) -> None:
         assert {name for name, part in split_names(tmp_path, names, names).items() if part == "test"} == held_out
         backwards = names[::-1]
         assert split_names(tmp_path, backwards, backwards) == split_names(tmp_path, names, names)
+
+
+@pytest.mark.parametrize(
+    ("name", "recording"),
+    [
+        ("kqAZkf5Odyw-80", "kqAZkf5Odyw"), ("a-b-7-10", "a-b-7"), ("-_x-0", "-_x"), ("a-b", "a-b"), ("a000", "a000"),
+        ("take-1.5", "take-1.5"), ("-10", "-10"), ("a-", "a-"), ("a-١", "a-١"),
+    ],
+)  # fmt: skip
+def test_recordings(name: str, recording: str) -> None:
+    assert recording_of(name) == recording
 
 
 def test_clips_of_one_recording_stay_together(tmp_path: Path) -> None:

@@ -18,21 +18,20 @@ from avsa_fast.evaluate.truth import read_truth
 from avsa_fast.prepare import PrepareOptions, prepare, run
 from avsa_fast.prepare.clip import Result, prepare_clip
 from avsa_fast.prepare.find import Job
-from avsa_fast.prepare.worker import Setup
 
 OPTIONS = PrepareOptions(detector=None)
 AddClip = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Prepares clips in this process, which is faster than to start others."""
 
-    def run_here(jobs: Sequence[Job], setup: Setup, workers: int) -> Iterator[Result]:
+    def results(jobs: Sequence[Job], *_: object) -> Iterator[Result]:
         for job in jobs:
-            yield prepare_clip(job, setup.options, None, setup.target)
+            yield prepare_clip(job, OPTIONS, None, tmp_path)
 
-    monkeypatch.setattr(run, "run_local", run_here)
+    monkeypatch.setattr(run, "_results", results)
 
 
 @pytest.fixture
