@@ -72,7 +72,7 @@ def find_media(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def walk_media(root: Path, passed: PassedOver, skip: Path | None = None) -> Iterator[tuple[Path, list[str]]]:
+def walk_media(root: Path, passed: PassedOver, skip: Iterable[Path] = ()) -> Iterator[tuple[Path, list[str]]]:
     """Searches a folder and the folders below it, in an order that does not depend on the file system.
 
     Links to folders are followed after all other folders, each folder is searched once, and those that contain `root`
@@ -82,22 +82,20 @@ def walk_media(root: Path, passed: PassedOver, skip: Path | None = None) -> Iter
         root: Folder to search.
         passed: Receives what is passed over: other media formats, files that are not regular, and folders that cannot
             be listed or that a link leads to a second time.
-        skip: Folder that is left out.
+        skip: Folders that are left out, if they exist.
 
     Yields:
         A folder, by its path below `root`, and the sorted names of its media files. Broken links count as files.
     """
     seen = {(stat.st_dev, stat.st_ino) for stat in map(os.stat, root.resolve().parents)}
-    skipped = None
-    if skip is not None and skip.exists():
-        skipped = skip.stat().st_dev, skip.stat().st_ino
+    skipped = {(stat.st_dev, stat.st_ino) for stat in (path.stat() for path in skip if path.exists())}
     folders, links = [root], list[Path]()
     while folders or links:
         folder = folders.pop() if folders else links.pop(0)
         try:
             stat = folder.stat()
             identity = stat.st_dev, stat.st_ino
-            if identity == skipped:
+            if identity in skipped:
                 continue
             if identity in seen:
                 passed.add(folder, "a link to a folder that is searched elsewhere or contains this one")

@@ -74,14 +74,13 @@ def find_pairs(source: Path, target: Path) -> Source:
     """
     found = Source({})
     videos, sounds = media_names(source)
-    walked = dict(walk_media(source, found.passed, None if _is_same(source, target) else target))
+    walked = dict(walk_media(source, found.passed, (source / "video", source / "audio", *_inside(source, target))))
     for folder, files in ((source / "video", videos), (source / "audio", sounds)):
+        walked |= walk_media(folder, found.passed)
         names = set(walked.get(folder, ()))
         for name, file in list(files.items()):
-            # The walk leaves out files that are not regular, and a folder that it has already searched.
-            if file not in names and (folder / file).exists() and not (folder / file).is_file():
+            if file not in names and (folder / file).exists():  # not a regular file, which is said already
                 del files[name]
-                found.passed.add(folder / file, "not a regular file")
         walked[folder] = sorted(names.difference(files.values()))
     for folder, unused in walked.items():
         for file in unused:
@@ -110,7 +109,7 @@ def find_tree(source: Path, target: Path) -> Source:
     """
     found = Source({})
     candidates = []
-    for folder, files in walk_media(source, found.passed, None if _is_same(source, target) else target):
+    for folder, files in walk_media(source, found.passed, _inside(source, target)):
         parts = folder.relative_to(source).parts
         for video, sound in _pair(folder, files, found.passed):
             text = "__".join((*parts, os.path.splitext(video)[0]))
@@ -190,6 +189,6 @@ def _note_names(found: Source, changed: Mapping[Path, str]) -> None:
         )
 
 
-def _is_same(source: Path, target: Path) -> bool:
-    """Whether a folder is prepared in place."""
-    return source.resolve() == target.resolve()
+def _inside(source: Path, target: Path) -> list[Path]:
+    """The dataset folder, which is not searched, unless a folder is prepared in place."""
+    return [] if source.resolve() == target.resolve() else [target]

@@ -18,7 +18,7 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-def walked(root: Path, skip: Path | None = None) -> tuple[list[str], list[str]]:
+def walked(root: Path, *skip: Path) -> tuple[list[str], list[str]]:
     """Paths of the files that a search finds, relative to the folder, and what it passes over."""
     passed = PassedOver()
     found = [

@@ -94,6 +94,7 @@ def test_pairs_that_are_links_to_one_folder(tmp_path: Path) -> None:
         (tmp_path / "src" / name).symlink_to(tmp_path / "media")
     found = find_source(tmp_path / "src", tmp_path / "dst", transcode=False)
     assert files(found, tmp_path / "src") == {name: (f"video/{name}.mp4", f"audio/{name}.mp4") for name in "ab"}
+    assert found.passed.lines() == []
 
 
 def test_names_that_cannot_be_kept(tmp_path: Path) -> None:
