@@ -38,7 +38,7 @@ def cut_segments(found: Source, source: Path, *, transcode: bool) -> None:
             raise UserError(f"{path}: not a list of segments such as 'yJtIK922yxg 54,68,78': {line[:80]!r}")
         starts = [int(start) for start in match[2].split(",")]
         segments.setdefault(match[1], []).extend((f"{match[1]}-{start}", start) for start in starts)
-    for recording in segments.keys() & found.jobs.keys():
+    for recording in sorted(segments.keys() & found.jobs.keys()):
         cut(found, recording, segments[recording], SEGMENT_SECONDS, path, transcode=transcode)
 
 

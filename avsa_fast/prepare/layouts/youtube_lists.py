@@ -19,6 +19,7 @@ SPHERE360_LISTS = {"train.txt": "train", "test.txt": "test"}
 YT_AMBIGEN_LISTS = {"train.csv": "train", "valid.csv": "validation", "test.csv": "test"}
 SPHERE360_SECONDS, YT_AMBIGEN_SECONDS = 10.0, 5.0  # seconds per clip
 BEGINNING = 4096  # bytes of a list that tell what it is
+ID_LENGTH = 11  # characters of the id of a YouTube video
 CLIP = re.compile(r"(.+)_([0-9]{1,7})(?:\.[A-Za-z0-9]+)?")
 YOUTUBE_CLIP = re.compile(r"[\w-]{11}_[0-9]{1,7}(?:\.[A-Za-z0-9]+)?", re.ASCII)
 Clips = list[tuple[str, int]]  # id of the video, second of the start
@@ -111,11 +112,12 @@ def _read(path: Path) -> Clips:
     clips: Clips = []
     for number, line in enumerate(read_lines(path, "a list of clips"), start=1):
         cells = [cell.strip().strip('"') for cell in re.split(r"[,;\t]", line)]
-        match = CLIP.fullmatch(cells[0])
-        if match is not None:
-            clips.append((match[1], int(match[2])))
-        elif len(cells) > 1 and re.fullmatch(r"[0-9]{1,7}(\.0*)?", cells[1]):
-            clips.append((cells[0], int(cells[1].partition(".")[0])))
+        second = re.fullmatch(r"([0-9]{1,7})(\.0*)?", cells[1]) if len(cells) > 1 else None
+        clip = CLIP.fullmatch(cells[0])
+        if second and (clip is None or len(cells[0]) == ID_LENGTH):  # an id may end like a clip's name
+            clips.append((cells[0], int(second[1])))
+        elif clip:
+            clips.append((clip[1], int(clip[2])))
         elif number > 1:
             raise UserError(f"{path}: line {number} is {line[:80]!r}, not ID_SECOND or ID,SECOND")
     return list(dict.fromkeys(clips))

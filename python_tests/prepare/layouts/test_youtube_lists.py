@@ -72,6 +72,13 @@ def test_lists_with_columns(tmp_path: Path, text: str) -> None:
     assert segments(found) == {f"{ONE}_54": (54, 10), f"{ONE}_9": (9, 10)}
 
 
+def test_ids_that_end_like_the_name_of_a_clip(tmp_path: Path) -> None:
+    touch(tmp_path, "abcdefgh_12.mp4", f"{ONE}_3.mp4")
+    (tmp_path / "train.txt").write_text(f"abcdefgh_12,54\n{ONE}_3,1\n")
+    found = find_source(tmp_path, tmp_path / "dst", transcode=True, layout="sphere360")
+    assert segments(found) == {"abcdefgh_12_54": (54, 10), f"{ONE}_3": (0, None)}
+
+
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
