@@ -29,7 +29,7 @@ from avsa_fast.detect.yolo import YoloDetector
 from avsa_fast.errors import UserError
 from avsa_fast.prepare import PrepareOptions, prepare
 from avsa_fast.prepare.clip import prepare_clip
-from avsa_fast.prepare.find import find_jobs
+from avsa_fast.prepare.layouts import find_source
 
 CLIPS = 100_000
 MOMENTS = 40
@@ -65,7 +65,7 @@ def bench_detect(folder: Path, threads: int) -> None:
     yolo = YoloDetector()
     yolo.detect(torch.zeros(4, 360, 640, 3, dtype=torch.uint8))
     print(f"{threads} threads: clip, searched frames per second, share of the time inside YOLO (of CPU time)")
-    for job in find_jobs(folder, folder / "none", transcode=False):
+    for job in find_source(folder, folder / "none", transcode=False).jobs.values():
         timed = Timed(yolo)
         detector = sphere_detector(timed, "erp")
         prepare_clip(job, PrepareOptions(), detector, folder)

@@ -95,7 +95,7 @@ def test_embed(run: Run, tmp_path: Path, stage: str, error: str) -> None:
     cases(
         "avsa_fast.prepare.journal:Journal.append 2",
         "avsa_fast.prepare.run:_link_media 2",
-        "avsa_fast.prepare.run:_write_results",
+        "avsa_fast.prepare.run:write_results",
         "avsa_fast.isolation:Worker._send 3",
     ),
 )

@@ -2,15 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from avsa_fast.errors import UserError
 
-# In order of preference if a clip has several files.
-VIDEO = (".mp4", ".webm", ".mkv")
-SOUND = (".flac", ".wav", ".m4a", ".opus", ".amb", *VIDEO)
+from .clip_names import are_valid_names, valid_name
+from .lists import read_lines
+from .media_formats import SOUND_SUFFIXES, TIMED_VIDEO_SUFFIXES
+
 HELD_OUT = 0.2  # share of the clips that are held out if there are no lists
 
 
@@ -38,8 +40,8 @@ def find_clips(data: Path) -> list[Clip]:
         data: Dataset folder.
 
     Returns:
-        Clips with a video, a sound or both, sorted by name and split as by `split_names`. If there are both train.txt
-        and test.txt, clips in neither are omitted.
+        Clips with a video, a sound or both, sorted by name and split as by `split_names`. Clips for validation are
+        omitted, and those in neither train.txt nor test.txt if there are both.
 
     Raises:
         UserError: The folder is missing or has no clips, or a list is invalid.
@@ -52,7 +54,8 @@ def find_clips(data: Path) -> list[Clip]:
         raise UserError(f"{data}: no clips; expected video/NAME.mp4 with audio/NAME.flac, .wav, .m4a or .opus")
     complete = [name for name in names if name in videos and name in sounds]
     splits = split_names(data, names, complete)
-    return [Clip(name, videos.get(name), sounds.get(name), splits[name]) for name in names if name in splits]
+    used = [name for name in names if splits.get(name) in ("train", "test")]
+    return [Clip(name, videos.get(name), sounds.get(name), splits[name]) for name in used]
 
 
 def media_files(data: Path) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -86,20 +89,23 @@ def media_names(data: Path) -> tuple[dict[str, str], dict[str, str]]:
     Raises:
         UserError: As for `media_files`.
     """
-    return _names(data / "video", VIDEO), _names(data / "audio", SOUND)
+    return (
+        _names(data / "video", TIMED_VIDEO_SUFFIXES),
+        _names(data / "audio", SOUND_SUFFIXES + TIMED_VIDEO_SUFFIXES),
+    )
 
 
 def _names(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
     """File names in a folder by clip name; `suffixes` are in order of preference."""
-    ranks = {suffix: rank for rank, suffix in enumerate(suffixes)}
+    ranks = {suffix[1:]: rank for rank, suffix in enumerate(suffixes)}
     names: dict[str, str] = {}
     try:
         for name in os.listdir(folder):
             stem, _, suffix = name.rpartition(".")
-            if f".{suffix.lower()}" in ranks and stem and stem[0] != ".":
+            if (suffix in ranks or suffix.lower() in ranks) and stem and stem[0] != ".":
                 other = names.setdefault(stem, name)
                 if other is not name:
-                    names[stem] = min(name, other, key=lambda name: (ranks[os.path.splitext(name)[1].lower()], name))
+                    names[stem] = min(name, other, key=lambda name: (ranks[name.rpartition(".")[2].lower()], name))
     except FileNotFoundError as error:
         raise UserError(
             f"{folder}: no such folder; a dataset has video/NAME.mp4 and audio/NAME.flac: python -m avsa_fast.prepare "
@@ -107,15 +113,18 @@ def _names(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
         ) from error
     except OSError as error:
         raise UserError(f"{folder}: cannot be listed: {error.strerror}") from error
-    return names
+    if are_valid_names(names):
+        return names
+    return {valid_name(stem): name for stem, name in names.items()}
 
 
 def split_names(folder: Path, names: Sequence[str], complete: Sequence[str]) -> dict[str, str]:
-    """Assigns clips to the splits "train" and "test" (held out), as listed in train.txt and test.txt.
+    """Assigns clips to the splits "train", "test" (held out) and "validation" (neither), as lists of these names say.
 
-    A list names clips, or recordings ({id} for all clips {id}-{start second}). If one list is missing, it is the
-    complement of the other. If both are missing, a fifth of the complete clips is held out, chosen by a hash of their
-    names; a single clip is not. If there are both, a clip in neither has no split.
+    A list, such as train.txt, names clips, or recordings ({id} for all clips {id}-{start second}). If train.txt or
+    test.txt is missing, it holds all clips that are in no other list. If both are missing, a fifth of the complete
+    clips is held out, chosen by a hash of their names; a single clip is not. If there are both, a clip in no list has
+    no split.
 
     Args:
         folder: Folder with the lists.
@@ -126,34 +135,43 @@ def split_names(folder: Path, names: Sequence[str], complete: Sequence[str]) -> 
         Split by name.
 
     Raises:
-        UserError: A list cannot be read or names none of the clips, or both lists name the same clip.
+        UserError: A list cannot be read or names none of the clips, or two lists name the same clip.
     """
-    train, test = _read_list(folder / "train.txt", names), _read_list(folder / "test.txt", names)
+    train, test, validation = (_read_list(folder / f"{split}.txt", names) for split in ("train", "test", "validation"))
+    validation = validation or set()
     if train is None and test is None:
-        test = _hold_out(complete)
+        test = _hold_out([name for name in complete if name not in validation])
     if test is None:
-        test = set(names) - (train or set())
+        test = set(names) - (train or set()) - validation
     if train is None:
-        train = set(names) - test
-    if both := sorted(train & test):
-        raise UserError(f"{folder}: {both[0]} is in both train.txt and test.txt")
-    return dict.fromkeys(train, "train") | dict.fromkeys(test, "test")
+        train = set(names) - test - validation
+    splits: dict[str, str] = {}
+    for split, members in (("train", train), ("test", test), ("validation", validation)):
+        if both := sorted(members & splits.keys()):
+            raise UserError(f"{folder}: {both[0]} is in both {splits[both[0]]}.txt and {split}.txt")
+        splits |= dict.fromkeys(members, split)
+    return splits
 
 
 def recording_of(name: str) -> str:
-    """Returns the id of the recording from a clip name of the form {id}-{start second}."""
-    return name.rpartition("-")[0]
+    """Returns the id of the recording that a clip is part of, if its name has the form {id}-{start second}.
+
+    Args:
+        name: Name of the clip.
+
+    Returns:
+        The id; the whole name if it has another form.
+    """
+    match = re.fullmatch(r"(.+)-[0-9]+", name)
+    return match[1] if match else name
 
 
-def _read_list(path: Path, names: Sequence[str]) -> set[str] | None:
+def _read_list(path: Path, names: Collection[str]) -> set[str] | None:
     """The clips that a list names; None if there is no list."""
     if not path.exists():
         return None
-    try:
-        listed = {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a readable list of names: {error}") from error
-    found = {name for name in names if name in listed or recording_of(name) in listed}
+    listed = set(read_lines(path, "a list of names"))
+    found = {name for name in names if name.strip() in listed or recording_of(name) in listed}
     if listed and not found:
         raise UserError(f"{path}: no video or sound in this folder is named {min(listed)!r} or as on its other lines")
     return found

@@ -1,9 +1,10 @@
-"""Detection of media formats from a file's first bytes, independent of its suffix.
+"""Media formats: the suffixes of their files, and their detection from a file's first bytes, whatever its suffix.
 
 FFmpeg's own probing lets every demuxer rate the content, so that a tone in a WAV file can be taken for another format.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from os import SEEK_CUR
 from pathlib import Path
@@ -21,30 +22,76 @@ class MediaFormat:
         name: Name for messages.
         demuxer: Name of FFmpeg's demuxer.
         magic: Regular expression for the first bytes of a file.
+        videos: Suffixes of its files that hold a video, and possibly its sound.
+        sounds: Suffixes of its files that hold only sound.
+        is_timed: Whether it states when each frame is shown, which clips need.
     """
 
     name: str
     demuxer: str
     magic: bytes
+    videos: tuple[str, ...] = ()
+    sounds: tuple[str, ...] = ()
+    is_timed: bool = True
 
 
 # Types of boxes at the start of MP4 (ISO/IEC 14496-12) and QuickTime files, or fragments of them.
 BOX_TYPES = (
     b"ftyp|styp|moov|moof|mdat|free|skip|wide|junk|pnot|pict|udta|uuid|meta|pdin|sidx|ssix|prft|prfl|emsg|mfra|ediw"
 )
-MP4 = MediaFormat("MP4 or QuickTime", "mov", b".{4}(" + BOX_TYPES + b")")
-MP3 = MediaFormat("MP3", "mp3", b"ID3")
+MP4 = MediaFormat(
+    "MP4 or QuickTime",
+    "mov",
+    b".{4}(" + BOX_TYPES + b")",
+    videos=(".mp4", ".mov", ".m4v", ".insv", ".360"),
+    sounds=(".m4a",),
+)
+MP3 = MediaFormat("MP3", "mp3", b"ID3", sounds=(".mp3", ".mp2"))
 FORMATS = (
-    MediaFormat("WAV", "wav", b"(RIFF|RIFX).{4}WAVE|(RF64|BW64).{4}WAVEds64"),
-    MediaFormat("Wave64", "w64", rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00.{8}wave\xf3\xac\xd3\x11"),
-    MediaFormat("FLAC", "flac", b"fLaC"),
-    MediaFormat("Ogg", "ogg", b"OggS"),
+    MediaFormat(
+        "WAV",
+        "wav",
+        b"(RIFF|RIFX).{4}WAVE|(RF64|BW64).{4}WAVEds64",
+        sounds=(".wav", ".amb", ".wave", ".bwf", ".rf64"),
+    ),
+    MediaFormat(
+        "Wave64",
+        "w64",
+        rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00.{8}wave\xf3\xac\xd3\x11",
+        sounds=(".w64",),
+    ),
+    MediaFormat("CAF", "caf", rb"caff\x00[\x01\x02]", sounds=(".caf",)),
+    MediaFormat("AIFF", "aiff", b"FORM.{4}AIF[FC]", sounds=(".aif", ".aiff", ".aifc")),
+    MediaFormat("FLAC", "flac", b"fLaC", sounds=(".flac",)),
+    MediaFormat("Ogg", "ogg", b"OggS", sounds=(".opus", ".ogg", ".oga")),
     MP3,
     MP4,
-    MediaFormat("Matroska or WebM", "matroska", rb"\x1a\x45\xdf\xa3"),
-    MediaFormat("AVI", "avi", rb"RIFF.{4}(AVI[ X\x19]|AMV )|ON2 .{4}ON2f"),
+    MediaFormat(
+        "Matroska or WebM", "matroska", rb"\x1a\x45\xdf\xa3", videos=(".webm", ".mkv"), sounds=(".mka", ".weba")
+    ),
+    MediaFormat("AVI", "avi", rb"RIFF.{4}(AVI[ X\x19]|AMV )|ON2 .{4}ON2f", videos=(".avi",), is_timed=False),
 )
 FORMAT_NAMES = ", ".join(kind.name for kind in FORMATS)
+
+# Suffixes in order of preference if a clip has several files; those not in PREFERRED follow in the order of FORMATS.
+PREFERRED = (".mp4", ".webm", ".mkv", ".flac", ".wav", ".m4a", ".opus", ".amb")
+
+
+def _by_preference(suffixes: Iterable[str]) -> tuple[str, ...]:
+    """Sorts suffixes, the preferred ones first."""
+    return tuple(sorted(suffixes, key=lambda suffix: (*PREFERRED, suffix).index(suffix)))
+
+
+VIDEO_SUFFIXES = _by_preference(suffix for kind in FORMATS for suffix in kind.videos)
+TIMED_VIDEO_SUFFIXES = _by_preference(suffix for kind in FORMATS if kind.is_timed for suffix in kind.videos)
+SOUND_SUFFIXES = _by_preference(suffix for kind in FORMATS for suffix in kind.sounds)
+# Suffixes of other media, so that such files are not passed over without a word.
+UNSUPPORTED_SUFFIXES = frozenset(
+    (
+        ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".ogv", ".3gp", ".mxf", ".lrv", ".aac", ".ac3",
+        ".eac3", ".ac4", ".wma", ".au", ".ape", ".wv", ".tta", ".dsf", ".iamf",
+    )
+)  # fmt: skip
 
 # Header of an MPEG audio frame: sync word, version and layer, bit rate.
 FRAME_HEADER = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xeb]")

@@ -9,19 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from avsa_fast.data.clips import media_files
 from avsa_fast.data.describe import Description, Overrides, describe
 from avsa_fast.data.index import Index
+from avsa_fast.data.media_folders import find_media
 from avsa_fast.data.reader import SAMPLE_RATE, MediaReader, Modality
 from avsa_fast.data.rows import description_of
 from avsa_fast.data.sound import read_sound
 from avsa_fast.data.views import MEAN, STD
 from avsa_fast.errors import UserError
 from avsa_fast.isolation import Work, Worker, close, work
-
-VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v")
-SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3", ".amb", ".w64")
-SUFFIXES = VIDEO_SUFFIXES + SOUND_SUFFIXES
+from avsa_fast.prepare.layouts import find_files
 
 
 class Source(NamedTuple):
@@ -57,8 +54,8 @@ def find_sources(paths: Iterable[Path], modalities: Sequence[Modality]) -> list[
     """Lists the clips in files and folders.
 
     Args:
-        paths: Files; prepared dataset folders; folders with video/ and audio/, whose files of the same name belong
-            together; and other folders, which are searched recursively.
+        paths: Files; prepared dataset folders; and other folders, whose videos belong to the sounds that prepare
+            would find for them.
         modalities: Modalities that are wanted.
 
     Returns:
@@ -74,9 +71,8 @@ def find_sources(paths: Iterable[Path], modalities: Sequence[Modality]) -> list[
                 assert clip.video is not None
                 assert clip.sound is not None
                 found.append(Source(clip.video, clip.sound, description_of(row, clip.video, clip.sound)))
-        elif (path / "video").is_dir() and (path / "audio").is_dir():
-            videos, sounds = media_files(path)
-            found += [Source(videos.get(name), sounds.get(name)) for name in sorted(videos.keys() | sounds.keys())]
+        elif path.is_dir():
+            found += _of_folder(path)
         else:
             found += [Source(file, file) for file in find_media([path])]
     wanted = (
@@ -89,29 +85,13 @@ def find_sources(paths: Iterable[Path], modalities: Sequence[Modality]) -> list[
     return [source for source in wanted if source.video or source.sound]
 
 
-def find_media(paths: Iterable[Path]) -> list[Path]:
-    """Lists media files.
-
-    Args:
-        paths: Files, and folders that are searched recursively.
-
-    Returns:
-        Files as given, and files with a known suffix below folders, sorted by folder.
-
-    Raises:
-        UserError: If a path does not exist or no file is found.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise UserError(f"{path}: no such file or folder")
-    if not found:
-        raise UserError(f"no video or sound in these folders ({', '.join(SUFFIXES)})")
-    return list(dict.fromkeys(found))
+def _of_folder(folder: Path) -> list[Source]:
+    """Clips that prepare would find in a folder, and its other media files."""
+    clips = find_files(folder, folder).jobs.values()
+    used = {file for clip in clips for file in (clip.video, clip.sound)}
+    others = [file for file in find_media([folder]) if file not in used]
+    found = [Source(clip.video, clip.sound) for clip in clips] + [Source(file, file) for file in others]
+    return sorted(found, key=lambda source: source.path)
 
 
 class Described(NamedTuple):

@@ -6,12 +6,14 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from avsa_fast.data.channels import Gains
+from avsa_fast.data.clip_names import printable
 from avsa_fast.data.projection import Projection
 from avsa_fast.detect.sphere import DetectorViews
 from avsa_fast.detect.weights import DEFAULT_WEIGHTS
 from avsa_fast.detect.yolo import MIN_CONFIDENCE
 from avsa_fast.errors import UserError
 from avsa_fast.prepare.check import check as check_dataset
+from avsa_fast.prepare.layouts import Layout
 from avsa_fast.prepare.options import PrepareOptions
 from avsa_fast.prepare.run import Engine, prepare
 
@@ -34,10 +36,11 @@ def main(
     height: Annotated[int, arg(metavar="ROWS")] = 512,
     workers: Annotated[int | None, arg(metavar="N")] = None,
     engine: Engine = "local",
+    layout: Layout | None = None,
 ) -> None:
     """Prepare a folder of 360° videos for training: inspect media, detect objects, write the tables of a dataset.
 
-    SRC is any tree of mp4, webm and mkv files, or has video/ and audio/ with files of the same names, as YT-360.
+    SRC is any tree of videos, or has video/ and audio/ with files of the same names, as YT-360.
     DST gets links to the media (or transcoded files), index.parquet and detections.parquet; train reads it.
     A stopped run continues when it is run again. Each clip that cannot be used is reported on one line.
 
@@ -59,6 +62,7 @@ def main(
         height: Maximum height of transcoded videos.
         workers: Number of processes; default: one per core.
         engine: Processes on this machine, or a Ray cluster.
+        layout: Layout of SRC; default: recognised by its folders and lists.
     """
     if check is not None:
         if src is not None:
@@ -83,5 +87,5 @@ def main(
         transcode=transcode,
         height=height,
     )
-    prepare(src, dst, options, workers=workers, engine=engine)
-    print(f"prepared: {dst}; python -m avsa_fast.prepare --check {dst} summarises it")
+    prepare(src, dst, options, workers=workers, engine=engine, layout=layout)
+    print(printable(f"prepared: {dst}; python -m avsa_fast.prepare --check {dst} summarises it"))

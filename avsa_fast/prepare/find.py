@@ -1,14 +1,17 @@
-"""Discovery of the clips in a folder: pairs of files in video/ and audio/, or videos with sound anywhere in a tree."""
+"""Clips in a folder: pairs of files in video/ and audio/, or videos anywhere in a tree with their sound beside them."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from avsa_fast.data.clips import SOUND, VIDEO, media_files
-from avsa_fast.errors import UserError
+from avsa_fast.data.clip_names import MAX_BYTES, distinct_name, is_valid_name, printable, valid_name
+from avsa_fast.data.clips import media_names
+from avsa_fast.data.media_folders import PassedOver, walk_media
+from avsa_fast.data.media_formats import SOUND_SUFFIXES, TIMED_VIDEO_SUFFIXES
 
-SEGMENT_SECONDS = 10.0  # seconds per segment listed in segments.txt, as in YT-360
+UNTIMED = "a format that does not state when each frame is shown; convert it to mp4 or mkv"
 
 
 @dataclass(frozen=True)
@@ -30,93 +33,162 @@ class Job:
     seconds: float | None = None
 
 
-def find_jobs(source: Path, target: Path, *, transcode: bool) -> list[Job]:
-    """Lists the clips of a folder, sorted by name.
+@dataclass
+class Source:
+    """What a folder of media holds.
 
-    If `source` has folders video/ and audio/, files of the same name form a clip. Otherwise every video in the tree
-    is a clip, named by its path with "__" in place of "/". Its sound is the file of the same name beside it, or else
-    the sound inside the video. A line "ID 0,12,30" of segments.txt cuts recording ID into the 10 s clips ID-0, ID-12
-    and ID-30.
+    Attributes:
+        jobs: Its clips, by name.
+        splits: Split of each clip that is used ("train", "test" or "validation"); None: by lists of names, or by
+            default, as `data.clips.split_names` does.
+        annotations: CSV files with the directions of sounds, by clip, as `layouts.starss` reads them.
+        passed: Files and folders that are not used.
+        notes: Other lines for the user.
+    """
+
+    jobs: dict[str, Job]
+    splits: dict[str, str] | None = None
+    annotations: dict[str, Path] = field(default_factory=dict)
+    passed: PassedOver = field(default_factory=PassedOver)
+    notes: list[str] = field(default_factory=list)
+
+
+def has_pairs(source: Path) -> bool:
+    """Returns whether a folder has the folders video/ and audio/.
+
+    Args:
+        source: Folder of media.
+    """
+    return (source / "video").is_dir() and (source / "audio").is_dir()
+
+
+def find_pairs(source: Path, target: Path) -> Source:
+    """Finds the clips of a folder with video/ and audio/: files of the same name.
+
+    Args:
+        source: Folder with video/ and audio/.
+        target: Dataset folder; skipped if it is inside `source`.
+
+    Raises:
+        UserError: A folder cannot be listed.
+    """
+    found = Source({})
+    videos, sounds = media_names(source)
+    walked = dict(walk_media(source, found.passed, (source / "video", source / "audio", *_inside(source, target))))
+    for folder, files in ((source / "video", videos), (source / "audio", sounds)):
+        walked |= walk_media(folder, found.passed)
+        names = set(walked.get(folder, ()))
+        for name, file in list(files.items()):
+            if file not in names and (folder / file).exists():  # not a regular file, which is said already
+                del files[name]
+        walked[folder] = sorted(names.difference(files.values()))
+    for folder, unused in walked.items():
+        for file in unused:
+            found.passed.add(folder / file, _why_unused(folder / file, source))
+    for name in sorted(videos.keys() | sounds.keys()):
+        video = source / "video" / videos[name] if name in videos else None
+        sound = source / "audio" / sounds[name] if name in sounds else None
+        found.jobs[name] = Job(name, video, sound)
+    changed: dict[Path, str] = {}
+    for folder, files in ((source / "video", videos), (source / "audio", sounds)):
+        changed |= {folder / file: name for name, file in files.items() if name != file.rpartition(".")[0]}
+    _note_names(found, changed)
+    return found
+
+
+def find_tree(source: Path, target: Path) -> Source:
+    """Finds the clips of a tree: every video, named by its path with "__" in place of "/".
+
+    The sound of a video is the file of the same name beside it, or else the sound inside it. If paths give the same
+    name, the one with the fewest folders keeps it; others, and names that tables and file systems cannot hold, are
+    changed as by `data.clip_names.distinct_name`, which a note tells.
 
     Args:
         source: Folder of media.
         target: Dataset folder; skipped if it is inside `source`.
-        transcode: Whether clips will be transcoded, which segments require.
-
-    Returns:
-        One job per clip.
-
-    Raises:
-        UserError: `source` is not a folder, holds no clips, or its segments.txt is invalid or needs `transcode`.
     """
-    if not source.is_dir():
-        raise UserError(f"{source}: no such folder")
-    pairs = (source / "video").is_dir() and (source / "audio").is_dir()
-    jobs = _find_pairs(source) if pairs else _find_tree(source, target)
-    if not jobs:
-        raise UserError(f"{source}: no videos in it ({', '.join(VIDEO)})")
-    return _cut_segments(source, jobs, transcode)
+    found = Source({})
+    candidates = []
+    for folder, files in walk_media(source, found.passed, _inside(source, target)):
+        parts = folder.relative_to(source).parts
+        for video, sound in _pair(folder, files, found.passed):
+            text = "__".join((*parts, os.path.splitext(video)[0]))
+            # In this order, names are given: those that cannot be kept last, and after those of fewer folders.
+            candidates.append((not is_valid_name(text), len(parts), "/".join((*parts, video)), text, sound))
+    names: dict[str, tuple[str, str]] = {}
+    changed: dict[Path, str] = {}
+    for *_, path, text, sound in sorted(candidates):
+        name = valid_name(text, path)
+        while name in names:
+            name = distinct_name(name, path)
+        names[name] = path, sound
+        if name != text:
+            changed[source / path] = name
+    for name in sorted(names):
+        file = source / names[name][0]
+        found.jobs[name] = Job(name, file, file.with_name(names[name][1]))
+    _note_names(found, changed)
+    return found
 
 
-def _find_pairs(source: Path) -> dict[str, Job]:
-    videos, sounds = media_files(source)
-    return {name: Job(name, videos.get(name), sounds.get(name)) for name in sorted(videos.keys() | sounds.keys())}
+def _why_unused(path: Path, source: Path) -> str:
+    """Why a media file is not among those that `find_pairs` uses."""
+    if path.parent not in (source / "video", source / "audio"):
+        return "not in video/ or audio/"
+    if path.parent.name == "video" and path.suffix.lower() in SOUND_SUFFIXES:
+        return "a sound in video/"
+    if path.suffix.lower() not in SOUND_SUFFIXES + TIMED_VIDEO_SUFFIXES:
+        return UNTIMED
+    return "another file of its name is used"
 
 
-def _find_tree(source: Path, target: Path) -> dict[str, Job]:
-    jobs: dict[str, Job] = {}
-    for folder, files in _walk(source, target.resolve()):
-        by_lower_case = {name.lower(): name for name in files}
-        for name in sorted(files, key=lambda name: (_rank(name), name)):
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() not in VIDEO or name.startswith("."):
-                continue
-            candidates = [stem.lower() + end for end in SOUND if end not in VIDEO]
-            beside = [by_lower_case[candidate] for candidate in candidates if candidate in by_lower_case]
-            path = folder / name
-            clip = "__".join((*folder.relative_to(source).parts, stem))
-            if clip not in jobs:
-                jobs[clip] = Job(clip, path, folder / beside[0] if beside else path)
-    return dict(sorted(jobs.items()))
+def _pair(folder: Path, names: Sequence[str], passed: PassedOver) -> Iterator[tuple[str, str]]:
+    """The videos among the sorted file names in a folder, each with the name of the file that holds its sound.
+
+    A sound whose name differs in case is used if no other video or sound could be meant.
+    """
+    for name in names:
+        if not name.lower().endswith(SOUND_SUFFIXES + TIMED_VIDEO_SUFFIXES):
+            passed.add(folder / name, UNTIMED)
+    videos = _by_stem(folder, names, TIMED_VIDEO_SUFFIXES, passed)
+    sounds = _by_stem(folder, names, SOUND_SUFFIXES, passed)
+    alone = [{stem for stem in one if stem not in other} for one, other in ((videos, sounds), (sounds, videos))]
+    counts = [Counter(map(str.lower, stems)) for stems in alone]
+    in_other_case = {stem.lower(): stem for stem in alone[1]}
+    for stem, video in videos.items():
+        lower = stem.lower()
+        if stem not in sounds and counts[0][lower] == counts[1][lower] == 1:
+            stem = in_other_case[lower]
+        yield video, sounds.pop(stem, video)
+    for sound in sounds.values():
+        passed.add(folder / sound, "a sound without a video of its name beside it")
 
 
-def _walk(source: Path, target: Path) -> Iterator[tuple[Path, list[str]]]:
-    for folder, folders, files in os.walk(source):
-        here = Path(folder)
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and (here / n).resolve() != target)
-        yield here, files
+def _by_stem(folder: Path, names: Sequence[str], suffixes: Sequence[str], passed: PassedOver) -> dict[str, str]:
+    """File names with some suffixes, by stem; the first suffix is preferred."""
+    ranked = []
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in suffixes:
+            ranked.append((suffixes.index(suffix.lower()), name, stem))
+    found: dict[str, str] = {}
+    for _, name, stem in sorted(ranked):
+        if found.setdefault(stem, name) != name:
+            passed.add(folder / name, "another file of its name is used")
+    return found
 
 
-def _rank(name: str) -> int:
-    suffix = os.path.splitext(name)[1].lower()
-    return VIDEO.index(suffix) if suffix in VIDEO else len(VIDEO)
+def _note_names(found: Source, changed: Mapping[Path, str]) -> None:
+    """Adds a note about clips that are not named like their files."""
+    if changed:
+        file, name = min(changed.items())
+        many = f"{len(changed)} clips have names of their own, the first is" if len(changed) > 1 else "a clip is named"
+        found.notes.append(
+            f"{many} {name} for {printable(str(file))}: a name is UTF-8 without control characters, has at most "
+            f"{MAX_BYTES} bytes, and is not used twice"
+        )
 
 
-def _cut_segments(source: Path, jobs: dict[str, Job], transcode: bool) -> list[Job]:
-    """Cuts the recordings that segments.txt lists into segments; keeps other clips, such as those cut before."""
-    path = source / "segments.txt"
-    if not path.exists():
-        return list(jobs.values())
-    cut: dict[str, Job] = dict(jobs)
-    for recording, starts in _read_segments(path).items():
-        if recording not in jobs:
-            continue
-        if not transcode:
-            raise UserError(f"{path}: cuts {recording} into segments, which requires --transcode")
-        whole = cut.pop(recording)
-        for start in starts:
-            name = f"{recording}-{start}"
-            cut.setdefault(name, replace(whole, name=name, begin=float(start), seconds=SEGMENT_SECONDS))
-    return [cut[name] for name in sorted(cut)]
-
-
-def _read_segments(path: Path) -> dict[str, list[int]]:
-    segments = {}
-    try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.strip():
-                recording, starts = line.split()
-                segments[recording] = [int(start) for start in starts.split(",")]
-    except (OSError, ValueError) as error:  # ValueError includes UnicodeDecodeError
-        raise UserError(f"{path}: not a list of segments such as 'yJtIK922yxg 54,68,78': {error}") from error
-    return segments
+def _inside(source: Path, target: Path) -> list[Path]:
+    """The dataset folder, which is not searched, unless a folder is prepared in place."""
+    return [] if source.resolve() == target.resolve() else [target]

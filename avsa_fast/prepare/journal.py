@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from avsa_fast.data.clip_names import printable
+
 from .clip import Result
 
 
@@ -69,7 +71,9 @@ class Journal:
         Raises:
             OSError: It cannot be written; the journal is then unchanged.
         """
-        head = json.dumps({"key": key, "row": result.row, "media": media})
+        reason = result.row.get("reason")  # names files, which need not be UTF-8
+        row = result.row | {"reason": printable(reason)} if reason else result.row
+        head = json.dumps({"key": key, "row": row, "media": media})
         line = f"{head}\t{json.dumps(result.detections)}\n".encode()
         try:
             self._file.write(line)

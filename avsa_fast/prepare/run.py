@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Literal
 
 from avsa_fast.data.clips import media_names, split_names
 from avsa_fast.data.samples import CropChoice
-from avsa_fast.data.tables import DETECTIONS, INDEX, write_table
 from avsa_fast.detect.weights import DEFAULT_WEIGHTS
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_symlink, remove_parts
@@ -22,14 +21,14 @@ from avsa_fast.isolation import run_isolated
 from avsa_fast.progress import show_progress
 
 from .clip import Result
-from .find import Job, find_jobs
+from .find import Job, Source, has_pairs
 from .journal import Journal, JournalEntry, file_stamp
+from .layouts import Layout, find_source
 from .options import PrepareOptions
+from .outputs import STATE_FOLDER, TABLES, digest_inputs, is_finished, remove_media, write_results
 from .task import PrepareTask
 
 Engine = Literal["local", "ray"]
-STATE_FOLDER = ".prepare"  # subfolder of a dataset folder, with the lock and the journal
-TABLES = {"index.parquet": INDEX, "detections.parquet": DETECTIONS}
 
 
 def prepare_for_crops(
@@ -79,14 +78,17 @@ def prepare(
     *,
     workers: int | None = None,
     engine: Engine = "local",
+    layout: Layout | None = None,
     tables: Sequence[str] = tuple(TABLES),
     progress: bool = True,
 ) -> None:
     """Prepares the clips in `source` as the dataset folder `target`: media, index.parquet, detections.parquet, lists.
+    If the layout of `source` tells the directions of sounds, they become truth.parquet.
 
     Media are links to the files in `source`, or transcoded files; if `target` is `source` they stay in place. A run
     that was killed resumes when it is run again, and produces the same bytes; if nothing has changed, it does nothing.
-    Unusable clips are reported on stderr, one line per clip, and have a state in the index.
+    Unusable clips are reported on stderr, one line per clip, and have a state in the index. Files that belong to no
+    clip are reported too.
 
     Args:
         source: Folder of media.
@@ -94,6 +96,7 @@ def prepare(
         options: How clips are prepared.
         workers: Number of processes; by default one per core.
         engine: Processes on this machine, or a Ray cluster.
+        layout: Layout of `source`; None: recognised.
         tables: Names of the tables to write.
         progress: Whether to show a progress bar.
 
@@ -102,9 +105,14 @@ def prepare(
             available, or no clip is usable.
     """
     source, in_place = source.resolve(), source.resolve() == target.resolve()
-    jobs = find_jobs(source, target, transcode=options.transcode)
-    if options.transcode and in_place:
+    found = find_source(source, target, transcode=options.transcode, layout=layout)
+    if in_place and options.transcode:
         raise UserError(f"{target}: cannot be transcoded in place; choose another DST")
+    if in_place and not has_pairs(source):
+        raise UserError(f"{target}: only a folder with video/ and audio/ is prepared in place; choose another DST")
+    jobs, splits = list(found.jobs.values()), _splits(source, found)
+    for line in found.passed.lines() + found.notes:
+        print(line, file=sys.stderr)
     digest = options.digest()
     keys = {job.name: _key(job, digest) for job in jobs}
     try:
@@ -121,14 +129,23 @@ def prepare(
                     media: list[str] = []
                     if not in_place:
                         media = _link_media(job, result, target, options.transcode)
-                        _remove_media(target, journal.entries.get(job.name), keep=media)
+                        remove_media(target, journal.entries.get(job.name), keep=media)
                     journal.append(keys[job.name], result, media)
-            if left or not _is_finished(target, keys, journal, tables):
-                _write_results(source, target, jobs, keys, journal, tables)
+            state = digest_inputs(keys, splits, found, journal)
+            if left or not is_finished(target, state, tables):
+                write_results(source, target, found, splits, journal, tables, state)
             _report(target, [journal.entries[job.name] for job in jobs])
     except OSError as error:
         full = "; completed clips are kept: free some space and run again" if error.errno == errno.ENOSPC else ""
         raise UserError(f"{target}: cannot be written: {error.strerror or error}{full}") from error
+
+
+def _splits(source: Path, found: Source) -> dict[str, str]:
+    """Split of each clip that is used: by the layout, or by the lists in `source`."""
+    if found.splits is not None:
+        return found.splits
+    complete = [job.name for job in found.jobs.values() if job.video and job.sound]
+    return split_names(source, list(found.jobs), complete)
 
 
 def _key(job: Job, options: str) -> str:
@@ -196,10 +213,10 @@ def _is_prepared(target: Path, entry: JournalEntry | None, key: str) -> bool:
 def _record_source(source: Path, target: Path, in_place: bool) -> None:
     """Records the source of a dataset folder; raises UserError if it holds media that `prepare` did not create."""
     note = target / STATE_FOLDER / "source"
-    before = note.read_text() if note.exists() else None
+    before = note.read_bytes() if note.exists() else None
     if not in_place:
         files = (path for folder in ("video", "audio") for path in (target / folder).glob("[!.]*"))
-        has_own_media = before == str(target.resolve()) or (
+        has_own_media = before == os.fsencode(target.resolve()) or (
             before is None and any(not path.is_symlink() for path in files)
         )
         if has_own_media:
@@ -207,7 +224,7 @@ def _record_source(source: Path, target: Path, in_place: bool) -> None:
                 f"{target}: contains media that prepare did not write; choose a new folder, or prepare it in place "
                 "(SRC = DST)"
             )
-    note.write_text(str(source))
+    note.write_bytes(os.fsencode(source))
 
 
 def _link_media(job: Job, result: Result, target: Path, transcoded: bool) -> list[str]:
@@ -224,55 +241,6 @@ def _link_media(job: Job, result: Result, target: Path, transcoded: bool) -> lis
         atomic_symlink(link, path)
         media.append(f"{folder}/{link.name}")
     return media
-
-
-def _remove_media(target: Path, entry: JournalEntry | None, keep: Collection[str]) -> None:
-    """Removes a clip's links or transcoded files, except those to keep."""
-    for path in set(entry.media if entry else ()) - set(keep):
-        (target / path).unlink(missing_ok=True)
-
-
-def _write_results(
-    source: Path, target: Path, jobs: Sequence[Job], keys: dict[str, str], journal: Journal, tables: Sequence[str]
-) -> None:
-    """Writes the tables and lists, and removes the media of clips that are no longer in the source."""
-    names = [job.name for job in jobs]
-    complete = [job.name for job in jobs if job.video and job.sound]
-    splits = split_names(source, names, complete)
-    rows = [journal.entries[name].row | {"split": splits[name]} for name in names if name in splits]
-    usable = [row["name"] for row in rows if row["state"] == "ok"]
-    if source != target.resolve():
-        for name in journal.entries.keys() - set(names):
-            _remove_media(target, journal.entries[name], keep=())
-        for split in ("train", "test"):
-            _write_list(
-                target / f"{split}.txt", (source / f"{split}.txt").exists(), [n for n in usable if splits[n] == split]
-            )
-    for table in tables:
-        write_table(target / table, rows if table == "index.parquet" else journal.rows(usable), TABLES[table])
-    _done_file(target).write_text(_digest(keys, journal))
-
-
-def _write_list(path: Path, wanted: bool, names: list[str]) -> None:
-    if wanted:
-        path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _done_file(target: Path) -> Path:
-    return target / STATE_FOLDER / "done"
-
-
-def _digest(keys: dict[str, str], journal: Journal) -> str:
-    """Hash of the clips' keys and of the journal's clip names, which the tables depend on."""
-    return hashlib.sha256(json.dumps([sorted(keys.items()), sorted(journal.entries)]).encode()).hexdigest()
-
-
-def _is_finished(target: Path, keys: dict[str, str], journal: Journal, tables: Sequence[str]) -> bool:
-    if not all((target / table).exists() for table in tables) or not _done_file(target).exists():
-        return False
-    return _done_file(target).read_text() == _digest(keys, journal)
 
 
 def _report(target: Path, entries: Sequence[JournalEntry]) -> None:

@@ -1,9 +1,11 @@
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from avsa_fast.data.clips import find_clips
+from avsa_fast.data.clip_names import valid_name
+from avsa_fast.data.clips import find_clips, media_names, recording_of, split_names
 from avsa_fast.data.index import Index
 from avsa_fast.data.tables import INDEX, write_table
 from avsa_fast.errors import UserError
@@ -45,6 +47,41 @@ def test_default_split_holds_out_a_fixed_fifth(data: Path) -> None:
     assert split(data) == first | {"alone": "train"}
 
 
+def test_held_out_clips_are_the_same_on_every_machine(tmp_path: Path) -> None:
+    """By recording if names have the form {id}-{start second}, else by the whole name, not in the alphabet's order."""
+    recordings = (
+        "kqAZkf5Odyw",
+        "yJtIK922yxg",
+        "-3GumCmyAIk",
+        "V5IVN81wYrI",
+        "u-Hpf2_wzB8",
+        "_74aGilhTGU",
+        "xMVdww-5394",
+    )
+    for names, held_out in (
+        (
+            [f"{recording}-{second}" for recording in recordings for second in (0, 10, 30)],
+            {"-3GumCmyAIk-0", "-3GumCmyAIk-10", "-3GumCmyAIk-30", "kqAZkf5Odyw-0"},
+        ),
+        ([f"a{number:03d}" for number in range(20)], {"a001", "a004", "a011", "a013"}),
+        (["ride-home", "ride-out", "beach", "Ünal", "take-12"], {"ride-out"}),
+    ):
+        assert {name for name, part in split_names(tmp_path, names, names).items() if part == "test"} == held_out
+        backwards = names[::-1]
+        assert split_names(tmp_path, backwards, backwards) == split_names(tmp_path, names, names)
+
+
+@pytest.mark.parametrize(
+    ("name", "recording"),
+    [
+        ("kqAZkf5Odyw-80", "kqAZkf5Odyw"), ("a-b-7-10", "a-b-7"), ("-_x-0", "-_x"), ("a-b", "a-b"), ("a000", "a000"),
+        ("take-1.5", "take-1.5"), ("-10", "-10"), ("a-", "a-"), ("a-١", "a-١"),
+    ],
+)  # fmt: skip
+def test_recordings(name: str, recording: str) -> None:
+    assert recording_of(name) == recording
+
+
 def test_clips_of_one_recording_stay_together(tmp_path: Path) -> None:
     for folder, suffix in (("video", "mp4"), ("audio", "flac")):
         (tmp_path / folder).mkdir()
@@ -76,12 +113,52 @@ def test_lists_determine_the_split(data: Path) -> None:
     assert len(split(data)) == 10
 
 
+def test_clips_for_validation_are_neither_trained_nor_tested(data: Path) -> None:
+    (data / "validation.txt").write_bytes(b"\xef\xbb\xbfid0\r\nid1-30\r\n")
+    assert set(split(data)) == {f"id{number}-30" for number in range(2, 10)}
+    assert list(split(data).values()).count("test") == 2
+    (data / "test.txt").write_text("id2\n")
+    assert split(data) == {"id2-30": "test"} | {f"id{number}-30": "train" for number in range(3, 10)}
+    (data / "test.txt").write_text("id1\n")
+    with pytest.raises(UserError, match=r"id1-30 is in both test\.txt and validation\.txt"):
+        find_clips(data)
+
+
+def test_names_that_tables_cannot_hold(tmp_path: Path) -> None:
+    """A clip whose file has a name that is too long or not UTF-8 keeps its files under another name."""
+    long, latin = "音" * 82, os.fsdecode(b"caf\xe9")
+    for stem in (long, latin, "plain"):
+        for folder, suffix in (("video", "mov"), ("audio", "caf")):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / f"{stem}.{suffix}").touch()
+    videos, sounds = media_names(tmp_path)
+    assert videos == {valid_name(long): f"{long}.mov", valid_name(latin): f"{latin}.mov", "plain": "plain.mov"}
+    assert sounds.keys() == videos.keys()
+    assert all(
+        name.encode() and clip.name == name for name, clip in zip(sorted(videos), find_clips(tmp_path), strict=True)
+    )
+
+
+def test_all_suffixes_by_preference(tmp_path: Path) -> None:
+    for folder in ("video", "audio"):
+        (tmp_path / folder).mkdir()
+    for name in ("a.AVI", "a.mov", "a.MOV", "b.360", "c.insv", "d.ts"):
+        (tmp_path / "video" / name).touch()
+    for name in ("a.mp4", "a.mka", "a.aif", "a.caf", "b.webm", "c.W64"):
+        (tmp_path / "audio" / name).touch()
+    for name in ("e.avi", "f.mka"):
+        (tmp_path / "video" / name).touch()  # AVI does not state when each frame is shown
+    assert media_names(tmp_path) == (
+        {"a": "a.MOV", "b": "b.360", "c": "c.insv"}, {"a": "a.caf", "b": "b.webm", "c": "c.W64"},
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
         (None, b"no-1\nno-2\n", r"test\.txt: no video or sound in this folder is named 'no-1'"),
         (b"id1-30", b"id1-30\nid2-30", "id1-30 is in both train.txt and test.txt"),
-        (b"\xff\xfe\x00", None, r"train\.txt: not a readable list"),
+        (b"\xff\xfe\x00", None, r"train\.txt: not a list of names: line 1 is not UTF-8"),
     ],
 )
 def test_invalid_lists_are_refused(data: Path, train: bytes | None, test: bytes | None, message: str) -> None:

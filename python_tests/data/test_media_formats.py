@@ -12,7 +12,14 @@ import soundfile
 from helpers.tracks import sound_track
 
 from avsa_fast.data.container import open_stream
-from avsa_fast.data.media_formats import FORMATS, media_format
+from avsa_fast.data.media_formats import (
+    FORMATS,
+    SOUND_SUFFIXES,
+    TIMED_VIDEO_SUFFIXES,
+    UNSUPPORTED_SUFFIXES,
+    VIDEO_SUFFIXES,
+    media_format,
+)
 from avsa_fast.data.sound import read_sound
 from avsa_fast.errors import UserError
 
@@ -49,6 +56,39 @@ def test_ffmpeg_has_every_demuxer() -> None:
     assert len({candidate.demuxer for candidate in FORMATS}) == len(FORMATS)
     for candidate in FORMATS:
         assert av.format.ContainerFormat(candidate.demuxer, "r").is_input
+
+
+def test_suffixes_by_preference() -> None:
+    assert TIMED_VIDEO_SUFFIXES == (".mp4", ".webm", ".mkv", ".mov", ".m4v", ".insv", ".360")
+    assert set(VIDEO_SUFFIXES) - set(TIMED_VIDEO_SUFFIXES) == {".avi"}
+    assert SOUND_SUFFIXES == (
+        ".flac", ".wav", ".m4a", ".opus", ".amb", ".wave", ".bwf", ".rf64", ".w64", ".caf", ".aif", ".aiff", ".aifc",
+        ".ogg", ".oga", ".mp3", ".mp2", ".mka", ".weba",
+    )  # fmt: skip
+    suffixes = [suffix for kind in FORMATS for suffix in kind.videos + kind.sounds]
+    assert len(set(suffixes) - UNSUPPORTED_SUFFIXES) == len(suffixes)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "subtype", "codec"),
+    [
+        ("a.caf", "CAF", "PCM_16", "pcm_s16be"),
+        ("a.caf", "CAF", "FLOAT", "pcm_f32be"),
+        ("a.aif", "AIFF", "PCM_24", "pcm_s24be"),
+        ("a.aifc", "AIFF", "FLOAT", "pcm_f32be"),
+        ("a.w64", "W64", "PCM_16", "pcm_s16le"),
+        ("a.rf64", "RF64", "PCM_16", "pcm_s16le"),
+    ],
+)
+def test_files_written_by_libsndfile(tmp_path: Path, name: str, form: str, subtype: str, codec: str) -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (4, 24000)).astype(np.float32)
+    soundfile.write(tmp_path / name, samples.T, 24000, format=form, subtype=subtype)
+    info = sound_track(tmp_path / name)
+    assert (info.rate, info.channels, info.seconds, info.codec) == (24000, 4, 1.0, codec)
+    np.testing.assert_allclose(read_sound(sound_track(tmp_path / name), 0.5, 1.0, 24000), samples, atol=2**-15)
+    np.testing.assert_allclose(
+        read_sound(sound_track(tmp_path / name), 0.75, 0.25, 24000), samples[:, 15000:21000], atol=2**-15
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
@@ -91,6 +131,8 @@ def test_silence_with_a_click_in_a_wav_file(tmp_path: Path) -> None:
         ("a.mp2", "mp2", "mp2", "mp3"),
         ("a.m4a", "ipod", "aac", "mov"),
         ("a.mka", "matroska", "flac", "matroska"),
+        ("a.caf", "caf", "pcm_s16be", "caf"),
+        ("a.aif", "aiff", "pcm_s16be", "aiff"),
     ],
 )
 @pytest.mark.parametrize("wrong", [None, ".mp4", ""])
@@ -189,9 +231,10 @@ def test_mp4_fragments(tmp_path: Path, kind: bytes) -> None:
         b"ffconcat version 1.0\nfile inner.mp4\n",
         b"\x47\x1f\xff\x10" * 47 * 100,
         b"RIFF\x00\x00\x00\x00WEBPVP8 ",
+        b"FORM\x00\x00\x00\x00ILBMBMHD",
         b"\x89PNG\r\n\x1a\n" + bytes(1000),
     ],
-    ids=["empty", "3 bytes", "zeros", "ones", "ramp", "noise", "playlist", "concat", "ts", "webp", "png"],
+    ids=["empty", "3 bytes", "zeros", "ones", "ramp", "noise", "playlist", "concat", "ts", "webp", "image", "png"],
 )
 @pytest.mark.parametrize("name", ["x.mp4", "x.wav", "x"])
 def test_unknown_formats_are_refused(tmp_path: Path, content: bytes, name: str) -> None:
@@ -201,8 +244,8 @@ def test_unknown_formats_are_refused(tmp_path: Path, content: bytes, name: str) 
         with pytest.raises(UserError) as refusal, open_stream(path, kind, 0):
             pass
         assert str(refusal.value) == (
-            f"{path}: not a readable {kind} file; expected WAV, Wave64, FLAC, Ogg, MP3, MP4 or QuickTime, "
-            "Matroska or WebM, AVI"
+            f"{path}: not a readable {kind} file; expected WAV, Wave64, CAF, AIFF, FLAC, Ogg, MP3, "
+            "MP4 or QuickTime, Matroska or WebM, AVI"
         )
 
 

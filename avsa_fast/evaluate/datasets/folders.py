@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
-from avsa_fast.embed.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
+from avsa_fast.data.media_formats import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from avsa_fast.errors import UserError
 
 from .labelled import Fold, Item, Labelled, cross_validation
