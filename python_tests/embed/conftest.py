@@ -1,8 +1,11 @@
 """Fixtures for tests of embeddings."""
 
 import pytest
+from helpers.untrained import config, run, scenes
 
 from avsa_fast.embed import media
+
+__all__ = ["config", "run", "scenes"]
 
 
 @pytest.fixture(autouse=True)

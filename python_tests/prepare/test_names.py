@@ -73,7 +73,7 @@ def test_odd_names(tmp_path: Path, clip: Path, add_sound: AddClip, capsys: pytes
     assert all(map(is_valid_name, found))
     broken = found.pop(valid_name(f"{latin}2", f"{latin}2.mp4"))
     assert broken["state"] == "unreadable"
-    assert "caf\ufffd2.mp4: not a readable video file" in broken["reason"]
+    assert "caf\ufffd2.mp4: not a readable media file" in broken["reason"]
     assert {row["state"] for row in found.values()} == {"ok"}
     assert (found["Clip"]["channels"], found["clip"]["channels"]) == (4, 1)
     clips = {clip.name: clip for clip, _ in Index(dst)}
