@@ -9,12 +9,13 @@ import torch
 from avsa_fast.errors import ClipError, UserError
 
 from .channels import Gains, channel_map, check_channels, to_ambisonic
+from .measures import measure_sound
 from .projection import Projection, check_size
 from .projection_detection import detect_projection
 from .sound import SoundInfo, probe_sound, read_overview
 from .spherical_metadata import VideoGeometry, read_spherical_metadata
 from .tables import INDEX
-from .validity import arrivals, silent_channels, spatial_validity
+from .validity import silent_channels
 from .video import VideoInfo, probe_video, read_key_frames
 
 PROJECTION_FRAMES = 3  # key frames that the projection is detected from
@@ -92,14 +93,8 @@ def describe_clip(
         "channel_map": mapping,
         "silent_channels": silent_channels(overview),
         "state": "ok",
-        **(_directional_columns(scene, sound_info.rate) if mapping else {}),
+        **measure_sound(overview, mapping, scene, sound_info.rate, sound_info.seconds),
     }
-
-
-def _directional_columns(scene: torch.Tensor, rate: int) -> dict[str, float | None]:
-    """Columns that apply only to directional sound."""
-    columns = {f"arrival_{name}": value for name, value in arrivals(scene, rate)._asdict().items()}
-    return columns | {"spatial_validity": spatial_validity(scene, rate)}
 
 
 def _check_pose(video: Path, geometry: VideoGeometry) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from avsa_fast.data.describe import describe_clip
+from avsa_fast.data.picture import PictureMeter
 from avsa_fast.data.projection import Projection
 from avsa_fast.data.tables import DETECTIONS, INDEX
 from avsa_fast.data.video import sample_frames
@@ -65,7 +66,11 @@ def prepare_clip(
     """
     try:
         row = _describe(job, options)
-        detections = _detect(job, row, detector, options.detect_fps, heartbeat) if detector else _columns([], [])
+        picture = PictureMeter()
+        detections = (
+            _detect(job, row, detector, options.detect_fps, picture, heartbeat) if detector else _columns([], [])
+        )
+        row |= picture.columns()
         if options.transcode:
             row |= transcode(job, row, options, target, heartbeat)
         return Result(row, detections)
@@ -98,7 +103,8 @@ def _describe(job: Job, options: PrepareOptions) -> dict[str, Any]:
         projection=options.projection,
         ignore_pose=options.ignore_pose,
     )
-    return row | {"seconds": _seconds(job, row["seconds"])}
+    times = [time - job.begin for time in row["moment_times"] or ()]
+    return row | {"seconds": _seconds(job, row["seconds"]), "moment_times": times}
 
 
 def _seconds(job: Job, whole: float) -> float:
@@ -114,7 +120,12 @@ def _seconds(job: Job, whole: float) -> float:
 
 
 def _detect(
-    job: Job, row: dict[str, Any], detector: SphereDetector, fps: float, heartbeat: Callable[[], None]
+    job: Job,
+    row: dict[str, Any],
+    detector: SphereDetector,
+    fps: float,
+    picture: PictureMeter,
+    heartbeat: Callable[[], None],
 ) -> dict[str, list[Any]]:
     assert job.video is not None
     projection: Projection = "eac" if row["projection"] == "eac" else "erp"  # of one eye
@@ -129,6 +140,7 @@ def _detect(
         new = [image for before, image in zip([previous, *images], images, strict=False) if image is not before]
         found = iter(detector.detect(torch.stack(new), projection) if new else [])
         for time, image in batch:
+            picture.add(image)
             moments.append(moments[-1] if image is previous else next(found))  # repeated frames are searched once
             times.append(time)
             previous = image
