@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 MAX_CLIPPED = 1e-4  # share of a channel's samples
-LFE_HIGH, LFE_LEVEL = -50.0, -30.0  # dB: at most, above 500 Hz; at least, over all frequencies
+LFE_HIGH, LFE_LEVEL = -50.0, -35.0  # dB: at most, above 500 Hz; at least, over all frequencies
 COPY_CORRELATION, COPY_SPREAD = 0.98, 0.5  # at least; dB between the channels' levels, at most
 # Capsules: correlation of any two, ratio of differences to sum, dB between levels; E_xyz / E_w of AmbiX, for contrast.
 CAPSULE_CORRELATION, CAPSULE_RATIOS, CAPSULE_SPREAD, AMBIX_VALIDITY = 0.25, (0.015, 0.2), 12.0, (0.75, 1.3)
@@ -51,10 +51,8 @@ def hints_of(row: Row) -> Iterator[Hint]:
         Hints.
     """
     if row["channel_map"]:
-        capsules = _first(row, _copies, _capsules)
         yield from _silent(row)
-        yield from capsules or _first(row, _exchanged, _gains, _voice, _mono)
-        yield from _lfe(row)
+        yield from _first(row, _copies, _capsules, _lfe, _exchanged, _gains, _voice, _mono)
     yield from _clipped(row)
     yield from _picture(row)
 
