@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 MAX_CLIPPED = 1e-4  # share of a channel's samples
 LFE_HIGH, LFE_LEVEL = -50.0, -35.0  # dB: at most, above 500 Hz; at least, over all frequencies
 COPY_CORRELATION, COPY_SPREAD = 0.98, 0.5  # at least; dB between the channels' levels, at most
-# Capsules: correlation of any two, ratio of differences to sum, dB between levels; E_xyz / E_w of AmbiX, for contrast.
-CAPSULE_CORRELATION, CAPSULE_RATIOS, CAPSULE_SPREAD, AMBIX_VALIDITY = 0.25, (0.015, 0.2), 12.0, (0.75, 1.3)
-STATIC_MISFIT = 0.02  # of W, at most, if all waves are one, which can look like capsules
+CAPSULE_CORRELATION, CAPSULE_RATIOS, CAPSULE_SPREAD = 0.25, (0.015, 0.2), 12.0  # of any two; of sums; dB at most
+# E_xyz / E_w of AmbiX, of all sound and of waves; tolerance of the 2 and 3 of FuMa and N3D. Waves from one octant look
+# like capsules in any of these.
+AMBIX_VALIDITY, AMBIX_RATIO, GAINS_TOLERANCE = (0.75, 1.3), (0.8, 1.25), 0.03
 MIN_WAVE_SHARE = 0.03  # below it, ratios of waves are not used
 WRONG_GAINS, N3D = 1.75, 2.45  # E_xyz / E_w from which gains are not SN3D; from which they are nearer N3D than FuMa
 EXACT, VARYING = 0.05, 0.07  # misfit of W up to which its share of waves is certain; above which it varies much
@@ -102,9 +103,7 @@ def _capsules(row: Row) -> Iterator[Hint]:
         and CAPSULE_RATIOS[0] <= ratio <= CAPSULE_RATIOS[1]
         and spread <= CAPSULE_SPREAD
     )
-    misfits = row["w_misfits"]
-    like_ambix = AMBIX_VALIDITY[0] < validity < AMBIX_VALIDITY[1] or (misfits and misfits[0] <= STATIC_MISFIT)
-    if like_capsules and not like_ambix:
+    if like_capsules and not (AMBIX_VALIDITY[0] < validity < AMBIX_VALIDITY[1] or _has_ambisonic_gains(row)):
         yield Hint(
             "a_format",
             "the four channels look like the capsules of a microphone (A-format): any two are correlated by "
@@ -112,6 +111,15 @@ def _capsules(row: Row) -> Iterator[Hint]:
             "B-format (AmbiX) with the microphone's software first",
             correlation,
         )
+
+
+def _has_ambisonic_gains(row: Row) -> bool:
+    """Whether waves have the energies of a known convention, more closely than a microphone's capsules would."""
+    ratio, misfits = row["wave_ratio"], row["w_misfits"]
+    if ratio is None or misfits is None:
+        return False
+    near = any(abs(ratio / gains - 1) <= GAINS_TOLERANCE for gains in (2, 3))
+    return AMBIX_RATIO[0] < ratio < AMBIX_RATIO[1] or (near and misfits[0] <= EXACT)
 
 
 def _exchanged(row: Row) -> Iterator[Hint]:

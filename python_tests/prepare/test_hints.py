@@ -100,7 +100,7 @@ def test_one_static_wave_is_neither_capsules_nor_exchanged(azimuth: float, eleva
 
 @pytest.mark.parametrize("omni", [0.5, 0.6, 0.7])
 def test_capsules(omni: float) -> None:
-    found = hints(capsules(walk(noise=1.0)[0], omni))
+    found = hints(capsules(walk(noise=1.0, turn=2.0)[0], omni))
     assert found.keys() == {"a_format"}
     assert "B-format" in found["a_format"].message
 
