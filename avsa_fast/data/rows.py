@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from .channels import SoundLayout, to_ambisonic
 from .describe import Description, Inspection, read_metadata, synchronised
+from .measures import measure_sound
 from .projection import PROJECTIONS
 from .spherical_metadata import VideoGeometry
 from .tables import INDEX
 from .tracks import SoundTrack, Tracks, VideoTrack, find_tracks
-from .validity import arrivals, silent_channels, spatial_validity
+from .validity import silent_channels
 
 TRACK_COLUMNS = ("stream", "seconds", "start", "zero")  # of both tracks, with "video_" or "sound_" before the name
 VIDEO_COLUMNS = ("fps", "width", "height", "turns")
@@ -66,13 +67,13 @@ def inspected_row(name: str, inspection: Inspection) -> dict[str, Any]:
     description, overview = inspection.description, inspection.overview
     assert description.sound is not None
     assert overview is not None
-    row = index_row(name, description) | {"silent_channels": silent_channels(overview)}
-    layout, rate = description.layout, description.sound.rate
-    if layout.channel_map:
-        scene = to_ambisonic(overview, layout.channel_map, layout.gains)
-        row["spatial_validity"] = spatial_validity(scene, rate)
-        row |= {f"arrival_{name}": value for name, value in arrivals(scene, rate)._asdict().items()}
-    return row
+    layout, sound = description.layout, description.sound
+    scene = to_ambisonic(overview, layout.channel_map, layout.gains)
+    return (
+        index_row(name, description)
+        | {"silent_channels": silent_channels(overview)}
+        | measure_sound(overview, layout.channel_map, scene, sound.rate, sound.seconds)
+    )
 
 
 def description_of(row: dict[str, Any], video: Path, sound: Path) -> Description:

@@ -29,6 +29,28 @@ STATES = {
     "costly": "exceeded the memory or time limit of a clip",
 }
 
+# Measures of a clip that `prepare --check` judges. Null: not measured, or it does not apply. Lists of four: W, Y, Z, X.
+_MEASURES = {
+    "clipped": pa.list_(pa.float32()),  # share of samples in runs at full scale; per decoded channel without a map
+    "levels": pa.list_(pa.float32()),  # dB relative to the sum of all four
+    "high_levels": pa.list_(pa.float32()),  # the same above 500 Hz
+    "low_correlation": pa.float32(),  # lowest of any two channels, 100 to 800 Hz
+    "capsule_ratio": pa.float32(),  # energy of the tetrahedral differences to that of the sum; 1/9 for cardioids
+    "wave_share": pa.float32(),  # share of frequencies in .1 s windows in which one wave dominates
+    "wave_ratio": pa.float32(),  # E_xyz / E_w in those
+    "w_misfits": pa.list_(pa.float32()),  # mean difference of a channel's share of a wave's energy from that of W
+    "loud_ratio": pa.float32(),  # E_xyz / E_w, 300 to 3400 Hz, in the loudest third of the time
+    "quiet_ratio": pa.float32(),  # the same in the quietest third
+    "syllables": pa.float32(),  # share of 2 to 8 Hz in the modulation of what is in W only
+    "moment_times": pa.list_(pa.float32()),  # seconds from the start of the file in which one direction dominates
+    "moment_azimuths": pa.list_(pa.float32()),  # direction in each, radians
+    "moment_elevations": pa.list_(pa.float32()),
+    "picture_contrast": pa.float32(),  # standard deviation of the frame that varies most, levels of 255
+    "picture_change": pa.float32(),  # largest change of a part of the picture, levels of 255
+    "sound_print": pa.list_(pa.uint32()),  # 128 bits by which nearly equal sounds are found
+    "picture_print": pa.list_(pa.uint32()),
+}
+
 # One row per clip. If its media cannot be read, the numbers are null.
 INDEX = _schema(
     {
@@ -71,6 +93,7 @@ INDEX = _schema(
         "split": pa.string(),  # "train" or "test"
         "state": pa.string(),  # a key of STATES
         "reason": pa.string(),
+        **_MEASURES,
     }
 )
 
@@ -107,7 +130,7 @@ OPTIONAL = {"offset", "projection", "yaw", "pitch", "roll", "reason", "track", "
 OPTIONAL |= {f"{kind}_{column}" for kind in ("video", "sound") for column in ("stream", "seconds", "start", "zero")}
 OPTIONAL |= {"turns", "codec", "layout", "first_block", "block", "gains", "notes"}
 OPTIONAL |= {"projection_evidence", "channel_evidence"}
-OPTIONAL |= {"arrival_share", "arrival_azimuth", "arrival_elevation", "arrival_spread"}
+OPTIONAL |= {"arrival_share", "arrival_azimuth", "arrival_elevation", "arrival_spread", *_MEASURES}
 ROWS_PER_GROUP = 100_000  # when writing
 MAX_ROWS = 100_000_000
 

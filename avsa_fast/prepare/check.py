@@ -1,29 +1,39 @@
-"""Summary of a prepared dataset, as tables on the terminal."""
+"""`prepare --check`: a summary of a prepared dataset, and what is not right with its clips."""
 
+import json
 from collections import Counter
-from math import pi
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from rich.console import Console
-from rich.table import Table
 
-from avsa_fast.data.tables import DETECTIONS, INDEX, read_table
+from avsa_fast.data.clips import recording_of
+from avsa_fast.data.tables import DETECTIONS, INDEX, read_columns, read_table
 from avsa_fast.errors import UserError
 
-VALID = 0.1  # maximum |E_xyz / E_w - 1| of a fully ambisonic recording, as in the paper
-CLASSES = 8  # number of classes shown, the most frequent first
-ROWS, COLUMNS = 6, 12  # bins of the histogram of directions: 30° each
-SHADES = " ·░▒▓█"
+from .agreement import ALTERNATIVES, MIN_SIGMAS, Objects, Sounds, agreement, disagreement
+from .duplicates import nearest
+from .hints import Hint, hints_of
+from .summary import summary
+
+MAX_SOUND_BITS, MAX_PICTURE_BITS = 20, 8  # of 128, by which fingerprints of nearly equal clips differ
+MAX_COMPARED = 1000  # recordings whose sounds and pictures are compared with each other
+FEW_OBJECTS = (
+    "crops of AVSA then have random directions: lower --confidence, try --detector-views tiles, or remove such clips"
+)
+
+Row = dict[str, Any]
 
 
-def check(data: Path, console: Console | None = None) -> None:
-    """Prints a summary of a dataset folder.
+def check(data: Path, console: Console | None = None, *, as_json: bool = False) -> None:
+    """Prints a summary of a dataset folder and hints about its clips, one per line, or the hints as JSON.
 
     Args:
         data: Dataset folder.
         console: Console to print to; by default a new one on stdout.
+        as_json: Whether to print one JSON document, which docs/data.md describes.
 
     Raises:
         UserError: The folder is not prepared, or its tables cannot be read.
@@ -33,89 +43,133 @@ def check(data: Path, console: Console | None = None) -> None:
         raise UserError(f"{index}: no such file; python -m avsa_fast.prepare SRC {data} creates it")
     console = console or Console()
     rows = read_table(index, INDEX)
-    console.print(_clips(data, rows))
+    found = read_columns(detections, DETECTIONS) if detections.exists() else None
+    about_all, about_clips = find_hints(rows, found)
+    if as_json:
+        document = json.dumps(_document(data, rows, about_all, about_clips), ensure_ascii=False, allow_nan=False)
+        console.print(document, highlight=False, markup=False, soft_wrap=True)
+        return
+    for table in summary(data, rows, found):
+        console.print(table)
+    lines = [f"{row['name']}: {row['state']}: {row['reason']}" for row in rows if row["state"] != "ok"]
+    lines += [f"all clips: {hint.message} [{hint.code}]" for hint in about_all]
+    lines += [f"{name}: {hint.message} [{hint.code}]" for name, hints in about_clips.items() for hint in hints]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def find_hints(rows: list[Row], found: pa.Table | None) -> tuple[list[Hint], dict[str, list[Hint]]]:
+    """Finds what is not right with a dataset.
+
+    Args:
+        rows: Rows of its index.
+        found: Its detections; None: objects were not searched.
+
+    Returns:
+        Hints about the dataset, and those about each usable clip that has any.
+    """
     usable = [row for row in rows if row["state"] == "ok"]
-    if usable:
-        console.print(_media(usable))
-    if detections.exists():
-        found = read_table(detections, DETECTIONS)
-        console.print(_objects(found, len(usable)))
-        console.print(_directions(found))
-    reasons = [(row["name"], row["reason"]) for row in rows if row["state"] == "ambiguous"]
-    for name, reason in reasons + [(row["name"], line) for row in usable if (line := _silent(row))]:
-        console.print(f"{name}: {reason}", highlight=False, soft_wrap=True)
+    about_all: list[Hint] = []
+    about_clips = {row["name"]: list(hints_of(row)) for row in usable}
+    for name, hint in _duplicates(usable).items():
+        about_clips[name].append(hint)
+    objects = _objects(found) if found is not None else {}
+    if found is not None and usable and not objects.keys() & about_clips.keys():
+        about_all.append(Hint("no_objects", f"no objects in any clip; {FEW_OBJECTS}", len(usable)))
+    elif found is not None:
+        for name in about_clips.keys() - objects.keys():
+            about_clips[name].append(Hint("no_objects", f"no objects found; {FEW_OBJECTS}", 0))
+    sounds = {row["name"]: _sounds(row) for row in usable if row["moment_azimuths"] and row["name"] in objects}
+    for name, heard in sounds.items():
+        if judged := disagreement(heard, objects[name]):
+            about_clips[name].append(
+                Hint(
+                    "directions",
+                    f"sound and picture disagree: the nearest object is {judged.angle:.0f}° from where the sound comes "
+                    f"from (median), and {judged.alternative:.0f}° if the sound is {judged.name} "
+                    f"(e^{judged.odds:.0f} times as likely)",
+                    judged.angle,
+                )
+            )
+    return about_all + _common_directions(sounds, objects), {
+        name: hints for name, hints in about_clips.items() if hints
+    }
 
 
-def _clips(data: Path, rows: list[dict[str, Any]]) -> Table:
-    table = Table("state", "clips", "hours", "train", "test", title=f"{data}: {len(rows)} clips", title_justify="left")
-    for state, count in sorted(Counter(row["state"] for row in rows).items(), key=lambda item: (item[0] != "ok", item)):
-        these = [row for row in rows if row["state"] == state]
-        hours = sum(row["seconds"] or 0 for row in these) / 3600
-        splits = Counter(row["split"] for row in these)
-        table.add_row(state, str(count), f"{hours:.2f}", str(splits["train"]), str(splits["test"]))
-    return table
+def _common_directions(sounds: dict[str, Sounds], objects: dict[str, Objects]) -> list[Hint]:
+    """Whether the sounds of all clips are turned or mirrored against the pictures; one clip per recording counts."""
+    names = list({recording_of(name) or name: name for name in sounds}.values())
+    names = names[:: -(-len(names) // MAX_COMPARED) or 1]
+    sigmas = agreement([sounds[name] for name in names], [objects[name] for name in names])
+    if not sigmas:
+        return []
+    best = max(ALTERNATIVES, key=lambda name: sigmas[name])
+    if sigmas[best] < MIN_SIGMAS or sigmas[best] - sigmas["as read"] < MIN_SIGMAS:
+        return []
+    return [
+        Hint(
+            "directions",
+            f"sound and picture agree if the sound is {best}: sounds are then nearer to the objects of their own "
+            f"recording than to those of others by {sigmas[best]:.1f} standard deviations ({sigmas['as read']:.1f} as "
+            f"read; {len(names)} recordings); check --channels, or turn the sound or the video",
+            sigmas[best],
+        )
+    ]
 
 
-def _media(rows: list[dict[str, Any]]) -> Table:
-    table = Table("of usable clips", "share", title="Sound and video", title_justify="left")
-    directed = [row for row in rows if row["channel_map"]]
-    ratios = [row["spatial_validity"] for row in directed if row["spatial_validity"] is not None]
-    valid = sum(abs(ratio - 1) <= VALID for ratio in ratios)
-    table.add_row("sound with direction", _share(len(directed), len(rows)))
-    table.add_row(f"fully ambisonic (E_xyz / E_w within 1 ± {VALID:g})", _share(valid, len(rows)))
-    if ratios:
-        table.add_row("median E_xyz / E_w", f"{np.median(ratios):.2f}")
-    silent = sum(_silent(row) is not None for row in directed)
-    table.add_row("W, Y, Z or X silent", _share(silent, len(rows)))
-    dominated = [row for row in directed if row["arrival_spread"] is not None]
-    if dominated:
-        share, spread = (np.median([row[f"arrival_{name}"] for row in dominated]) for name in ("share", "spread"))
-        table.add_row("with dominant directions of arrival", _share(len(dominated), len(rows)))
-        table.add_row("median share of windows with one", f"{share:.0%}")
-        table.add_row("median angle from their mean", f"{np.degrees(spread):.0f}°")
-    for name, count in Counter(row["projection"] or "erp" for row in rows).most_common():
-        table.add_row(f"projection {name}", _share(count, len(rows)))
-    posed = sum(any(row[angle] for angle in ("yaw", "pitch", "roll")) for row in rows)
-    if posed:
-        table.add_row("with a pose in its metadata", _share(posed, len(rows)))
-    return table
+def _duplicates(usable: list[Row]) -> dict[str, Hint]:
+    """Hints about test clips that nearly equal a training clip."""
+    splits = {split: [row for row in usable if row["split"] == split] for split in ("test", "train")}
+    parts: dict[str, list[str]] = {}
+    distances: dict[str, int] = {}
+    for what, limit in (("sound", MAX_SOUND_BITS), ("picture", MAX_PICTURE_BITS)):
+        prints = {split: [row[f"{what}_print"] for row in of_split] for split, of_split in splits.items()}
+        for number, match in nearest(prints["test"], prints["train"], limit).items():
+            name, other = splits["test"][number]["name"], splits["train"][match.other]["name"]
+            parts.setdefault(name, []).append(f"its {what} that of {other} ({match.distance} of 128 bits differ)")
+            distances.setdefault(name, match.distance)
+    return {
+        name: Hint(
+            "duplicate",
+            f"nearly equals clips to train on: {', '.join(lines)}; results on it will be too good: put both into one "
+            "split, or remove one",
+            distances[name],
+        )
+        for name, lines in parts.items()
+    }
 
 
-def _silent(row: dict[str, Any]) -> str | None:
-    """Returns a message that names the silent channels among W, Y, Z, X, or None."""
-    silent = row["silent_channels"] or []
-    names = [f"{name} (channel {c})" for name, c in zip("WYZX", row["channel_map"], strict=False) if c in silent]
-    return f"no sound in {', '.join(names)}" if names else None
+def _sounds(row: Row) -> Sounds:
+    """The directions that a clip's sound comes from."""
+    azimuths, elevations = (np.array(row[f"moment_{name}"], np.float64) for name in ("azimuths", "elevations"))
+    y, z, x = np.cos(elevations) * np.sin(azimuths), np.sin(elevations), np.cos(elevations) * np.cos(azimuths)
+    return Sounds(np.array(row["moment_times"], np.float64), np.stack([y, z, x], axis=1))
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{part} of {whole} ({part / whole:.0%})"
-
-
-def _objects(found: list[dict[str, Any]], clips: int) -> Table:
-    moments = len({(row["name"], row["time"]) for row in found})
-    tracks = len({(row["name"], row["track"]) for row in found if row["track"] is not None})
-    title = (
-        f"Objects: {len(found)} in {len({row['name'] for row in found})} of {clips} clips, "
-        f"{len(found) / max(moments, 1):.1f} per frame with objects, {tracks} tracks"
+def _objects(found: pa.Table) -> dict[str, Objects]:
+    """The detections of each clip that has any."""
+    names = found["name"].combine_chunks().dictionary_encode()
+    numbers = names.indices.to_numpy(zero_copy_only=False)
+    order = np.argsort(numbers, kind="stable")
+    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+    times, azimuths = (
+        np.split(found[name].to_numpy()[order].astype(np.float64), starts[1:]) for name in ("time", "azimuth")
     )
-    table = Table("class", "boxes", "clips", title=title, title_justify="left")
-    for name, count in Counter(row["class"] for row in found).most_common(CLASSES):
-        table.add_row(name, str(count), str(len({row["name"] for row in found if row["class"] == name})))
-    return table
+    clips = names.dictionary.take(pa.array(numbers[order][starts])).to_pylist()
+    return {name: Objects(*columns) for name, *columns in zip(clips, times, azimuths, strict=True)} if clips else {}
 
 
-def _directions(found: list[dict[str, Any]]) -> Table:
-    """Histogram of object directions, laid out as an equirectangular image: azimuth +180° on the left."""
-    azimuths = np.array([row["azimuth"] for row in found])
-    elevations = np.array([row["elevation"] for row in found])
-    edges = np.linspace(-pi / 2, pi / 2, ROWS + 1), np.linspace(-pi, pi, COLUMNS + 1)
-    counts = np.histogram2d(elevations, azimuths, edges)[0][::-1, ::-1]
-    table = Table(title="Object directions (columns: azimuth, rows: elevation)", title_justify="left", padding=0)
-    table.add_column("", justify="right")
-    for column in range(COLUMNS):
-        table.add_column(f"{180 - 360 * (column + 0.5) / COLUMNS:+.0f}°", justify="center")
-    for row, line in enumerate(counts):
-        shades = (SHADES[int(np.ceil(count / max(counts.max(), 1) * (len(SHADES) - 1)))] * 3 for count in line)
-        table.add_row(f"{90 - 180 * (row + 0.5) / ROWS:+.0f}°", *shades)
-    return table
+def _document(data: Path, rows: list[Row], about_all: list[Hint], about_clips: dict[str, list[Hint]]) -> dict[str, Any]:
+    """The JSON document."""
+    hints = [hint.code for hints in about_clips.values() for hint in hints]
+    return {
+        "dataset": str(data),
+        "states": dict(Counter(row["state"] for row in rows)),
+        "hints": [hint._asdict() for hint in about_all],
+        "codes": dict(Counter(hints)),
+        "clips": [
+            {key: row[key] for key in ("name", "split", "state", "reason")}
+            | {"hints": [hint._asdict() for hint in about_clips.get(row["name"], [])]}
+            for row in rows
+        ],
+    }

@@ -22,6 +22,7 @@ def main(
     src: Annotated[Positional[Path | None], arg(metavar="SRC")] = None,
     dst: Annotated[Positional[Path | None], arg(metavar="DST")] = None,
     check: Annotated[Path | None, arg(metavar="DST")] = None,
+    json: bool = False,
     channels: Annotated[tuple[int, int, int, int] | None, arg(metavar="W Y Z X")] = None,
     gains: Gains | None = None,
     projection: Projection | None = None,
@@ -47,7 +48,8 @@ def main(
     Args:
         src: Folder of media; docs/data.md describes the layouts.
         dst: Dataset folder to create or to continue.
-        check: Only summarise a prepared folder.
+        check: Only summarise a prepared folder, and say what is not right with its clips.
+        json: With --check: print what is not right as one JSON document.
         channels: Decoded channels, from 0, that hold W, Y, Z and X, for files that do not declare them.
         gains: Normalisation of ambisonic sounds, for files that do not declare it; fuma implies the order W X Y Z.
         projection: Projection of all videos, instead of detecting it.
@@ -67,8 +69,10 @@ def main(
     if check is not None:
         if src is not None:
             raise UserError("--check DST takes no SRC")
-        check_dataset(check)
+        check_dataset(check, as_json=json)
         return
+    if json:
+        raise UserError("--json is an option of --check DST")
     if src is None or dst is None:
         raise UserError("needs SRC and DST, or --check DST; see --help")
     if workers is not None and workers < 1:
@@ -88,4 +92,4 @@ def main(
         height=height,
     )
     prepare(src, dst, options, workers=workers, engine=engine, layout=layout)
-    print(printable(f"prepared: {dst}; python -m avsa_fast.prepare --check {dst} summarises it"))
+    print(printable(f"prepared: {dst}; python -m avsa_fast.prepare --check {dst} summarises it and says what is wrong"))

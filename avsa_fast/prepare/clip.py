@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from avsa_fast.data.describe import inspect
+from avsa_fast.data.picture import PictureMeter
 from avsa_fast.data.projection import Projection
 from avsa_fast.data.reader import MediaReader
 from avsa_fast.data.rows import inspected_row
@@ -67,9 +68,10 @@ def prepare_clip(
     """
     try:
         row, reader = _describe(job, options)
-        detections = _columns([], [])
+        detections, picture = _columns([], []), PictureMeter()
         if detector:
-            detections = _detect(job, reader, row["seconds"], detector, options.detect_fps, heartbeat)
+            detections = _detect(job, reader, row["seconds"], detector, options.detect_fps, picture, heartbeat)
+        row |= picture.columns()
         if options.transcode:
             row |= transcode(job, row, reader, options.height, target, heartbeat)
         return Result(row, detections)
@@ -97,7 +99,9 @@ def _describe(job: Job, options: PrepareOptions) -> tuple[dict[str, Any], MediaR
     inspection = inspect(job.video, job.sound, options.overrides)
     require_trainable(inspection.description, job.video, job.sound, ignore_pose=options.ignore_pose)
     row = inspected_row(job.name, inspection)
-    return row | {"seconds": _seconds(job, row["seconds"])}, MediaReader(inspection.description)
+    times = [time - job.begin for time in row["moment_times"] or ()]
+    row |= {"seconds": _seconds(job, row["seconds"]), "moment_times": times}
+    return row, MediaReader(inspection.description)
 
 
 def _seconds(job: Job, whole: float) -> float:
@@ -118,6 +122,7 @@ def _detect(
     seconds: float,
     detector: SphereDetector,
     fps: float,
+    picture: PictureMeter,
     heartbeat: Callable[[], None],
 ) -> dict[str, list[Any]]:
     projection: Projection = "eac" if reader.description.projection == "eac" else "erp"  # of one eye
@@ -130,6 +135,7 @@ def _detect(
         new = [image for before, image in zip([previous, *images], images, strict=False) if image is not before]
         found = iter(detector.detect(torch.stack(new), projection) if new else [])
         for time, image in batch:
+            picture.add(image)
             moments.append(moments[-1] if image is previous else next(found))  # repeated frames are searched once
             times.append(time)
             previous = image

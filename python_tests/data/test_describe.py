@@ -14,7 +14,7 @@ from avsa_fast.data.describe import Description, Overrides, describe, inspect, s
 from avsa_fast.data.reader import MediaReader
 from avsa_fast.data.rows import description_of, inspected_row
 from avsa_fast.data.tracks import SoundTrack, VideoTrack
-from avsa_fast.data.validity import arrivals
+from avsa_fast.data.validity import arrivals, directions_of_arrival
 from avsa_fast.errors import ClipError, UserError
 
 CASES = Path(__file__).parents[1] / "media_cases"
@@ -53,7 +53,7 @@ def test_files_that_are_easily_misread(name: str) -> None:
     assert (found.layout.channel_map, found.layout.gains) == (channel_map, gains)
     assert (found.begin, found.end) == pytest.approx((begin, end), abs=1e-6)
     scene = MediaReader(found).scene((begin + end) / 2, end - begin)
-    arrival = arrivals(scene, 24000)
+    arrival = arrivals(*directions_of_arrival(scene, 24000))
     assert arrival.azimuth is not None
     assert arrival.elevation is not None
     assert (degrees(arrival.azimuth), degrees(arrival.elevation)) == pytest.approx(DIRECTION, abs=MAX_CODING_ERROR)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from avsa_fast.data.describe import Overrides, describe
 from avsa_fast.data.reader import MediaReader
 from avsa_fast.data.rows import description_of
-from avsa_fast.data.validity import arrivals
+from avsa_fast.data.validity import arrivals, directions_of_arrival
 from avsa_fast.embed.media import DescribeTask, Source
 from avsa_fast.prepare import PrepareOptions
 from avsa_fast.prepare.clip import prepare_clip
@@ -67,7 +67,9 @@ def check(made: Made, reader: MediaReader, rng: np.random.Generator) -> None:
         got = reader.scene(centre, 0.4, made.rate).double().numpy()
         want = made.sound_at(centre, 0.4)
         assert abs(delay(got[0], want[0], made.rate)) <= MAX_DELAY
-    arrival = arrivals(reader.scene((found.begin + found.end) / 2, found.end - found.begin), 24000)
+    arrival = arrivals(
+        *directions_of_arrival(reader.scene((found.begin + found.end) / 2, found.end - found.begin), 24000)
+    )
     assert arrival.azimuth is not None
     assert arrival.elevation is not None
     azimuth, elevation = made.direction
