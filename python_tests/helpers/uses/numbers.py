@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..operations import Entry, assert_near
+from ..operations import Call, Entry, assert_near
 from .registry import NUMBERS, assert_all_near, assert_same, use
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -15,7 +15,7 @@ def _in_dtype(dtype: torch.dtype) -> Callable[[Entry, torch.device], None]:
     def run(entry: Entry, device: torch.device) -> None:
         call = entry(dtype=dtype).to(device)
         got = call.outputs()
-        assert_all_near(got, call.expected_outputs(), call)
+        assert_all_near(got, call.expected_outputs(), call, Call.expected_outputs)
         if dtype == torch.float64:
             assert all(x.dtype == dtype for x in got)
 
@@ -101,7 +101,7 @@ use("no samples", NUMBERS, "0 samples, frames or dimensions of rows", kernels=Tr
 @use("unit sizes", NUMBERS, "sizes of 1", kernels=True)
 def unit_sizes(entry: Entry, device: torch.device) -> None:
     call = entry(entry.unit).to(device)
-    assert_all_near(call.outputs(), call.expected_outputs(), call)
+    assert_all_near(call.outputs(), call.expected_outputs(), call, Call.expected_outputs)
 
 
 @use("repeated", NUMBERS, "the same call again: the same bits", kernels=True)

@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 
-from ..operations import Call, Entry, assert_near
+from ..operations import Call, Condition, Entry, assert_near, conditions
 
 Run = Callable[[Entry, torch.device], None]
 
@@ -71,10 +72,28 @@ def assert_same(got: Iterable[Tensor], want: Iterable[Tensor]) -> None:
         torch.testing.assert_close(x, y, rtol=0, atol=0)
 
 
-def assert_all_near(got: Iterable[Tensor], want: Iterable[Tensor], call: Call) -> None:
-    """Asserts that results are within the call's tolerance."""
-    for x, y in zip(got, want, strict=True):
-        assert_near(x, y, call)
+def assert_all_near(
+    got: Iterable[Tensor],
+    want: Iterable[Tensor],
+    call: Call,
+    outputs: Callable[[Call], list[Tensor]] | None = None,
+) -> None:
+    """Asserts that results are within the call's tolerance.
+
+    Args:
+        got: Results.
+        want: Expected results.
+        call: The call whose results they are.
+        outputs: Computes the expected results, from which their condition is found.
+    """
+
+    found = cache(lambda: conditions(call, outputs) if outputs else [])
+
+    def condition(output: int) -> Condition:
+        return found()[output] if outputs else Condition(0.0, 0.0)
+
+    for i, (x, y) in enumerate(zip(got, want, strict=True)):
+        assert_near(x, y, call, partial(condition, i))
 
 
 def forget() -> None:
