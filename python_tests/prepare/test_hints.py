@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 from helpers.sound_scenes import RATE, capsules, encoded, syllables, walk
+from helpers.tracks import sound_track
 from torch import Tensor
 from torchaudio.functional import lowpass_biquad
 
-from avsa_fast.data.channels import read_ambisonic
+from avsa_fast.data.describe import describe
 from avsa_fast.data.measures import measure_sound
+from avsa_fast.data.reader import MediaReader
 from avsa_fast.data.sound import read_overview
 from avsa_fast.data.tables import INDEX
 from avsa_fast.data.validity import silent_channels
@@ -43,8 +45,8 @@ RECORDINGS = [
 def real(assets: Path, name: str) -> tuple[Tensor, int]:
     """A real recording: W, Y, Z, X and its rate."""
     if name == "kqAZkf5Odyw-80":
-        return read_ambisonic(assets / "video" / f"{name}.m4a", [2, 1, 4, 0], 5.0, 10.0, 48000), 48000
-    return read_overview(assets / "foa" / f"{name}.flac")[:4], 44100
+        return MediaReader(describe(None, assets / "video" / f"{name}.m4a")).scene(5.0, 10.0, 48000), 48000
+    return read_overview(sound_track(assets / "foa" / f"{name}.flac"))[:4], 44100
 
 
 @pytest.mark.parametrize("name", [*RECORDINGS, "kqAZkf5Odyw-80"])
