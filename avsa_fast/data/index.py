@@ -11,13 +11,17 @@ import pyarrow.compute as pc
 from avsa_fast.errors import UserError
 
 from .clips import Clip, media_names
-from .tables import INDEX, read_columns, require_table
+from .rows import READING
+from .tables import read_columns, require_table
 
 IndexEntry = tuple[Clip, dict[str, Any]]
 
 
 class Index(Sequence[IndexEntry]):
-    """Sequence of the usable clips with their rows of index.parquet, whose splits apply, not those of the lists."""
+    """Sequence of the usable clips with their rows of index.parquet, whose splits apply, not those of the lists.
+
+    The rows have the columns of `rows.READING`.
+    """
 
     def __init__(self, data: Path) -> None:
         """Reads the index and lists the media files.
@@ -31,7 +35,7 @@ class Index(Sequence[IndexEntry]):
         self._data = data
         self._videos, self._sounds = media_names(data)
         require_table(data, "index.parquet")
-        table = read_columns(data / "index.parquet", INDEX)
+        table = read_columns(data / "index.parquet", READING)
         table = table.filter(pc.equal(table["state"], "ok"))
         complete = [name in self._videos and name in self._sounds for name in table["name"].to_pylist()]
         self._table = table.filter(pa.array(complete, pa.bool_())).combine_chunks()

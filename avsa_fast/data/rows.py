@@ -5,6 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from .channels import SoundLayout, to_ambisonic
 from .describe import Description, Inspection, read_metadata, synchronised
 from .measures import measure_sound
@@ -17,6 +19,18 @@ from .validity import silent_channels
 TRACK_COLUMNS = ("stream", "seconds", "start", "zero")  # of both tracks, with "video_" or "sound_" before the name
 VIDEO_COLUMNS = ("fps", "width", "height", "turns")
 SOUND_COLUMNS = ("rate", "channels", "codec", "layout", "first_block", "block")
+# What is needed to read a clip, as a schema.
+READING = pa.schema(
+    [
+        INDEX.field(name)
+        for name in (
+            "name", "seconds", "split", "state", "projection", "projection_evidence", "yaw", "pitch", "roll",
+            "channel_map", "gains", "channel_evidence", "notes",
+            *(f"{kind}_{column}" for kind in ("video", "sound") for column in TRACK_COLUMNS),
+            *VIDEO_COLUMNS, *SOUND_COLUMNS,
+        )
+    ]
+)  # fmt: skip
 
 
 def index_row(name: str, description: Description) -> dict[str, Any]:
@@ -80,8 +94,8 @@ def description_of(row: dict[str, Any], video: Path, sound: Path) -> Description
     """Converts a row of the index to the description of its clip.
 
     Args:
-        row: Row of index.parquet. Columns of tracks may be null, as in tables from other tools; the files are then
-            inspected.
+        row: Row of index.parquet with the columns of READING. Those of tracks may be null, as in tables from other
+            tools; the files are then inspected.
         video: Video file.
         sound: Sound file.
 
