@@ -13,6 +13,7 @@ from torch import Tensor
 from tyro.conf import Positional, arg
 
 from avsa_fast.data.channels import Gains
+from avsa_fast.data.clip_names import printable
 from avsa_fast.data.describe import Overrides
 from avsa_fast.data.projection import Projection
 from avsa_fast.data.reader import MediaReader, Modality
@@ -88,7 +89,7 @@ def main(
                     part = next(missing, None)
                 except UserError as error:
                     skipped += 1
-                    print(f"skipped: {error}", file=sys.stderr)
+                    print(printable(f"skipped: {error}"), file=sys.stderr)
                     break
                 if part is None:
                     break
@@ -103,7 +104,7 @@ def _opened_reader(opened: Opened) -> MediaReader:
     if opened.reader is None:
         raise UserError(opened.error)
     for line in opened.reader.description.notes:
-        print(f"note: {line}", file=sys.stderr)
+        print(printable(f"note: {line}"), file=sys.stderr)
     return opened.reader
 
 
@@ -126,7 +127,7 @@ def _missing_parts(
             times = centres[begin : begin + PART_WINDOWS]
             while len(pending) < len(times):
                 pending = torch.cat([pending, next(batches)])
-            yield name, str(media.track(modality).path), modality, times, views, pending[: len(times)]
+            yield name, printable(str(media.track(modality).path)), modality, times, views, pending[: len(times)]
             pending, begin = pending[len(times) :], begin + PART_WINDOWS
 
 
@@ -141,7 +142,7 @@ def _streamed_sources(paths: Iterator[Path], modalities: Sequence[Modality]) -> 
         try:
             yield from find_sources([path], modalities)
         except UserError as error:
-            print(f"skipped: {error}", file=sys.stderr)
+            print(printable(f"skipped: {error}"), file=sys.stderr)
 
 
 def _print_source(run: Run, opened: Opened, hop: float, directions: Tensor) -> None:
@@ -154,11 +155,11 @@ def _print_source(run: Run, opened: Opened, hop: float, directions: Tensor) -> N
             windows = (each for batch in embed_windows(run, media, modality, centres, views) for each in batch)
             for time, embeddings in zip(centres, windows, strict=True):
                 for (azimuth, elevation), embedding in zip(views.tolist(), embeddings.tolist(), strict=True):
-                    row = {"file": str(media.track(modality).path), "modality": modality, "time": time}
+                    row = {"file": printable(str(media.track(modality).path)), "modality": modality, "time": time}
                     row |= {"azimuth": azimuth, "elevation": elevation, "embedding": embedding}
                     print(json.dumps(row), flush=True)
     except UserError as error:
-        print(f"skipped: {error}", file=sys.stderr)
+        print(printable(f"skipped: {error}"), file=sys.stderr)
 
 
 def _input_paths(files: tuple[str, ...]) -> Iterator[Path]:

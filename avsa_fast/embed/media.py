@@ -1,7 +1,7 @@
 """Media to embed: prepared datasets, pairs of video and sound, and single files of any kind."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,18 +114,7 @@ class DescribeTask:
     def start(self) -> Work[Source, Described]:
         """Returns the function that describes a source."""
         torch.set_num_threads(1)
-
-        def described(source: Source, heartbeat: Callable[[], None]) -> Described:
-            try:
-                description = describe(source.video, source.sound, self.overrides)
-            except UserError as error:
-                return Described(None, str(error))
-            if description.video is None and description.sound is None:
-                wanted = [name for name, file in (("video", source.video), ("audio", source.sound)) if file]
-                return Described(None, f"{source.path}: no {' and no '.join(wanted)} in this file")
-            return Described(description)
-
-        return described
+        return lambda source, _: self._described(source)
 
     def path(self, source: Source) -> Path | None:
         """Returns the file that names the source."""
@@ -134,6 +123,22 @@ class DescribeTask:
     def failed(self, source: Source, state: str, reason: str) -> Described:
         """Returns the result for a source that cannot be described."""
         return Described(None, reason)
+
+    def _described(self, source: Source) -> Described:
+        """The description of a source; if only its video or only its sound can be read, of that, with a note."""
+        try:
+            description = describe(source.video, source.sound, self.overrides)
+        except UserError as error:
+            if source.video and source.sound:
+                for part in (source._replace(sound=None), source._replace(video=None)):
+                    found = self._described(part).description
+                    if found is not None:
+                        return Described(replace(found, notes=(*found.notes, str(error))))
+            return Described(None, str(error))
+        if description.video is None and description.sound is None:
+            wanted = [name for name, file in (("video", source.video), ("audio", source.sound)) if file]
+            return Described(None, f"{source.path}: no {' and no '.join(wanted)} in this file")
+        return Described(description)
 
 
 def open_sources(sources: Iterable[Source], overrides: Overrides = Overrides()) -> Generator[Opened, None, None]:
