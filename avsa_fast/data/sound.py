@@ -8,7 +8,8 @@ import torch
 from torchaudio.functional import resample
 
 from avsa_fast.data.container import decode_from, open_stream
-from avsa_fast.data.tracks import TOLERANCE, SoundTrack
+from avsa_fast.data.track_lengths import TOLERANCE
+from avsa_fast.data.tracks import SoundTrack
 from avsa_fast.errors import UserError
 
 # Seconds that codecs with overlapping blocks (AAC, Opus) need after a seek until their output is correct.

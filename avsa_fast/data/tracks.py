@@ -1,12 +1,11 @@
 """The video track and the audio track of a file that are read: which ones, their properties, and their true lengths."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
@@ -16,13 +15,11 @@ from avsa_fast.errors import ClipError, UserError
 from .container import MAX_HEIGHT, MAX_WIDTH, configure, decode_from, open_file, reading
 from .sound_layouts import SpatialSound
 from .spherical_metadata import SphericalMetadata
+from .track_lengths import TrackLengths, start_of
 
 MAX_SECONDS = 24 * 3600
 MAX_CHANNELS = 64
 MIN_RATE, MAX_RATE = 4000, 384000
-# Seconds; a file that ends earlier than the length it states by more than this is reported as truncated.
-TOLERANCE = 0.5
-ESTIMATED_LENGTHS = ("mp3",)  # formats whose stated length may be an estimate from the bit rate
 # By the first entries of a display matrix.
 QUARTER_TURNS = {(1, 0, 0, 1): 0, (0, -1, 1, 0): 1, (-1, 0, 0, -1): 2, (0, 1, -1, 0): 3}
 # Sample entries of sound that FFmpeg presents as several mono and stereo tracks.
@@ -142,7 +139,7 @@ def find_tracks(path: Path, metadata: SphericalMetadata, *, video: bool = True, 
         chosen = [stream for stream in (chosen_video, chosen_sound) if stream is not None]
         for stream in chosen:
             configure(stream)
-        lengths = _Lengths(path, container, chosen)
+        lengths = TrackLengths(path, container, chosen)
         return Tracks(
             _video_track(path, container, chosen_video, lengths) if chosen_video is not None else None,
             _sound_track(path, container, chosen_sound, lengths) if chosen_sound is not None else None,
@@ -206,87 +203,7 @@ def _named(stream: Any) -> str:
     return f"{context.name}, {context.channels} channels" if context is not None else "no decoder"
 
 
-class _Lengths:
-    """Ends of a file's tracks: stated by the file, or found by reading its packets."""
-
-    def __init__(self, path: Path, container: Any, streams: Sequence[Any]) -> None:
-        self._path, self._container, self._streams = path, container, streams
-        self._read: dict[int, _Packets] = {}
-
-    def seconds(self, stream: Any) -> float:
-        """Duration of a stream; 0 if it has no packets."""
-        if stream.duration is not None and self._container.format.name not in ESTIMATED_LENGTHS:
-            return float(stream.duration * stream.time_base)
-        if not self._read:
-            self._read = self._read_end() or self._read_all()
-            self._check_end()
-        packets = self._read.get(stream.index)
-        return packets.end - _start(stream) if packets else 0.0
-
-    def rate(self, stream: Any) -> float:
-        """Mean frame rate of a stream; 0 if it is unknown."""
-        if stated := stream.average_rate or stream.guessed_rate:
-            return float(stated)
-        packets = self._read_all().get(stream.index)
-        return packets.number / (packets.end - packets.begin) if packets and packets.end > packets.begin else 0.0
-
-    def _stated(self) -> float | None:
-        """Timestamp, in Matroska, at which the file states that its longest track ends, if it does."""
-        container = self._container
-        if container.duration is None or container.format.name in ESTIMATED_LENGTHS:
-            return None
-        return float(container.duration / av.time_base)
-
-    def _read_end(self) -> dict[int, "_Packets"]:
-        """The last packets of all tracks; empty if the file does not state where they are, or some are missing."""
-        stated = self._stated()
-        found: dict[int, _Packets] = {}
-        for stream in self._streams if stated is not None else ():
-            if stream.index not in found:
-                self._container.seek(round(((stated or 0.0) - 1) / stream.time_base), stream=stream)
-                found |= _packets(self._container)
-        return found if all(stream.index in found for stream in self._streams) else {}
-
-    def _read_all(self) -> dict[int, "_Packets"]:
-        """All packets of all tracks."""
-        self._container.seek(0)
-        return _packets(self._container)
-
-    def _check_end(self) -> None:
-        """Raises ClipError if all tracks end before the file states."""
-        stated, end = self._stated(), max((packets.end for packets in self._read.values()), default=0.0)
-        if stated is not None and end < stated - TOLERANCE:
-            raise ClipError(
-                "unreadable", f"{self._path}: ends after {end:.2f} s, not {stated:.2f} s; is the file truncated?"
-            )
-
-
-class _Packets(NamedTuple):
-    """Packets of a track: timestamp of the first one and end of the last one, in seconds, and their number."""
-
-    begin: float
-    end: float
-    number: int
-
-
-def _packets(container: Any) -> dict[int, _Packets]:
-    """Packets of each stream, from the current position to the end of the file."""
-    found: dict[int, _Packets] = {}
-    for packet in container.demux():
-        if packet.pts is not None:
-            begin = float(packet.pts * packet.time_base)
-            end = begin + float((packet.duration or 0) * packet.time_base)
-            known = found.get(packet.stream_index, _Packets(begin, end, 0))
-            found[packet.stream_index] = _Packets(min(known.begin, begin), max(known.end, end), known.number + 1)
-    return found
-
-
-def _start(stream: Any) -> float:
-    """Timestamp of a stream's first packet, seconds."""
-    return float((stream.start_time or 0) * stream.time_base)
-
-
-def _video_track(path: Path, container: Any, stream: Any, lengths: _Lengths) -> VideoTrack:
+def _video_track(path: Path, container: Any, stream: Any, lengths: TrackLengths) -> VideoTrack:
     """Properties of a video stream, after decoding its first frame."""
     width, height = stream.codec_context.width, stream.codec_context.height
     if not (0 < width <= MAX_WIDTH and 0 < height <= MAX_HEIGHT):
@@ -307,7 +224,7 @@ def _video_track(path: Path, container: Any, stream: Any, lengths: _Lengths) -> 
     turns = _turns(path, frame)
     if turns % 2:
         width, height = height, width
-    return VideoTrack(path, stream.index, seconds, fps, width, height, _start(stream), turns=turns)
+    return VideoTrack(path, stream.index, seconds, fps, width, height, start_of(stream), turns=turns)
 
 
 def _turns(path: Path, frame: Any) -> int:
@@ -323,7 +240,7 @@ def _turns(path: Path, frame: Any) -> int:
     return QUARTER_TURNS[key]
 
 
-def _sound_track(path: Path, container: Any, stream: Any, lengths: _Lengths) -> SoundTrack:
+def _sound_track(path: Path, container: Any, stream: Any, lengths: TrackLengths) -> SoundTrack:
     """Properties of an audio stream."""
     context = stream.codec_context
     if not 1 <= context.channels <= MAX_CHANNELS:
@@ -336,7 +253,7 @@ def _sound_track(path: Path, container: Any, stream: Any, lengths: _Lengths) -> 
     blocks = _blocks(container, stream) if stream.time_base > Fraction(1, context.rate) else (0, 0)
     name, layout = context.name, context.layout.name
     return SoundTrack(
-        path, stream.index, seconds, context.rate, context.channels, name, layout, _start(stream), 0.0, *blocks
+        path, stream.index, seconds, context.rate, context.channels, name, layout, start_of(stream), 0.0, *blocks
     )
 
 

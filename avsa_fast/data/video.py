@@ -22,7 +22,8 @@ from avsa_fast.data.frame_conversion import (
     turned_planes,
 )
 from avsa_fast.data.projection import Projection
-from avsa_fast.data.tracks import TOLERANCE, VideoTrack
+from avsa_fast.data.track_lengths import TOLERANCE
+from avsa_fast.data.tracks import VideoTrack
 from avsa_fast.errors import UserError
 
 

@@ -1,0 +1,108 @@
+"""Lengths and frame rates of tracks: as the file states them, or found by reading its packets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+
+from avsa_fast.errors import ClipError
+
+# Seconds; a file that ends earlier than the length it states by more than this is reported as truncated.
+TOLERANCE = 0.5
+ESTIMATED_LENGTHS = ("mp3",)  # formats whose stated length may be an estimate from the bit rate
+
+
+class TrackLengths:
+    """Ends of a file's tracks: stated by the file, or found by reading its packets."""
+
+    def __init__(self, path: Path, container: Any, streams: Sequence[Any]) -> None:
+        """Stores the tracks.
+
+        Args:
+            path: File, for messages.
+            container: PyAV container.
+            streams: Its streams that are of interest.
+        """
+        self._path, self._container, self._streams = path, container, streams
+        self._read: dict[int, _Packets] = {}
+
+    def seconds(self, stream: Any) -> float:
+        """Returns the duration of a stream in seconds; 0 if it has no packets.
+
+        Raises:
+            ClipError: All tracks end before the file states.
+        """
+        if stream.duration is not None and self._container.format.name not in ESTIMATED_LENGTHS:
+            return float(stream.duration * stream.time_base)
+        if not self._read:
+            self._read = self._read_end() or self._read_all()
+            self._check_end()
+        packets = self._read.get(stream.index)
+        return packets.end - start_of(stream) if packets else 0.0
+
+    def rate(self, stream: Any) -> float:
+        """Returns the mean frame rate of a stream in Hz; 0 if it is unknown."""
+        if stated := stream.average_rate or stream.guessed_rate:
+            return float(stated)
+        packets = self._read_all().get(stream.index)
+        return packets.number / (packets.end - packets.begin) if packets and packets.end > packets.begin else 0.0
+
+    def _stated(self) -> float | None:
+        """Timestamp, in Matroska, at which the file states that its longest track ends, if it does."""
+        container = self._container
+        if container.duration is None or container.format.name in ESTIMATED_LENGTHS:
+            return None
+        return float(container.duration / av.time_base)
+
+    def _read_end(self) -> dict[int, "_Packets"]:
+        """The last packets of all tracks; empty if the file does not state where they are, or some are missing."""
+        stated = self._stated()
+        found: dict[int, _Packets] = {}
+        for stream in self._streams if stated is not None else ():
+            if stream.index not in found:
+                self._container.seek(round(((stated or 0.0) - 1) / stream.time_base), stream=stream)
+                found |= _packets(self._container)
+        return found if all(stream.index in found for stream in self._streams) else {}
+
+    def _read_all(self) -> dict[int, "_Packets"]:
+        """All packets of all tracks."""
+        self._container.seek(0)
+        return _packets(self._container)
+
+    def _check_end(self) -> None:
+        """Raises ClipError if all tracks end before the file states."""
+        stated, end = self._stated(), max((packets.end for packets in self._read.values()), default=0.0)
+        if stated is not None and end < stated - TOLERANCE:
+            raise ClipError(
+                "unreadable", f"{self._path}: ends after {end:.2f} s, not {stated:.2f} s; is the file truncated?"
+            )
+
+
+class _Packets(NamedTuple):
+    """Packets of a track: timestamp of the first one and end of the last one, in seconds, and their number."""
+
+    begin: float
+    end: float
+    number: int
+
+
+def _packets(container: Any) -> dict[int, _Packets]:
+    """Packets of each stream, from the current position to the end of the file."""
+    found: dict[int, _Packets] = {}
+    for packet in container.demux():
+        if packet.pts is not None:
+            begin = float(packet.pts * packet.time_base)
+            end = begin + float((packet.duration or 0) * packet.time_base)
+            known = found.get(packet.stream_index, _Packets(begin, end, 0))
+            found[packet.stream_index] = _Packets(min(known.begin, begin), max(known.end, end), known.number + 1)
+    return found
+
+
+def start_of(stream: Any) -> float:
+    """Returns the timestamp of a stream's first packet in seconds.
+
+    Args:
+        stream: PyAV stream.
+    """
+    return float((stream.start_time or 0) * stream.time_base)
