@@ -4,7 +4,7 @@ Numbers may be Python's or NumPy's. Those that return a value return it as Pytho
 """
 
 from collections.abc import Iterable, Sequence
-from math import isfinite
+from math import inf
 from numbers import Integral, Real
 from typing import Any
 
@@ -82,7 +82,7 @@ def numbers(name: str, values: Any, count: int, *, positive: bool = False, alter
     if not isinstance(values, Sequence) or isinstance(values, str) or not all(map(_is_number, values)):
         raise TypeError(f"{name} must be {expected}, not {values!r}")
     found = [float(value) for value in values]
-    if len(found) != count or not all(isfinite(x) and (x > 0 or not positive) for x in found):
+    if len(found) != count or not all(abs(x) < inf and (x > 0 or not positive) for x in found):
         raise ValueError(f"{name} must be {expected}, not {found}")
     return found
 

@@ -81,7 +81,8 @@ def gnomonic(
     _checks.dtype("directions", directions, (torch.float32, torch.float64))
     _checks.device("directions", directions, "frames", planes[0])
     fits = directions.ndim == 3 and directions.shape[0] == B and directions.shape[2] == 2
-    _checks.shape("directions", directions, f"[{B}, K, 2] for {B} clips of frames", fits)
+    if not fits:  # formatted only here: torch.compile compiles again for each size that it formats
+        raise ValueError(f"directions must be [{B}, K, 2] for {B} clips of frames, not {list(directions.shape)}")
     fov = _checked_fov(fov, directions)
     _checks.pose(roll, flip, directions)
     h, w = _checked_size(size)

@@ -110,6 +110,8 @@ def _rotate_moving_fake(signals: Tensor, directions: Tensor, **_: Any) -> Tensor
 
 
 def _chunks(out: Tensor) -> list[slice]:
+    if torch.compiler.is_compiling():  # the gradient: slices by T would be a graph for this T only
+        return [slice(None)]
     T = out.shape[-1]
     size = max(256, CHUNK * T // max(out.numel(), 1))
     return [slice(start, min(start + size, T)) for start in range(0, max(T, 1), size)]

@@ -13,8 +13,8 @@ MAX_ORDER = 7
 
 def order_of(channels: int) -> int:
     """Order of a scene of (order + 1)² channels; -1 if there is no such order up to 7."""
-    orders = {(order + 1) ** 2: order for order in range(MAX_ORDER + 1)}
-    return orders.get(channels, -1)
+    # Compared one by one: torch.export's symbolic sizes have no hash.
+    return next((order for order in range(MAX_ORDER + 1) if (order + 1) ** 2 == channels), -1)
 
 
 def orders_of_channels(order: int) -> list[int]:

@@ -68,5 +68,7 @@ def _neighbours(count: int, samples: int, like: Tensor) -> tuple[Tensor, Tensor,
     """For each sample: which of `count` values are before and after it, and its fraction of the way between: [T]."""
     steps = max(samples - 1, 1)
     position = torch.arange(samples, device=like.device) * (count - 1)  # in integers: exact at the given times
-    before = (position // steps).clamp(max=max(count - 2, 0))
+    # position // steps, of which torch 2.14's inductor leaves the last elements unwritten on the CPU.
+    times = torch.arange(count, device=like.device) * steps
+    before = (torch.searchsorted(times, position, right=True) - 1).clamp(max=max(count - 2, 0))
     return before, (before + 1).clamp(max=count - 1), (position - before * steps).to(like.dtype) / steps

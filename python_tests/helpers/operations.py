@@ -77,7 +77,8 @@ class Call:
     def outputs(self, function: Callable[..., Tensor] | None = None) -> list[Tensor]:
         """Returns the result (of another function if given), and the gradients of its product with fixed factors."""
         inputs = {name: self.arguments[name].detach().clone().requires_grad_() for name in self.leaves}
-        out = (function or self.function)(**{**self.arguments, **inputs})
+        function = self.function if function is None else function  # a compiled module has no truth value
+        out = function(**{**self.arguments, **inputs})
         if not inputs:
             return [out]
         return [out.detach(), *torch.autograd.grad(out, list(inputs.values()), factors(out))]

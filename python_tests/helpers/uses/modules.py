@@ -24,6 +24,29 @@ class WithArguments(nn.Module):
         return getattr(ops, self.operation)(**arguments)
 
 
+class WithOptions(nn.Module):
+    """Calls an operation with its tensors, and options that the module holds.
+
+    torch.export takes tensors in one dict: guards of its programs of `**inputs` name a variable that does not exist.
+    """
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self.operation = call.operation
+        self.options = {name: value for name, value in call.arguments.items() if not _holds_tensors(value)}
+
+    @staticmethod
+    def inputs(call: Call) -> dict[str, Any]:
+        return {name: value for name, value in call.arguments.items() if _holds_tensors(value)}
+
+    def forward(self, inputs: dict[str, Any]) -> Tensor:
+        return getattr(ops, self.operation)(**inputs, **self.options)
+
+
+def _holds_tensors(value: Any) -> bool:
+    return any(isinstance(part, Tensor) for part in (value if isinstance(value, tuple) else (value,)))
+
+
 class WithParameters(nn.Module):
     """Calls an operation with parameters and options that the module holds."""
 
