@@ -21,7 +21,7 @@ import torch
 
 from avsa_fast.data.clips import Clip
 from avsa_fast.data.index import Index
-from avsa_fast.data.samples import span_of
+from avsa_fast.data.spans import span_of
 from avsa_fast.data.tables import INDEX, write_table
 from avsa_fast.detect.boxes import Rectangle
 from avsa_fast.detect.sphere import sphere_detector

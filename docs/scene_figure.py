@@ -16,7 +16,7 @@ from torchvision.utils import draw_bounding_boxes, make_grid
 
 from avsa_fast import ops
 from avsa_fast.data.index import Index
-from avsa_fast.data.samples import span_of
+from avsa_fast.data.spans import span_of
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.scenes.build import build_scenes
 

@@ -12,7 +12,7 @@ from torchvision.transforms.functional import resize
 
 from avsa_fast.data.directions import Detections
 from avsa_fast.data.index import Index
-from avsa_fast.data.samples import span_of
+from avsa_fast.data.spans import span_of
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.maps import similarity_map
 from avsa_fast.run import load_run

@@ -7,7 +7,8 @@ import pytest
 
 from avsa_fast.data.describe import Description, Overrides, describe
 from avsa_fast.data.index import Index
-from avsa_fast.data.samples import Collection, SampleConfig, Samples, span_of
+from avsa_fast.data.samples import Collection, SampleConfig, Samples
+from avsa_fast.data.spans import span_of
 from avsa_fast.embed.media import DescribeTask, find_sources
 from avsa_fast.evaluate.datasets import Fold, Item, Labelled
 from avsa_fast.evaluate.downstream import open_items

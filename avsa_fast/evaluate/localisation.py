@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from avsa_fast.data.reader import SAMPLE_RATE
-from avsa_fast.data.samples import ClipSpan
+from avsa_fast.data.spans import ClipSpan
 from avsa_fast.errors import UserError
 from avsa_fast.maps.grid import angular_distance, erp_grid
 from avsa_fast.maps.intensity import intensity_map

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from avsa_fast.data.projection import to_erp
-from avsa_fast.data.samples import ClipSpan, Collection, Sample, Samples, Unreadable
+from avsa_fast.data.samples import Collection, Sample, Samples, Unreadable
+from avsa_fast.data.spans import ClipSpan
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.maps import object_maps

@@ -13,7 +13,8 @@ from helpers.unprepared import link_media
 from avsa_fast.data.batches import batch_of
 from avsa_fast.data.describe import Description
 from avsa_fast.data.reader import MediaReader
-from avsa_fast.data.samples import ClipSpan, Collection, Sample, SampleConfig, Samples
+from avsa_fast.data.samples import Collection, Sample, SampleConfig, Samples
+from avsa_fast.data.spans import ClipSpan
 from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.data.views import ViewConfig, make_crops
 from avsa_fast.errors import UserError
