@@ -23,8 +23,6 @@ TAGS: dict[int, DeclaredGains] = {107: "fuma", 190: "sn3d", 191: "n3d"}
 LABELS: tuple[tuple[int, DeclaredGains, Sequence[int]], ...] = (
     (200, "fuma", FUMA_ACN[:4]),
     (2 << 16, "unknown", range((MAX_ORDER + 1) ** 2)),  # ACN order; the normalisation is not stated
-    (4 << 16, "sn3d", range((MAX_ORDER + 1) ** 2)),
-    (6 << 16, "n3d", range((MAX_ORDER + 1) ** 2)),
 )
 
 
