@@ -33,7 +33,8 @@ from avsa_fast.prepare import PrepareOptions, prepare
 from avsa_fast.train.feed import CHUNK
 
 try:
-    import librosa
+    from librosa.feature import melspectrogram
+    from librosa.filters import mel
 except ImportError as error:
     sys.exit(f"bench_training: {error}; pip install '.[bench]' installs the peers")
 
@@ -211,11 +212,10 @@ def mel_and_intensity(signal: np.ndarray) -> np.ndarray:
     options = {"n_fft": CONFIG.n_fft, "hop_length": CONFIG.hop_length}
     spectra = [librosa.stft(channel, center=False, **options) for channel in signal]
     mels = [
-        librosa.feature.melspectrogram(y=channel, sr=SAMPLE_RATE, center=False, n_mels=CONFIG.n_mels, **options)
-        for channel in signal
+        melspectrogram(y=channel, sr=SAMPLE_RATE, center=False, n_mels=CONFIG.n_mels, **options) for channel in signal
     ]
     w, y, z, x = spectra
-    bank = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=CONFIG.n_fft, n_mels=CONFIG.n_mels)
+    bank = mel(sr=SAMPLE_RATE, n_fft=CONFIG.n_fft, n_mels=CONFIG.n_mels)
     energy = sum(np.abs(spectrum) ** 2 for spectrum in spectra) + 1e-12
     intensity = [bank @ (2 * np.real(np.conj(w) * axis) / energy) for axis in (x, y, z)]
     return np.concatenate([np.log(np.maximum(mels, 1e-10)), intensity])
