@@ -33,6 +33,7 @@ from avsa_fast.prepare import PrepareOptions, prepare
 from avsa_fast.train.feed import CHUNK
 
 try:
+    import librosa
     from librosa.feature import melspectrogram
     from librosa.filters import mel
 except ImportError as error:
