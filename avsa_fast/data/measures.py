@@ -42,7 +42,7 @@ def measure_sound(sound: Tensor, mapping: Sequence[int], scene: Tensor, rate: in
     Returns:
         Columns of index.parquet. Those that do not apply are left out.
     """
-    field = field_of(scene, rate)
+    field = field_of(scene if mapping else scene[:1], rate)
     columns: dict[str, Any] = {
         "clipped": clipped_shares(sound[list(mapping)] if mapping else sound),
         "sound_print": sound_print(field),
@@ -67,6 +67,8 @@ def clipped_shares(sound: Tensor) -> list[float]:
         C shares.
     """
     full = sound.abs() >= FULL_SCALE
+    if not full.any():
+        return [0.0] * len(sound)
     runs = full[:, 2:] & full[:, 1:-1] & full[:, :-2]
     return (runs.sum(1) / max(sound.shape[1], 1)).tolist()
 
