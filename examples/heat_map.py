@@ -12,6 +12,7 @@ from torchvision.transforms.functional import resize
 
 from avsa_fast.data.directions import Detections
 from avsa_fast.data.index import Index
+from avsa_fast.data.projection import to_erp
 from avsa_fast.data.spans import span_of
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.maps import similarity_map
@@ -26,13 +27,13 @@ moment = float(seconds)
 found = {clip.name: (clip, row) for clip, row in Index(Path(dataset))}
 if name not in found:
     sys.exit(f"{dataset} has no clip {name}; it has {', '.join(sorted(found)[:5])}, ...")
-reader = span_of(*found[name]).reader
+clip = span_of(*found[name])
 
 # 2. One moment: 8 frames and 1 s of sound, centred on the same time.
 run = load_run(Path(run_folder))
 config = run.config.samples
-frames = reader.frames(moment, config.frames, config.fps, config.max_height)  # [8, H, W, 3]
-sound = reader.scene(moment)  # [4, 24000]
+frames = clip.reader.frames(moment, config.frames, config.fps, config.max_height)  # [8, H, W, 3]
+sound = clip.reader.scene(moment)  # [4, 24000]
 
 # 3. The viewing direction: the first object detected at that moment, or straight ahead.
 objects = Detections(read_table(Path(dataset) / "detections.parquet", DETECTIONS)).at(name, moment)
@@ -41,10 +42,10 @@ azimuth, elevation = towards.rad2deg().tolist()
 print(f"looking at azimuth {azimuth:.0f}°, elevation {elevation:.0f}°")
 
 # 4. Cosine similarity of the crop to the sound rotated to each direction of the sphere: [18, 36].
-heat = similarity_map(run, frames, sound, towards=towards)
+heat = similarity_map(run, frames, sound, towards=towards, projection=clip.projection)
 
 # 5. Overlay on the frame: bright where the sound matches the crop.
-frame = resize(frames[4].permute(2, 0, 1), [512, 1024]).float()
+frame = resize(to_erp(frames[4:5], clip.projection)[0].permute(2, 0, 1), [512, 1024]).float()
 glow = resize(((heat - heat.min()) / (heat.max() - heat.min()))[None], [512, 1024]).clamp(0, 1) ** 3
 picture = frame * (0.35 + 0.65 * glow)
 write_jpeg(picture.round().to(torch.uint8), out, quality=90)

@@ -11,9 +11,11 @@ from avsa_fast.data.projection import Projection
 # Width and height are multiples of these, so that ops.gnomonic accepts the planes of every projection: with 4:2:0
 # chroma, side-by-side views need a width divisible by 8, over-under views a height divisible by 4.
 PLANE_MULTIPLES = 8, 4
-# Keys are FFmpeg's AVColorSpace values. FFmpeg treats UNSPECIFIED as BT.601.
+# Keys are FFmpeg's AVColorSpace values.
+MATRICES = {1: "bt709", 5: "bt601", 6: "bt601"}
 UNSPECIFIED = 2
-MATRICES = {1: "bt709", UNSPECIFIED: "bt601", 5: "bt601", 6: "bt601"}
+# Pixels of frames without a declared matrix that mpv and libplacebo take for BT.709, and larger ones too.
+MIN_HD_WIDTH, MIN_HD_HEIGHT = 1280, 577
 
 Size = tuple[int, int]  # width and height, pixels
 Limits = tuple[int | None, int | None]  # maximum width and height, pixels; None: unlimited
@@ -106,6 +108,20 @@ def _scale(size: Size, max_size: Limits) -> float:
     return min([1.0] + [limit / side for side, limit in zip(size, max_size, strict=True) if limit is not None])
 
 
+def assume_matrix(frame: Any) -> None:
+    """Sets the colour matrix of a frame that declares none to the one that players assume.
+
+    It is BT.709 for frames of at least MIN_HD_WIDTH or MIN_HD_HEIGHT, otherwise BT.601; FFmpeg's conversion would take
+    BT.601 for all.
+
+    Args:
+        frame: PyAV frame, as decoded: neither cropped nor scaled.
+    """
+    if frame.colorspace == UNSPECIFIED and not frame.format.is_rgb:
+        is_hd = frame.width >= MIN_HD_WIDTH or frame.height >= MIN_HD_HEIGHT
+        frame.colorspace = Colorspace.ITU709 if is_hd else Colorspace.ITU601
+
+
 def to_rgb(frame: Any, converter: VideoReformatter, size: Size) -> torch.Tensor:
     """Converts and scales a frame to RGB, by the colour matrix and range that it declares.
 
@@ -188,6 +204,6 @@ def _source_colours(frame: Any) -> dict[str, int]:
     if frame.format.is_rgb:
         return {}
     return {
-        "src_colorspace": Colorspace.ITU601 if frame.colorspace == UNSPECIFIED else frame.colorspace,
+        "src_colorspace": frame.colorspace,
         "src_color_range": ColorRange.JPEG if frame.format.name.startswith("yuvj") else frame.color_range,
     }

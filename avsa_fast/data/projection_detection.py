@@ -68,9 +68,15 @@ class SeamMatch(NamedTuple):
 class FlatVideo(ClipError):
     """A video that nothing shows to be a 360° one."""
 
-    def __init__(self, reason: str) -> None:
-        """Stores the message, from the reason for it."""
-        super().__init__("refused", f"not a 360° video: {reason} (--projection erp overrides this)")
+    def __init__(self, reason: str, *, may_be_erp: bool) -> None:
+        """Stores the message.
+
+        Args:
+            reason: Why it is taken for a flat video.
+            may_be_erp: Whether it may be an equirectangular one nevertheless; the message then offers the override.
+        """
+        offer = " (if it is an equirectangular one: --projection erp)" if may_be_erp else ""
+        super().__init__("refused", f"not a 360° video: {reason}{offer}")
 
 
 def detect_projection(declared: VideoGeometry, read_frames: Callable[[], torch.Tensor]) -> tuple[Projection, str]:
@@ -103,16 +109,23 @@ def detect_projection(declared: VideoGeometry, read_frames: Callable[[], torch.T
         return equirectangular, f"declared as equirectangular, {stereo}"
     if _is_fisheye(frames):
         raise ClipError("refused", "fisheye video (circles on black); stitch it to an equirectangular one first")
-    _refuse_bars(view_of(frames, equirectangular))
+    view = view_of(frames, equirectangular)
+    _refuse_bars(view)
+    # Wider frames are something else, such as one of the two tracks of a cubemap.
+    may_be_erp = view.shape[2] <= 2 * (1 + MAX_ASPECT_ERROR) * view.shape[1]
     candidates: tuple[Projection, ...] = (equirectangular, "eac")
     matches = {projection: seam_match(frames, projection) for projection in candidates}
     best = min(candidates, key=lambda projection: matches[projection].mismatch)
     if matches[equirectangular].contrast < MIN_CONTRAST:
-        if not _is_two_to_one(*view_of(frames, equirectangular).shape[1:3]):
-            raise FlatVideo("its left and right edges have no texture, and it is not twice as wide as high")
+        if not _is_two_to_one(*view.shape[1:3]):
+            raise FlatVideo(
+                "its side edges have no texture, and it is not twice as wide as high", may_be_erp=may_be_erp
+            )
         return equirectangular, "twice as wide as high; its edges have no texture"
     if matches[best].mismatch > MAX_MISMATCH:
-        raise FlatVideo("its edges do not continue into each other")
+        _refuse_half_spheres(frames)
+        wide = "" if may_be_erp else ", and it is wider than twice its height"
+        raise FlatVideo(f"its edges do not continue into each other{wide}", may_be_erp=may_be_erp)
     return best, f"its edges continue into each other (mismatch {matches[best].mismatch:.2f})"
 
 
@@ -138,8 +151,16 @@ def _refuse_bars(views: torch.Tensor) -> None:
         sides, sizes = ("left and right", (left, right)) if left else ("top and bottom", (top, bottom))
         raise FlatVideo(
             f"bars of one colour at the {sides} ({sizes[0] / (width if left else height):.0%} and "
-            f"{sizes[1] / (width if left else height):.0%} of it); crop the video to its picture first"
+            f"{sizes[1] / (width if left else height):.0%} of it); crop the video to its picture first",
+            may_be_erp=False,
         )
+
+
+def _refuse_half_spheres(frames: torch.Tensor) -> None:
+    """Raises ClipError if frames [N, H, W, 3] show one scene twice, side by side in squares, as VR180 does."""
+    H, W = frames.shape[1:3]
+    if _is_two_to_one(H, W) and _are_similar(frames[:, :, : W // 2], frames[:, :, W // 2 :]):
+        raise ClipError("refused", "two views of half a sphere side by side (VR180); only whole spheres are supported")
 
 
 def _bars(images: torch.Tensor) -> tuple[int, int]:
@@ -215,11 +236,13 @@ def _are_similar(left: torch.Tensor, right: torch.Tensor) -> bool:
 
 
 def _is_fisheye(frames: torch.Tensor) -> bool:
-    """Whether the frames show one circle, or two side by side, on black."""
+    """Whether the frames show one circle, or two side by side or one below the other, on black."""
     H, W = frames.shape[1:3]
     row, column = (np.indices((HEIGHT, WIDTH)) + 0.5) / np.array([HEIGHT, WIDTH])[:, None, None] * 2 - 1
     if W > 1.5 * H:
         column = 2 * np.abs(column) - 1
+    elif H > 1.5 * W:
+        row = 2 * np.abs(row) - 1
     radius = np.hypot(row, column)
     images = [_reduced(frame).mean(-1) for frame in frames]
     return all(

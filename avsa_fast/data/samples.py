@@ -104,6 +104,7 @@ class Collection:
         held_out: Spans to evaluate on.
         detections: Detected objects; empty for random crops.
         without_direction: Number of clips in the index without directional sound.
+        split_in_time: Whether the end of the only clip is held out from its beginning.
     """
 
     def __init__(self, data: Path, crops: CropChoice, *, spatial: bool = True) -> None:
@@ -126,7 +127,8 @@ class Collection:
         in_training = index.in_training()
         self.train: Sequence[ClipSpan] = ClipSpans(index, np.flatnonzero(usable & in_training))
         self.held_out: Sequence[ClipSpan] = ClipSpans(index, np.flatnonzero(usable & ~in_training))
-        if usable.sum() == 1:
+        self.split_in_time = bool(usable.sum() == 1)
+        if self.split_in_time:
             cut, only = 1 - HELD_OUT_TIME, np.flatnonzero(usable)
             self.train, self.held_out = ClipSpans(index, only, (0.0, cut)), ClipSpans(index, only, (cut, 1.0))
         if not self.train:

@@ -14,6 +14,7 @@ from avsa_fast.data.frame_conversion import (
     Limits,
     Planes,
     Size,
+    assume_matrix,
     rgb_size,
     scaled_size,
     to_planes,
@@ -34,7 +35,8 @@ def read_frames(
 
     Frame i is the one displayed at `centre + (i - (count - 1) / 2) / fps`. Times before the first frame give the first
     frame, times after the last frame give the last. Decoding starts at the key frame before the first requested time.
-    Colours are converted with the matrix and range that the file declares.
+    Colours are converted with the matrix and range that the file declares; a matrix that it does not declare is the one
+    that players assume for frames of this size.
 
     Args:
         video: Video track.
@@ -113,8 +115,10 @@ def read_key_frames(video: VideoTrack, count: int, max_height: int) -> torch.Ten
                 frame = next(decode_from(container, stream, [time]), None)
             finally:
                 stream.codec_context.skip_frame = "DEFAULT"  # the stream stays open for later calls
-            if frame is None or (frame.width, frame.height) != _stored((video.width, video.height), video):
+            if frame is None:
                 raise UserError(f"{video.path}: no frame can be decoded at {time:.2f} s; is the file truncated?")
+            _check_size(video, frame, None)
+            assume_matrix(frame)
             frames.append(turned(to_rgb(frame, VideoReformatter(), size), video.turns))
     return torch.stack(frames)
 
@@ -209,7 +213,6 @@ def _images(
 
 def _frames(video: VideoTrack, container: Any, stream: Any, times: list[float]) -> Iterator[tuple[float, Any]]:
     """Yields each requested time and the frame displayed then. Raises UserError on truncation or a change of size."""
-    size = _stored((video.width, video.height), video)
     # Timestamps are rounded to the time base: half a tick of tolerance counts a frame as displayed at its exact time.
     tick = float(stream.time_base)
     stamps = [video.zero + time + tick / 2 for time in times]
@@ -221,12 +224,27 @@ def _frames(video: VideoTrack, container: Any, stream: Any, times: list[float]) 
             raise UserError(
                 f"{video.path}: no frame can be decoded after {frame.time - video.zero:.2f} s; is the file truncated?"
             )
-        if frame is not previous and (frame.width, frame.height) != size:
-            raise UserError(f"{video.path}: changes its size from {size[0]}×{size[1]} at {frame.time:.2f} s")
+        if frame is not previous:
+            _check_size(video, frame, previous)
+            assume_matrix(frame)
         previous = frame
         yield time, frame
     if previous is None:
         raise UserError(f"{video.path}: no frame can be decoded at {times[0]:.2f} s; is the file truncated?")
+
+
+def _check_size(video: VideoTrack, frame: Any, previous: Any | None) -> None:
+    """Raises UserError if a frame has another size than the track's first one; `previous` is displayed before it."""
+    first = _stored((video.width, video.height), video)
+    if (frame.width, frame.height) == first:
+        return
+    time = f"by {frame.time - video.zero:.2f} s"
+    if previous is not None:
+        time = f"between {previous.time - video.zero:.2f} s and {frame.time - video.zero:.2f} s"
+    raise UserError(
+        f"{video.path}: its size changes from {first[0]}×{first[1]} to {frame.width}×{frame.height} pixels {time}; "
+        "encode it again with one size"
+    )
 
 
 def _displayed(frames: Iterator[Any], times: Iterable[float]) -> Iterator[tuple[Any, bool]]:

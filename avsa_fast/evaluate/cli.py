@@ -1,6 +1,7 @@
 """Options of `python -m avsa_fast.evaluate`."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,16 +23,16 @@ from .localisation import localise
 from .metrics import Metric, format_metric, write_metrics
 from .pairs import Pairs, embed_pairs
 from .pretext import Control, avc_bin, avc_matching, avsa_bin, avsa_matching, retrieval
-from .truth import read_truth
+from .requirements import DOWNSTREAM, Task, require_clips, require_options, require_truth
+from .truth import Truth, read_truth
 
-Task = Literal["avc", "avsa", "retrieval", "localisation", "linear", "knn", "finetune", "ablation"]
 Metrics = dict[str, Metric]
 CONTROLS: tuple[Control, ...] = ("none", "shuffled labels", "sound alone")
 
 
 @dataclass
 class TaskOptions:
-    """Options of the tasks, as given to `main`, and the embeddings that tasks share."""
+    """Options of the tasks, as given to `main`, and what tasks share."""
 
     data: Path | None
     moments: int
@@ -41,7 +42,10 @@ class TaskOptions:
     format: Format
     modality: Input
     partial: bool
-    pairs: dict[str, Pairs] = field(default_factory=dict)  # cache of embeddings by split
+    steps: int | None
+    collections: dict[CropChoice, Collection] = field(default_factory=dict)  # by crop directions
+    pairs: dict[str, Pairs] = field(default_factory=dict)  # embeddings by split
+    annotations: Truth | None = None  # directions of the objects
 
 
 def main(
@@ -65,7 +69,7 @@ def main(
     localisation estimates the direction that the sound of an object comes from. linear, knn and finetune classify a
     labelled dataset. ablation trains every sound representation with both kinds of crops and evaluates them.
 
-    Results are written to RUN/eval/TASK.json.
+    Results are written to RUN/eval/TASK.json. A task that cannot run is named with the reason before the others start.
 
     Args:
         run: Folder of a training run.
@@ -83,23 +87,84 @@ def main(
         workers: Processes that decode media.
 
     Raises:
-        UserError: If an option is out of range, or the run or the dataset cannot be used.
+        UserError: If an option is out of range, the run or the dataset cannot be used, or a task could not run.
     """
     if moments < 1 or seed < 0 or workers < 0 or (steps is not None and steps < 2):
         raise UserError("--moments must be at least 1, --seed and --workers at least 0, --steps at least 2")
     loaded = _untrained(run, seed) if untrained else load_run(run)
     results = run / "eval" / "untrained" if untrained else run / "eval"
-    options = TaskOptions(data, moments, seed, truth, workers, format, modality, partial)
-    for name in dict.fromkeys(task):
-        if name == "ablation":
-            print(ablation(loaded, data, steps=steps, moments=moments, seed=seed, workers=workers))
-            continue
-        metrics = TASKS[name](loaded, options)
-        stem = name if name not in DOWNSTREAM else f"{name}-{format}-{modality}"
-        write_metrics(results / f"{stem}.json", metrics)
-        for key, metric in metrics.items():
-            print(format_metric(key, metric))
-        print(f"results: {results / f'{stem}.json'}", flush=True)
+    options = TaskOptions(data, moments, seed, truth, workers, format, modality, partial, steps)
+    tasks = list(dict.fromkeys(task))
+    problems: dict[Task, str] = {}
+    dataset_tasks = [name for name in tasks if name not in DOWNSTREAM]
+    dataset_tasks.sort(key=lambda name: name == "localisation")  # the others' tables include the one that it needs
+    _attempt(tasks, problems, tasks, lambda name: _check_options(loaded, options, name))
+    _attempt(dataset_tasks, problems, tasks, lambda name: _check_clips(loaded, options, name))
+    for name in tasks:
+        _attempt([name], problems, tasks, lambda name: _evaluate(loaded, options, name, results))
+    if problems:
+        raise UserError(_told(problems))
+
+
+def _attempt(
+    names: Sequence[Task], problems: dict[Task, str], tasks: Sequence[Task], do: Callable[[Task], None]
+) -> None:
+    """Does something for those of the named tasks without a problem, and adds the problems that arise.
+
+    They are printed if any of all `tasks` can still run; otherwise an error ends the command with them.
+    """
+    arising: dict[Task, str] = {}
+    for name in names:
+        if name not in problems:
+            try:
+                do(name)
+            except UserError as error:
+                arising[name] = str(error)
+    problems |= arising
+    if arising and len(problems) < len(tasks):
+        print(f"evaluate: {_told(arising)}", file=sys.stderr, flush=True)
+
+
+def _told(problems: dict[Task, str]) -> str:
+    """Tasks that could not run, with their reasons, on one line."""
+    by_reason: dict[str, list[Task]] = {}
+    for name, reason in problems.items():
+        by_reason.setdefault(reason, []).append(name)
+    return "; ".join(f"--task {' '.join(names)} cannot run: {reason}" for reason, names in by_reason.items())
+
+
+def _check_options(run: Run, options: TaskOptions, task: Task) -> None:
+    """Raises UserError if a task cannot run on any dataset, or has no truth."""
+    require_options(task, run, options.data, options.modality)
+    if task == "localisation":
+        options.annotations = read_truth(_truth(run, options))
+
+
+def _check_clips(run: Run, options: TaskOptions, task: Task) -> None:
+    """Raises UserError if the dataset does not have the clips that a task needs. Creates the tables that it lacks."""
+    crops: CropChoice = "yolo" if task == "ablation" else run.config.samples.crops
+    collection = _collection(run, options, "random" if task == "localisation" else crops)
+    require_clips(task, _folder(run, options), collection)
+    if task == "localisation" and options.annotations is not None:
+        require_truth(options.annotations, _truth(run, options), collection)
+
+
+def _evaluate(run: Run, options: TaskOptions, task: Task, results: Path) -> None:
+    """Runs one task, prints its metrics and writes them."""
+    if task == "ablation":
+        print(
+            ablation(
+                run, options.data, steps=options.steps, moments=options.moments, seed=options.seed,
+                workers=options.workers,
+            )
+        )  # fmt: skip
+        return
+    metrics = TASKS[task](run, options)
+    stem = f"{task}-{options.format}-{options.modality}" if task in DOWNSTREAM else task
+    write_metrics(results / f"{stem}.json", metrics)
+    for key, metric in metrics.items():
+        print(format_metric(key, metric))
+    print(f"results: {results / f'{stem}.json'}", flush=True)
 
 
 def _avc(run: Run, options: TaskOptions) -> Metrics:
@@ -111,7 +176,6 @@ def _avc(run: Run, options: TaskOptions) -> Metrics:
 
 def _avsa(run: Run, options: TaskOptions) -> Metrics:
     """AVSA-Bin with its controls, and AVSA matching."""
-    _require_direction(run)
     train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
     metrics = {_name("avsa_bin", c): avsa_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
     return metrics | {"avsa_matching": avsa_matching(run, test)}
@@ -124,9 +188,8 @@ def _retrieval(run: Run, options: TaskOptions) -> Metrics:
 
 def _localisation(run: Run, options: TaskOptions) -> Metrics:
     """Localisation of annotated objects."""
-    _require_direction(run)
-    path = options.truth or _folder(run, options) / "truth.parquet"
-    truth = read_truth(path)
+    path = _truth(run, options)
+    truth = options.annotations or read_truth(path)
     sources = _collection(run, options, "random").held_out  # directions come from the truth: no detections needed
     with show_progress("localising objects") as progress:
         return localise(run, sources, truth, path, moments=options.moments, progress=progress)
@@ -152,8 +215,7 @@ def _probe(run: Run, options: TaskOptions, method: Literal["linear", "knn"]) -> 
 
 def _finetune(run: Run, options: TaskOptions) -> Metrics:
     """Fine-tuning of one encoder."""
-    if options.modality == "both":
-        raise UserError("--task finetune trains one encoder: --modality video or audio")
+    assert options.modality != "both"
     data = _labelled(options)
     with show_progress(f"fine-tuning on folds of {data.name}") as progress:
         return finetune(run, data, options.modality, seed=options.seed, progress=progress)
@@ -168,7 +230,6 @@ TASKS: dict[str, Callable[[Run, TaskOptions], Metrics]] = {
     "knn": _knn,
     "finetune": _finetune,
 }
-DOWNSTREAM = ("linear", "knn", "finetune")
 
 
 def _untrained(folder: Path, seed: int) -> Run:
@@ -185,9 +246,16 @@ def _folder(run: Run, options: TaskOptions) -> Path:
 
 def _collection(run: Run, options: TaskOptions, crops: CropChoice) -> Collection:
     """The dataset's clips, after creating the tables that it lacks."""
-    data = _folder(run, options)
-    prepare_for_crops(data, crops)
-    return Collection(data, crops, spatial=run.config.spatial)
+    if crops not in options.collections:
+        data = _folder(run, options)
+        prepare_for_crops(data, crops)
+        options.collections[crops] = Collection(data, crops, spatial=run.config.spatial)
+    return options.collections[crops]
+
+
+def _truth(run: Run, options: TaskOptions) -> Path:
+    """Where the directions of objects are: --truth, else the dataset's truth.parquet."""
+    return options.truth or _folder(run, options) / "truth.parquet"
 
 
 def _pairs(run: Run, options: TaskOptions, split: Literal["train", "test"]) -> Pairs:
@@ -203,16 +271,9 @@ def _pairs(run: Run, options: TaskOptions, split: Literal["train", "test"]) -> P
 
 
 def _labelled(options: TaskOptions) -> Labelled:
-    """The labelled dataset. Raises UserError without --data."""
-    if options.data is None:
-        raise UserError("--data must name the folder of a labelled dataset, and --format its layout")
+    """The labelled dataset."""
+    assert options.data is not None
     return LOADERS[options.format](options.data, partial=options.partial)
-
-
-def _require_direction(run: Run) -> None:
-    """Raises UserError for a run on mono sound."""
-    if run.config.views.audio == "mono":
-        raise UserError(f"{run.folder}: mono sound has no direction; use --task avc or retrieval")
 
 
 def _name(metric: str, control: Control) -> str:

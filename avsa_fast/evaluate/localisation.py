@@ -58,7 +58,8 @@ def localise(
                 continue
             frames = source.reader.frames(time, config.frames, config.fps, config.max_height)
             sound = source.reader.scene(time, config.seconds)
-            best = object_maps(run, frames, sound, objects, size=size).flatten(1).argmax(dim=1)
+            maps = object_maps(run, frames, sound, objects, projection=source.projection, size=size)
+            best = maps.flatten(1).argmax(dim=1)
             distances = angular_distance(objects[:, None], grid.flatten(0, 1)[None])  # [n, H * W]
             errors += distances[torch.arange(len(objects)), best].tolist()
             energy_errors += distances[:, intensity_map(sound, SAMPLE_RATE, size).argmax()].tolist()

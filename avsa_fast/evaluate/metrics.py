@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 
 from avsa_fast.files import atomic_write
 
+from .metric_formats import format_of
+
 RESAMPLES = 2000
 CHUNK = 4_000_000  # bootstrap weights computed at once, which bounds memory
 
@@ -127,16 +129,15 @@ def write_metrics(path: Path, metrics: Mapping[str, Metric]) -> None:
 
 
 def format_metric(name: str, metric: Metric) -> str:
-    """Formats a metric as one line of text.
+    """Formats a metric as one line of text, in the unit of `metric_formats`.
 
     Args:
         name: Name of the metric.
-        metric: The metric; its values are shown in per cent if the chance level is at most 1.
+        metric: The metric.
 
     Returns:
         The line.
     """
-    percent = metric["chance"] is not None and metric["chance"] <= 1
     shown = (metric["value"], metric["low"], metric["high"], metric["chance"])
-    value, low, high, chance = ("?" if x is None else f"{x:.1%}" if percent else f"{x:.1f}" for x in shown)
-    return f"{name:<28} {value:>7}  [{low}, {high}]  (chance {chance}, n = {metric['n']})"
+    value, low, high, chance = (format_of(name).show(number) for number in shown)
+    return f"{name:<28} {value:>9}  [{low}, {high}]  (chance {chance}, n = {metric['n']})"

@@ -32,6 +32,10 @@ class Truth(Detections):
             return np.empty((0, 2))
         return super().at(name, time)
 
+    def annotates(self, name: str) -> bool:
+        """Returns whether a clip has annotated objects."""
+        return name in self._clips
+
 
 def read_truth(path: Path) -> Truth:
     """Reads the directions of a dataset's sounding objects.
@@ -47,6 +51,11 @@ def read_truth(path: Path) -> Truth:
     Raises:
         UserError: If a file is missing or malformed.
     """
+    if not path.exists():
+        raise UserError(
+            f"{path.parent}: no {path.name} there, the directions of its sounding objects; --truth names a "
+            "truth.parquet or a folder of NAME.csv as in STARSS"
+        )
     if path.is_dir():
         files = sorted(path.glob("*.csv"))
         if not files:

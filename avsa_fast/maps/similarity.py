@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avsa_fast.data.projection import Projection
 from avsa_fast.data.samples import Sample
 from avsa_fast.run import Run
 
@@ -23,17 +24,19 @@ CHUNK = 32  # groups encoded at once, which bounds memory
 
 
 def similarity_map(
-    run: Run, frames: Tensor, sound: Tensor, *, towards: Tensor | None = None, size: tuple[int, int] = SIZE
-) -> Tensor:
+    run: Run, frames: Tensor, sound: Tensor, *, towards: Tensor | None = None, projection: Projection = "erp",
+    size: tuple[int, int] = SIZE,
+) -> Tensor:  # fmt: skip
     """Computes the audio-visual similarity for every direction of the ERP frame.
 
     Args:
         run: Trained run.
-        frames: uint8 [F, H', W', 3], RGB, ERP.
+        frames: uint8 [F, H', W', 3], RGB.
         sound: float32 [4, T], 1 s at 24 kHz around the same moment; W, Y, Z, X (ACN, SN3D).
         towards: None compares the crop and the sound view of each direction. A direction [2] (azimuth, elevation in
             radians) compares the crop there with the sound view of each direction, so that the maximum is the
             estimated direction of that object's sound.
+        projection: Projection of the frames.
         size: H and W of the map; W must be a multiple of 4.
 
     Returns:
@@ -43,22 +46,26 @@ def similarity_map(
         ValueError: If W is not a multiple of 4.
     """
     if towards is not None:
-        return object_maps(run, frames, sound, towards[None], size=size)[0]
+        return object_maps(run, frames, sound, towards[None], projection=projection, size=size)[0]
     groups = _group_by_quarter_turns(erp_grid(size))  # [H * W / 4, 4, 2]
-    audio = _embed_groups(run.audio, frames, sound, groups, run)
-    video = _embed_groups(run.video, frames, sound, groups, run)
+    audio = _embed_groups(run.audio, frames, projection, sound, groups, run)
+    video = _embed_groups(run.video, frames, projection, sound, groups, run)
     rows = torch.cat([run.similarity(video[i : i + 1], audio[i : i + 1])[0] for i in range(len(groups))])
     return _ungroup(rows, size)
 
 
-def object_maps(run: Run, frames: Tensor, sound: Tensor, directions: Tensor, *, size: tuple[int, int] = SIZE) -> Tensor:
+def object_maps(
+    run: Run, frames: Tensor, sound: Tensor, directions: Tensor, *, projection: Projection = "erp",
+    size: tuple[int, int] = SIZE,
+) -> Tensor:  # fmt: skip
     """Computes similarity maps of n objects: `similarity_map` with `towards` set to each direction.
 
     Args:
         run: Trained run.
-        frames: uint8 [F, H', W', 3], RGB, ERP.
+        frames: uint8 [F, H', W', 3], RGB.
         sound: float32 [4, T], 1 s at 24 kHz around the same moment; W, Y, Z, X (ACN, SN3D).
         directions: [n, 2], azimuth and elevation of the objects in radians.
+        projection: Projection of the frames.
         size: H and W of the maps; W must be a multiple of 4.
 
     Returns:
@@ -67,10 +74,10 @@ def object_maps(run: Run, frames: Tensor, sound: Tensor, directions: Tensor, *, 
     Raises:
         ValueError: If W is not a multiple of 4.
     """
-    audio = _embed_groups(run.audio, frames, sound, _group_by_quarter_turns(erp_grid(size)), run)
+    audio = _embed_groups(run.audio, frames, projection, sound, _group_by_quarter_turns(erp_grid(size)), run)
     crops = directions[:, None].expand(-1, VIEWS, -1).clone()
     crops[..., 0] += torch.arange(VIEWS) * (2 * pi / VIEWS)
-    video = _embed_groups(run.video, frames, sound, crops, run)  # [n, 4, E]; view 0 shows the object
+    video = _embed_groups(run.video, frames, projection, sound, crops, run)  # [n, 4, E]; view 0 shows the object
     # Rolling a group's 4 sound views brings each of them to position 0, where it is compared with the object's crop.
     maps = [run.similarity(video, audio.roll(-shift, dims=1))[..., 0] for shift in range(VIEWS)]
     return torch.stack([_ungroup(rows, size) for rows in torch.stack(maps, dim=-1)])
@@ -92,14 +99,15 @@ def _ungroup(values: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _embed_groups(
-    encode: Callable[[list[Sample]], Tensor], frames: Tensor, sound: Tensor, groups: Tensor, run: Run
-) -> Tensor:
+    encode: Callable[[list[Sample]], Tensor], frames: Tensor, projection: Projection, sound: Tensor, groups: Tensor,
+    run: Run,
+) -> Tensor:  # fmt: skip
     """Embeddings [G, 4, E] of one moment's views in directions [G, 4, 2], computed CHUNK groups at a time."""
     parts = []
     for chunk in groups.split(CHUNK):
         directions = chunk.flatten(0, 1)
         sample = Sample(
-            name="", projection="erp", frames=frames, sound=sound, directions=directions.numpy(),
+            name="", projection=projection, frames=frames, sound=sound, directions=directions.numpy(),
             fov=np.full(len(directions), radians(run.config.samples.held_out_fov), np.float32),
             flip=np.zeros(len(directions), bool), jitter=None, failures={},
         )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from avsa_fast.errors import UserError
+from avsa_fast.evaluate.metric_formats import MetricFormat, format_of
 
 MAX_BYTES = 50_000_000  # maximum size of a file of metrics
 
@@ -20,6 +21,7 @@ class MetricRow:
     Attributes:
         task: Task that it belongs to.
         name: Title.
+        format: How its values are shown.
         value: The metric.
         low: Lower bound of its 95 % interval, if known.
         high: Upper bound, likewise.
@@ -30,6 +32,7 @@ class MetricRow:
 
     task: str
     name: str
+    format: MetricFormat
     value: float
     low: float | None
     high: float | None
@@ -39,21 +42,8 @@ class MetricRow:
 
     @property
     def is_proportion(self) -> bool:
-        """Whether the metric is a proportion, which can be drawn from 0 to 100 %."""
-        return self.chance is not None and 0 < self.chance < 1 and 0 <= self.value <= 1
-
-    def show(self, value: float | None) -> str:
-        """Formats a value in the unit of this metric.
-
-        Args:
-            value: Value, bound or chance level of this metric; None is shown as a dash.
-
-        Returns:
-            The text.
-        """
-        if value is None:
-            return "–"
-        return f"{value:.1%}" if self.is_proportion else f"{value:.4g}"
+        """Whether the metric is a share with a chance level, which can be drawn from 0 to 100 %."""
+        return self.format.unit == "share" and self.chance is not None and 0 <= self.value <= 1
 
 
 def read_metrics(run: Path) -> list[MetricRow]:
@@ -72,7 +62,7 @@ def read_metrics(run: Path) -> list[MetricRow]:
     files = [run / "metrics.json", *sorted((run / "eval").glob("*.json"))]
     for file in (file for file in files if file.exists()):
         task = "training" if file.name == "metrics.json" else file.stem
-        rows += [_metric_row(task, " · ".join(path), value) for path, value in _walk(_read_json(file), ())]
+        rows += [_metric_row(task, path, value) for path, value in _walk(_read_json(file), ())]
     return rows
 
 
@@ -93,23 +83,23 @@ def _walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], d
             yield path, node
             return
         for key, child in node.items():
-            yield from _walk(child, (*path, _title(str(key))))
+            yield from _walk(child, (*path, str(key)))
     elif isinstance(node, list):
         for number, child in enumerate(node, start=1):
             yield from _walk(child, (*path, str(number)))
 
 
-def _metric_row(task: str, name: str, fields: dict[str, Any]) -> MetricRow:
-    """A metric from its JSON fields, with a Wilson interval for proportions that have none."""
+def _metric_row(task: str, path: tuple[str, ...], fields: dict[str, Any]) -> MetricRow:
+    """A metric from the keys to it and its JSON fields, with a Wilson interval for proportions that have none."""
     value, low, high, chance, n = (_number(fields.get(key)) for key in ("value", "low", "high", "chance", "n"))
     assert value is not None
     count = None if n is None else int(n)
-    proportion = chance is not None and 0 < chance < 1 and 0 <= value <= 1
-    computed = proportion and low is None and high is None and bool(count)
+    name, format = " · ".join(_title(key) for key in path), format_of(path[-1] if path else "")
+    computed = format.unit == "share" and 0 <= value <= 1 and low is None and high is None and bool(count)
     if computed and count:
         interval = binomtest(round(value * count), count).proportion_ci(method="wilson")
         low, high = float(interval.low), float(interval.high)
-    return MetricRow(task, name, value, low, high, chance, count, computed)
+    return MetricRow(task, name, format, value, low, high, chance, count, computed)
 
 
 def _title(key: str) -> str:

@@ -11,7 +11,6 @@ import yaml
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avsa_fast.data.projection import to_erp
 from avsa_fast.data.samples import Collection, Sample, Samples, Unreadable
 from avsa_fast.data.spans import ClipSpan
 from avsa_fast.data.tables import DETECTIONS, read_table
@@ -99,10 +98,7 @@ def _sample(
     sample = samples[number]
     if isinstance(sample, Unreadable):
         raise UserError(sample.failures[source.name])
-    assert isinstance(sample.frames, Tensor)  # not planes
-    frames = to_erp(sample.frames, sample.projection)
-    moment = source.moment((number + 0.5) / count, run.config.samples.seconds / 2)
-    return sample._replace(frames=frames, projection="erp"), moment
+    return sample, source.moment((number + 0.5) / count, run.config.samples.seconds / 2)
 
 
 def _add_similarities(run: Run, sample: Sample, clip: dict[str, Any]) -> None:
@@ -110,8 +106,9 @@ def _add_similarities(run: Run, sample: Sample, clip: dict[str, Any]) -> None:
     clip["matrix"] = run.alignment(run.video([sample]), run.audio([sample]))[0].tolist()
     if not clip["spatial"]:
         return
-    assert isinstance(sample.frames, Tensor)
-    maps = object_maps(run, sample.frames, sample.sound, torch.from_numpy(sample.directions), size=MAP_SIZE)
+    assert isinstance(sample.frames, Tensor)  # not planes
+    directions = torch.from_numpy(sample.directions)
+    maps = object_maps(run, sample.frames, sample.sound, directions, projection=sample.projection, size=MAP_SIZE)
     for view, heat in zip(clip["views"], maps, strict=True):
         view["heat"] = heat_png(rescaled(heat).clamp_min(0.0) ** 2, "viridis")
 

@@ -4,6 +4,7 @@ import inspect
 import re
 from dataclasses import replace
 from datetime import datetime
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from tyro.conf import arg
 
 import avsa_fast
 from avsa_fast.config import PRESETS, Config, Precision, Stages, load_config, save_config
-from avsa_fast.data.samples import Collection, CropChoice, SampleConfig
+from avsa_fast.data.samples import HELD_OUT_TIME, Collection, CropChoice, SampleConfig
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView, ViewConfig
 from avsa_fast.errors import UserError
 from avsa_fast.prepare import prepare_for_crops
@@ -192,10 +193,11 @@ def _banner(trainer: Trainer) -> str:
     return (
         f"avsa_fast {build['version']}, torch {torch.__version__}; kernels: {kernels}; device: {trainer.device}"
         f"{ranks}, {config.precision}\n"
-        f"data: {config.data}: {len(collection.train)} clips to train on, {len(collection.held_out)} held out"
+        f"data: {config.data}: {_clips(len(collection.train))} to train on, {len(collection.held_out)} held out"
         f"{_excluded(config, collection)}\n"
         f"preset {config.preset}: {parameters / 1e6:.1f} M parameters, crops {config.views.crop_size}² "
         f"({config.samples.crops}), sound {config.views.audio}, seed {config.seed}; {steps}"
+        f"{_few_clips(trainer)}"
     )
 
 
@@ -204,3 +206,31 @@ def _excluded(config: Config, collection: Collection) -> str:
     if not (config.spatial and collection.without_direction):
         return ""
     return f", {collection.without_direction} excluded because their sound has no direction"
+
+
+def _few_clips(trainer: Trainer) -> str:
+    """Returns the banner's lines on clips that repeat within a step, and on a clip that is held out from itself."""
+    config, collection, clips = trainer.config, trainer.collection, len(trainer.collection.train)
+    per_step = {stage: config.clips_per_step(stage) for stage, steps in trainer.stage_steps.items() if steps}
+    repeating = [
+        f"{count} of {stage.upper()}"
+        for stage, count in per_step.items()
+        if ceil(count / config.samples.moments) > clips
+    ]
+    lines = ""
+    if repeating:
+        lines += (
+            f"\nnote: {_clips(clips)} to train on, fewer than a step's {' and '.join(repeating)}: clips repeat within "
+            "a step, and moments of the same clip are each other's negatives; more clips or a lower --batch avoid this"
+        )
+    if collection.split_in_time:
+        lines += (
+            f"\nnote: there is only one clip, whose last {HELD_OUT_TIME:.0%} of time is held out: held-out figures say "
+            "nothing about other recordings"
+        )
+    return lines
+
+
+def _clips(count: int) -> str:
+    """Returns a number of clips in words."""
+    return f"{count} clip" if count == 1 else f"{count} clips"

@@ -156,3 +156,61 @@ def test_edges_without_texture_prove_nothing() -> None:
     film[20:70, 40:120] = np.random.default_rng(0).integers(0, 255, (50, 80, 3))
     with pytest.raises(FlatVideo, match="no texture"):
         detect(VideoGeometry(), frames(film))
+
+
+OFFER = "--projection erp"
+
+
+def refusal(declared: VideoGeometry, images: torch.Tensor) -> str:
+    with pytest.raises(ClipError) as caught:
+        detect(declared, images)
+    assert caught.value.state == "refused"
+    return str(caught.value)
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Blocks of random colours, whose edges continue nowhere."""
+    blocks = np.random.default_rng(seed).integers(30, 226, (height // 16, width // 16, 3)).astype(np.uint8)
+    return np.kron(blocks, np.ones((16, 16, 1), np.uint8))
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 256), (144, 256), (192, 256)])
+def test_the_override_is_offered_where_the_frame_may_be_a_sphere(height: int, width: int) -> None:
+    line = refusal(VideoGeometry(), frames(noise(height, width)))
+    assert line.startswith("not a 360° video: its edges do not continue into each other")
+    assert OFFER in line
+
+
+@pytest.mark.parametrize("declared", ["half-equirectangular", "fisheye", "rectilinear", "mesh", "cubemap", "unknown"])
+def test_the_override_is_not_offered_for_declared_projections(declared: str) -> None:
+    assert OFFER not in refusal(VideoGeometry(declared, "mono"), frames(noise(128, 256)))
+
+
+def test_one_track_of_a_cubemap_in_two_is_not_offered_the_override() -> None:
+    """Three faces side by side, as in each track of a GoPro .360, are no whole sphere."""
+    line = refusal(VideoGeometry(), frames(noise(128, 384)))
+    assert "wider than twice its height" in line
+    assert OFFER not in line
+
+
+def test_half_spheres_side_by_side_are_not_offered_the_override() -> None:
+    eye = noise(256, 256)
+    line = refusal(VideoGeometry(), frames(np.concatenate([eye, np.roll(eye, 1, axis=1)], axis=1)))
+    assert "VR180" in line
+    assert OFFER not in line
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_dual_fisheye_is_not_offered_the_override(stacked: bool) -> None:
+    row, column = (np.indices((128, 128)) + 0.5) / 64 - 1
+    circles = [np.where(np.hypot(row, column)[..., None] < 1, noise(128, 128, seed), 3) for seed in (1, 2)]
+    line = refusal(VideoGeometry(), frames(np.concatenate(circles, axis=0 if stacked else 1).astype(np.uint8)))
+    assert line.startswith("fisheye video (circles on black)")
+    assert OFFER not in line
+
+
+def test_bars_are_to_be_cropped() -> None:
+    for images in (barred(noise(128, 192), 32, 1, 0), barred(noise(128, 256), 32, 0, 0)):
+        line = refusal(VideoGeometry(), images)
+        assert "crop the video to its picture first" in line
+        assert OFFER not in line

@@ -174,33 +174,6 @@ def test_max_height_scales_down_and_never_up(write_video: WriteVideo, read_numbe
     assert (small.float().mean((1, 2)) - full.float().mean((1, 2))).abs().max() < 6
 
 
-@pytest.mark.parametrize(("matrix", "kr", "kb"), [("bt709", 0.2126, 0.0722), ("smpte170m", 0.299, 0.114)])
-@pytest.mark.parametrize("full_range", [False, True])
-def test_colours_follow_the_matrix_and_range_of_the_file(
-    tmp_path: Path, rng: np.random.Generator, matrix: str, kr: float, kb: float, full_range: bool
-) -> None:
-    rgb = rng.uniform(0.1, 0.9, 3)
-    y = kr * rgb[0] + (1 - kr - kb) * rgb[1] + kb * rgb[2]
-    cb, cr = (rgb[2] - y) / 2 / (1 - kb), (rgb[0] - y) / 2 / (1 - kr)
-    scale = (255, 255, 0) if full_range else (219, 224, 16)
-    yuv = [round(scale[2] + scale[0] * y), round(128 + scale[1] * cb), round(128 + scale[1] * cr)]
-    path = tmp_path / "colour.mp4"
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("libx264", rate=10, options={"qp": "0"})
-        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
-        context = stream.codec_context
-        context.colorspace = {"bt709": 1, "smpte170m": 6}[matrix]
-        context.color_range = 2 if full_range else 1
-        planes = np.concatenate([np.full((32, 64), yuv[0]), np.full((8, 64), yuv[1]), np.full((8, 64), yuv[2])])
-        for i in range(10):
-            frame = av.VideoFrame.from_ndarray(planes.astype(np.uint8), format="yuv420p")
-            frame.pts, frame.time_base = i, Fraction(1, 10)
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
-    read = read_frames(video_track(path), 0.5).float().mean((0, 1, 2)) / 255
-    assert np.abs(read.numpy() - rgb).max() < 0.015, (matrix, full_range, rgb)
-
-
 def test_odd_width(write_video: WriteVideo) -> None:
     path = write_video(steady(16, 1), name="odd.mkv", images=[np.zeros((32, 65, 3), np.uint8)] * 16, codec="ffv1")
     assert video_track(path).width == 65

@@ -1,13 +1,18 @@
 """Localisation: correct for a model with perfect maps, and at chance for an untrained one."""
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
+from helpers.tracks import video_track
 
-from avsa_fast.data.samples import Collection
+from avsa_fast.data.projection import Projection
+from avsa_fast.data.samples import ClipSpan, Collection
 from avsa_fast.data.tables import TRUTH, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate.localisation import localise
@@ -35,7 +40,7 @@ def test_perfect_maps_localise_correctly(run: Run, scenes: Path, monkeypatch: py
     """With maps that peak at each object, errors are at most half the diagonal of a cell."""
     from avsa_fast.evaluate import localisation
 
-    def perfect(run, frames, sound, directions, *, size):
+    def perfect(run, frames, sound, directions, *, projection, size):
         cells = localisation.erp_grid(size)
         return -torch.stack([angular_distance(direction, cells) for direction in directions])
 
@@ -86,3 +91,46 @@ def test_avc_run_localises(run: Run, scenes: Path) -> None:
     path = scenes / "truth.parquet"
     sources = Collection(scenes, "yolo").held_out[:1]
     assert localise(avc, sources, read_truth(path), path, moments=1, size=(3, 4))["angular_error"]["n"] >= 1
+
+
+def with_video(source: ClipSpan, path: Path, images: torch.Tensor, projection: Projection) -> ClipSpan:
+    """The same clip with other images [F, H, W, 3] in its video, 16 a second, encoded without loss."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("ffv1", rate=16)
+        stream.height, stream.width = images.shape[1:3]
+        stream.pix_fmt = "bgr0"
+        for number, image in enumerate(images.numpy()):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 16)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    description = replace(source.reader.description, video=video_track(path), projection=projection)
+    return replace(source, reader=replace(source.reader, description=description))
+
+
+def test_stereoscopic_clips_give_the_maps_of_their_left_eyes_view(
+    run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avsa_fast.evaluate import localisation
+
+    maps: list[torch.Tensor] = []
+
+    def recorded(*args: Any, **options: Any) -> torch.Tensor:
+        maps.append(object_maps(*args, **options))
+        return maps[-1]
+
+    object_maps = localisation.object_maps
+    monkeypatch.setattr(localisation, "object_maps", recorded)
+    source, path = Collection(scenes, "yolo").held_out[0], scenes / "truth.parquet"
+    view = torch.randint(0, 256, (32, 32, 64, 3), dtype=torch.uint8)
+    other = torch.randint(0, 256, (32, 32, 64, 3), dtype=torch.uint8)
+    clips = [
+        with_video(source, tmp_path / "mono.mkv", view, "erp"),
+        with_video(source, tmp_path / "over_under.mkv", torch.cat([view, other], dim=1), "erp_top"),
+        with_video(source, tmp_path / "beside.mkv", torch.cat([view, other], dim=2), "erp_left"),
+    ]
+    results = [localise(run, [clip], read_truth(path), path, moments=1, size=(3, 4)) for clip in clips]
+    assert results[1] == results[2] == results[0]
+    torch.testing.assert_close(maps[1], maps[0])
+    torch.testing.assert_close(maps[2], maps[0])
+    assert (maps[0].flatten(1).std(dim=1) > 1e-6).all()  # so maps of other crops would differ

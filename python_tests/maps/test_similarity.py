@@ -36,8 +36,8 @@ def test_cell_value_matches_separate_computation(run: Run, stages: str) -> None:
     assert heat.shape == SIZE
     direction = erp_grid(SIZE)[2, 7]
     group = torch.stack([direction + torch.tensor([i * pi / 2, 0]) for i in range(4)])[None]
-    video = similarity._embed_groups(run.video, FRAMES, sound, group, run)
-    audio = similarity._embed_groups(run.audio, FRAMES, sound, group, run)
+    video = similarity._embed_groups(run.video, FRAMES, "erp", sound, group, run)
+    audio = similarity._embed_groups(run.audio, FRAMES, "erp", sound, group, run)
     assert heat[2, 7] == pytest.approx(run.similarity(video, audio)[0, 0, 0].item(), abs=1e-4)
 
 
@@ -77,3 +77,16 @@ def test_object_map_peaks_at_its_sound(run: Run) -> None:
     two = similarity.object_maps(run, FRAMES, sound, torch.tensor([[0.3, 0.1], [-2.0, 0.4]]), size=SIZE)
     assert two.shape == (2, *SIZE)
     torch.testing.assert_close(two[0], heat)
+
+
+def test_maps_follow_the_projection(run: Run) -> None:
+    """One eye's view of stereoscopic frames gives the map of that view alone; a cubemap gives another one."""
+    sound, other = torch.randn(4, 24000), torch.randint(0, 256, FRAMES.shape, dtype=torch.uint8)
+    towards = torch.tensor([0.3, 0.1])
+    heat = similarity.similarity_map(run, FRAMES, sound, towards=towards, size=SIZE)
+    over_under, beside = torch.cat([FRAMES, other], dim=1), torch.cat([FRAMES, other], dim=2)
+    for frames, projection in ((over_under, "erp_top"), (beside, "erp_left")):
+        mapped = similarity.similarity_map(run, frames, sound, towards=towards, projection=projection, size=SIZE)
+        torch.testing.assert_close(mapped, heat)
+    cubemap = similarity.similarity_map(run, FRAMES, sound, towards=towards, projection="eac", size=SIZE)
+    assert (cubemap - heat).abs().max() > 1e-4

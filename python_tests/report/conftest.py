@@ -36,8 +36,8 @@ def run(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_weights(Model(config.model), folder / "weights.safetensors")
     (folder / "metrics.json").write_text(json.dumps({"avc_matching": {"value": 0.5, "chance": 1 / 16, "n": 96}}))
     metrics = {
-        "error_degrees": {"value": 12.5, "low": 9.0, "high": 17.0, "chance": 90.0, "n": 40},
-        "accuracy": {"value": 0.1, "low": 0.0, "high": 0.3, "chance": 0.5, "n": 40},
+        "angular_error": {"value": 12.5, "low": 9.0, "high": 17.0, "chance": 90.0, "n": 40},
+        "accuracy_20_degrees": {"value": 0.1, "low": 0.0, "high": 0.3, "chance": 0.5, "n": 40},
     }
     (folder / "eval" / "localisation.json").write_text(json.dumps(metrics))
     lines = [{"step": i, "stage": "avc" if i < 5 else "avsa", "loss": 3 / i, "lr": 1e-3} for i in range(1, 11)]

@@ -37,7 +37,7 @@ def test_page_of_a_run(run: Path) -> None:
     assert html.count('class="clip card"') == 2
     assert "50.0%" in html  # the metric, next to Wilson's interval
     assert "40.2% – 59.8%*" in html
-    assert "12.5" in html
+    assert ">12.5°<" in html
     assert 'style="left:0.0%;right:70.0%"' in html  # the interval from 0 to 0.3
     media = re.findall(r'<script type="application/json" class="media"[^>]*>(.*?)</script>', html)
     assert [sorted(json.loads(text)) for text in media] == [["seconds", "sound", "video"]] * 2

@@ -8,7 +8,9 @@ import pytest
 import soundfile
 import yaml
 from helpers.commands import module, run
+from helpers.unprepared import link_media
 
+from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.errors import UserError
 from avsa_fast.scenes import cache
 from avsa_fast.train.cli import main
@@ -92,6 +94,45 @@ def test_missing_index_of_cached_scenes_is_created(tmp_path: Path, monkeypatch: 
     index.unlink()
     main(out=tmp_path / "run", preset="tiny", steps=2, batch=4, workers=0)
     assert index.exists()
+
+
+def prepared(scenes: Path, folder: Path, clips: int) -> Path:
+    """The dataset with the first of its clips only."""
+    link_media(scenes, folder)
+    (folder / "detections.parquet").symlink_to(scenes / "detections.parquet")
+    write_table(folder / "index.parquet", read_table(scenes / "index.parquet", INDEX)[:clips], INDEX)
+    return folder
+
+
+def notes(data: Path, batch: int, capsys: pytest.CaptureFixture[str], config: Path | None = None) -> list[str]:
+    """Lines beginning with "note:" that two steps of training print first."""
+    main(data=data, config=config, out=data / f"run{batch}", preset="tiny", steps=2, batch=batch, workers=0)
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+
+
+def test_fewer_clips_than_a_step_are_told(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = prepared(scenes, tmp_path / "data", 4)
+    train = sum(row["split"] == "train" for row in read_table(data / "index.parquet", INDEX))
+    assert notes(data, train, capsys) == []
+    assert notes(data, 4 * (train + 1), capsys) == [
+        f"note: {train} clips to train on, fewer than a step's {4 * (train + 1)} of AVC and {train + 1} of AVSA: clips "
+        "repeat within a step, and moments of the same clip are each other's negatives; more clips or a lower --batch "
+        "avoid this"
+    ]
+    moments = tmp_path / "moments.yaml"
+    moments.write_text("samples: {moments: 2}\n")  # two samples of each clip are wanted
+    assert notes(data, 2 * train, capsys, moments) == []
+
+
+def test_one_clip_held_out_from_itself_is_told(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = notes(prepared(scenes, tmp_path / "data", 1), 4, capsys)
+    assert lines[0].startswith("note: 1 clip to train on, fewer than a step's 4 of AVC: clips repeat")
+    assert lines[1:] == [
+        "note: there is only one clip, whose last 20% of time is held out: held-out figures say nothing about other "
+        "recordings"
+    ]
 
 
 @pytest.mark.slow
