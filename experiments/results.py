@@ -22,8 +22,8 @@ from tyro.conf import Positional
 
 from avsa_fast.data.tables import DETECTIONS, TRUTH, read_table, write_table
 from avsa_fast.errors import UserError, run_command
-from avsa_fast.evaluate.cli import Task
 from avsa_fast.evaluate.cli import main as evaluate
+from avsa_fast.evaluate.requirements import Task
 from avsa_fast.progress import show_progress
 from avsa_fast.scenes.build import build_scenes
 from avsa_fast.scenes.cache import embedded_default

@@ -12,7 +12,8 @@ import torch
 from helpers.tracks import video_track
 
 from avsa_fast.data.projection import Projection
-from avsa_fast.data.samples import ClipSpan, Collection
+from avsa_fast.data.samples import Collection
+from avsa_fast.data.spans import ClipSpan
 from avsa_fast.data.tables import TRUTH, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate.localisation import localise
