@@ -151,10 +151,10 @@ def _gains(row: Row) -> Iterator[Hint]:
     evidence = f"E_xyz / E_w is {validity:.2f} ({ratio:.2f} where one wave dominates; 1 in SN3D"
     if near_n3d:
         varies = ", though it varies as if W were exchanged with another channel" if misfit > VARYING else ""
-        yield Hint("n3d", f"{evidence}, 3 in N3D{varies}): if this is N3D, pass --gains n3d --transcode", ratio)
+        yield Hint("n3d", f"{evidence}, 3 in N3D{varies}): if this is N3D, pass --gains n3d", ratio)
     else:
         order = ", and the fourth channel is the weakest, as Z is" if fourth_weakest else ""
-        advice = "if this is FuMa, pass --gains fuma --transcode"
+        advice = "if this is FuMa, pass --gains fuma"
         yield Hint("fuma", f"{evidence}, 2 in FuMa read as AmbiX{order}): {advice}", ratio)
 
 
