@@ -26,8 +26,9 @@ import torch
 
 from avsa_fast.data.batches import batch_of
 from avsa_fast.data.describe import Overrides, describe
-from avsa_fast.data.reader import SAMPLE_RATE, MediaReader
+from avsa_fast.data.reader import MediaReader
 from avsa_fast.data.samples import Sample
+from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.data.views import MEAN, STD, ViewConfig, make_crops, make_features
 from avsa_fast.prepare import PrepareOptions, prepare
 from avsa_fast.train.feed import CHUNK

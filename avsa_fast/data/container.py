@@ -4,7 +4,7 @@ import os
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import ENOMEM
 from itertools import chain, islice
 from pathlib import Path
@@ -125,7 +125,7 @@ def open_stream(path: Path, kind: Literal["video", "sound"], number: int) -> Ite
 def _open(path: Path, kind: Literal["video", "sound"], number: int) -> tuple[Any, Any]:
     """Opens a file and one of its streams. Raises ClipError if it has no such stream."""
     container = open_file(path, kind)
-    stream = container.streams[number] if number < len(container.streams) else None
+    stream = container.streams[number] if 0 <= number < len(container.streams) else None
     if stream is None or stream.type != {"video": "video", "sound": "audio"}[kind] or stream.codec_context is None:
         container.close()
         raise ClipError("incomplete", f"{path}: track {number} is no {kind}; has the file changed since prepare?")
@@ -186,7 +186,7 @@ def decode_from(container: Any, stream: Any, times: Sequence[float]) -> Iterator
     margin = 0.0
     while True:
         target = max(times[0] - margin, 0.0)
-        container.seek(int(target / stream.time_base), stream=stream)
+        seek(container, stream, target)
         frames = (frame for frame in _decode(container, stream, times) if frame.pts is not None)
         first = next(frames, None)
         if first is None:
@@ -194,6 +194,26 @@ def decode_from(container: Any, stream: Any, times: Sequence[float]) -> Iterator
         if first.time <= times[0] or target == 0:
             return chain([first], frames)
         margin = 2 * margin + 1  # a seek by decoding times may land one key frame too late
+
+
+def seek(container: Any, stream: Any, time: float) -> None:
+    """Seeks to the last key frame at or before a time, or to the start of the file if there is none.
+
+    Args:
+        container: PyAV container.
+        stream: Stream of it.
+        time: Timestamp in seconds.
+    """
+    try:
+        container.seek(int(time / stream.time_base), stream=stream)
+        return
+    except av.FFmpegError:
+        # The stream starts later than FFmpeg knows, or is a single packet: then the file is read from its start.
+        for option in ({}, {"backward": False}):
+            with suppress(av.FFmpegError):
+                container.seek(0, **option)
+                return
+    container.seek(0, unsupported_byte_offset=True)
 
 
 def _decode(container: Any, stream: Any, times: Sequence[float]) -> Iterator[Any]:

@@ -12,10 +12,9 @@ from .channels import to_ambisonic
 from .describe import Description
 from .frame_conversion import Limits, Planes, Size
 from .sound import read_sound
-from .tracks import SoundTrack, VideoTrack
+from .tracks import SAMPLE_RATE, SoundTrack, VideoTrack
 from .video import read_frames, read_planes, read_windows, sample_frames
 
-SAMPLE_RATE = 24000  # Hz; of the sound that encoders take
 Modality = Literal["video", "audio"]
 
 

@@ -1,6 +1,6 @@
 """Sample-accurate random access to the sound of media files, without mixing of channels."""
 
-from math import ceil, gcd
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from torchaudio.functional import resample
 
 from avsa_fast.data.container import decode_from, open_stream
 from avsa_fast.data.track_lengths import TOLERANCE
-from avsa_fast.data.tracks import SoundTrack
+from avsa_fast.data.tracks import SoundTrack, ratio_terms
 from avsa_fast.errors import UserError
 
 # Seconds that codecs with overlapping blocks (AAC, Opus) need after a seek until their output is correct.
@@ -17,8 +17,6 @@ PREROLL = 0.2
 LOSSLESS = ("flac", "pcm_", "alac")  # name prefixes of codecs with independent blocks, which need no preroll
 # Half the length of the resampling filter, in periods of the lower of the two rates.
 FILTER_WIDTH = 24
-# Maximum product of a resampling ratio's two terms; the filter bank has about as many coefficients.
-MAX_RATIO = 4_000_000
 
 
 def read_sound(sound: SoundTrack, centre: float, seconds: float = 1.0, rate: int = 24000) -> torch.Tensor:
@@ -41,9 +39,7 @@ def read_sound(sound: SoundTrack, centre: float, seconds: float = 1.0, rate: int
             rates is too complex.
     """
     path = sound.path
-    up, down = rate // gcd(rate, sound.rate), sound.rate // gcd(rate, sound.rate)
-    if up * down > MAX_RATIO:
-        raise UserError(f"{path}: {sound.rate} Hz has no simple ratio to {rate} Hz; convert the file first")
+    up, down = ratio_terms(path, sound.rate, rate)
     first, count = round((centre - seconds / 2) * rate), round(seconds * rate)
     # Input and output samples coincide every `down` input samples, which are `up` output samples.
     margin = ceil((FILTER_WIDTH + 1) * max(up, down) / up / down) if sound.rate != rate else 0

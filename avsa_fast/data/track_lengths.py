@@ -8,9 +8,13 @@ import av
 
 from avsa_fast.errors import ClipError
 
+from .container import seek
+
 # Seconds; a file that ends earlier than the length it states by more than this is reported as truncated.
 TOLERANCE = 0.5
 ESTIMATED_LENGTHS = ("mp3",)  # formats whose stated length may be an estimate from the bit rate
+# Formats that state no lengths and starts of tracks, for which FFmpeg may give those of the whole file.
+WITHOUT_TRACK_LENGTHS = ("matroska",)
 
 
 class TrackLengths:
@@ -27,19 +31,23 @@ class TrackLengths:
         self._path, self._container, self._streams = path, container, streams
         self._read: dict[int, _Packets] = {}
 
-    def seconds(self, stream: Any) -> float:
+    def seconds(self, stream: Any, start: float) -> float:
         """Returns the duration of a stream in seconds; 0 if it has no packets.
+
+        Args:
+            stream: PyAV stream.
+            start: Timestamp at which it starts, in seconds.
 
         Raises:
             ClipError: All tracks end before the file states.
         """
-        if stream.duration is not None and self._container.format.name not in ESTIMATED_LENGTHS:
+        if stream.duration and self._container.format.name not in ESTIMATED_LENGTHS + WITHOUT_TRACK_LENGTHS:
             return float(stream.duration * stream.time_base)
         if not self._read:
             self._read = self._read_end() or self._read_all()
             self._check_end()
         packets = self._read.get(stream.index)
-        return packets.end - start_of(stream) if packets else 0.0
+        return packets.end - start if packets else 0.0
 
     def rate(self, stream: Any) -> float:
         """Returns the mean frame rate of a stream in Hz; 0 if it is unknown."""
@@ -61,13 +69,13 @@ class TrackLengths:
         found: dict[int, _Packets] = {}
         for stream in self._streams if stated is not None else ():
             if stream.index not in found:
-                self._container.seek(round(((stated or 0.0) - 1) / stream.time_base), stream=stream)
+                seek(self._container, stream, max((stated or 0.0) - 1, 0.0))
                 found |= _packets(self._container)
         return found if all(stream.index in found for stream in self._streams) else {}
 
     def _read_all(self) -> dict[int, "_Packets"]:
         """All packets of all tracks."""
-        self._container.seek(0)
+        seek(self._container, self._streams[0], 0.0)
         return _packets(self._container)
 
     def _check_end(self) -> None:
@@ -99,10 +107,14 @@ def _packets(container: Any) -> dict[int, _Packets]:
     return found
 
 
-def start_of(stream: Any) -> float:
-    """Returns the timestamp of a stream's first packet in seconds.
+def start_of(container: Any, stream: Any, first: Any) -> float:
+    """Returns the timestamp at which a stream starts, in seconds.
 
     Args:
-        stream: PyAV stream.
+        container: PyAV container.
+        stream: Stream of it.
+        first: Its first decoded frame; None if it has none.
     """
+    if first is not None and first.time is not None and container.format.name in WITHOUT_TRACK_LENGTHS:
+        return float(first.time)
     return float((stream.start_time or 0) * stream.time_base)

@@ -1,8 +1,9 @@
 """The video track and the audio track of a file that are read: which ones, their properties, and their true lengths."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from .track_lengths import TrackLengths, start_of
 MAX_SECONDS = 24 * 3600
 MAX_CHANNELS = 64
 MIN_RATE, MAX_RATE = 4000, 384000
+SAMPLE_RATE = 24000  # Hz; of the sound that encoders take
+# Maximum product of a resampling ratio's two terms; the filter bank has about as many coefficients.
+MAX_RATIO = 4_000_000
 # By the first entries of a display matrix.
 QUARTER_TURNS = {(1, 0, 0, 1): 0, (0, -1, 1, 0): 1, (-1, 0, 0, -1): 2, (0, 1, -1, 0): 3}
 # Sample entries of sound that FFmpeg presents as several mono and stereo tracks.
@@ -210,7 +214,9 @@ def _video_track(path: Path, container: Any, stream: Any, lengths: TrackLengths)
         raise ClipError(
             "refused", f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are supported"
         )
-    seconds, fps = lengths.seconds(stream), lengths.rate(stream)
+    frame = next(decode_from(container, stream, [0.0]), None)
+    start = start_of(container, stream, frame)
+    seconds, fps = lengths.seconds(stream, start), lengths.rate(stream)
     if seconds <= 0 or not fps:
         raise UserError(f"{path}: a video with no frames")
     if seconds > MAX_SECONDS:
@@ -218,13 +224,12 @@ def _video_track(path: Path, container: Any, stream: Any, lengths: TrackLengths)
             "refused",
             f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are supported",
         )
-    frame = next(decode_from(container, stream, [0.0]), None)
     if frame is None:
         raise UserError(f"{path}: a video with no frames")
     turns = _turns(path, frame)
     if turns % 2:
         width, height = height, width
-    return VideoTrack(path, stream.index, seconds, fps, width, height, start_of(stream), turns=turns)
+    return VideoTrack(path, stream.index, seconds, fps, width, height, start, turns=turns)
 
 
 def _turns(path: Path, frame: Any) -> int:
@@ -247,18 +252,43 @@ def _sound_track(path: Path, container: Any, stream: Any, lengths: TrackLengths)
         raise UserError(f"{path}: {context.channels} channels; 1 to {MAX_CHANNELS} are supported")
     if not MIN_RATE <= context.rate <= MAX_RATE:
         raise UserError(f"{path}: a sample rate of {context.rate} Hz; {MIN_RATE} to {MAX_RATE} are supported")
-    seconds = lengths.seconds(stream)
+    ratio_terms(path, context.rate, SAMPLE_RATE)
+    frames = _first_frames(container, stream) if stream.time_base > Fraction(1, context.rate) else []
+    start = start_of(container, stream, frames[0] if frames else None)
+    seconds = lengths.seconds(stream, start)
     if seconds <= 0:
         raise UserError(f"{path}: a sound file with no samples")
-    blocks = _blocks(container, stream) if stream.time_base > Fraction(1, context.rate) else (0, 0)
+    blocks = _blocks(frames)
     name, layout = context.name, context.layout.name
-    return SoundTrack(
-        path, stream.index, seconds, context.rate, context.channels, name, layout, start_of(stream), 0.0, *blocks
-    )
+    return SoundTrack(path, stream.index, seconds, context.rate, context.channels, name, layout, start, 0.0, *blocks)
 
 
-def _blocks(container: Any, stream: Any) -> tuple[int, int]:
-    """Samples in the first block and in each other one; zeros if the blocks after the first differ."""
-    frames = [frame for frame, _ in zip(decode_from(container, stream, [0.0]), range(4), strict=False)]
+def ratio_terms(path: Path, rate: int, wanted: int) -> tuple[int, int]:
+    """Returns the terms of the ratio by which sound is resampled.
+
+    Args:
+        path: File, for messages.
+        rate: Its sample rate in Hz.
+        wanted: Sample rate to convert to, in Hz.
+
+    Returns:
+        Factors by which the rate is multiplied and divided.
+
+    Raises:
+        ClipError: The ratio is too complex.
+    """
+    up, down = wanted // gcd(rate, wanted), rate // gcd(rate, wanted)
+    if up * down > MAX_RATIO:
+        raise ClipError("refused", f"{path}: {rate} Hz has no simple ratio to {wanted} Hz; convert the file first")
+    return up, down
+
+
+def _first_frames(container: Any, stream: Any) -> list[Any]:
+    """The first frames of a stream, at most four."""
+    return [frame for frame, _ in zip(decode_from(container, stream, [0.0]), range(4), strict=False)]
+
+
+def _blocks(frames: Sequence[Any]) -> tuple[int, int]:
+    """Samples in the first block and in each other one; zeros if the blocks after the first differ or are too few."""
     sizes = [frame.samples for frame in frames]
     return (sizes[0], sizes[1]) if len(sizes) == 4 and sizes[1] == sizes[2] == sizes[3] else (0, 0)

@@ -10,7 +10,7 @@ from torch import Tensor
 from avsa_fast import ops
 
 from .batches import Batch, Frames
-from .reader import SAMPLE_RATE
+from .tracks import SAMPLE_RATE
 
 AudioView = Literal["foa_iv", "foa", "stereo", "stereo_icf", "beamform", "mono"]
 # Mean and standard deviation of Kinetics-400, as expected by torchvision's video models.

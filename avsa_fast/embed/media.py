@@ -12,9 +12,10 @@ from torch.nn.functional import interpolate
 from avsa_fast.data.describe import Description, Overrides, describe
 from avsa_fast.data.index import Index
 from avsa_fast.data.media_folders import find_media
-from avsa_fast.data.reader import SAMPLE_RATE, MediaReader, Modality
+from avsa_fast.data.reader import MediaReader, Modality
 from avsa_fast.data.rows import description_of
 from avsa_fast.data.sound import read_sound
+from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.data.views import MEAN, STD
 from avsa_fast.errors import UserError
 from avsa_fast.isolation import Work, Worker, close, work

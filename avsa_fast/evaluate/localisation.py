@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avsa_fast.data.reader import SAMPLE_RATE
 from avsa_fast.data.spans import ClipSpan
+from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.errors import UserError
 from avsa_fast.maps.grid import angular_distance, erp_grid
 from avsa_fast.maps.intensity import intensity_map

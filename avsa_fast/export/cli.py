@@ -8,8 +8,8 @@ import torch
 from tyro.conf import Positional, arg
 
 from avsa_fast.data.batches import batch_of
-from avsa_fast.data.reader import SAMPLE_RATE
 from avsa_fast.data.samples import Sample
+from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.data.views import make_features
 from avsa_fast.errors import UserError
 from avsa_fast.run import Run, load_run

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from avsa_fast.data.encode_video import FPS, write_video
 from avsa_fast.data.frame_conversion import PLANE_MULTIPLES
-from avsa_fast.data.reader import SAMPLE_RATE, MediaReader
+from avsa_fast.data.reader import MediaReader
 from avsa_fast.data.sound import read_sound
+from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.files import atomic_write
 
 from .find import Job

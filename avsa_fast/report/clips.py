@@ -13,9 +13,9 @@ from avsa_fast import ops
 from avsa_fast.data.directions import MIN_SCORE
 from avsa_fast.data.encode_video import FPS
 from avsa_fast.data.projection import to_erp
-from avsa_fast.data.reader import SAMPLE_RATE
 from avsa_fast.data.samples import SampleConfig
 from avsa_fast.data.spans import ClipSpan
+from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.maps import intensity_map
 
 from .media import flac, heat_png, jpeg, mp4
