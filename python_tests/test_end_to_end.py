@@ -18,7 +18,7 @@ def run(name: str, *arguments: object) -> str:
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("end_to_end") / "scenes"
-    run("scenes", folder, "--count", 5, "--seconds", 1.5)
+    run("scenes", folder, "--count", 10, "--seconds", 1.5)  # two are held out, as retrieval needs
     return folder
 
 
