@@ -107,14 +107,17 @@ def _packets(container: Any) -> dict[int, _Packets]:
     return found
 
 
-def start_of(container: Any, stream: Any, first: Any) -> float:
+def start_of(container: Any, stream: Any) -> float:
     """Returns the timestamp at which a stream starts, in seconds.
 
     Args:
         container: PyAV container.
         stream: Stream of it.
-        first: Its first decoded frame; None if it has none.
     """
-    if first is not None and first.time is not None and container.format.name in WITHOUT_TRACK_LENGTHS:
-        return float(first.time)
-    return float((stream.start_time or 0) * stream.time_base)
+    stated = float((stream.start_time or 0) * stream.time_base)
+    if container.format.name not in WITHOUT_TRACK_LENGTHS:
+        return stated
+    seek(container, stream, 0.0)
+    first = next((packet.pts for packet in container.demux(stream) if packet.pts is not None), None)
+    # An earlier packet only holds samples that the decoder drops.
+    return stated if first is None else max(stated, float(first * stream.time_base))

@@ -1,6 +1,6 @@
 """The video track and the audio track of a file that are read: which ones, their properties, and their true lengths."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd
@@ -214,8 +214,7 @@ def _video_track(path: Path, container: Any, stream: Any, lengths: TrackLengths)
         raise ClipError(
             "refused", f"{path}: {width}×{height} pixels; videos up to {MAX_WIDTH}×{MAX_HEIGHT} are supported"
         )
-    frame = next(decode_from(container, stream, [0.0]), None)
-    start = start_of(container, stream, frame)
+    start = start_of(container, stream)
     seconds, fps = lengths.seconds(stream, start), lengths.rate(stream)
     if seconds <= 0 or not fps:
         raise UserError(f"{path}: a video with no frames")
@@ -224,6 +223,7 @@ def _video_track(path: Path, container: Any, stream: Any, lengths: TrackLengths)
             "refused",
             f"{path}: {seconds / 3600:.0f} hours long; videos up to {MAX_SECONDS / 3600:.0f} hours are supported",
         )
+    frame = next(decode_from(container, stream, [0.0]), None)
     if frame is None:
         raise UserError(f"{path}: a video with no frames")
     turns = _turns(path, frame)
@@ -253,12 +253,11 @@ def _sound_track(path: Path, container: Any, stream: Any, lengths: TrackLengths)
     if not MIN_RATE <= context.rate <= MAX_RATE:
         raise UserError(f"{path}: a sample rate of {context.rate} Hz; {MIN_RATE} to {MAX_RATE} are supported")
     ratio_terms(path, context.rate, SAMPLE_RATE)
-    frames = _first_frames(container, stream) if stream.time_base > Fraction(1, context.rate) else []
-    start = start_of(container, stream, frames[0] if frames else None)
+    start = start_of(container, stream)
     seconds = lengths.seconds(stream, start)
     if seconds <= 0:
         raise UserError(f"{path}: a sound file with no samples")
-    blocks = _blocks(frames)
+    blocks = _blocks(container, stream) if stream.time_base > Fraction(1, context.rate) else (0, 0)
     name, layout = context.name, context.layout.name
     return SoundTrack(path, stream.index, seconds, context.rate, context.channels, name, layout, start, 0.0, *blocks)
 
@@ -283,12 +282,8 @@ def ratio_terms(path: Path, rate: int, wanted: int) -> tuple[int, int]:
     return up, down
 
 
-def _first_frames(container: Any, stream: Any) -> list[Any]:
-    """The first frames of a stream, at most four."""
-    return [frame for frame, _ in zip(decode_from(container, stream, [0.0]), range(4), strict=False)]
-
-
-def _blocks(frames: Sequence[Any]) -> tuple[int, int]:
+def _blocks(container: Any, stream: Any) -> tuple[int, int]:
     """Samples in the first block and in each other one; zeros if the blocks after the first differ or are too few."""
+    frames = [frame for frame, _ in zip(decode_from(container, stream, [0.0]), range(4), strict=False)]
     sizes = [frame.samples for frame in frames]
     return (sizes[0], sizes[1]) if len(sizes) == 4 and sizes[1] == sizes[2] == sizes[3] else (0, 0)
