@@ -16,7 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def ours(
         device: Device that computes the views.
         jitter: Whether colours are jittered.
     """
-    reader = opened(video, sound, channels)
+    reader = opened(video, sound, tuple(channels))
     for first in range(0, len(draws), CHUNK):
         samples = []
         for chosen in draws[first : first + CHUNK]:
@@ -117,9 +117,10 @@ def ours(
             torch.cuda.synchronize()
 
 
-def opened(video: Path, sound: Path, channels: Sequence[int]) -> MediaReader:
+@lru_cache(maxsize=2)
+def opened(video: Path, sound: Path, channels: tuple[int, ...]) -> MediaReader:
     """Reader of an ERP video and its sound, whose file has W, Y, Z, X at these positions."""
-    return MediaReader(describe(video, sound, Overrides(tuple(channels), projection="erp")))
+    return MediaReader(describe(video, sound, Overrides(channels, projection="erp")))
 
 
 def straightforward(
@@ -260,7 +261,7 @@ def measure(
         "samples_per_second", and "ms": milliseconds per sample by stage.
     """
     rng = np.random.default_rng(0)
-    seconds = opened(video, sound, channels).video.seconds
+    seconds = opened(video, sound, tuple(channels)).video.seconds
     pipeline(video, sound, channels, [draw(rng, seconds) for _ in range(8)], Clock(), device)
     rounds = []
     for _ in range(3):

@@ -42,11 +42,6 @@ class SpatialSound:
     gains: DeclaredGains
     source: str
 
-    @property
-    def head_locked(self) -> bool:
-        """Whether up to two more channels are stereo that does not rotate with the head."""
-        return len(self.channels) > (self.order + 1) ** 2
-
 
 def parse_sa3d(payload: bytes) -> SpatialSound | None:
     """Parses an SA3D box of Google's Spatial Audio RFC.
