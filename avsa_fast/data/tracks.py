@@ -234,7 +234,7 @@ def _video_track(path: Path, container: Any, stream: Any, lengths: TrackLengths)
 
 def _turns(path: Path, frame: Any) -> int:
     """Quarter turns, counter-clockwise, that a frame's display matrix asks for."""
-    matrix = next((data for data in frame.side_data if data.type == SideData.DISPLAYMATRIX), None)
+    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
     if matrix is None:
         return 0
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
