@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers import commands
 
+SCENES = 10  # two are held out, as retrieval needs
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
 
 
@@ -18,7 +19,7 @@ def run(name: str, *arguments: object) -> str:
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("end_to_end") / "scenes"
-    run("scenes", folder, "--count", 10, "--seconds", 1.5)  # two are held out, as retrieval needs
+    run("scenes", folder, "--count", SCENES, "--seconds", 1.5)
     return folder
 
 
@@ -62,8 +63,8 @@ def test_prepare(scenes: Path, tmp_path: Path) -> None:
     for kind in ("video", "audio"):
         (source / kind).symlink_to(scenes / kind)
     run("prepare", source, target, "--detector", "none", "--transcode")
-    assert pq.read_table(target / "index.parquet").column("state").to_pylist() == ["ok"] * 5
-    assert "5 clips" in " ".join(run("prepare", "--check", target).split())
+    assert pq.read_table(target / "index.parquet").column("state").to_pylist() == ["ok"] * SCENES
+    assert f"{SCENES} clips" in " ".join(run("prepare", "--check", target).split())
 
 
 def test_export(trained: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import av
 
 from avsa_fast.errors import ClipError
 
-from .container import seek
+from .container import decode_from, seek
 
 # Seconds; a file that ends earlier than the length it states by more than this is reported as truncated.
 TOLERANCE = 0.5
@@ -117,7 +117,10 @@ def start_of(container: Any, stream: Any) -> float:
     stated = float((stream.start_time or 0) * stream.time_base)
     if container.format.name not in WITHOUT_TRACK_LENGTHS:
         return stated
-    seek(container, stream, 0.0)
-    first = next((packet.pts for packet in container.demux(stream) if packet.pts is not None), None)
-    # An earlier packet only holds samples that the decoder drops.
-    return stated if first is None else max(stated, float(first * stream.time_base))
+    if stated < 0:  # by FFmpeg up to 8.0, which counts the samples that the decoder drops
+        first = next((frame.time for frame in decode_from(container, stream, [0.0])), stated)
+    else:  # an earlier packet only holds samples that the decoder drops
+        seek(container, stream, 0.0)
+        stamps = (packet.pts for packet in container.demux(stream) if packet.pts is not None)
+        first = next((float(stamp * stream.time_base) for stamp in stamps), stated)
+    return max(stated, first)
