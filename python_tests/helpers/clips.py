@@ -112,7 +112,9 @@ def make_clip(
     gains = [1, np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)]
     scene = np.outer(gains, noise)
     video = folder / f"clip.{container}"
-    with av.open(str(video), "w") as file:
+    # MP4 would round the start of the sound to this tick: it is at most a sample.
+    options = {"movie_timescale": str(rate)} if container in ("mp4", "mov") else {}
+    with av.open(str(video), "w", options=options) as file:
         picture = _add_video(file, video_codec, fps)
         heard = None if beside else _add_sound(file, sound_codec, rate)
         _write_video(file, picture, seconds, fps, video_start)
