@@ -12,8 +12,8 @@ BUILD := $(if $(filter PYPI,$(AVSA_CUDA)),,--no-build-isolation)
 export OMP_WAIT_POLICY := PASSIVE
 # Without a GPU, the fast tests run the CUDA kernels as host code; only the slow tests call nvcc.
 export AVSA_CUDA ?= $(if $(shell command -v nvidia-smi),AUTO,OFF)
-# Only the fast tests: some slow tests measure, and need the machine to themselves.
-PARALLEL := -n 2 --dist worksteal -o faulthandler_timeout=330
+PARALLEL := -n 2 --dist worksteal
+FAST := $(PARALLEL) -o faulthandler_timeout=330
 
 .PHONY: train test test-slow test-sanitized test-newest test-oldest fuzz bench results docs lint clean
 
@@ -21,14 +21,15 @@ train: $(VENV)/.installed
 	$(BIN)/python -m avsa_fast.train $(ARGS)
 
 test: $(VENV)/.developer
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	$(BIN)/python -m pytest $(FAST) $(ARGS)
 
 test-slow: test-sanitized test-newest test-oldest fuzz
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow and not timed" $(ARGS)
+	$(BIN)/python -m pytest -m "slow and timed" $(ARGS)
 
 # The operations, host kernels and emulated ones, and the C++ unit tests, under ASan and UBSan.
 test-sanitized: build/sanitized/.built
-	$(SANITIZED) $(BIN)/python -m pytest $(PARALLEL) python_tests/ops python_tests/test_cpp.py \
+	$(SANITIZED) $(BIN)/python -m pytest $(FAST) python_tests/ops python_tests/test_cpp.py \
 	  -k "not compile and not opcheck and not gradcheck" $(ARGS)
 
 # The drawn tests of the operations with fresh random numbers: make fuzz SECONDS=3600, or SEEDS=50.
@@ -38,11 +39,11 @@ fuzz: $(VENV)/.developer
 
 # What users get: the newest release of every dependency on the newest Python found, whatever pip's configuration pins.
 test-newest: .venv-newest/.installed
-	.venv-newest/bin/python -m pytest $(PARALLEL) $(COMPATIBILITY) $(ARGS)
+	.venv-newest/bin/python -m pytest $(FAST) $(COMPATIBILITY) $(ARGS)
 
 # The declared lower bound of every dependency on the oldest Python.
 test-oldest: .venv-oldest/.installed
-	.venv-oldest/bin/python -m pytest $(PARALLEL) $(COMPATIBILITY) $(ARGS)
+	.venv-oldest/bin/python -m pytest $(FAST) $(COMPATIBILITY) $(ARGS)
 
 # The commands end to end, and the tests of data and operations with the host kernels.
 COMPATIBILITY := python_tests/test_end_to_end.py python_tests/data python_tests/ops -k "not emulated" -m "end_to_end or not slow"

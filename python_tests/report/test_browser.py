@@ -136,6 +136,7 @@ def test_binaural_sound_follows_view(page: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_page_opens_quickly(browser: Any, page_file: Path) -> None:
     """The better of two attempts, since the machine may be busy, with media of twelve clips added to the page."""
     html = page_file.read_text(encoding="utf-8")

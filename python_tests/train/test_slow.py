@@ -26,14 +26,14 @@ def metrics(run: Path) -> dict[str, dict[str, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_built_in_scenes_are_learned_in_five_minutes(tmp_path: Path, seed: int) -> None:
+@pytest.mark.timed
+def test_built_in_scenes_are_learned_in_five_minutes(tmp_path: Path) -> None:
     embedded_default()
     run, began = tmp_path / "run", time.monotonic()
-    command("train", "--preset", "tiny", "--seed", seed, "--out", run)
+    command("train", "--preset", "tiny", "--out", run)
     took = time.monotonic() - began
     avc, avsa = metrics(run)["avc_matching"], metrics(run)["avsa_matching"]
-    print(f"seed {seed}: {took:.0f} s, AVC {avc['value']:.1%}, AVSA {avsa['value']:.1%}")
+    print(f"{took:.0f} s, AVC {avc['value']:.1%}, AVSA {avsa['value']:.1%}")
     assert avsa["value"] >= 0.8
     assert avc["value"] >= 4 * avc["chance"]
     assert avc["chance"] == 1 / 16
