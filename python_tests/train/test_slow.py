@@ -47,7 +47,7 @@ def test_training_on_a_real_clip(assets: Path, tmp_path: Path) -> None:
         clip = assets / "video" / f"kqAZkf5Odyw-80{suffix}"
         (tmp_path / "data" / kind / clip.name).symlink_to(clip)
     done = command("train", "--data", tmp_path / "data", "--preset", "tiny", "--steps", 20, "--out", tmp_path / "run")
-    assert "1 clips to train on, 1 held out" in done.stdout
+    assert "1 clip to train on, 1 held out" in done.stdout
     people = read_table(tmp_path / "data" / "detections.parquet", DETECTIONS)
     first = [row for row in people if row["class"] == "person" and row["score"] > 0.5 and row["time"] == 0]
     assert len(first) >= 3
