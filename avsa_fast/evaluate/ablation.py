@@ -74,7 +74,8 @@ def ablation(run: Run, data: Path | None, *, steps: int | None, moments: int, se
         UserError: If an unfinished row was started with another configuration.
     """
     folder = (data or Path(run.config.data)).resolve()
-    prepare_for_crops(folder, "yolo" if any(row.crops == "yolo" for row in TABLE_1 + TABLE_2) else "random")
+    crops: CropChoice = "yolo" if any(row.crops == "yolo" for row in TABLE_1 + TABLE_2) else "random"
+    prepare_for_crops(folder, crops, named=data is not None)
     base = replace(run.config, data=str(folder), seed=seed, steps=steps or run.config.steps, stages="both")
     rows = list(dict.fromkeys(TABLE_2 + [row for row in TABLE_1 if not row.valid_only or _valid_clips(folder)]))
     for number, row in enumerate(rows, start=1):

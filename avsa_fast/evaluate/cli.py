@@ -248,7 +248,7 @@ def _collection(run: Run, options: TaskOptions, crops: CropChoice) -> Collection
     """The dataset's clips, after creating the tables that it lacks."""
     if crops not in options.collections:
         data = _folder(run, options)
-        prepare_for_crops(data, crops)
+        prepare_for_crops(data, crops, named=options.data is not None)
         options.collections[crops] = Collection(data, crops, spatial=run.config.spatial)
     return options.collections[crops]
 

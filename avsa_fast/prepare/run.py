@@ -32,7 +32,7 @@ Engine = Literal["local", "ray"]
 
 
 def prepare_for_crops(
-    data: Path, crops: CropChoice, *, detector: str = DEFAULT_WEIGHTS, trust_weights: bool = False
+    data: Path, crops: CropChoice, *, detector: str = DEFAULT_WEIGHTS, trust_weights: bool = False, named: bool = True
 ) -> None:
     """Writes the missing tables of a dataset folder that this choice of crops needs.
 
@@ -41,11 +41,18 @@ def prepare_for_crops(
         crops: How crops are chosen; only "yolo" needs detections.parquet.
         detector: YOLO weights, used if detections.parquet is missing.
         trust_weights: Whether to load weights of unknown checksum.
+        named: Whether the user named the folder. One that only a run names, which may come from elsewhere, is not
+            written to.
 
     Raises:
-        UserError: As for `prepare_folder`.
+        UserError: As for `prepare_folder`, or a table is missing from a folder that the user did not name.
     """
     used = detector if crops == "yolo" else None
+    if not named and (missing := _missing_tables(data, used)):
+        raise UserError(
+            f"{data}: has no {missing[0]}; only the run names this folder, so nothing is written there: "
+            f"python -m avsa_fast.prepare {data} {data} does it"
+        )
     prepare_folder(data, PrepareOptions(detector=used, trust_weights=trust_weights))
 
 
@@ -60,8 +67,7 @@ def prepare_folder(data: Path, options: PrepareOptions, *, progress: bool = True
     Raises:
         UserError: As for `prepare`; also if `data` has no folders video/ and audio/, and is then left unchanged.
     """
-    wanted = [name for name in TABLES if options.detector or name == "index.parquet"]
-    missing = [name for name in wanted if not (data / name).exists()]
+    missing = _missing_tables(data, options.detector)
     if "detections.parquet" not in missing:
         options = replace(options, detector=None)  # detections would be discarded
     if missing:
@@ -138,6 +144,11 @@ def prepare(
     except OSError as error:
         full = "; completed clips are kept: free some space and run again" if error.errno == errno.ENOSPC else ""
         raise UserError(f"{target}: cannot be written: {error.strerror or error}{full}") from error
+
+
+def _missing_tables(data: Path, detector: str | None) -> list[str]:
+    """Names of the tables that a dataset folder lacks; without a detector, only the index is needed."""
+    return [name for name in TABLES if (detector or name == "index.parquet") and not (data / name).exists()]
 
 
 def _splits(source: Path, found: Source) -> dict[str, str]:

@@ -95,8 +95,9 @@ def main(
             settings, run = replace(settings, steps=2 * (WARM_UP + profile), avc_share=0.5), run / "profile"
         if ranks.first:
             prepare_for_crops(
-                Path(settings.data), settings.samples.crops, detector=detector, trust_weights=trust_weights
-            )
+                Path(settings.data), settings.samples.crops, detector=detector, trust_weights=trust_weights,
+                named="data" in given or not resume,
+            )  # fmt: skip
         ranks.wait()
         collection = Collection(Path(settings.data), settings.samples.crops, spatial=settings.spatial)
         profiler = None if profile is None else Profiler(run, profile)
