@@ -1,6 +1,7 @@
 """Dataset folders received from a stranger, full of tricks: no command changes anything outside of them."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from helpers.received import (
     STATE_FILES,
     command,
     ended,
+    forge_records,
     made,
     outside,
     received,
@@ -55,21 +57,38 @@ def state_folder(name: str) -> Callable[[Path, Path], None]:
 
 
 def journal_media(data: Path, outside: Path) -> None:
-    """Journal lines of clips of every kind with files of others."""
-    journal = data / ".prepare" / "journal.jsonl"
-    head, _, tail = journal.read_text().splitlines()[0].partition("\t")
-    entry = json.loads(head)
-    paths = [
-        "../outside/precious.txt", str(outside / "precious.mp4"), "video/../../outside/done", "video", ".", "",
-        "elsewhere/precious.txt", "audio/elsewhere/precious.txt",
-    ]  # fmt: skip
+    """Journal lines of clips of every kind, with files of others, each on a line of its own."""
     (data / "elsewhere").symlink_to(outside)
     (data / "audio" / "elsewhere").symlink_to(outside)
-    lines = []
-    for name in (*CLIPS, "gone", "../outside/precious"):
-        changed = entry | {"key": "other", "media": paths, "row": entry["row"] | {"name": name}}
+    paths = (
+        "../outside/precious.txt", str(outside / "precious.mp4"), "video/../../outside/done", "video/../elsewhere/done",
+        "audio/elsewhere/precious.txt", "elsewhere/precious.txt", "../outside/precious.txt/",
+    )  # fmt: skip
+    write_journal(data, dict(zip((*CLIPS, "gone1", "../outside/precious", "gone2"), paths, strict=True)))
+
+
+def journal_folders(data: Path, outside: Path) -> None:
+    """The same with folders."""
+    names = (*CLIPS, "gone1", "gone2")
+    write_journal(data, dict(zip(names, ("../outside/place", "video", ".", "", "audio/..", "/"), strict=True)))
+
+
+def write_journal(data: Path, media: dict[str, str]) -> None:
+    """Replaces the journal's lines by those of clips that are to be prepared anew, with these paths of media."""
+    journal = data / ".prepare" / "journal.jsonl"
+    head, _, tail = journal.read_text().splitlines()[0].partition("\t")
+    entry, lines = json.loads(head), []
+    for name, path in media.items():
+        changed = entry | {"key": "other", "media": [path], "row": entry["row"] | {"name": name}}
         lines.append(f"{json.dumps(changed)}\t{tail}\n")
     journal.write_text("".join(lines))
+
+
+def pipes(data: Path, outside: Path) -> None:
+    """Pipes, which block who opens them, in place of files."""
+    for path in (*(data / ".prepare" / name for name in STATE_FILES), data / "train.txt", data / "index.parquet"):
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
 
 
 def names(data: Path, outside: Path) -> None:
@@ -89,16 +108,8 @@ def media_folders(data: Path, outside: Path) -> None:
 
 
 def forged_record(data: Path, outside: Path) -> None:
-    """Records of temporary paths that are links out of the folder."""
     for folder in (data, data / "video", data / "audio", data / ".prepare"):
-        state = folder / ".avsa_fast"
-        state.mkdir()
-        (state / "0123456789abcdef.lock").touch()
-        (state / "0123456789abcdef").symlink_to(outside / "place")
-        (state / "fedcba9876543210.lock").symlink_to(outside / "precious.txt")
-        (state / "fedcba9876543210").mkdir()
-        (state / "fedcba9876543210" / "out").symlink_to(outside)
-        (state / "index.parquet.owner").symlink_to(outside / "precious.txt")
+        forge_records(folder, outside)
 
 
 DATASET_TRICKS: dict[str, Callable[[Path, Path], None]] = {
@@ -108,7 +119,10 @@ DATASET_TRICKS: dict[str, Callable[[Path, Path], None]] = {
     ".prepare": state_folder(".prepare"),
     ".avsa_fast": state_folder(".avsa_fast"),
     "video/.avsa_fast": state_folder("video/.avsa_fast"),
+    ".prepare/.avsa_fast": state_folder(".prepare/.avsa_fast"),
+    "pipes": pipes,
     "journal's media": journal_media,
+    "journal's folders": journal_folders,
     "names": names,
     "media folders": media_folders,
     "forged record": forged_record,

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.forked import Forked
-from helpers.received import RUN_FILES, command, ended, made, outside, received_run, replaced, surroundings
+from helpers.received import (
+    RUN_FILES,
+    command,
+    ended,
+    forge_records,
+    made,
+    outside,
+    received_run,
+    replaced,
+    surroundings,
+)
 
 __all__ = ["command", "made", "outside"]
 CHECKPOINT_FILES = ("weights.safetensors", "state.pt")
@@ -30,14 +40,21 @@ def run_state(run: Path, outside: Path) -> None:
         replaced(folder / ".avsa_fast", outside / "place")
 
 
+def forged_record(run: Path, outside: Path) -> None:
+    for folder in (run, run / "checkpoints", run / "eval"):
+        forge_records(folder, outside)
+
+
 RUN_TRICKS: dict[str, Callable[[Path, Path], None]] = {
-    **{name: run_link(name, name) for name in RUN_FILES if name not in ("config.yaml", "weights.safetensors")},
+    **{name: run_link(name, name) for name in RUN_FILES},
+    "report.html": run_link("report.html", "report.html"),
     "checkpoints": run_link("checkpoints", "checkpoints"),
     "checkpoint": run_link("checkpoints/step-0000001", "checkpoints/step-0000001"),
     "eval": run_link("eval", "place"),
     "eval/avc.json": run_link("eval/avc.json", "avc.json"),
     "dangling log": run_link("log.jsonl", "new-log.jsonl"),
     ".avsa_fast": run_state,
+    "forged record": forged_record,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1]
+LIMIT = 120.0  # seconds for a command
 _fork = get_context("fork")
 
 
@@ -67,6 +68,8 @@ def main() -> None:
         with tempfile.TemporaryFile() as output:
             process = _fork.Process(target=_work, args=(module, arguments, output.fileno()))
             process.start()
+            process.join(LIMIT)
+            process.kill()  # if it hangs
             process.join()
             text = os.pread(output.fileno(), 1 << 20, 0).decode(errors="replace")
         print(json.dumps([process.exitcode, text]), flush=True)

@@ -22,7 +22,7 @@ from .media import write_sound, write_video
 CLIPS = ("a", "b", "c", "d")
 LINKED_FILES = ("index.parquet", "detections.parquet", "train.txt", "test.txt", "validation.txt", "report.html")
 STATE_FILES = ("lock", "source", "journal.jsonl", "done")
-RUN_FILES = ("config.yaml", "log.jsonl", "metrics.json", "weights.safetensors", "report.html")
+RUN_FILES = ("config.yaml", "log.jsonl", "metrics.json", "weights.safetensors")
 Surroundings = dict[str, tuple[object, ...]]
 
 
@@ -94,8 +94,10 @@ def outside(tmp_path: Path, made: Path) -> Path:
     folder = tmp_path / "outside"
     shutil.copytree(made / "media", folder / "media")
     (folder / "media" / "video" / ".download.part1.rar").write_text("mine")
-    for name in (*LINKED_FILES, *STATE_FILES, *RUN_FILES, "precious.txt", "precious.mp4", "avc.json"):
+    for name in (*LINKED_FILES, *STATE_FILES, "precious.txt", "precious.mp4", "avc.json"):
         (folder / name).write_text("a\n")
+    for name in RUN_FILES:
+        shutil.copy(made / "run" / name, folder)
     (folder / "place").mkdir()
     shutil.copytree(made / "run" / "checkpoints", folder / "checkpoints")
     shutil.copytree(made / "run" / "checkpoints" / "step-0000001", folder / "checkpoints" / "step-0000009")
@@ -110,6 +112,22 @@ def replaced(path: Path, link: Path) -> None:
     else:
         path.unlink(missing_ok=True)
     path.symlink_to(link)
+
+
+def forge_records(folder: Path, outside: Path) -> None:
+    """Writes records of temporary paths and locks that are links out of the folder."""
+    state = folder / ".avsa_fast"
+    state.mkdir()
+    (state / "0123456789abcdef.lock").touch()
+    (state / "0123456789abcdef").symlink_to(outside / "place")
+    (state / "fedcba9876543210.lock").symlink_to(outside / "precious.txt")
+    (state / "fedcba9876543210").mkdir()
+    (state / "00112233aabbccdd.lock").touch()
+    (state / "00112233aabbccdd").mkdir()
+    for name in ("out", "index.parquet", "avc.json"):
+        (state / "00112233aabbccdd" / name).symlink_to(outside)
+    for name in ("index.parquet.owner", "run.owner"):
+        (state / name).symlink_to(outside / "precious.txt")
 
 
 def received(made: Path, tmp_path: Path) -> Path:
