@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 from helpers import runs
 from helpers.commands import Command, module
+from helpers.disks import remount
 
 from avsa_fast.config import PRESETS
 from avsa_fast.models import ModelConfig
@@ -215,7 +216,7 @@ def small_disk(folder: Path) -> Iterator[Callable[[int], None] | None]:
         yield None
         return
     try:
-        yield lambda size: subprocess.run(("mount", "-o", f"remount,size={size}", folder), check=True) and None
+        yield lambda size: remount(folder, f"size={size}")
     finally:
         subprocess.run(("umount", folder), check=True)
 

@@ -30,6 +30,7 @@ COLUMNS = {
     "embedding": pa.list_(pa.float32()),
 }
 SCHEMA = pa.schema(list(COLUMNS.items()))
+OPTIONS = "choices.json"  # file among the parts
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def owned_parts(out: Path, options: dict[str, Any]) -> Iterator["Parts"]:
     """Context manager that makes this process the only one that writes a result.
 
     Args:
-        out: The result, a .parquet or .npy file that does not exist yet.
+        out: The result, a .parquet or .npy file that does not exist yet, or whose parts still exist.
         options: Everything that the result depends on, to be stored as JSON.
 
     Yields:
@@ -51,7 +52,7 @@ def owned_parts(out: Path, options: dict[str, Any]) -> Iterator["Parts"]:
         raise UserError(f"--out {out}: must end in .parquet or .npy, or be - for JSON lines")
     with owner_lock(owner_file(out), out):
         parts = out.with_name(f"{out.name}.parts")
-        if out.exists():
+        if out.exists() and not (parts / OPTIONS).exists():  # else a process was killed before it removed them
             raise UserError(f"--out {out} exists already; remove it, or name another")
         names = out.with_suffix(".csv")
         if out.suffix == ".npy" and names.exists() and not parts.exists():
@@ -75,7 +76,7 @@ class Parts:
         """
         self.out, self.folder = out, folder
         make_folder(self.folder)
-        existing = self.folder / "choices.json"
+        existing = self.folder / OPTIONS
         if not existing.exists():
             _write(existing, json.dumps(options).encode())
             return
@@ -146,8 +147,10 @@ class Parts:
         return rows
 
     def _remove(self) -> None:
-        """Removes the folder."""
+        """Removes the folder, and last what tells with which options it was created."""
         with writing(self.folder):
+            for part in self.folder.glob("*.parquet"):
+                part.unlink()
             shutil.rmtree(self.folder)
 
     def _join_array(self, parts: list[Path], rows: int, path: Path) -> None:
