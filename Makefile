@@ -1,4 +1,4 @@
-# make train | test | test-slow | test-sanitized | test-newest | test-oldest | fuzz | bench | results | docs | lint: each makes
+# make train | test | test-slow | test-sanitized | test-newest | test-oldest | fuzz | torture | bench | results | docs | lint: each makes
 # its own virtual environment, installs, builds and runs.
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +15,7 @@ export AVSA_CUDA ?= $(if $(shell command -v nvidia-smi),AUTO,OFF)
 PARALLEL := -n 2 --dist worksteal
 FAST := $(PARALLEL) -o faulthandler_timeout=330
 
-.PHONY: train test test-slow test-sanitized test-newest test-oldest fuzz bench results docs lint clean
+.PHONY: train test test-slow test-sanitized test-newest test-oldest fuzz torture bench results docs lint clean
 
 train: $(VENV)/.installed
 	$(BIN)/python -m avsa_fast.train $(ARGS)
@@ -36,6 +36,10 @@ test-sanitized: build/sanitized/.built
 fuzz: $(VENV)/.developer
 	$(BIN)/python python_tests/helpers/fuzz.py $(if $(SECONDS)$(SEEDS),,--seconds 300) $(if $(SECONDS),--seconds $(SECONDS)) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) -- $(ARGS)
+
+# Every command is killed or runs out of disk space, 20 times, and has to end with the same files: make torture COUNT=100.
+torture: $(VENV)/.developer
+	AVSA_TORTURE=$(or $(COUNT),20) $(BIN)/python -m pytest -m slow python_tests/test_torture.py $(ARGS)
 
 # What users get: the newest release of every dependency on the newest Python found, whatever pip's configuration pins.
 test-newest: .venv-newest/.installed

@@ -11,7 +11,7 @@ import yaml
 from avsa_fast.data.samples import SampleConfig
 from avsa_fast.data.views import AUDIO_CHANNELS, ViewConfig
 from avsa_fast.errors import UserError
-from avsa_fast.files import atomic_write
+from avsa_fast.files import write_text
 from avsa_fast.models import ModelConfig
 
 Precision = Literal["fp32", "bf16"]
@@ -167,17 +167,28 @@ _TINY = Config(
 PRESETS = {"paper": _PAPER, "tiny": _TINY}
 
 
+def config_text(config: Config) -> str:
+    """Returns a configuration as YAML.
+
+    Args:
+        config: The configuration.
+    """
+    values = asdict(config)
+    values["model"]["video_blocks"] = list(config.model.video_blocks)  # YAML has no tuples
+    return str(yaml.safe_dump(values, sort_keys=False))
+
+
 def save_config(config: Config, path: Path) -> None:
     """Writes a configuration as YAML, replacing the file atomically.
 
     Args:
         config: Configuration to write.
         path: File to write.
+
+    Raises:
+        WriteError: It cannot be written.
     """
-    values = asdict(config)
-    values["model"]["video_blocks"] = list(config.model.video_blocks)  # YAML has no tuples
-    with atomic_write(path) as part:
-        part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    write_text(path, config_text(config))
 
 
 def load_config(path: Path, base: Config | None = None) -> Config:

@@ -13,6 +13,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from avsa_fast.errors import UserError
 from avsa_fast.processes import PATIENCE, end, serve, starting
+from avsa_fast.writing import WriteError
 
 MAX_MEMORY = 2 << 30  # limit on a process's data segment, bytes
 MIN_JOB_MEMORY = 1 << 30  # memory available to a job, whatever the process already holds, bytes
@@ -41,10 +42,6 @@ class Task(Protocol[Request, Answer]):
 
     def failed(self, job: Request, state: str, reason: str, /) -> Answer:
         """Returns the result of a job that failed."""
-
-
-class WriteError(UserError):
-    """The output of a job cannot be written, which ends the whole run."""
 
 
 class Fatal(NamedTuple):

@@ -35,6 +35,9 @@ def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], *, crf: int = 2
 
     Returns:
         Size and number of the frames.
+
+    Raises:
+        OSError: It cannot be written.
     """
     options = {"preset": "veryfast", "crf": str(crf), "bf": "0", "threads": "1"}  # callers encode videos in parallel
     if tune is not None:

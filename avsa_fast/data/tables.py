@@ -154,6 +154,9 @@ def write_table(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -
         path: Parquet file.
         rows: One dict per row, with the columns as keys.
         schema: Columns and their types.
+
+    Raises:
+        WriteError: It cannot be written; the old file is then unchanged.
     """
     rows = iter(rows)
     with atomic_write(path) as part, pq.ParquetWriter(part, schema) as writer:

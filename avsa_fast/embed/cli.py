@@ -23,7 +23,7 @@ from avsa_fast.run import Run, load_run
 
 from .encode import FRONT, dense_centres, embed_windows, window_seconds
 from .media import Opened, Source, find_sources, open_sources
-from .store import Parts
+from .store import Parts, owned_parts
 
 PART_WINDOWS = 64  # windows per part
 Part = tuple[str, str, Modality, list[float], Tensor, Tensor]  # arguments of Parts.add
@@ -79,9 +79,8 @@ def main(
         "modality": modality, "hop": hop, "directions": list(directions), "projection": projection,
         "channels": channels and list(channels), "gains": gains,
     }  # fmt: skip
-    parts = Parts(Path(out), options)
     skipped = 0
-    with show_progress("embedding") as progress:
+    with owned_parts(Path(out), options) as parts, show_progress("embedding") as progress:
         for number, opened in enumerate(open_sources(sources, overrides)):
             missing = _missing_parts(parts, loaded, opened, number, hop, views)
             while True:
@@ -95,7 +94,7 @@ def main(
                     break
                 parts.add(*part)  # an error of the result, unlike one of the file, ends the command
             progress(number + 1, len(sources))
-    rows = parts.join()
+        rows = parts.join()
     print(f"{rows} embeddings of {len(sources) - skipped} files in {out}" + (f"; {skipped} skipped" if skipped else ""))
 
 

@@ -7,6 +7,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_write
+from avsa_fast.locks import owner_file, owner_lock
+from avsa_fast.writing import make_folder, writing
 
 COLUMNS = {
     "file": pa.string(),
@@ -27,37 +30,62 @@ COLUMNS = {
     "embedding": pa.list_(pa.float32()),
 }
 SCHEMA = pa.schema(list(COLUMNS.items()))
+OPTIONS = "choices.json"  # file among the parts
+
+
+@contextmanager
+def owned_parts(out: Path, options: dict[str, Any]) -> Iterator["Parts"]:
+    """Context manager that makes this process the only one that writes a result.
+
+    Args:
+        out: The result, a .parquet or .npy file that does not exist yet, or whose parts still exist.
+        options: Everything that the result depends on, to be stored as JSON.
+
+    Yields:
+        The parts of the result.
+
+    Raises:
+        UserError: If `out` is invalid, exists, cannot be written or is written by another process, or its parts were
+            created with other options.
+    """
+    if out.suffix not in (".parquet", ".npy"):
+        raise UserError(f"--out {out}: must end in .parquet or .npy, or be - for JSON lines")
+    with owner_lock(owner_file(out), out):
+        parts = out.with_name(f"{out.name}.parts")
+        if out.exists() and not (parts / OPTIONS).exists():  # else a process was killed before it removed them
+            raise UserError(f"--out {out} exists already; remove it, or name another")
+        names = out.with_suffix(".csv")
+        if out.suffix == ".npy" and names.exists() and not parts.exists():
+            raise UserError(f"--out {out}: {names} exists already; remove it, or name another")
+        yield Parts(out, parts, options)
 
 
 class Parts:
     """The folder OUT.parts with the parts of an unfinished result."""
 
-    def __init__(self, out: Path, options: dict[str, Any]) -> None:
+    def __init__(self, out: Path, folder: Path, options: dict[str, Any]) -> None:
         """Creates the folder, or resumes from the one that exists.
 
         Args:
-            out: The result, a .parquet or .npy file that does not exist yet.
+            out: The result, a .parquet or .npy file.
+            folder: Folder of the parts.
             options: Everything that the result depends on, to be stored as JSON.
 
         Raises:
-            UserError: If `out` is invalid, exists or cannot be written, or the folder was created with other options.
+            UserError: If the folder cannot be written, or was created with other options.
         """
-        self.out, self.folder = out, out.with_name(f"{out.name}.parts")
-        if out.suffix not in (".parquet", ".npy"):
-            raise UserError(f"--out {out}: must end in .parquet or .npy, or be - for JSON lines")
-        if out.exists():
-            raise UserError(f"--out {out} exists already; remove it, or name another")
+        self.out, self.folder = out, folder
+        make_folder(self.folder)
+        existing = self.folder / OPTIONS
+        if not existing.exists():
+            _write(existing, json.dumps(options).encode())
+            return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            existing = self.folder / "choices.json"
-            if not existing.exists():
-                _write(existing, json.dumps(options).encode())
-            elif json.loads(existing.read_text(encoding="utf-8")) != options:
-                raise UserError(
-                    f"{self.folder} was created with other files or options; remove it, or use the same ones"
-                )
+            before = json.loads(existing.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise UserError(f"--out {out}: cannot continue with {self.folder}: {error}") from error
+            raise UserError(f"--out {out}: cannot continue: {existing}: {error}; remove {self.folder}") from error
+        if before != options:
+            raise UserError(f"{self.folder} was created with other files or options; remove it, or use the same ones")
 
     def has(self, name: str) -> bool:
         """Returns whether a part is already written.
@@ -100,11 +128,12 @@ class Parts:
             The number of rows.
 
         Raises:
-            UserError: If there are no parts, or embeddings of different sizes do not fit one .npy array.
+            UserError: If the result cannot be written, there are no parts, or embeddings of different sizes do not fit
+                one .npy array.
         """
         parts = sorted(self.folder.glob("*.parquet"))
         if not parts:
-            shutil.rmtree(self.folder)
+            self._remove()
             raise UserError("no embeddings: no file could be read")
         rows = sum(pq.read_metadata(part).num_rows for part in parts)
         with atomic_write(self.out) as path:
@@ -114,8 +143,15 @@ class Parts:
                         writer.write_table(table)
             else:
                 self._join_array(parts, rows, path)
-        shutil.rmtree(self.folder)
+        self._remove()
         return rows
+
+    def _remove(self) -> None:
+        """Removes the folder, and last what tells with which options it was created."""
+        with writing(self.folder):
+            for part in self.folder.glob("*.parquet"):
+                part.unlink()
+            shutil.rmtree(self.folder)
 
     def _join_array(self, parts: list[Path], rows: int, path: Path) -> None:
         """Writes a float32 array [rows, E] to `path`, and a CSV file with the other columns beside the result."""
@@ -127,7 +163,11 @@ class Parts:
             )
         (width,) = widths
         written = 0
-        with path.open("wb") as array, self.out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as names:
+        with (
+            atomic_write(self.out.with_suffix(".csv")) as names_path,
+            path.open("wb") as array,
+            names_path.open("w", newline="", encoding="utf-8") as names,
+        ):
             np.lib.format.write_array_header_1_0(
                 array, {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
             )

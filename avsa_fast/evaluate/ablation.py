@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from avsa_fast.config import Config, save_config
+from avsa_fast.config import Config, config_text, save_config
 from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.data.tables import INDEX, read_table
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
+from avsa_fast.files import write_text
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.run import Run, load_run
 from avsa_fast.train.loop import Trainer
+from avsa_fast.writing import make_subfolder
 
 from .metrics import Metric, write_metrics
 from .pairs import embed_pairs
@@ -74,18 +76,19 @@ def ablation(run: Run, data: Path | None, *, steps: int | None, moments: int, se
         UserError: If an unfinished row was started with another configuration.
     """
     folder = (data or Path(run.config.data)).resolve()
-    prepare_for_crops(folder, "yolo" if any(row.crops == "yolo" for row in TABLE_1 + TABLE_2) else "random")
+    crops: CropChoice = "yolo" if any(row.crops == "yolo" for row in TABLE_1 + TABLE_2) else "random"
+    prepare_for_crops(folder, crops, named=data is not None)
     base = replace(run.config, data=str(folder), seed=seed, steps=steps or run.config.steps, stages="both")
     rows = list(dict.fromkeys(TABLE_2 + [row for row in TABLE_1 if not row.valid_only or _valid_clips(folder)]))
     for number, row in enumerate(rows, start=1):
-        path = run.folder / "ablation" / row.name
+        path = make_subfolder(run.folder, "ablation", row.name)
         if not (path / "eval" / "ablation.json").exists():
             print(f"{number}/{len(rows)}: {row.name}", flush=True)
             config = _config(base, row)
-            write_metrics(path / "eval" / "ablation.json", _row(path, config, row, run, moments, workers))
+            metrics = _row(path, config, row, run, moments, workers)
+            write_metrics(make_subfolder(path, "eval") / "ablation.json", metrics)
     text = _tables(run.folder, rows)
-    (run.folder / "eval").mkdir(exist_ok=True)
-    (run.folder / "eval" / "ablation.md").write_text(text, encoding="utf-8")
+    write_text(make_subfolder(run.folder, "eval") / "ablation.md", text)
     return text
 
 
@@ -124,14 +127,10 @@ def _train(path: Path, config: Config, collection: Collection, run: Run, workers
     existing = path / "config.yaml"
     if (path / "weights.safetensors").exists():
         return
-    path.mkdir(parents=True, exist_ok=True)
-    new = path / ".config.yaml"
-    save_config(config, new)
     started = existing.exists()
-    if started and existing.read_bytes() != new.read_bytes():
-        new.unlink()
+    if started and existing.read_text(encoding="utf-8") != config_text(config):
         raise UserError(f"{path} was started with another configuration; remove it to train it again")
-    new.replace(existing)
+    save_config(config, existing)
     Trainer(config, collection, path, run.device, workers).train(resume=started)
 
 

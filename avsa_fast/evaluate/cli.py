@@ -11,10 +11,12 @@ from tyro.conf import Positional, arg
 
 from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.errors import UserError
+from avsa_fast.locks import run_lock
 from avsa_fast.models import Model
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.progress import show_progress
 from avsa_fast.run import Run, load_run, run_from_model
+from avsa_fast.writing import WriteError, make_subfolder
 
 from .ablation import ablation
 from .datasets import LOADERS, Format, Labelled
@@ -92,16 +94,17 @@ def main(
     if moments < 1 or seed < 0 or workers < 0 or (steps is not None and steps < 2):
         raise UserError("--moments must be at least 1, --seed and --workers at least 0, --steps at least 2")
     loaded = _untrained(run, seed) if untrained else load_run(run)
-    results = run / "eval" / "untrained" if untrained else run / "eval"
     options = TaskOptions(data, moments, seed, truth, workers, format, modality, partial, steps)
     tasks = list(dict.fromkeys(task))
     problems: dict[Task, str] = {}
     dataset_tasks = [name for name in tasks if name not in DOWNSTREAM]
     dataset_tasks.sort(key=lambda name: name == "localisation")  # the others' tables include the one that it needs
-    _attempt(tasks, problems, tasks, lambda name: _check_options(loaded, options, name))
-    _attempt(dataset_tasks, problems, tasks, lambda name: _check_clips(loaded, options, name))
-    for name in tasks:
-        _attempt([name], problems, tasks, lambda name: _evaluate(loaded, options, name, results))
+    with run_lock(run):
+        results = make_subfolder(run, *(("eval", "untrained") if untrained else ("eval",)))
+        _attempt(tasks, problems, tasks, lambda name: _check_options(loaded, options, name))
+        _attempt(dataset_tasks, problems, tasks, lambda name: _check_clips(loaded, options, name))
+        for name in tasks:
+            _attempt([name], problems, tasks, lambda name: _evaluate(loaded, options, name, results))
     if problems:
         raise UserError(_told(problems))
 
@@ -118,6 +121,8 @@ def _attempt(
         if name not in problems:
             try:
                 do(name)
+            except WriteError:  # of which the other tasks would die, too
+                raise
             except UserError as error:
                 arising[name] = str(error)
     problems |= arising
@@ -248,7 +253,7 @@ def _collection(run: Run, options: TaskOptions, crops: CropChoice) -> Collection
     """The dataset's clips, after creating the tables that it lacks."""
     if crops not in options.collections:
         data = _folder(run, options)
-        prepare_for_crops(data, crops)
+        prepare_for_crops(data, crops, named=options.data is not None)
         options.collections[crops] = Collection(data, crops, spatial=run.config.spatial)
     return options.collections[crops]
 

@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 
-from avsa_fast.files import atomic_write
+from avsa_fast.files import write_text
 
 from .metric_formats import format_of
 
@@ -120,12 +120,13 @@ def write_metrics(path: Path, metrics: Mapping[str, Metric]) -> None:
     """Writes metrics as JSON, replacing the file atomically.
 
     Args:
-        path: File to write; its folder is created if missing.
+        path: File to write, in an existing folder.
         metrics: Metrics by name.
+
+    Raises:
+        WriteError: It cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(metrics, indent=2) + "\n")
 
 
 def format_metric(name: str, metric: Metric) -> str:

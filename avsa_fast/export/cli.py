@@ -12,7 +12,10 @@ from avsa_fast.data.samples import Sample
 from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.data.views import make_features
 from avsa_fast.errors import UserError
+from avsa_fast.files import atomic_folder
+from avsa_fast.locks import owner_file, owner_lock
 from avsa_fast.run import Run, load_run
+from avsa_fast.writing import writing
 
 
 def main(
@@ -29,23 +32,25 @@ def main(
         out: Folder to write; new or empty.
 
     Raises:
-        UserError: If the extra is not installed, the run cannot be read or OUT is not empty.
+        UserError: If the extra is not installed, the run cannot be read, or OUT is not empty or cannot be written.
     """
     try:
         from .encoders import export_encoder
         from .pretrained import Pretrained
     except ImportError as error:
         raise UserError(f"{error}; pip install 'avsa_fast[export]' installs what export needs") from error
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: exists and is not an empty folder")
     loaded = load_run(run, torch.device("cpu"))
     config, model = loaded.config, loaded.model
-    out.mkdir(parents=True, exist_ok=True)
-    pretrained = Pretrained(config.model, config.views, config.stages)
-    pretrained.network.load_state_dict(model.state_dict())
-    pretrained.save_pretrained(out)
-    deviations = export_encoder("video_encoder", model.video_encoder, _example_crop(loaded), out)
-    deviations |= export_encoder("audio_encoder", model.audio_encoder, _example_features(loaded), out)
+    with owner_lock(owner_file(out), out):
+        with writing(out):
+            if out.exists() and (not out.is_dir() or any(out.iterdir())):
+                raise UserError(f"{out}: exists and is not an empty folder")
+        with atomic_folder(out) as folder:
+            pretrained = Pretrained(config.model, config.views, config.stages)
+            pretrained.network.load_state_dict(model.state_dict())
+            pretrained.save_pretrained(folder)
+            deviations = export_encoder("video_encoder", model.video_encoder, _example_crop(loaded), folder)
+            deviations |= export_encoder("audio_encoder", model.audio_encoder, _example_features(loaded), folder)
     for name, deviation in deviations.items():
         print(f"{name}: differs by at most {deviation:.1e} of the largest value")
     print(f"exported: {out}")

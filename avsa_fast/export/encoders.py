@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from avsa_fast.files import atomic_write
+from avsa_fast.writing import library_file
 
 TOLERANCE = 1e-4  # maximum deviation, relative to the largest absolute value of the embeddings
 BATCHES = (1, 3)  # batch sizes that files are verified at; others work too
@@ -37,7 +38,7 @@ def export_encoder(name: str, encoder: nn.Module, example: Tensor, folder: Path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporters' internal warnings
             program = torch.export.export(encoder, (inputs,), dynamic_shapes=shapes)
-            with pt2.open("wb") as file:
+            with library_file(pt2) as file:
                 torch.export.save(program, file)
             torch.onnx.export(
                 program, (inputs,), onnx, input_names=["views"], output_names=["embeddings"], dynamo=True,

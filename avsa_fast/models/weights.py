@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from avsa_fast.errors import UserError
@@ -16,9 +16,12 @@ def save_weights(model: nn.Module, path: Path) -> None:
     Args:
         model: Model whose parameters and buffers are saved.
         path: File to write.
+
+    Raises:
+        WriteError: It cannot be written.
     """
     with atomic_write(path) as part:
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, part)
+        part.write_bytes(save({name: value.contiguous() for name, value in model.state_dict().items()}))
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -19,6 +19,7 @@ from avsa_fast.detect.boxes import SphereBox
 from avsa_fast.detect.sphere import SphereDetector
 from avsa_fast.detect.tracks import link
 from avsa_fast.errors import ClipError, UserError
+from avsa_fast.writing import WriteError
 
 from .find import Job
 from .options import PrepareOptions
@@ -64,7 +65,7 @@ def prepare_clip(
         The clip's row of the index and its detections.
 
     Raises:
-        OSError: `target` cannot be written.
+        WriteError: `target` cannot be written.
     """
     try:
         row, reader = _describe(job, options)
@@ -75,6 +76,8 @@ def prepare_clip(
         if options.transcode:
             row |= transcode(job, row, reader, options.height, target, heartbeat)
         return Result(row, detections)
+    except WriteError:  # no fault of the clip
+        raise
     except UserError as error:
         return failed(job, getattr(error, "state", "unreadable"), str(error))
 

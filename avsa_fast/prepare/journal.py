@@ -4,9 +4,10 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from avsa_fast.data.clip_names import printable
+from avsa_fast.writing import Lines, open_regular
 
 from .clip import Result
 
@@ -42,23 +43,27 @@ class Journal:
         """Opens or creates the journal.
 
         Args:
-            path: File; its folder is created if it is missing.
+            path: File, in an existing folder.
+
+        Raises:
+            WriteError: It cannot be opened, or is a link.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: BinaryIO = path.open("a+b")
+        self._lines = Lines(path)
         self.entries: dict[str, JournalEntry] = {}
         self._end = 0
-        self._file.seek(0)
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                break
-            self._add(line)
-            self._end += len(line)
-        self._file.truncate(self._end)
+        with open(open_regular(path, os.O_RDONLY), "rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._add(line)
+                self._end += len(line)
+        self._lines.truncate(self._end)
+        self._file = open(open_regular(path, os.O_RDONLY), "rb")  # noqa: SIM115 (closed by `close`)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Flushes the file to disk and closes it."""
         self._file.close()
+        self._lines.close()
 
     def append(self, key: str, result: Result, media: list[str]) -> None:
         """Adds a clip's result.
@@ -69,18 +74,13 @@ class Journal:
             media: Paths of the clip's files, relative to the dataset folder.
 
         Raises:
-            OSError: It cannot be written; the journal is then unchanged.
+            WriteError: It cannot be written; the journal is then unchanged.
         """
         reason = result.row.get("reason")  # names files, which need not be UTF-8
         row = result.row | {"reason": printable(reason)} if reason else result.row
         head = json.dumps({"key": key, "row": row, "media": media})
         line = f"{head}\t{json.dumps(result.detections)}\n".encode()
-        try:
-            self._file.write(line)
-            self._file.flush()
-        except OSError:
-            self._file.truncate(self._end)
-            raise
+        self._lines.append(line)
         self._add(line)
         self._end += len(line)
 
@@ -102,12 +102,21 @@ class Journal:
         head, _, tail = line.partition(b"\t")
         try:
             values = json.loads(head)
-            entry = JournalEntry(
-                values["key"], values["row"], values["media"], self._end + len(head) + 1, len(tail) - 1
-            )
+            media = [path for path in values["media"] if is_media_path(path)]
+            entry = JournalEntry(values["key"], values["row"], media, self._end + len(head) + 1, len(tail) - 1)
             self.entries[entry.row["name"]] = entry
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return  # a damaged line: its clip is prepared again
+
+
+def is_media_path(path: str) -> bool:
+    """Returns whether a path of a journal, which may be a stranger's, is that of a file in video/ or audio/.
+
+    Args:
+        path: The path, relative to the dataset folder.
+    """
+    folder, _, name = path.partition("/")
+    return folder in ("video", "audio") and name != "" and not name.startswith(".") and not {"/", "\0"} & set(name)
 
 
 def file_stamp(path: Path | None) -> list[Any] | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, write_table
 from avsa_fast.errors import UserError
+from avsa_fast.files import write_text
+from avsa_fast.writing import open_regular, writing
 
 from .find import Source
 from .journal import Journal, JournalEntry, file_stamp
 from .layouts.starss import read_annotations
 
 STATE_FOLDER = ".prepare"  # subfolder of a dataset folder, with the lock and the journal
+MAX_NOTE = 1 << 16  # bytes that are read of a file in it
 SPLITS = ("train", "test", "validation")  # each has a list of names
 TABLES = {"index.parquet": INDEX, "detections.parquet": DETECTIONS}
 
@@ -28,7 +32,8 @@ def remove_media(target: Path, entry: JournalEntry | None, keep: Collection[str]
         keep: Paths of files to keep, relative to `target`.
     """
     for path in set(entry.media if entry else ()) - set(keep):
-        (target / path).unlink(missing_ok=True)
+        if (target / path).is_symlink() or (target / path).is_file():
+            _remove(target / path)
 
 
 def write_results(
@@ -52,7 +57,7 @@ def write_results(
         state: What `is_finished` compares.
 
     Raises:
-        OSError: A file cannot be written.
+        WriteError: A file cannot be written.
     """
     used = [name for name in found.jobs if splits.get(name) in ("train", "test")]
     rows = [journal.entries[name].row | {"split": splits[name]} for name in used]
@@ -69,7 +74,7 @@ def write_results(
         write_table(target / table, rows if table == "index.parquet" else journal.rows(usable), TABLES[table])
     if found.annotations:
         write_table(target / "truth.parquet", _truth(found, usable), TRUTH)
-    _done_file(target).write_text(state)
+    write_text(_done_file(target), state)
 
 
 def digest_inputs(keys: Mapping[str, str], splits: Mapping[str, str], found: Source, journal: Journal) -> str:
@@ -94,9 +99,7 @@ def is_finished(target: Path, state: str, tables: Sequence[str]) -> bool:
         state: Value of `digest_inputs`.
         tables: Names of the tables.
     """
-    if not all((target / table).exists() for table in tables) or not _done_file(target).exists():
-        return False
-    return _done_file(target).read_text() == state
+    return all((target / table).exists() for table in tables) and read_note(_done_file(target)) == state.encode()
 
 
 def _truth(found: Source, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -111,9 +114,31 @@ def _truth(found: Source, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _write_list(path: Path, wanted: bool, names: list[str]) -> None:
     if wanted:
-        path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        write_text(path, "".join(f"{name}\n" for name in names))
     else:
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or link, if there is one."""
+    with writing(path):
         path.unlink(missing_ok=True)
+
+
+def read_note(path: Path) -> bytes | None:
+    """Returns the content of a file of the state folder; None if it is missing.
+
+    Args:
+        path: The file.
+
+    Raises:
+        WriteError: It is a link or no regular file.
+    """
+    try:
+        with open(open_regular(path, os.O_RDONLY), "rb") as file:
+            return file.read(MAX_NOTE)
+    except FileNotFoundError:
+        return None
 
 
 def _done_file(target: Path) -> Path:

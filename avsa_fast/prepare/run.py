@@ -1,7 +1,5 @@
 """Preparation runs: resumable conversion of a folder of media to a dataset folder."""
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -16,23 +14,25 @@ from avsa_fast.data.clips import media_names, split_names
 from avsa_fast.data.samples import CropChoice
 from avsa_fast.detect.weights import DEFAULT_WEIGHTS
 from avsa_fast.errors import UserError
-from avsa_fast.files import atomic_symlink, remove_parts
+from avsa_fast.files import atomic_symlink, atomic_write, remove_abandoned
 from avsa_fast.isolation import run_isolated
+from avsa_fast.locks import owner_lock
 from avsa_fast.progress import show_progress
+from avsa_fast.writing import make_subfolder
 
 from .clip import Result
 from .find import Job, Source, has_pairs
 from .journal import Journal, JournalEntry, file_stamp
 from .layouts import Layout, find_source
 from .options import PrepareOptions
-from .outputs import STATE_FOLDER, TABLES, digest_inputs, is_finished, remove_media, write_results
+from .outputs import STATE_FOLDER, TABLES, digest_inputs, is_finished, read_note, remove_media, write_results
 from .task import PrepareTask
 
 Engine = Literal["local", "ray"]
 
 
 def prepare_for_crops(
-    data: Path, crops: CropChoice, *, detector: str = DEFAULT_WEIGHTS, trust_weights: bool = False
+    data: Path, crops: CropChoice, *, detector: str = DEFAULT_WEIGHTS, trust_weights: bool = False, named: bool = True
 ) -> None:
     """Writes the missing tables of a dataset folder that this choice of crops needs.
 
@@ -41,11 +41,18 @@ def prepare_for_crops(
         crops: How crops are chosen; only "yolo" needs detections.parquet.
         detector: YOLO weights, used if detections.parquet is missing.
         trust_weights: Whether to load weights of unknown checksum.
+        named: Whether the user named the folder. One that only a run names, which may come from elsewhere, is not
+            written to.
 
     Raises:
-        UserError: As for `prepare_folder`.
+        UserError: As for `prepare_folder`, or a table is missing from a folder that the user did not name.
     """
     used = detector if crops == "yolo" else None
+    if not named and (missing := _missing_tables(data, used)):
+        raise UserError(
+            f"{data}: has no {missing[0]}; only the run names this folder, so nothing is written there: "
+            f"python -m avsa_fast.prepare {data} {data} does it"
+        )
     prepare_folder(data, PrepareOptions(detector=used, trust_weights=trust_weights))
 
 
@@ -60,8 +67,7 @@ def prepare_folder(data: Path, options: PrepareOptions, *, progress: bool = True
     Raises:
         UserError: As for `prepare`; also if `data` has no folders video/ and audio/, and is then left unchanged.
     """
-    wanted = [name for name in TABLES if options.detector or name == "index.parquet"]
-    missing = [name for name in wanted if not (data / name).exists()]
+    missing = _missing_tables(data, options.detector)
     if "detections.parquet" not in missing:
         options = replace(options, detector=None)  # detections would be discarded
     if missing:
@@ -115,29 +121,32 @@ def prepare(
         print(line, file=sys.stderr)
     digest = options.digest()
     keys = {job.name: _key(job, digest) for job in jobs}
-    try:
-        with _lock(target), _journal(target) as journal:
-            _record_source(source, target, in_place)
-            left = [job for job in jobs if not _is_prepared(target, journal.entries.get(job.name), keys[job.name])]
-            for folder in (target, target / "video", target / "audio"):
-                remove_parts(folder)
-            by_name = {job.name: job for job in left}
-            # Close explicitly: an exception's traceback would keep the generator, and so its worker processes, alive.
-            with closing(_results(left, PrepareTask(options, target, 1), workers, engine, progress)) as results:
-                for result in results:
-                    job = by_name[result.row["name"]]
-                    media: list[str] = []
-                    if not in_place:
-                        media = _link_media(job, result, target, options.transcode)
-                        remove_media(target, journal.entries.get(job.name), keep=media)
-                    journal.append(keys[job.name], result, media)
-            state = digest_inputs(keys, splits, found, journal)
-            if left or not is_finished(target, state, tables):
-                write_results(source, target, found, splits, journal, tables, state)
-            _report(target, [journal.entries[job.name] for job in jobs])
-    except OSError as error:
-        full = "; completed clips are kept: free some space and run again" if error.errno == errno.ENOSPC else ""
-        raise UserError(f"{target}: cannot be written: {error.strerror or error}{full}") from error
+    with owner_lock(target / STATE_FOLDER / "lock", target), _journal(target) as journal:
+        _record_source(source, target, in_place)
+        left = [job for job in jobs if not _is_prepared(target, journal.entries.get(job.name), keys[job.name])]
+        remove_abandoned(target)
+        if not in_place:
+            for folder in ("video", "audio"):
+                remove_abandoned(make_subfolder(target, folder))
+        by_name = {job.name: job for job in left}
+        # Close explicitly: an exception's traceback would keep the generator, and so its worker processes, alive.
+        with closing(_results(left, PrepareTask(options, target, 1), workers, engine, progress)) as results:
+            for result in results:
+                job = by_name[result.row["name"]]
+                media: list[str] = []
+                if not in_place:
+                    media = _link_media(job, result, target, options.transcode)
+                    remove_media(target, journal.entries.get(job.name), keep=media)
+                journal.append(keys[job.name], result, media)
+        state = digest_inputs(keys, splits, found, journal)
+        if left or not is_finished(target, state, tables):
+            write_results(source, target, found, splits, journal, tables, state)
+        _report(target, [journal.entries[job.name] for job in jobs])
+
+
+def _missing_tables(data: Path, detector: str | None) -> list[str]:
+    """Names of the tables that a dataset folder lacks; without a detector, only the index is needed."""
+    return [name for name in TABLES if (detector or name == "index.parquet") and not (data / name).exists()]
 
 
 def _splits(source: Path, found: Source) -> dict[str, str]:
@@ -160,17 +169,6 @@ def _key(job: Job, options: str) -> str:
         job.seconds,
     ]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:20]
-
-
-@contextmanager
-def _lock(target: Path) -> Iterator[None]:
-    (target / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
-    with (target / STATE_FOLDER / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the kernel when the process ends
-        except BlockingIOError as error:
-            raise UserError(f"{target}: another run is preparing this folder; wait until it ends") from error
-        yield
 
 
 @contextmanager
@@ -213,7 +211,7 @@ def _is_prepared(target: Path, entry: JournalEntry | None, key: str) -> bool:
 def _record_source(source: Path, target: Path, in_place: bool) -> None:
     """Records the source of a dataset folder; raises UserError if it holds media that `prepare` did not create."""
     note = target / STATE_FOLDER / "source"
-    before = note.read_bytes() if note.exists() else None
+    before = read_note(note)
     if not in_place:
         files = (path for folder in ("video", "audio") for path in (target / folder).glob("[!.]*"))
         has_own_media = before == os.fsencode(target.resolve()) or (
@@ -224,7 +222,9 @@ def _record_source(source: Path, target: Path, in_place: bool) -> None:
                 f"{target}: contains media that prepare did not write; choose a new folder, or prepare it in place "
                 "(SRC = DST)"
             )
-    note.write_bytes(os.fsencode(source))
+    if before != os.fsencode(source):
+        with atomic_write(note) as part:
+            part.write_bytes(os.fsencode(source))
 
 
 def _link_media(job: Job, result: Result, target: Path, transcoded: bool) -> list[str]:
@@ -237,7 +237,6 @@ def _link_media(job: Job, result: Result, target: Path, transcoded: bool) -> lis
     for folder, path in (("video", job.video), ("audio", job.sound)):
         assert path is not None
         link = target / folder / f"{job.name}{path.suffix}"
-        link.parent.mkdir(exist_ok=True)
         atomic_symlink(link, path)
         media.append(f"{folder}/{link.name}")
     return media

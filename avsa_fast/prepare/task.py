@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from avsa_fast.isolation import Work, WriteError
+from avsa_fast.isolation import Work
 
 from .clip import Result, failed, prepare_clip
 from .find import Job
@@ -33,10 +33,7 @@ class PrepareTask:
         detector = self.options.make_detector()
 
         def prepare(job: Job, heartbeat: Callable[[], None]) -> Result:
-            try:
-                return prepare_clip(job, self.options, detector, self.target, heartbeat)
-            except OSError as error:
-                raise WriteError(f"{self.target}: cannot be written: {error.strerror or error}") from error
+            return prepare_clip(job, self.options, detector, self.target, heartbeat)
 
         return prepare
 

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from avsa_fast.data.encode_sound import flac_writer
 from avsa_fast.data.encode_video import FPS, write_video
 from avsa_fast.data.frame_conversion import PLANE_MULTIPLES
 from avsa_fast.data.reader import MediaReader
 from avsa_fast.data.sound import read_sound
 from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.files import atomic_write
+from avsa_fast.writing import make_subfolder
 
 from .find import Job
 
@@ -44,10 +45,10 @@ def transcode(
 
     Raises:
         UserError: A file is unreadable.
-        OSError: A file cannot be written.
+        WriteError: A file cannot be written.
     """
     for folder in ("video", "audio"):
-        (target / folder).mkdir(parents=True, exist_ok=True)
+        make_subfolder(target, folder)
     with atomic_write(target / "video" / f"{job.name}.mp4") as path:
         video = write_video(path, _frames(job, row, reader, height, heartbeat), crf=CRF, tune="fastdecode")
     with atomic_write(target / "audio" / f"{job.name}.flac") as path:
@@ -79,7 +80,7 @@ def _write_sound(path: Path, job: Job, row: dict[str, Any], reader: MediaReader,
     """Writes the sound; returns its number of channels."""
     total, done = round(row["seconds"] * SAMPLE_RATE), 0
     channels = 4 if row["channel_map"] else row["channels"]
-    with soundfile.SoundFile(path, "w", SAMPLE_RATE, channels, "PCM_24", format="FLAC", compression_level=0.0) as file:
+    with flac_writer(path, SAMPLE_RATE, channels, "PCM_24", 0.0) as file:
         while done < total:
             count = min(round(CHUNK * SAMPLE_RATE), total - done)
             centre = job.begin + (done + count / 2) / SAMPLE_RATE

@@ -6,6 +6,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from avsa_fast.errors import UserError
+from avsa_fast.files import require_writable
 
 from .page import write_page
 
@@ -38,8 +39,7 @@ def main(
     folder = run or dataset
     assert folder is not None
     path = out or folder / "report.html"
-    if not path.parent.is_dir():
-        raise UserError(f"{path.parent}: no such folder")
+    require_writable(path)  # before the drawing, which takes long
     if run is not None:
         from .run import run_page
 

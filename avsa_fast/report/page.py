@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import avsa_fast
-from avsa_fast.files import atomic_write
+from avsa_fast.files import write_text
 
 HERE = Path(__file__).parent
 LIBRARIES = {"Pannellum 2.5.7": "pannellum", "Omnitone 1.3.0": "omnitone", "plotly.js 4.1.1 (basic)": "plotly"}
@@ -48,8 +48,7 @@ def write_page(path: Path, html: str) -> None:
         path: File to write.
         html: The page.
     """
-    with atomic_write(path) as part:
-        part.write_text(html, encoding="utf-8")
+    write_text(path, html)
 
 
 def _files(folders: list[Path], pattern: str) -> list[Path]:

@@ -49,7 +49,7 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
     """
     run = load_run(folder, device)
     data = Path(run.config.data)
-    prepare_for_crops(data, run.config.samples.crops)
+    prepare_for_crops(data, run.config.samples.crops, named=False)
     collection = Collection(data, run.config.samples.crops, spatial=run.config.spatial)
     rows = by_clip(read_table(data / "detections.parquet", DETECTIONS) if run.config.samples.crops == "yolo" else [])
     sources = collection.held_out or collection.train

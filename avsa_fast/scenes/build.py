@@ -16,10 +16,12 @@ from avsa_fast.data.encode_video import FPS, write_video
 from avsa_fast.data.rows import inspected_row
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, write_table
 from avsa_fast.errors import UserError
-from avsa_fast.files import atomic_folder
+from avsa_fast.files import atomic_folder, write_text
+from avsa_fast.locks import owner_file, owner_lock
 from avsa_fast.scenes.recorded_material import Objects, Panoramas
 from avsa_fast.scenes.scene import Material, Scene, draw_scene
 from avsa_fast.scenes.sound import read_room, write_sound
+from avsa_fast.writing import writing
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 600.0
 MIN_DISTANCE = 0.01
@@ -46,7 +48,8 @@ def build_scenes(
 
     The last fifth of the scenes is the test split. The same seed and material give the same scenes, whatever their
     count. With procedural objects, which no detector knows, detections.parquet is written from the ground truth. The
-    folder is created atomically: if the build is interrupted, nothing is left.
+    folder is created atomically: if the build is interrupted, nothing is left, or what is left is removed by the next
+    build beside it.
 
     Args:
         out: Folder to create; it may exist if it is empty.
@@ -87,14 +90,13 @@ def build_scenes(
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """Yields a temporary folder that replaces `out` at the end, and is removed on an error."""
-    try:
-        out = out.resolve()
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UserError(f"{out}: exists and is not an empty folder")
+    out = out.resolve()
+    with owner_lock(owner_file(out), out):
+        with writing(out):
+            if out.exists() and (not out.is_dir() or any(out.iterdir())):
+                raise UserError(f"{out}: exists and is not an empty folder")
         with atomic_folder(out) as part:
             yield part
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error}") from error
 
 
 def _build_all(
@@ -177,4 +179,4 @@ def _write_tables(folder: Path, records: list[Record], *, detected: bool) -> Non
     for split in ("train", "test"):
         names = [clip["name"] for clip in clips if clip["split"] == split]
         if names:
-            (folder / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+            write_text(folder / f"{split}.txt", "\n".join(names) + "\n")

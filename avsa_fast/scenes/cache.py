@@ -1,13 +1,13 @@
 """The embedded default dataset: procedural scenes, built once and cached."""
 
-import fcntl
+import sys
 from pathlib import Path
 
 from avsa_fast.cache import cache_folder
-from avsa_fast.errors import UserError
-from avsa_fast.files import remove_parts
+from avsa_fast.locks import STATE, owner_lock
 from avsa_fast.progress import show_progress
 from avsa_fast.scenes.build import build_scenes
+from avsa_fast.writing import WriteError
 
 VERSION = 1  # increment when the same seed gives different scenes
 COUNT, SECONDS, SEED = 120, 5, 0
@@ -20,20 +20,23 @@ def embedded_default() -> Path:
     others wait.
 
     Raises:
-        UserError: The cache cannot be written.
+        WriteError: The cache cannot be written.
     """
     cache = cache_folder()
     folder = cache / f"scenes-v{VERSION}-{COUNT}x{SECONDS}s-seed{SEED}"
     if folder.is_dir():
         return folder
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with (cache / f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel when the process ends, even if it is killed
+        # Not the lock that build_scenes takes, which refuses a second build instead of waiting for the first.
+        with owner_lock(cache / STATE / f"{folder.name}.cache.owner", folder, waiting=_tell):
             if not folder.is_dir():
-                remove_parts(cache, folder.name)
                 with show_progress("Rendering the embedded default's scenes") as progress:
                     build_scenes(folder, count=COUNT, seconds=SECONDS, seed=SEED, progress=progress)
-    except OSError as error:
-        raise UserError(f"{cache}: cannot be written: {error}; set AVSA_CACHE to another folder") from error
+    except WriteError as error:
+        raise WriteError(f"{error}; or set AVSA_CACHE to another folder") from error
     return folder
+
+
+def _tell(message: str) -> None:
+    """Prints why nothing happens."""
+    print(message, file=sys.stderr, flush=True)

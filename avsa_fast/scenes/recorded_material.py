@@ -145,7 +145,7 @@ def read_image(path: Path, mode: str) -> NDArray[np.uint8]:
         UserError: The image is unreadable or too large.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:  # others may start programs, as EPS does
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(f"{path}: {image.width}x{image.height} pixels; at most {MAX_PIXELS} are supported")
             return np.asarray(image.convert(mode))

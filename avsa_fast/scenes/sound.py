@@ -8,6 +8,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve, lfilter, resample_poly
 
+from avsa_fast.data.encode_sound import flac_writer
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.motion import unit_vectors
 
@@ -227,5 +228,9 @@ def write_sound(path: Path, foa: NDArray[np.float32]) -> None:
     Args:
         path: File to write.
         foa: W, Y, Z, X [4, T], SN3D, in [-1, 1].
+
+    Raises:
+        OSError: It cannot be written.
     """
-    soundfile.write(path, foa.T, RATE, subtype="PCM_16", format="FLAC", compression_level=1.0)
+    with flac_writer(path, RATE, len(foa), "PCM_16", 1.0) as file:
+        file.write(foa.T)

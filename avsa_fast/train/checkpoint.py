@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from avsa_fast.errors import UserError
-from avsa_fast.files import atomic_folder, remove_parts
+from avsa_fast.files import atomic_folder
 from avsa_fast.models.weights import load_weights, save_weights
+from avsa_fast.writing import library_file, make_subfolder, writing
 
 KEPT = 2  # number of newest checkpoints to keep, besides the best one
 FILES = ("weights.safetensors", "state.pt")
@@ -50,21 +51,25 @@ def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
         folder: Folder of the run's checkpoints; created if missing.
         model: Model whose weights are saved.
         state: Progress of the run; its step names the checkpoint.
+
+    Raises:
+        WriteError: It cannot be written; the other checkpoints are then unchanged.
     """
-    folder.mkdir(exist_ok=True)
-    remove_parts(folder, "step-*")
+    make_subfolder(folder.parent, folder.name)
     final = folder / f"step-{state.step:07d}"
     with atomic_folder(final) as part:
         save_weights(model, part / "weights.safetensors")
-        torch.save(vars(state), part / "state.pt")
+        with library_file(part / "state.pt") as file:
+            torch.save(vars(state), file)
         sums = "".join(f"{_digest(part / name)}  {name}\n" for name in FILES)
         (part / SUMS).write_text(sums, encoding="utf-8")
         for later in checkpoints(folder):  # damaged ones that were skipped when the run was resumed
             if later.name >= final.name:
                 shutil.rmtree(later)
-    for old in checkpoints(folder)[:-KEPT]:
-        if state.best is None or old.name != f"step-{state.best[0]:07d}":
-            shutil.rmtree(old)
+    with writing(folder):
+        for old in checkpoints(folder)[:-KEPT]:
+            if state.best is None or old.name != f"step-{state.best[0]:07d}":
+                shutil.rmtree(old)
 
 
 def checkpoints(folder: Path) -> list[Path]:

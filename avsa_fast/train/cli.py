@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from math import ceil
@@ -16,8 +17,10 @@ from avsa_fast.config import PRESETS, Config, Precision, Stages, load_config, sa
 from avsa_fast.data.samples import HELD_OUT_TIME, Collection, CropChoice, SampleConfig
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView, ViewConfig
 from avsa_fast.errors import UserError
+from avsa_fast.locks import run_lock
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.scenes.cache import embedded_default
+from avsa_fast.writing import make_subfolder
 
 from .loop import Trainer
 from .profile import WARM_UP, Profiler
@@ -95,18 +98,23 @@ def main(
             settings, run = replace(settings, steps=2 * (WARM_UP + profile), avc_share=0.5), run / "profile"
         if ranks.first:
             prepare_for_crops(
-                Path(settings.data), settings.samples.crops, detector=detector, trust_weights=trust_weights
-            )
+                Path(settings.data), settings.samples.crops, detector=detector, trust_weights=trust_weights,
+                named="data" in given or not resume,
+            )  # fmt: skip
         ranks.wait()
         collection = Collection(Path(settings.data), settings.samples.crops, spatial=settings.spatial)
         profiler = None if profile is None else Profiler(run, profile)
         trainer = Trainer(settings, collection, run, rank_device, workers, ranks, profiler)
-        if ranks.first:
-            run.mkdir(parents=True, exist_ok=True)
-            if profile is None:
-                save_config(settings, run / "config.yaml")
-            print(_banner(trainer), flush=True)
-        metrics = trainer.train(resume)
+        if ranks.first and profile is not None:
+            make_subfolder(run.parent, run.name)
+        with run_lock(run) if ranks.first else nullcontext():
+            if ranks.first:
+                if profile is None:
+                    if not resume:
+                        _require_new(run)  # another process may have started and ended since
+                    save_config(settings, run / "config.yaml")
+                print(_banner(trainer), flush=True)
+            metrics = trainer.train(resume)
         for name, metric in metrics.items():
             print(f"{name.replace('_', ' ').upper():<14} {metric['value']:6.1%}  (chance {metric['chance']:.1%})")
         if ranks.first:
@@ -129,14 +137,19 @@ def _new_run(out: Path | None, file: Path | None, given: dict[str, Any], device:
     """Returns the folder and configuration of a new run."""
     preset = given.get("preset") or ("paper" if "data" in given and device.type == "cuda" else "tiny")
     run = out or Path("runs") / f"{preset}-{datetime.now():%Y%m%d-%H%M%S}"
-    if (run / "config.yaml").exists():
-        raise UserError(f"--out {run} already contains a run; --resume continues it, another --out starts a new one")
+    _require_new(run)
     config = PRESETS[preset] if file is None else load_config(file, PRESETS[preset])
     config = _with_options(config, given)
     if config.batch_norm == "sync" and device.type != "cuda":
         raise UserError("batch_norm sync needs GPUs: torch has no SyncBatchNorm for CPUs")
     config = replace(config, precision=_precision(given.get("precision"), device))
     return run, config if "data" in given else replace(config, data=str(embedded_default()))
+
+
+def _require_new(run: Path) -> None:
+    """Raises UserError if a folder contains a run."""
+    if (run / "config.yaml").exists():
+        raise UserError(f"--out {run} already contains a run; --resume continues it, another --out starts a new one")
 
 
 def _resumed_run(

@@ -1,11 +1,11 @@
 """Logging of training steps: log.jsonl, TensorBoard events, and a progress bar or progress lines."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -15,7 +15,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
 from avsa_fast.data.views import MEAN, STD
-from avsa_fast.files import atomic_write
+from avsa_fast.files import write_text
+from avsa_fast.writing import Lines, writing
 
 LINE_INTERVAL = 10.0  # seconds between progress lines if stderr is not a terminal
 
@@ -30,9 +31,14 @@ class Log:
             run: Folder of the run.
             total_steps: Steps of both stages.
             first_step: Steps already done by the run that is resumed, or 0.
+
+        Raises:
+            WriteError: They cannot be written.
         """
+        self._run = run
         self._lines = _open_truncated(run / "log.jsonl", first_step)
-        self._events = SummaryWriter(run, purge_step=first_step + 1)
+        with writing(run):
+            self._events = SummaryWriter(run, purge_step=first_step + 1)
         self._console = Console(stderr=True, soft_wrap=True)
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[metrics]}"),
@@ -49,10 +55,14 @@ class Log:
             step: Number of the step.
             stage: Name of the stage.
             metrics: Metrics by name; must contain "loss" and "clips_per_second", which the console shows.
+
+        Raises:
+            WriteError: It cannot be written.
         """
-        self._lines.write(json.dumps({"step": step, "stage": stage, **metrics}) + "\n")
-        for name, value in metrics.items():
-            self._events.add_scalar(f"{stage}/{name}", value, step)
+        self._lines.append(json.dumps({"step": step, "stage": stage, **metrics}).encode() + b"\n")
+        with writing(self._run):
+            for name, value in metrics.items():
+                self._events.add_scalar(f"{stage}/{name}", value, step)
         text = f"loss {metrics['loss']:.3f}  {metrics['clips_per_second']:.1f} clips/s"
         self._progress.update(self._task, completed=step, description=stage.upper(), metrics=text)
         now = time.monotonic()
@@ -72,9 +82,10 @@ class Log:
         """
         mean, std = (torch.tensor(values, device=crops.device).view(3, 1, 1) for values in (MEAN, STD))
         images = (crops[:, :, 0] * std + mean).clamp(0, 1)
-        self._events.add_image(f"{stage}/crops", make_grid(images, nrow=len(images)), step)
         spectra = features[:, :1].flip(-2)  # low frequencies at the bottom
-        self._events.add_image(f"{stage}/spectrograms", make_grid(spectra, nrow=len(spectra), normalize=True), step)
+        with writing(self._run):
+            self._events.add_image(f"{stage}/crops", make_grid(images, nrow=len(images)), step)
+            self._events.add_image(f"{stage}/spectrograms", make_grid(spectra, nrow=len(spectra), normalize=True), step)
 
     def note(self, text: str) -> None:
         """Prints a line to the console.
@@ -87,8 +98,11 @@ class Log:
     def close(self) -> None:
         """Closes the log files and the progress bar."""
         self._progress.stop()
-        self._lines.close()
-        self._events.close()
+        try:
+            self._lines.close()
+        finally:
+            with writing(self._run):
+                self._events.close()
 
 
 class SilentLog(Log):
@@ -110,12 +124,11 @@ class SilentLog(Log):
         pass
 
 
-def _open_truncated(path: Path, steps: int) -> Any:
-    """Opens log.jsonl for appending, line-buffered, truncated to the steps that a resumed run keeps."""
+def _open_truncated(path: Path, steps: int) -> Lines:
+    """Opens log.jsonl for appending, truncated to the steps that a resumed run keeps."""
     kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps] if steps and path.exists() else []
-    with atomic_write(path) as part:
-        part.write_text("".join(kept), encoding="utf-8")
-    return path.open("a", encoding="utf-8", buffering=1)
+    write_text(path, "".join(kept))
+    return Lines(path)
 
 
 @contextmanager
@@ -131,8 +144,25 @@ def logging(run: Path, total_steps: int, first_step: int, silent: bool = False) 
     Yields:
         The log.
     """
-    log = SilentLog() if silent else Log(run, total_steps, first_step)
+    with _quiet_events():
+        log = SilentLog() if silent else Log(run, total_steps, first_step)
+        try:
+            yield log
+        finally:
+            log.close()
+
+
+@contextmanager
+def _quiet_events() -> Iterator[None]:
+    """Context in which TensorBoard's thread prints no traceback: its next call in this thread raises the error."""
+    before = threading.excepthook
+
+    def hook(error: threading.ExceptHookArgs) -> None:
+        if not issubclass(error.exc_type, OSError):
+            before(error)
+
+    threading.excepthook = hook
     try:
-        yield log
+        yield
     finally:
-        log.close()
+        threading.excepthook = before

@@ -15,9 +15,10 @@ from avsa_fast.data.batches import Batch
 from avsa_fast.data.loader import LoaderError
 from avsa_fast.data.samples import Collection, Samples, Unreadable
 from avsa_fast.errors import UserError
-from avsa_fast.files import atomic_write
+from avsa_fast.files import write_text
 from avsa_fast.models import Model
 from avsa_fast.models.weights import save_weights
+from avsa_fast.writing import WriteError
 
 from .checkpoint import State, load_newest, save_checkpoint
 from .feed import Feed
@@ -92,6 +93,7 @@ class Trainer:
         Raises:
             UserError: If data cannot be read, a decoding worker died, all checkpoints are damaged, or the loss or the
                 gradient norm is not finite.
+            WriteError: If a file of the run cannot be written.
             KeyboardInterrupt: After SIGINT or SIGTERM, once a checkpoint is written; immediately after a second signal.
         """
         state, damage = load_newest(self.run / "checkpoints", self.model) if resume else (None, [])
@@ -99,6 +101,15 @@ class Trainer:
             self.best = state.best
             self.objective.log_temperature.data.fill_(state.log_temperature)
         done = 0 if state is None else state.step
+        try:
+            return self._train(done, state, damage)
+        except WriteError as error:
+            if self.profiler is not None:
+                raise
+            raise WriteError(f"{error}; --resume continues from the last checkpoint") from error
+
+    def _train(self, done: int, state: State | None, damage: list[str]) -> dict[str, dict[str, float]]:
+        """Runs the steps after the first `done` ones with an open log; `damage` tells of damaged checkpoints."""
         silent = not self.ranks.first
         with logging(self.run, self.total_steps, done, silent) as self._log, Stop() as self._stop:
             for reason in damage if self.ranks.first else []:
@@ -249,8 +260,7 @@ class Trainer:
             for stage in (stage for stage, steps in self.stage_steps.items() if steps):
                 if (accuracy := self._held_out_accuracy(stage)) is not None:
                     metrics[f"{stage}_matching"] = accuracy
-            with atomic_write(self.run / "metrics.json") as part:
-                part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+            write_text(self.run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         self.ranks.wait()
         return metrics
 

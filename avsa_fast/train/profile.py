@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from avsa_fast.files import atomic_write, write_text
+
 WARM_UP = 3  # unrecorded steps at the start of each stage
 PARTS = ("data wait", "views", "forward", "backward", "optimiser")  # record_function names of feed.py, optimiser.py
 OPERATIONS = 12  # rows shown per stage
@@ -48,7 +50,8 @@ class Profiler:
     def _report(self, stage: str, seconds: float) -> None:
         """Prints and writes the time shares of a step, on the host's clock, which runs ahead of a GPU."""
         trace = self.run / f"trace-{stage}.json"
-        self._recorder.export_chrome_trace(str(trace))
+        with atomic_write(trace) as part:
+            self._recorder.export_chrome_trace(str(part))
         averages = self._recorder.key_averages()
         times = {event.key: event.cpu_time_total / 1e6 / self.steps for event in averages if event.key in PARTS}
         parts = {name: times.get(name, 0.0) for name in PARTS}
@@ -61,7 +64,7 @@ class Profiler:
         key = "self_device_time_total" if self.on_gpu else "self_cpu_time_total"
         print(averages.table(sort_by=key, row_limit=OPERATIONS, max_name_column_width=48), flush=True)
         shares = {"seconds": seconds} | {name: part / seconds for name, part in parts.items()}
-        (self.run / f"profile-{stage}.json").write_text(json.dumps(shares, indent=2) + "\n", encoding="utf-8")
+        write_text(self.run / f"profile-{stage}.json", json.dumps(shares, indent=2) + "\n")
 
 
 def _activities(on_gpu: bool) -> list[ProfilerActivity]:

@@ -247,6 +247,29 @@ def test_user_errors(run: Run, tmp_path: Path) -> None:
         main(run.folder, (path,), out=str(tmp_path / "there.npy"))
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".npy"])
+def test_command_killed_before_it_removed_the_parts_resumes(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    file, out = str(write_sound(tmp_path / "a.wav", 2, 4)), tmp_path / f"out{suffix}"
+
+    def killed(parts: store.Parts) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Parts, "_remove", killed)
+        with pytest.raises(MemoryError):
+            main(run.folder, (file,), out=str(out))
+    before = out.read_bytes()
+    with pytest.raises(UserError, match="created with other files or options"):
+        main(run.folder, (file,), out=str(out), hop=0.5)
+    main(run.folder, (file,), out=str(out))
+    assert out.read_bytes() == before
+    assert not (tmp_path / f"out{suffix}.parts").exists()
+    with pytest.raises(UserError, match="exists already"):
+        main(run.folder, (file,), out=str(out))
+
+
 @pytest.mark.slow
 def test_memory_for_an_hour_and_resume_after_sigkill(run: Run, tmp_path: Path) -> None:
     def started(path: Path, out: Path) -> commands.Command:

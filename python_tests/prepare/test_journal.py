@@ -1,11 +1,12 @@
 import errno
+import os
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
 from avsa_fast.prepare.clip import Result
 from avsa_fast.prepare.journal import Journal
+from avsa_fast.writing import WriteError
 
 
 def result(name: str, count: int) -> Result:
@@ -22,11 +23,11 @@ def read(path: Path) -> Journal:
 
 
 def test_entries_are_read_back(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "sub" / "j")
+    journal = Journal(tmp_path / "j")
     for name, count in (("b", 3), ("a", 0), ("b", 2), ("c\n\t", 1)):
         journal.append(f"key {count}", result(name, count), ["video/x"])
     journal.close()
-    journal = Journal(tmp_path / "sub" / "j")
+    journal = Journal(tmp_path / "j")
     assert {name: (entry.key, entry.media) for name, entry in journal.entries.items()} == {
         "b": ("key 2", ["video/x"]), "a": ("key 0", ["video/x"]), "c\n\t": ("key 1", ["video/x"]),
     }  # fmt: skip
@@ -66,11 +67,55 @@ def test_full_disk_does_not_change_the_journal(tmp_path: Path, monkeypatch: pyte
     journal = Journal(tmp_path / "j")
     journal.append("key", result("a", 2), [])
     before = (tmp_path / "j").read_bytes()
+    write, room = os.write, 10
+
+    def write_some(file: int, data: bytes) -> int:
+        nonlocal room
+        if room == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        count = write(file, data[:room])
+        room -= count
+        return count
+
     with monkeypatch.context() as patch:
-        full = Mock(wraps=journal._file, **{"flush.side_effect": OSError(errno.ENOSPC, "No space left on device")})
-        patch.setattr(journal, "_file", full)
-        with pytest.raises(OSError, match="No space"):
+        patch.setattr(os, "write", write_some)
+        with pytest.raises(WriteError, match=r"/j: cannot be written: No space left on device; .*free some space"):
             journal.append("key", result("b", 2), [])
-    journal._file.flush()
     assert set(journal.entries) == {"a"}
-    assert (tmp_path / "j").read_bytes().startswith(before)
+    assert (tmp_path / "j").read_bytes() == before
+    journal.append("key", result("b", 3), [])
+    journal.close()
+    assert set(read(tmp_path / "j").entries) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../precious",
+        "/abs/path",
+        "video/../../x",
+        "video/..",
+        "video/",
+        "video",
+        "audio/.hidden",
+        "audio/a/b",
+        "x/a",
+        "video/a\0",
+        7,
+        None,
+    ],
+)
+def test_media_outside_its_folders_are_ignored(tmp_path: Path, path: object) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.append("key", result("a", 0), ["video/a.mp4", "audio/a.flac", path])  # type: ignore[list-item]
+    journal.close()
+    entry = read(tmp_path / "j").entries.get("a")
+    assert entry is None or entry.media == ["video/a.mp4", "audio/a.flac"]
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "j").symlink_to(tmp_path / "precious")
+    with pytest.raises(WriteError, match="is a link"):
+        Journal(tmp_path / "j")
+    assert (tmp_path / "precious").read_text() == "mine"

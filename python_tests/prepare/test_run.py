@@ -1,6 +1,6 @@
 """prepare end to end, on small clips and with a detector without weights."""
 
-import fcntl
+import os
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -230,10 +230,8 @@ def test_own_media_are_never_overwritten(tmp_path: Path, add_clip: Callable[...,
 
 def test_concurrent_runs_are_refused(tmp_path: Path, add_video: AddClip) -> None:
     add_video(tmp_path / "src" / "a.mp4", "4.0")
-    (tmp_path / "dst" / ".prepare").mkdir(parents=True)
-    with (tmp_path / "dst" / ".prepare" / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="dst: another run is preparing this folder"):
+    with owner_lock(tmp_path / "dst" / ".prepare" / "lock", tmp_path):
+        with pytest.raises(UserError, match=rf"dst: process {os.getpid()} is writing it; wait until it ends"):
             prepare(tmp_path / "src", tmp_path / "dst", WITHOUT_DETECTION)
 
 

@@ -69,15 +69,18 @@ def test_page_of_an_unprepared_folder(scenes: Path, tmp_path: Path) -> None:
     assert "objects were not looked for" in html
 
 
-@pytest.mark.slow
-def test_missing_tables_of_a_runs_dataset_are_created(run: Path, scenes: Path, tmp_path: Path) -> None:
+def test_nothing_is_written_into_a_runs_dataset(run: Path, scenes: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     config = yaml.safe_load((copy / "config.yaml").read_text())
-    config["data"] = str(link_media(scenes, tmp_path / "set"))
+    config["data"] = str(data := link_media(scenes, tmp_path / "set"))
     config["samples"]["crops"] = "random"
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
-    assert written(run=copy, clips=1).count('class="clip card"') == 1
+    with pytest.raises(
+        UserError, match=rf"{data}: has no index\.parquet; .*: python -m avsa_fast\.prepare {data} {data}"
+    ):
+        main(run=copy, clips=1)
+    assert sorted(path.name for path in data.iterdir()) == ["audio", "truth.parquet", "video"]
 
 
 def test_curves_have_a_trace_per_stage_and_skip_incomplete_lines(run: Path) -> None:

@@ -3,6 +3,7 @@ import threading
 import pytest
 
 from avsa_fast.errors import UserError
+from avsa_fast.locks import STATE
 from avsa_fast.scenes import cache
 
 
@@ -32,10 +33,11 @@ def test_concurrent_requests_build_once(tmp_path, monkeypatch):
 
 def test_remains_of_a_killed_build_are_removed(tmp_path):
     name = f"scenes-v{cache.VERSION}-1x1s-seed0"
-    remains = tmp_path / "cache" / f".{name}.1.part" / "video"
+    remains = tmp_path / "cache" / STATE / "0123456789abcdef" / name / "video"
     remains.mkdir(parents=True)
+    (tmp_path / "cache" / STATE / "0123456789abcdef.lock").touch()
     assert cache.embedded_default().name == name
-    assert not remains.parent.exists()
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [name]
 
 
 def test_unwritable_cache_is_reported(tmp_path, monkeypatch):

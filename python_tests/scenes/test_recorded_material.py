@@ -75,3 +75,17 @@ def test_invalid_material_is_reported(tmp_path, rng):
     soundfile.write(tmp_path / "ghost.ogg", np.zeros(RATE), RATE)
     with pytest.raises(UserError, match=r"ghost\.ogg: silent"):
         Objects(tmp_path).draw(rng, 1, RATE, 160)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_only_png_and_jpeg_are_opened(tmp_path, mode, monkeypatch):
+    """Whatever its name says: Pillow gives EPS to Ghostscript, for example."""
+    monkeypatch.setattr("subprocess.check_call", lambda *args, **options: pytest.fail(f"a program was started: {args}"))
+    picture = Image.new("RGB", (8, 4), (200, 30, 60))
+    for kind in ("PNG", "JPEG"):
+        picture.save(tmp_path / "p.png", kind)
+        assert read_image(tmp_path / "p.png", mode).shape == (4, 8, len(mode))
+    for kind in ("EPS", "GIF", "TIFF", "WEBP", "BMP", "PPM"):
+        picture.save(tmp_path / "p.png", kind)
+        with pytest.raises(UserError, match=r"p\.png: not a readable image"):
+            read_image(tmp_path / "p.png", mode)
