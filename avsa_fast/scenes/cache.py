@@ -4,6 +4,8 @@ import fcntl
 from pathlib import Path
 
 from avsa_fast.cache import cache_folder
+from avsa_fast.data.clips import media_names
+from avsa_fast.data.tables import DETECTIONS, INDEX, read_columns
 from avsa_fast.errors import UserError
 from avsa_fast.files import remove_parts
 from avsa_fast.progress import show_progress
@@ -20,11 +22,12 @@ def embedded_default() -> Path:
     others wait.
 
     Raises:
-        UserError: The cache cannot be written.
+        UserError: The cache cannot be written, or what is in it is damaged.
     """
     cache = cache_folder()
     folder = cache / f"scenes-v{VERSION}-{COUNT}x{SECONDS}s-seed{SEED}"
     if folder.is_dir():
+        _check(folder)
         return folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -37,3 +40,18 @@ def embedded_default() -> Path:
     except OSError as error:
         raise UserError(f"{cache}: cannot be written: {error}; set AVSA_CACHE to another folder") from error
     return folder
+
+
+def _check(folder: Path) -> None:
+    """Raises UserError, with the cure, if a cached dataset is not complete."""
+    try:
+        videos, sounds = media_names(folder)
+        if (clips := len(videos.keys() & sounds.keys())) != COUNT:
+            raise UserError(f"{folder}: {clips} of {COUNT} clips")
+        for name, schema in (("index.parquet", INDEX), ("detections.parquet", DETECTIONS)):
+            if (folder / name).exists():  # training makes those that are missing
+                read_columns(folder / name, schema)
+    except UserError as error:
+        raise UserError(
+            f"{error}; the cached scenes are damaged: remove {folder}, and they are rendered again"
+        ) from error

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,12 @@ class SilentLog(Log):
 
 def _open_truncated(path: Path, steps: int) -> Any:
     """Opens log.jsonl for appending, line-buffered, truncated to the steps that a resumed run keeps."""
-    kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps] if steps and path.exists() else []
+    kept: list[bytes] = []
+    if steps and path.exists():
+        with path.open("rb") as lines:
+            kept = list(islice(lines, steps))
     with atomic_write(path) as part:
-        part.write_text("".join(kept), encoding="utf-8")
+        part.write_bytes(b"".join(kept))
     return path.open("a", encoding="utf-8", buffering=1)
 
 

@@ -4,12 +4,15 @@ import json
 import math
 import random
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from avsa_fast.bounds import shortened
 from avsa_fast.config import Config, Stage
 from avsa_fast.data.batches import Batch
 from avsa_fast.data.loader import LoaderError
@@ -19,7 +22,7 @@ from avsa_fast.files import atomic_write
 from avsa_fast.models import Model
 from avsa_fast.models.weights import save_weights
 
-from .checkpoint import State, load_newest, save_checkpoint
+from .checkpoint import load_newest, save_checkpoint
 from .feed import Feed
 from .flops import flops_per_sample, matrix_rate
 from .heldout import held_out_accuracy
@@ -28,6 +31,7 @@ from .objective import Objective
 from .optimiser import StageOptimiser
 from .profile import Profiler
 from .ranks import Ranks
+from .state import State
 from .stop import Stop
 
 SINGLE_PROCESS = Ranks()
@@ -90,12 +94,13 @@ class Trainer:
             Final held-out metrics by name, as in metrics.json; empty when profiling and on ranks other than the first.
 
         Raises:
-            UserError: If data cannot be read, a decoding worker died, all checkpoints are damaged, or the loss or the
-                gradient norm is not finite.
+            UserError: If data cannot be read, a decoding worker died, all checkpoints are damaged or of another
+                configuration, or the loss or the gradient norm is not finite.
             KeyboardInterrupt: After SIGINT or SIGTERM, once a checkpoint is written; immediately after a second signal.
         """
-        state, damage = load_newest(self.run / "checkpoints", self.model) if resume else (None, [])
+        state, damage = load_newest(self.run / "checkpoints", self.objective) if resume else (None, [])
         if state is not None:
+            self._check_resumed(state)
             self.best = state.best
             self.objective.log_temperature.data.fill_(state.log_temperature)
         done = 0 if state is None else state.step
@@ -103,6 +108,8 @@ class Trainer:
         with logging(self.run, self.total_steps, done, silent) as self._log, Stop() as self._stop:
             for reason in damage if self.ranks.first else []:
                 self._log.note(f"skipped: {reason}; continuing after step {done}")
+            if resume and state is None and self.ranks.first:
+                self._log.note(f"{self.run} has no checkpoint yet: training starts from the beginning")
             if self.profiler is not None:
                 self._stop.raise_at_once()  # profiling writes no checkpoints
             try:
@@ -122,6 +129,22 @@ class Trainer:
                 if self.ranks.first and self.profiler is None:
                     self._log.note(f"stopped; --resume --out {self.run} continues")
                 raise KeyboardInterrupt from error
+
+    def _check_resumed(self, state: State) -> None:
+        """Raises UserError if the configuration is not the one that a checkpoint was trained with."""
+        ours, theirs = flattened(self._stated_config()), flattened(state.config)
+        for key in sorted(ours.keys() | theirs.keys()):
+            if ours.get(key) != theirs.get(key):
+                raise UserError(
+                    f"{self.run / 'config.yaml'}: {key} is {shortened(ours.get(key))}, but the run was trained with "
+                    f"{shortened(theirs.get(key))}: restore it to resume, or start another run"
+                )
+        if state.step > self.total_steps:
+            raise UserError(f"{self.run}: its checkpoint is of step {state.step}, of {self.total_steps} steps")
+
+    def _stated_config(self) -> dict[str, Any]:
+        """The configuration without the dataset's folder, which may move."""
+        return asdict(replace(self.config, data=""))
 
     def _check_ranks(self) -> None:
         """Raises UserError if the ranks cannot train with this configuration."""
@@ -219,7 +242,7 @@ class Trainer:
         """Writes a checkpoint, on the first rank."""
         if self.ranks.first:
             temperature = self.objective.log_temperature.item()
-            state = State(step, stage, optimiser.state_dict(), temperature, self.best)
+            state = State(step, stage, self._stated_config(), optimiser.state_dict(), temperature, self.best)
             save_checkpoint(self.run / "checkpoints", self.model, state)
 
     def _evaluate(self, step: int, stage: Stage) -> dict[str, float]:
@@ -263,6 +286,19 @@ class Trainer:
         if isinstance(chunk, Unreadable):
             raise UserError(f"no readable clip among {len(chunk.failures)}: {next(iter(chunk.failures.values()))}")
         return chunk
+
+
+def flattened(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns the values of nested dictionaries by the keys to them, joined by points.
+
+    Args:
+        config: The dictionaries.
+        prefix: What precedes the keys.
+    """
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        values |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return values
 
 
 def _build_model(config: Config, device: torch.device, ranks: Ranks) -> Model:
