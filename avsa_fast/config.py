@@ -8,15 +8,19 @@ from typing import Any, Literal
 import dacite
 import yaml
 
+from avsa_fast.bounds import check_ranges, shortened
 from avsa_fast.data.samples import SampleConfig
+from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.data.views import AUDIO_CHANNELS, ViewConfig
 from avsa_fast.errors import UserError
 from avsa_fast.files import write_text
 from avsa_fast.models import ModelConfig
+from avsa_fast.yaml_files import read_yaml
 
 Precision = Literal["fp32", "bf16"]
 Stage = Literal["avc", "avsa"]
 Stages = Literal["both", "avc"]
+MAX_PATH = 4096  # characters
 
 
 @dataclass(frozen=True)
@@ -85,22 +89,19 @@ class Config:
     held_out_samples: int = 256
 
     def __post_init__(self) -> None:
-        views = self.samples.views
-        for name, valid, expected in (
-            ("seed", self.seed >= 0, "at least 0"),
-            ("batch", self.batch >= views, f"at least {views}, the crops of one sample"),
-            ("steps", self.steps is None or self.steps >= 1, "at least 1"),
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("avc_share", 0 <= self.avc_share <= 1, "within 0 and 1"),
-            ("temperature", self.temperature > 0, "above 0"),
-            ("learning_rate", self.learning_rate > 0, "above 0"),
-            ("warmup", 0 <= self.warmup < 1, "at least 0 and below 1"),
-            ("cache_chunk", self.cache_chunk is None or self.cache_chunk >= 2, "at least 2"),
-            ("checkpoint_every", self.checkpoint_every >= 1, "at least 1"),
-            ("evaluate_every", self.evaluate_every >= 1, "at least 1"),
-        ):
-            if not valid:
-                raise UserError(f"{name} {getattr(self, name)} must be {expected}")
+        check_ranges(
+            self, seed=(0, 2**63 - 1), batch=(self.samples.views, 65536), epochs=(1, 10**6), steps=(1, 10**8),
+            avc_share=(0, 1), temperature=(1e-4, 100), cache_chunk=(2, 65536), learning_rate=(1e-12, 100),
+            warmup=(0, 0.999), weight_decay=(0, 100), checkpoint_every=(1, 10**8), evaluate_every=(1, 10**8),
+            held_out_samples=(1, 10**6),
+        )  # fmt: skip
+        if "\0" in self.data or len(self.data) > MAX_PATH:
+            raise UserError(f"data {shortened(repr(self.data))} must be a path of at most {MAX_PATH} characters")
+        if self.samples.seconds * SAMPLE_RATE < self.views.n_fft:
+            raise UserError(
+                f"views.n_fft {self.views.n_fft} must be at most the {self.samples.seconds * SAMPLE_RATE:.0f} samples "
+                f"of sound in samples.seconds {self.samples.seconds}"
+            )
 
     @property
     def spatial(self) -> bool:
@@ -204,13 +205,13 @@ def load_config(path: Path, base: Config | None = None) -> Config:
     Raises:
         UserError: If the file cannot be read, a key is unknown or a value is invalid; the message names the file.
     """
+    values = read_yaml(path, "a run's configuration")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
         if base is not None:
             values = _merged(asdict(base), values)
         config = dacite.from_dict(Config, values, dacite.Config(strict=True, cast=[tuple]))
-    except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError, dacite.DaciteError, UserError) as error:
-        raise UserError(f"{path}: not a run's configuration: {error}") from error
+    except (TypeError, ValueError, OverflowError, dacite.DaciteError, UserError) as error:
+        raise UserError(f"{path}: not a run's configuration: {shortened(error)}") from error
     # The audio representation determines the encoder's input channels.
     return replace(config, model=replace(config.model, audio_channels=AUDIO_CHANNELS[config.views.audio]))
 

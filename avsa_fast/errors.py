@@ -16,7 +16,7 @@ class ClipError(UserError):
         """Stores the state.
 
         Args:
-            state: A key of `data.tables.STATES` other than "ok".
+            state: A key of `data.table_rules.STATES` other than "ok".
             message: One line that names the reason.
         """
         super().__init__(message)

@@ -14,7 +14,7 @@ from avsa_fast.data.directions import Detections
 from avsa_fast.data.index import Index
 from avsa_fast.data.projection import to_erp
 from avsa_fast.data.spans import span_of
-from avsa_fast.data.tables import DETECTIONS, read_table
+from avsa_fast.data.tables import DETECTIONS, read_columns
 from avsa_fast.maps import similarity_map
 from avsa_fast.run import load_run
 
@@ -36,7 +36,7 @@ frames = clip.reader.frames(moment, config.frames, config.fps, config.max_height
 sound = clip.reader.scene(moment)  # [4, 24000]
 
 # 3. The viewing direction: the first object detected at that moment, or straight ahead.
-objects = Detections(read_table(Path(dataset) / "detections.parquet", DETECTIONS)).at(name, moment)
+objects = Detections(read_columns(Path(dataset) / "detections.parquet", DETECTIONS)).at(name, moment)
 towards = torch.tensor(objects[0] if len(objects) else [0.0, 0.0], dtype=torch.float32)
 azimuth, elevation = towards.rad2deg().tolist()
 print(f"looking at azimuth {azimuth:.0f}°, elevation {elevation:.0f}°")

@@ -13,7 +13,7 @@ ALLOWED = {
     "spatial": set(),
     "reference": {"spatial"},
     "ops": {"_C", "errors", "spatial"},
-    "models": {"errors", "files", "ops", "spatial"},
+    "models": {"bounds", "errors", "files", "ops", "spatial"},
 }
 
 

@@ -1,9 +1,8 @@
 """Choice of crop directions: detected objects if there are any, else random."""
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 MIN_SCORE = 0.25  # of detections that are used
 MAX_RANDOM_ELEVATION = np.pi / 6  # radians
@@ -12,17 +11,25 @@ MAX_RANDOM_ELEVATION = np.pi / 6  # radians
 class Detections:
     """Detected objects, sorted by clip and time for fast lookup; those with low scores are ignored."""
 
-    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, table: pa.Table) -> None:
         """Sorts the detections.
 
         Args:
-            rows: Rows of detections.parquet.
+            table: Columns of detections.parquet, of which name, time, azimuth, elevation and, if it is there, score
+                are used.
         """
-        by_name: dict[str, list[tuple[float, float, float]]] = {}
-        for row in rows:
-            if row["score"] >= MIN_SCORE:
-                by_name.setdefault(row["name"], []).append((row["time"], row["azimuth"], row["elevation"]))
-        self._clips = {name: _by_time(np.array(values)) for name, values in by_name.items()}
+        if "score" in table.column_names:
+            table = table.filter(pc.greater_equal(table["score"], MIN_SCORE))
+        names = table["name"].combine_chunks().dictionary_encode()
+        numbers = names.indices.to_numpy(zero_copy_only=False)
+        order = np.argsort(numbers, kind="stable")
+        starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+        columns = [table[column].to_numpy().astype(np.float64)[order] for column in ("time", "azimuth", "elevation")]
+        clips = names.dictionary.take(pa.array(numbers[order[starts]])).to_pylist()
+        rows = np.split(np.stack(columns, axis=1), starts[1:])
+        self._clips = {
+            name: _by_time(values) for name, values in zip(clips, rows, strict=False)
+        }  # no clips: one empty part
 
     def at(self, name: str, time: float) -> np.ndarray:
         """Looks up the objects of a clip at the detection time nearest to a given time.

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from avsa_fast.bounds import check_ranges
 from avsa_fast.errors import UserError
 
 from .channels import require_ambisonic
@@ -22,7 +23,7 @@ from .frame_conversion import Planes
 from .index import Index
 from .projection import Projection
 from .spans import ClipSpan, ClipSpans, SpanError
-from .tables import DETECTIONS, read_table, require_table
+from .tables import DETECTIONS, read_columns, require_table
 
 CropChoice = Literal["yolo", "random"]
 HELD_OUT_TIME = 0.2  # share of the duration, at the end, that is held out if there is only one clip
@@ -47,6 +48,9 @@ class SampleConfig:
         jitter: Maximum change of the brightness, contrast and saturation factors.
         hue: Maximum hue shift, as a fraction of the hue circle.
         gain: Maximum relative change of the sound's gain.
+
+    Raises:
+        UserError: If a value is out of range.
     """
 
     crops: CropChoice = "yolo"
@@ -62,6 +66,15 @@ class SampleConfig:
     jitter: float = 0.4
     hue: float = 0.2
     gain: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self, "samples.", moments=(1, 1000), frames=(1, 128), fps=(0.1, 240), max_height=(8, 8192),
+            seconds=(0.05, 60), min_fov=(1, 179), max_fov=(1, 179), held_out_fov=(1, 179), jitter=(0, 1), hue=(0, 0.5),
+            gain=(0, 1),
+        )  # fmt: skip
+        if self.min_fov > self.max_fov:
+            raise UserError(f"samples.min_fov {self.min_fov} must be at most max_fov {self.max_fov}")
 
 
 class Sample(NamedTuple):
@@ -135,7 +148,8 @@ class Collection:
             raise UserError(f"{data}: every usable clip is held out; list some of them in train.txt")
         if crops == "yolo":
             require_table(data, "detections.parquet")
-        self.detections = Detections(read_table(data / "detections.parquet", DETECTIONS) if crops == "yolo" else [])
+        path = data / "detections.parquet"
+        self.detections = Detections(read_columns(path, DETECTIONS) if crops == "yolo" else DETECTIONS.empty_table())
 
 
 class Samples(Dataset[Sample | Unreadable]):

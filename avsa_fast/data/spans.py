@@ -14,6 +14,8 @@ from .projection import PROJECTIONS, Projection
 from .reader import MediaReader
 from .rows import description_of
 
+LEEWAY = 1.0  # seconds by which other tools may state longer clips
+
 
 @dataclass(frozen=True)
 class ClipSpan:
@@ -101,7 +103,8 @@ def span_of(clip: Clip, row: dict[str, Any]) -> ClipSpan:
         row: Its row of the index.
 
     Raises:
-        SpanError: The row does not describe the tracks, and a file is missing or unreadable.
+        SpanError: The row does not describe the tracks, and a file is missing or unreadable; or the row has more
+            seconds than the tracks.
     """
     assert clip.video is not None
     assert clip.sound is not None
@@ -109,4 +112,10 @@ def span_of(clip: Clip, row: dict[str, Any]) -> ClipSpan:
         description = description_of(row, clip.video, clip.sound)
     except UserError as error:
         raise SpanError(clip.name, str(error)) from error
+    if row["seconds"] > description.end + LEEWAY:
+        raise SpanError(
+            clip.name,
+            f"{clip.name}: index.parquet has seconds {row['seconds']:g}, but its files end after {description.end:g}; "
+            "delete that file to rebuild it",
+        )
     return ClipSpan(clip.name, MediaReader(description), description.begin, row["seconds"])

@@ -8,26 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from avsa_fast.bounds import shortened
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_write
 
-
-def _schema(columns: dict[str, pa.DataType]) -> pa.Schema:
-    """Schema from column names and types."""
-    return pa.schema(list(columns.items()))
+from .table_rules import check_values
 
 
-# Values of the column `state`: whether a clip can be used. The column `reason` holds the details.
-STATES = {
-    "ok": "usable; for spatial training if its channel map is not empty",
-    "ambiguous": "sound whose channels could be in more than one order, or a pose; the reason says how to resolve it",
-    "refused": "readable but not usable: not a 360° video, fisheye, or video and sound that do not match",
-    "incomplete": "a video without sound, or a sound without video",
-    "unreadable": "not a media file, empty, truncated or damaged",
-    "costly": "exceeded the memory or time limit of a clip",
-}
+def _schema(table: str, columns: dict[str, pa.DataType]) -> pa.Schema:
+    """Schema from the name of a table, by which `table_rules` knows it, and its columns' names and types."""
+    return pa.schema(list(columns.items()), metadata={"table": table})
+
 
 # Measures of a clip that `prepare --check` judges. Null: not measured, or it does not apply. Lists of four: W, Y, Z, X.
 _MEASURES = {
@@ -53,6 +47,7 @@ _MEASURES = {
 
 # One row per clip. If its media cannot be read, the numbers are null.
 INDEX = _schema(
+    "index",
     {
         "name": pa.string(),
         "seconds": pa.float64(),  # until the video or the sound ends, whichever is shorter
@@ -91,14 +86,15 @@ INDEX = _schema(
         "arrival_elevation": pa.float32(),
         "arrival_spread": pa.float32(),  # median angle between the windows' directions and the mean, radians
         "split": pa.string(),  # "train" or "test"
-        "state": pa.string(),  # a key of STATES
+        "state": pa.string(),  # a key of table_rules.STATES
         "reason": pa.string(),
         **_MEASURES,
-    }
+    },
 )
 
 # One row per object and frame. Angles and angular sizes in radians, time in seconds from the start of the file.
 DETECTIONS = _schema(
+    "detections",
     {
         "name": pa.string(),
         "time": pa.float64(),
@@ -109,11 +105,12 @@ DETECTIONS = _schema(
         "class": pa.string(),
         "score": pa.float32(),
         "track": pa.int32(),  # identifies an object of a clip over time
-    }
+    },
 )
 
 # Ground truth of scenes rendered by avsa_fast.scenes: one row per source and time.
 TRUTH = _schema(
+    "truth",
     {
         "name": pa.string(),
         "time": pa.float64(),
@@ -122,7 +119,7 @@ TRUTH = _schema(
         "azimuth": pa.float32(),
         "elevation": pa.float32(),
         "gain": pa.float32(),
-    }
+    },
 )
 
 # Columns that tables from other tools may omit; they are read as null.
@@ -132,7 +129,8 @@ OPTIONAL |= {"turns", "codec", "layout", "first_block", "block", "gains", "notes
 OPTIONAL |= {"projection_evidence", "channel_evidence"}
 OPTIONAL |= {"arrival_share", "arrival_azimuth", "arrival_elevation", "arrival_spread", *_MEASURES}
 ROWS_PER_GROUP = 100_000  # when writing
-MAX_ROWS = 100_000_000
+MAX_ROWS = 10_000_000
+MAX_BYTES = 2**29  # of the columns that are read, in memory
 
 
 @contextmanager
@@ -201,25 +199,66 @@ def read_columns(path: Path, schema: pa.Schema) -> pa.Table:
 
     Args:
         path: Parquet file.
-        schema: Columns to read. Columns in OPTIONAL that the file lacks are filled with null.
+        schema: Columns to read: one of those above, or a part of it with its metadata. Columns in OPTIONAL that the
+            file lacks are filled with null.
 
     Returns:
-        A table with exactly this schema.
+        A table with exactly this schema, whose values are possible.
 
     Raises:
-        UserError: The file is unreadable, has too many rows, lacks a required column, or the type of one differs.
+        UserError: The file is unreadable or too large, lacks a required column or has one twice, the type of one
+            differs, or a value is not possible (`table_rules`).
     """
     try:
-        file = pq.ParquetFile(path)
-        if file.metadata.num_rows > MAX_ROWS:
-            raise UserError(f"{path}: {file.metadata.num_rows} rows; at most {MAX_ROWS} are supported")
-        present = set(file.schema_arrow.names)
-        missing = [name for name in schema.names if name not in present]
-        if needed := [name for name in missing if name not in OPTIONAL]:
+        if not path.is_file():
+            raise UserError(f"{path}: not a readable table: not a regular file")
+        metadata = pq.read_metadata(path)
+        texts = _check_size(path, metadata, schema)
+        file = pq.ParquetFile(path, metadata=metadata, read_dictionary=texts)
+        names = file.schema_arrow.names
+        if needed := [name for name in schema.names if name not in names and name not in OPTIONAL]:
             raise UserError(f"{path}: no column {needed[0]!r}; expected the columns {', '.join(schema.names)}")
-        table = file.read(columns=[name for name in schema.names if name in present])
-        for name in missing:
-            table = table.append_column(name, pa.nulls(table.num_rows, schema.field(name).type))
-        return table.select(schema.names).cast(schema)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path}: not a readable table: {error}") from error
+        if twice := [name for name in schema.names if names.count(name) > 1]:
+            raise UserError(f"{path}: column {twice[0]!r} is there twice")
+        table = file.read(columns=[name for name in schema.names if name in names])
+        if (size := sum(map(_decoded_bytes, table.columns))) > MAX_BYTES:
+            raise UserError(f"{path}: {size >> 20} MB; tables of at most {MAX_BYTES >> 20} MB are supported")
+        for name in schema.names:
+            if name not in names:
+                table = table.append_column(name, pa.nulls(table.num_rows, schema.field(name).type))
+        table = table.select(schema.names).cast(schema)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise UserError(f"{path}: not a readable table: {shortened(error)}") from error
+    check_values(path, table)
+    return table
+
+
+def _check_size(path: Path, metadata: pq.FileMetaData, schema: pa.Schema) -> list[str]:
+    """Checks that what a file says of its columns in a schema fits into memory; returns the paths of those of texts."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    rows = sum(group.num_rows for group in groups)
+    if rows > MAX_ROWS:
+        raise UserError(f"{path}: {rows} rows; at most {MAX_ROWS} are supported")
+    size, texts = 0, set()
+    for group in groups:
+        for number in range(group.num_columns):
+            column = group.column(number)
+            if column.path_in_schema.partition(".")[0] in schema.names:
+                width = 8 if column.physical_type in ("INT64", "DOUBLE") else 4
+                size += max(column.total_uncompressed_size, width * column.num_values)  # repeated values take no bytes
+                if column.physical_type == "BYTE_ARRAY":
+                    texts.add(column.path_in_schema)
+    if size > MAX_BYTES:
+        raise UserError(f"{path}: {size >> 20} MB; tables of at most {MAX_BYTES >> 20} MB are supported")
+    return sorted(texts)
+
+
+def _decoded_bytes(column: pa.ChunkedArray) -> int:
+    """Bytes of a column whose texts are repeated, not in a dictionary as they were read."""
+    size = 0
+    for chunk in column.chunks:
+        values = chunk.values if pa.types.is_list(chunk.type) else chunk
+        if pa.types.is_dictionary(values.type):
+            size += pc.sum(pc.binary_length(values.dictionary).take(values.indices)).as_py() or 0
+        size += values.nbytes
+    return size

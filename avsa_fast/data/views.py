@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from avsa_fast import ops
+from avsa_fast.bounds import check_ranges
+from avsa_fast.errors import UserError
 
 from .batches import Batch, Frames
 from .tracks import SAMPLE_RATE
@@ -38,6 +40,9 @@ class ViewConfig:
         n_mels: Mel bands.
         n_fft: Window length of the STFT, in samples.
         hop_length: Hop of the STFT, in samples.
+
+    Raises:
+        UserError: If a value is out of range.
     """
 
     audio: AudioView = "foa_iv"
@@ -45,6 +50,11 @@ class ViewConfig:
     n_mels: int = 128
     n_fft: int = 512
     hop_length: int = 240
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "views.", crop_size=(8, 1024), n_mels=(8, 512), n_fft=(16, 8192), hop_length=(16, 24000))
+        if self.n_fft % 2:
+            raise UserError(f"views.n_fft {self.n_fft} must be even")
 
 
 def make_views(batch: Batch, config: ViewConfig, device: torch.device) -> tuple[Tensor, Tensor]:

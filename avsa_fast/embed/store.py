@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from torch import Tensor
 
+from avsa_fast.bounds import shortened
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_write
 from avsa_fast.locks import owner_file, owner_lock
@@ -82,7 +84,7 @@ class Parts:
             return
         try:
             before = json.loads(existing.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"--out {out}: cannot continue: {existing}: {error}; remove {self.folder}") from error
         if before != options:
             raise UserError(f"{self.folder} was created with other files or options; remove it, or use the same ones")
@@ -135,7 +137,7 @@ class Parts:
         if not parts:
             self._remove()
             raise UserError("no embeddings: no file could be read")
-        rows = sum(pq.read_metadata(part).num_rows for part in parts)
+        rows = sum(len(_read(part, ["time"])) for part in parts)
         with atomic_write(self.out) as path:
             if self.out.suffix == ".parquet":
                 with pq.ParquetWriter(path, SCHEMA) as writer:
@@ -155,7 +157,7 @@ class Parts:
 
     def _join_array(self, parts: list[Path], rows: int, path: Path) -> None:
         """Writes a float32 array [rows, E] to `path`, and a CSV file with the other columns beside the result."""
-        widths = {len(pq.read_table(part, columns=["embedding"])["embedding"][0]) for part in parts}
+        widths = {len(_read(part, ["embedding"])["embedding"][0]) for part in parts}
         if len(widths) > 1:
             raise UserError(
                 f"--out {self.out}: embeddings of {min(widths)} and of {max(widths)} values do not fit one array; "
@@ -187,7 +189,19 @@ class Parts:
 def _tables(parts: list[Path]) -> Iterator[pa.Table]:
     """Reads parts one at a time."""
     for part in parts:
-        yield pq.read_table(part, schema=SCHEMA)
+        yield _read(part)
+
+
+def _read(part: Path, columns: list[str] | None = None) -> pa.Table:
+    """Reads columns of a part, all by default; raises UserError if it is not as it was written."""
+    try:
+        table = pq.read_table(part, columns=columns, schema=SCHEMA)
+        sizes = pc.list_value_length(table["embedding"]).unique() if "embedding" in table.column_names else [0]
+        if not len(table) or len(sizes) != 1 or any(column.null_count for column in table.columns):
+            raise ValueError("it is empty, or has nulls or embeddings of several sizes")
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise UserError(f"{part}: damaged: {shortened(error)}; remove it to compute it again") from error
+    return table
 
 
 def _write(path: Path, content: Any) -> None:

@@ -4,10 +4,9 @@ Trains and scores every audio representation with random crops and with object c
 RUN/ablation; rows that are already trained or scored are skipped, and interrupted ones are resumed.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from avsa_fast.config import Config, config_text, save_config
 from avsa_fast.data.samples import Collection, CropChoice
@@ -20,6 +19,7 @@ from avsa_fast.run import Run, load_run
 from avsa_fast.train.loop import Trainer
 from avsa_fast.writing import make_subfolder
 
+from .metric_files import check_metric, number_of, read_metrics_file
 from .metrics import Metric, write_metrics
 from .pairs import embed_pairs
 from .pretext import avc_bin, avc_matching, avsa_bin, avsa_matching
@@ -161,16 +161,22 @@ def _markdown(folder: Path, rows: list[tuple[str, Row]]) -> str:
     lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for title, row in rows:
         path = folder / "ablation" / row.name / "eval" / "ablation.json"
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        lines.append(f"| {title} | " + " | ".join(_cell(metrics.get(key)) for key in COLUMNS) + " |")
+        metrics = read_metrics_file(path)
+        lines.append(f"| {title} | " + " | ".join(_cell(path, key, metrics) for key in COLUMNS) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(metric: Metric | None) -> str:
-    """A metric in per cent with its interval."""
-    if metric is None:
+def _cell(path: Path, name: str, metrics: Any) -> str:
+    """A metric of a file in per cent with its interval; a dash if the file lacks it."""
+    fields = metrics.get(name) if isinstance(metrics, dict) else None
+    if not isinstance(fields, dict):
         return "–"
-    value = f"{100 * metric['value']:.1f}"
-    if metric["low"] is None or metric["high"] is None:
-        return value
-    return f"{value} [{100 * metric['low']:.1f}, {100 * metric['high']:.1f}]"
+    check_metric(path, (name,), fields)
+    value, low, high = (number_of(fields.get(key)) for key in ("value", "low", "high"))
+    if value is None:
+        return "–"
+    return (
+        f"{100 * value:.1f}"
+        if low is None or high is None
+        else f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    )

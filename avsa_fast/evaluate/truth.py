@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from avsa_fast.data.directions import Detections
-from avsa_fast.data.tables import TRUTH, read_table
+from avsa_fast.data.tables import TRUTH, read_columns
+from avsa_fast.data.tracks import MAX_SECONDS
 from avsa_fast.errors import UserError
 
 FRAME = 0.1  # seconds per frame of a DOA file
-MAX_LINES = 10_000_000
+MAX_LINES = 1_000_000
 
 
 class Truth(Detections):
@@ -60,10 +62,8 @@ def read_truth(path: Path) -> Truth:
         files = sorted(path.glob("*.csv"))
         if not files:
             raise UserError(f"{path}: no NAME.csv in this folder")
-        rows = [row for file in files for row in _read_doa(file)]
-    else:
-        rows = read_table(path, TRUTH)
-    return Truth(row | {"score": 1.0} for row in rows)
+        return Truth(pa.Table.from_pylist([row for file in files for row in _read_doa(file)], schema=TRUTH))
+    return Truth(read_columns(path, TRUTH))
 
 
 def _read_doa(path: Path) -> list[dict[str, Any]]:
@@ -78,13 +78,18 @@ def _read_doa(path: Path) -> list[dict[str, Any]]:
                     continue
                 if len(cells) < 5 or not all(_is_number(cell) for cell in (cells[0], cells[3], cells[4])):
                     raise UserError(f"{path}, line {number}: expected frame, class, source, azimuth, elevation")
-                azimuth, elevation = radians(float(cells[3])), radians(float(cells[4]))
+                frame, azimuth, elevation = (float(cells[column]) for column in (0, 3, 4))
+                if not (0 <= frame * FRAME <= MAX_SECONDS and abs(azimuth) <= 360 and abs(elevation) <= 90):
+                    raise UserError(
+                        f"{path}, line {number}: frame {frame:g}, azimuth {azimuth:g}, elevation {elevation:g}: "
+                        f"expected a frame from 0 to {MAX_SECONDS / FRAME:.0f}, and degrees within ±360 and ±90"
+                    )
                 rows.append(
                     {
                         "name": path.stem,
-                        "time": (float(cells[0]) + 0.5) * FRAME,
-                        "azimuth": azimuth,
-                        "elevation": elevation,
+                        "time": (frame + 0.5) * FRAME,
+                        "azimuth": radians(azimuth),
+                        "elevation": radians(elevation),
                     }
                 )
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -7,9 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from avsa_fast import ops
+from avsa_fast.bounds import check_ranges, shortened
+from avsa_fast.errors import UserError
 
 from .audio import AudioEncoder
 from .video import VideoEncoder
+
+MAX_PARAMETERS = 400_000_000  # 1.6 GB; the paper's network has 40 M
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,9 @@ class ModelConfig:
         transformer_depth: Layers of each transformer.
         transformer_heads: Attention heads of each transformer.
         transformer_ffn: Hidden values of the transformers' feed-forward networks.
+
+    Raises:
+        UserError: If a value is out of range, or the network too large.
     """
 
     audio_channels: int = 7
@@ -35,6 +42,32 @@ class ModelConfig:
     transformer_depth: int = 2
     transformer_heads: int = 1
     transformer_ffn: int = 2048
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self, "model.", audio_channels=(1, 64), video_width=(2, 1024), audio_width=(1, 1024), projection=(1, 8192),
+            transformer_depth=(1, 32), transformer_heads=(1, 64), transformer_ffn=(1, 65536),
+        )  # fmt: skip
+        if len(self.video_blocks) != 4 or not all(1 <= blocks <= 64 for blocks in self.video_blocks):
+            raise UserError(f"model.video_blocks {shortened(self.video_blocks)} must be four numbers within 1 and 64")
+        if 8 * self.video_width % self.transformer_heads or 8 * self.audio_width % self.transformer_heads:
+            raise UserError(f"model.transformer_heads {self.transformer_heads} must divide 8 times either width")
+        if (millions := self._parameters / 1e6) > MAX_PARAMETERS / 1e6:
+            raise UserError(
+                f"model: a network of about {millions:.0f} M parameters; at most {MAX_PARAMETERS / 1e6:.0f} M are "
+                "supported: lower the widths, video_blocks, transformer_depth or transformer_ffn"
+            )
+
+    @property
+    def _parameters(self) -> int:
+        """The largest part of the number of parameters."""
+        stages = enumerate(self.video_blocks)
+        count = 54 * self.video_width**2 * sum(4**stage * blocks for stage, blocks in stages)
+        count += 9 * self.audio_width**2 * (2 + 6 + 24 + 96 + 32)
+        for width in (8 * self.video_width, 8 * self.audio_width):
+            count += self.transformer_depth * (4 * width**2 + 2 * width * self.transformer_ffn)
+            count += 2 * width * self.projection
+        return count
 
 
 class Embeddings(NamedTuple):

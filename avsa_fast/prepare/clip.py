@@ -87,7 +87,7 @@ def failed(job: Job, state: str, reason: str) -> Result:
 
     Args:
         job: The clip.
-        state: A key of `data.tables.STATES` other than "ok".
+        state: A key of `data.table_rules.STATES` other than "ok".
         reason: Why it cannot be used.
     """
     row = dict.fromkeys(INDEX.names) | {"name": job.name, "state": state, "reason": " ".join(reason.split())}

@@ -15,7 +15,8 @@ from avsa_fast.data.directions import MIN_SCORE
 from avsa_fast.data.index import Index
 from avsa_fast.data.samples import SampleConfig
 from avsa_fast.data.spans import ClipSpan, span_of
-from avsa_fast.data.tables import DETECTIONS, INDEX, STATES, TRUTH, read_table
+from avsa_fast.data.table_rules import STATES
+from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, read_table
 from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.errors import UserError
 from avsa_fast.maps import intensity_map

@@ -1,6 +1,5 @@
 """Metrics of a run with their intervals and chance levels, as the page shows them."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +7,8 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from avsa_fast.errors import UserError
+from avsa_fast.evaluate.metric_files import check_metric, number_of, read_metrics_file
 from avsa_fast.evaluate.metric_formats import MetricFormat, format_of
-
-MAX_BYTES = 50_000_000  # maximum size of a file of metrics
 
 
 @dataclass(frozen=True)
@@ -56,30 +53,22 @@ def read_metrics(run: Path) -> list[MetricRow]:
         The metrics in the order of the files.
 
     Raises:
-        UserError: If a file is not valid JSON or too large.
+        UserError: If a file is not valid JSON or too large, or a number in it is not possible.
     """
     rows: list[MetricRow] = []
     files = [run / "metrics.json", *sorted((run / "eval").glob("*.json"))]
     for file in (file for file in files if file.exists()):
         task = "training" if file.name == "metrics.json" else file.stem
-        rows += [_metric_row(task, path, value) for path, value in _walk(_read_json(file), ())]
+        for path, fields in _walk(read_metrics_file(file), ()):
+            check_metric(file, path, fields)
+            rows.append(_metric_row(task, path, fields))
     return rows
-
-
-def _read_json(path: Path) -> Any:
-    """Content of a JSON file of limited size."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a readable file of metrics: {error}") from error
 
 
 def _walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
     """Yields every dictionary with a numeric "value" in nested dictionaries and lists, with the path of keys to it."""
     if isinstance(node, dict):
-        if _number(node.get("value")) is not None:
+        if number_of(node.get("value")) is not None:
             yield path, node
             return
         for key, child in node.items():
@@ -91,7 +80,7 @@ def _walk(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], d
 
 def _metric_row(task: str, path: tuple[str, ...], fields: dict[str, Any]) -> MetricRow:
     """A metric from the keys to it and its JSON fields, with a Wilson interval for proportions that have none."""
-    value, low, high, chance, n = (_number(fields.get(key)) for key in ("value", "low", "high", "chance", "n"))
+    value, low, high, chance, n = (number_of(fields.get(key)) for key in ("value", "low", "high", "chance", "n"))
     assert value is not None
     count = None if n is None else int(n)
     name, format = " · ".join(_title(key) for key in path), format_of(path[-1] if path else "")
@@ -105,8 +94,3 @@ def _metric_row(task: str, path: tuple[str, ...], fields: dict[str, Any]) -> Met
 def _title(key: str) -> str:
     """A key as words."""
     return " ".join(word.upper() if word in ("avc", "avsa") else word for word in key.split("_"))
-
-
-def _number(value: Any) -> float | None:
-    """A JSON number as float; None for anything else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -4,6 +4,9 @@ import sys
 from pathlib import Path
 
 from avsa_fast.cache import cache_folder
+from avsa_fast.data.clips import media_names
+from avsa_fast.data.tables import DETECTIONS, INDEX, read_columns
+from avsa_fast.errors import UserError
 from avsa_fast.locks import STATE, owner_lock
 from avsa_fast.progress import show_progress
 from avsa_fast.scenes.build import build_scenes
@@ -20,11 +23,13 @@ def embedded_default() -> Path:
     others wait.
 
     Raises:
+        UserError: What is in the cache is damaged.
         WriteError: The cache cannot be written.
     """
     cache = cache_folder()
     folder = cache / f"scenes-v{VERSION}-{COUNT}x{SECONDS}s-seed{SEED}"
     if folder.is_dir():
+        _check(folder)
         return folder
     try:
         # Not the lock that build_scenes takes, which refuses a second build instead of waiting for the first.
@@ -40,3 +45,18 @@ def embedded_default() -> Path:
 def _tell(message: str) -> None:
     """Prints why nothing happens."""
     print(message, file=sys.stderr, flush=True)
+
+
+def _check(folder: Path) -> None:
+    """Raises UserError, with the cure, if a cached dataset is not complete."""
+    try:
+        videos, sounds = media_names(folder)
+        if (clips := len(videos.keys() & sounds.keys())) != COUNT:
+            raise UserError(f"{folder}: {clips} of {COUNT} clips")
+        for name, schema in (("index.parquet", INDEX), ("detections.parquet", DETECTIONS)):
+            if (folder / name).exists():  # training makes those that are missing
+                read_columns(folder / name, schema)
+    except UserError as error:
+        raise UserError(
+            f"{error}; the cached scenes are damaged: remove {folder}, and they are rendered again"
+        ) from error

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from avsa_fast.bounds import shortened
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.render import make_sprite
 from avsa_fast.scenes.sound import RATE, read_sound, resample
@@ -132,7 +133,7 @@ def list_files(folder: Path, option: str, suffixes: tuple[str, ...]) -> list[Pat
 
 
 def read_image(path: Path, mode: str) -> NDArray[np.uint8]:
-    """Reads an image.
+    """Reads a PNG or JPEG image.
 
     Args:
         path: Image file.
@@ -150,7 +151,7 @@ def read_image(path: Path, mode: str) -> NDArray[np.uint8]:
                 raise UserError(f"{path}: {image.width}x{image.height} pixels; at most {MAX_PIXELS} are supported")
             return np.asarray(image.convert(mode))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not a readable image: {error}") from error
+        raise UserError(f"{path}: not a readable PNG or JPEG image: {shortened(error)}") from error
 
 
 def loop(sound: NDArray[np.float32], samples: int, start: int) -> NDArray[np.float32]:

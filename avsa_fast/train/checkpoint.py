@@ -5,43 +5,28 @@ and SHA256SUMS, which lets `sha256sum -c` and `load_newest` detect a damaged one
 """
 
 import hashlib
+import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import nn
 
+from avsa_fast.bounds import shortened
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_folder
 from avsa_fast.models.weights import load_weights, save_weights
-from avsa_fast.writing import library_file, make_subfolder, writing
+from avsa_fast.writing import make_subfolder, writing
+
+from .objective import Objective
+from .state import State, load_state, save_state
 
 KEPT = 2  # number of newest checkpoints to keep, besides the best one
 FILES = ("weights.safetensors", "state.pt")
 SUMS = "SHA256SUMS"
-
-
-@dataclass(frozen=True)
-class State:
-    """Progress of a run, and what the next step needs besides the weights.
-
-    It holds no random number state: each step is seeded from the run's seed and the step number.
-
-    Attributes:
-        step: Steps done, over both stages.
-        stage: Stage of the last step.
-        optimiser: The optimiser's state_dict.
-        log_temperature: Natural logarithm of the loss's temperature.
-        best: Step with the stage's best held-out accuracy, and that accuracy; None before the first evaluation.
-    """
-
-    step: int
-    stage: str
-    optimiser: dict[str, Any]
-    log_temperature: float
-    best: tuple[int, float] | None = None
+MAX_SUMS = 1000  # characters
+NAME = re.compile("step-[0-9]{7,9}")
+# Greatest size of state.pt: Adam keeps two numbers for each weight.
+STATE_BYTES, STATE_RATIO = 1_000_000, 3
 
 
 def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
@@ -56,11 +41,10 @@ def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
         WriteError: It cannot be written; the other checkpoints are then unchanged.
     """
     make_subfolder(folder.parent, folder.name)
-    final = folder / f"step-{state.step:07d}"
+    final = folder / _name(state.step)
     with atomic_folder(final) as part:
         save_weights(model, part / "weights.safetensors")
-        with library_file(part / "state.pt") as file:
-            torch.save(vars(state), file)
+        save_state(state, part / "state.pt")
         sums = "".join(f"{_digest(part / name)}  {name}\n" for name in FILES)
         (part / SUMS).write_text(sums, encoding="utf-8")
         for later in checkpoints(folder):  # damaged ones that were skipped when the run was resumed
@@ -68,21 +52,21 @@ def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
                 shutil.rmtree(later)
     with writing(folder):
         for old in checkpoints(folder)[:-KEPT]:
-            if state.best is None or old.name != f"step-{state.best[0]:07d}":
+            if state.best is None or old.name != _name(state.best[0]):
                 shutil.rmtree(old)
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Returns the paths of the folder's checkpoints, oldest first."""
-    return sorted(folder.glob("step-*"))
+    """Returns the folder's checkpoints, oldest first; what else is in it is left alone."""
+    return sorted(path for path in folder.glob("step-*") if NAME.fullmatch(path.name) and _is_folder(path))
 
 
-def load_checkpoint(path: Path, model: nn.Module) -> State:
+def load_checkpoint(path: Path, objective: Objective) -> State:
     """Loads a checkpoint's weights into the model.
 
     Args:
         path: Folder of the checkpoint.
-        model: Model of the same architecture as the saved one.
+        objective: Objective with a model of the same architecture as the saved one.
 
     Returns:
         The state saved with the weights, on the CPU.
@@ -90,26 +74,36 @@ def load_checkpoint(path: Path, model: nn.Module) -> State:
     Raises:
         UserError: If a file is missing or damaged, or its checksum differs; the message names it.
     """
+    weights = path / "weights.safetensors"
     try:
-        sums = (path / SUMS).read_text(encoding="utf-8")
+        for name in (SUMS, *FILES):
+            if not (path / name).is_file():
+                raise UserError(f"{path / name}: damaged: missing, or not a regular file")
+        with (path / SUMS).open(encoding="utf-8") as file:
+            sums = file.read(MAX_SUMS)
         for name in FILES:
             if f"{_digest(path / name)}  {name}\n" not in sums:
                 raise UserError(f"{path / name}: damaged: its checksum differs from {path / SUMS}")
-        state = State(**torch.load(path / "state.pt", map_location="cpu", weights_only=True))
-    except UserError:
-        raise
-    except Exception as error:  # torch.load raises many types on a malformed file
-        raise UserError(f"{path}: damaged: {str(error).splitlines()[0]}") from error
-    load_weights(model, path / "weights.safetensors")
+        limit = STATE_BYTES + STATE_RATIO * weights.stat().st_size
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged: {shortened(error)}") from error
+    state = load_state(path / "state.pt", limit)
+    try:
+        if path.name != _name(state.step):
+            raise UserError(f"step is {state.step}, unlike the name of the folder")
+        state.check_optimiser([parameter.shape for parameter in objective.optimised_parameters(state.stage)])
+    except UserError as error:
+        raise UserError(f"{path / 'state.pt'}: damaged: {error}") from error
+    load_weights(objective.model, weights)
     return state
 
 
-def load_newest(folder: Path, model: nn.Module) -> tuple[State | None, list[str]]:
+def load_newest(folder: Path, objective: Objective) -> tuple[State | None, list[str]]:
     """Loads the newest intact checkpoint into the model.
 
     Args:
         folder: Folder of the run's checkpoints.
-        model: Model of the same architecture as the saved one.
+        objective: As for `load_checkpoint`.
 
     Returns:
         The checkpoint's state, or None if the folder has no checkpoints, and one message per newer, damaged checkpoint.
@@ -120,12 +114,21 @@ def load_newest(folder: Path, model: nn.Module) -> tuple[State | None, list[str]
     damage: list[str] = []
     for path in reversed(checkpoints(folder)):
         try:
-            return load_checkpoint(path, model), damage
+            return load_checkpoint(path, objective), damage
         except UserError as error:
             damage.append(str(error))
     if damage:
         raise UserError(f"{folder}: no checkpoint is intact; {damage[0]}")
     return None, []
+
+
+def _name(step: int) -> str:
+    """Name of the checkpoint of a step."""
+    return f"step-{step:07d}"
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _digest(path: Path) -> str:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
 from avsa_fast.data.views import MEAN, STD
-from avsa_fast.files import write_text
+from avsa_fast.files import atomic_write
 from avsa_fast.writing import Lines, writing
 
 LINE_INTERVAL = 10.0  # seconds between progress lines if stderr is not a terminal
@@ -126,8 +127,12 @@ class SilentLog(Log):
 
 def _open_truncated(path: Path, steps: int) -> Lines:
     """Opens log.jsonl for appending, truncated to the steps that a resumed run keeps."""
-    kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps] if steps and path.exists() else []
-    write_text(path, "".join(kept))
+    kept: list[bytes] = []
+    if steps and path.exists():
+        with path.open("rb") as lines:
+            kept = list(islice(lines, steps))
+    with atomic_write(path) as part:
+        part.write_bytes(b"".join(kept))
     return Lines(path)
 
 

@@ -4,12 +4,15 @@ import json
 import math
 import random
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from avsa_fast.bounds import shortened
 from avsa_fast.config import Config, Stage
 from avsa_fast.data.batches import Batch
 from avsa_fast.data.loader import LoaderError
@@ -20,7 +23,7 @@ from avsa_fast.models import Model
 from avsa_fast.models.weights import save_weights
 from avsa_fast.writing import WriteError
 
-from .checkpoint import State, load_newest, save_checkpoint
+from .checkpoint import load_newest, save_checkpoint
 from .feed import Feed
 from .flops import flops_per_sample, matrix_rate
 from .heldout import held_out_accuracy
@@ -29,6 +32,7 @@ from .objective import Objective
 from .optimiser import StageOptimiser
 from .profile import Profiler
 from .ranks import Ranks
+from .state import State
 from .stop import Stop
 
 SINGLE_PROCESS = Ranks()
@@ -91,29 +95,33 @@ class Trainer:
             Final held-out metrics by name, as in metrics.json; empty when profiling and on ranks other than the first.
 
         Raises:
-            UserError: If data cannot be read, a decoding worker died, all checkpoints are damaged, or the loss or the
-                gradient norm is not finite.
+            UserError: If data cannot be read, a decoding worker died, all checkpoints are damaged or of another
+                configuration, or the loss or the gradient norm is not finite.
             WriteError: If a file of the run cannot be written.
             KeyboardInterrupt: After SIGINT or SIGTERM, once a checkpoint is written; immediately after a second signal.
         """
-        state, damage = load_newest(self.run / "checkpoints", self.model) if resume else (None, [])
+        state, damage = load_newest(self.run / "checkpoints", self.objective) if resume else (None, [])
         if state is not None:
+            self._check_resumed(state)
             self.best = state.best
             self.objective.log_temperature.data.fill_(state.log_temperature)
         done = 0 if state is None else state.step
+        notes = [f"skipped: {reason}; continuing after step {done}" for reason in damage]
+        if resume and state is None:
+            notes.append(f"{self.run} has no checkpoint yet: training starts from the beginning")
         try:
-            return self._train(done, state, damage)
+            return self._train(done, state, notes)
         except WriteError as error:
             if self.profiler is not None:
                 raise
             raise WriteError(f"{error}; --resume continues from the last checkpoint") from error
 
-    def _train(self, done: int, state: State | None, damage: list[str]) -> dict[str, dict[str, float]]:
-        """Runs the steps after the first `done` ones with an open log; `damage` tells of damaged checkpoints."""
+    def _train(self, done: int, state: State | None, notes: list[str]) -> dict[str, dict[str, float]]:
+        """Runs the steps after the first `done` ones with an open log, which begins with `notes`."""
         silent = not self.ranks.first
         with logging(self.run, self.total_steps, done, silent) as self._log, Stop() as self._stop:
-            for reason in damage if self.ranks.first else []:
-                self._log.note(f"skipped: {reason}; continuing after step {done}")
+            for note in notes if self.ranks.first else []:
+                self._log.note(note)
             if self.profiler is not None:
                 self._stop.raise_at_once()  # profiling writes no checkpoints
             try:
@@ -133,6 +141,22 @@ class Trainer:
                 if self.ranks.first and self.profiler is None:
                     self._log.note(f"stopped; --resume --out {self.run} continues")
                 raise KeyboardInterrupt from error
+
+    def _check_resumed(self, state: State) -> None:
+        """Raises UserError if the configuration is not the one that a checkpoint was trained with."""
+        ours, theirs = flattened(self._stated_config()), flattened(state.config)
+        for key in sorted(ours.keys() | theirs.keys()):
+            if ours.get(key) != theirs.get(key):
+                raise UserError(
+                    f"{self.run / 'config.yaml'}: {key} is {shortened(ours.get(key))}, but the run was trained with "
+                    f"{shortened(theirs.get(key))}: restore it to resume, or start another run"
+                )
+        if state.step > self.total_steps:
+            raise UserError(f"{self.run}: its checkpoint is of step {state.step}, of {self.total_steps} steps")
+
+    def _stated_config(self) -> dict[str, Any]:
+        """The configuration without the dataset's folder, which may move."""
+        return asdict(replace(self.config, data=""))
 
     def _check_ranks(self) -> None:
         """Raises UserError if the ranks cannot train with this configuration."""
@@ -230,7 +254,7 @@ class Trainer:
         """Writes a checkpoint, on the first rank."""
         if self.ranks.first:
             temperature = self.objective.log_temperature.item()
-            state = State(step, stage, optimiser.state_dict(), temperature, self.best)
+            state = State(step, stage, self._stated_config(), optimiser.state_dict(), temperature, self.best)
             save_checkpoint(self.run / "checkpoints", self.model, state)
 
     def _evaluate(self, step: int, stage: Stage) -> dict[str, float]:
@@ -273,6 +297,19 @@ class Trainer:
         if isinstance(chunk, Unreadable):
             raise UserError(f"no readable clip among {len(chunk.failures)}: {next(iter(chunk.failures.values()))}")
         return chunk
+
+
+def flattened(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns the values of nested dictionaries by the keys to them, joined by points.
+
+    Args:
+        config: The dictionaries.
+        prefix: What precedes the keys.
+    """
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        values |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return values
 
 
 def _build_model(config: Config, device: torch.device, ranks: Ranks) -> Model:

@@ -75,7 +75,7 @@ class Objective(nn.Module):
             }
         return loss, metrics
 
-    def trainable_parameters(self, stage: Stage) -> list[nn.Parameter]:
+    def trainable_parameters(self, stage: str) -> list[nn.Parameter]:
         """Freezes the parameters that a stage does not use, as DistributedDataParallel requires; returns the others.
 
         Args:
@@ -90,6 +90,15 @@ class Objective(nn.Module):
         for module in predicting:
             module.requires_grad_(stage == "avsa")
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def optimised_parameters(self, stage: str) -> list[nn.Parameter]:
+        """Like `trainable_parameters`, with the temperature at the end if it is learned.
+
+        Args:
+            stage: As for `trainable_parameters`.
+        """
+        learned = [self.log_temperature] if self.log_temperature.requires_grad else []
+        return self.trainable_parameters(stage) + learned
 
 
 def collapse(projections: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class StageOptimiser:
 
     def __init__(
         self, objective: Objective, config: Config, stage: Stage, device: torch.device, ranks: Ranks,
-        state: dict[str, Any] | None = None,
+        state: dict[int, dict[str, Any]] | None = None,
     ) -> None:  # fmt: skip
         """Creates the optimiser and freezes the parameters that the stage does not use.
 
@@ -39,15 +39,16 @@ class StageOptimiser:
         if config.learn_temperature:
             groups.append({"params": [objective.log_temperature], "weight_decay": 0.0})
         self._adam = torch.optim.Adam(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-        if state is not None:
-            self._adam.load_state_dict(state)
+        if state is not None:  # only the tensors: rates and the like come from the configuration
+            self._adam.load_state_dict(self._adam.state_dict() | {"state": state})
         self._forward: nn.Module = objective
         if ranks.count > 1:
             self._forward = DistributedDataParallel(objective, process_group=ranks.group)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Returns the state to resume from."""
-        return self._adam.state_dict()
+    def state_dict(self) -> dict[int, dict[str, Any]]:
+        """Returns the state to resume from: what Adam keeps, by the number of the parameter."""
+        kept: dict[int, dict[str, Any]] = self._adam.state_dict()["state"]
+        return kept
 
     def step(self, inputs: StepInputs, learning_rate: float) -> dict[str, Tensor]:
         """Runs one optimiser step. On a GPU, the work is only queued.

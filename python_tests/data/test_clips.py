@@ -184,9 +184,9 @@ def test_invalid_folders_are_refused(tmp_path: Path) -> None:
 
 def test_index_contains_only_clips_with_media(data: Path) -> None:
     def row(name: str, **values: Any) -> dict[str, Any]:
-        return dict.fromkeys(INDEX.names) | {"name": name, "split": "test", "state": "ok"} | values
+        return dict.fromkeys(INDEX.names) | {"name": name, "seconds": 9.0, "split": "test", "state": "ok"} | values
 
-    rows = [row("id1-30"), row("id2-30", state="broken"), row("../../etc/id3-30"), row("gone-1")]
+    rows = [row("id1-30"), row("id2-30", state="unreadable"), row("../../etc/id3-30"), row("gone-1")]
     write_table(data / "index.parquet", rows, INDEX)
     ((clip, found),) = Index(data)
     assert (clip.name, clip.video, found["split"]) == ("id1-30", data / "video" / "id1-30.mp4", "test")

@@ -169,21 +169,3 @@ def test_two_videos_of_one_size_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"two video tracks of 64×32 pixels.*GoPro \.360") as refusal:
         describe(path, path)
     assert refusal.value.state == "refused"
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("seconds", None), ("seconds", float("nan")), ("seconds", -1.0), ("seconds", 1e12), ("video_seconds", None),
-        ("video_seconds", 1e12), ("sound_seconds", 0.0), ("video_start", float("inf")), ("video_zero", 1e12),
-        ("sound_zero", None), ("sound_zero", 5.0), ("video_stream", -2), ("sound_stream", -1), ("width", None),
-        ("height", 0), ("turns", 7), ("rate", 0), ("rate", None), ("channels", -1), ("channels", 2**31 - 1),
-        ("codec", None), ("channel_map", [0, 1, 2, None]), ("channel_map", [-1, 0, 1, 2]), ("channel_map", [0, 1]),
-        ("channel_map", [0, 0, 0, 0]), ("gains", "xyz"), ("projection", "flat"), ("block", -1),
-    ],
-)  # fmt: skip
-def test_impossible_rows_are_refused(column: str, value: object) -> None:
-    video, sound = files("sa3d_wxyz.mp4")
-    row = inspected_row("clip", inspect(video, sound)) | {column: value}
-    with pytest.raises(UserError, match=f"clip: index.parquet has {column} .* delete that file to rebuild it"):
-        description_of(row, video, sound)

@@ -2,11 +2,13 @@ from collections import Counter
 from time import process_time
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avsa_fast.data.directions import Detections, avc_direction, avsa_directions, random_directions
+from avsa_fast.data.tables import DETECTIONS
 
 angles = st.floats(-np.pi, np.pi)
 objects = st.lists(st.tuples(angles, st.floats(-np.pi / 2, np.pi / 2)), max_size=8).map(
@@ -17,6 +19,10 @@ seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 def row(name: str, time: float, azimuth: float, score: float = 0.9) -> dict[str, object]:
     return {"name": name, "time": time, "azimuth": azimuth, "elevation": -azimuth / 4, "score": score}
+
+
+def detections_of(rows: list[dict[str, object]]) -> Detections:
+    return Detections(pa.table({name: [row[name] for row in rows] for name in row("", 0.0, 0.0)}))
 
 
 @settings(max_examples=50)
@@ -66,18 +72,18 @@ def test_directions_are_reproducible() -> None:
 def test_lookup_returns_the_detections_nearest_in_time(rng: np.random.Generator) -> None:
     rows = [row("a", t, az) for t, az in [(0.0, 0.1), (0.5, 0.2), (0.5, 0.3), (2.0, 0.4)]] + [row("b", 1.0, 0.5)]
     rows.append(row("a", 1.5, 0.6, score=0.2))  # below the minimum confidence
-    detections = Detections([rows[i] for i in rng.permutation(len(rows))])
+    detections = detections_of([rows[i] for i in rng.permutation(len(rows))])
     for time, expected in [(-1, {0.1}), (0.2, {0.1}), (0.3, {0.2, 0.3}), (1.2, {0.2, 0.3}), (1.3, {0.4}), (99, {0.4})]:
         found = detections.at("a", time)
         assert set(found[:, 0]) == expected
         assert np.array_equal(found[:, 1], -found[:, 0] / 4)
     assert detections.at("b", 9.0)[:, 0] == [0.5]
     assert detections.at("c", 0.0).shape == (0, 2)
-    assert Detections([]).at("a", 0.0).shape == (0, 2)
+    assert Detections(DETECTIONS.empty_table()).at("a", 0.0).shape == (0, 2)
 
 
 def test_lookup_does_not_scan_the_table(rng: np.random.Generator) -> None:
-    detections = Detections(row(f"clip {i % 50}", i / 100, rng.uniform(-3, 3)) for i in range(50_000))
+    detections = detections_of([row(f"clip {i % 50}", i / 100, rng.uniform(-3, 3)) for i in range(50_000)])
     start = process_time()  # CPU time of this process, independent of the machine's load
     for _ in range(500):
         detections.at("clip 7", 250.0)

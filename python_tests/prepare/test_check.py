@@ -28,7 +28,7 @@ def row(name: str, **values: Any) -> dict[str, Any]:
 
 def found(*objects: tuple[str, float, float]) -> pa.Table:
     """Detections, from names, times and azimuths."""
-    empty = dict.fromkeys(DETECTIONS.names) | {"elevation": 0.0, "class": "cow"}
+    empty = dict.fromkeys(DETECTIONS.names) | {"elevation": 0.0, "class": "cow", "score": 0.5}
     rows = [empty | {"name": name, "time": time, "azimuth": azimuth} for name, time, azimuth in objects]
     return pa.Table.from_pylist(rows, schema=DETECTIONS)
 

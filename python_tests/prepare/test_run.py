@@ -14,7 +14,8 @@ from rich.console import Console
 
 from avsa_fast import isolation
 from avsa_fast.data.index import Index
-from avsa_fast.data.tables import DETECTIONS, STATES, read_table
+from avsa_fast.data.table_rules import STATES
+from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.data.video import read_frames
 from avsa_fast.errors import UserError, run_command
 from avsa_fast.prepare import PrepareOptions, prepare, prepare_folder

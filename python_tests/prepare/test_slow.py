@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from helpers.commands import Command, module
 
-from avsa_fast.data.tables import INDEX, STATES, read_table
+from avsa_fast.data.table_rules import STATES
+from avsa_fast.data.tables import INDEX, read_table
 from avsa_fast.isolation import MAX_MEMORY
 from avsa_fast.prepare import PrepareOptions, prepare
 

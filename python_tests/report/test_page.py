@@ -110,7 +110,7 @@ def test_metrics_keep_their_interval_or_get_wilson_interval(run: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("log.jsonl", "[]\n", "log.jsonl: not a run's log"),
+        ("log.jsonl", "[]\n", "log.jsonl, line 1: damaged"),
         ("metrics.json", "{", "metrics.json: not a readable file of metrics"),
         ("weights.safetensors", "", "weights.safetensors"),
     ],

@@ -1,7 +1,9 @@
+import shutil
 import threading
 
 import pytest
 
+from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.errors import UserError
 from avsa_fast.locks import STATE
 from avsa_fast.scenes import cache
@@ -45,3 +47,19 @@ def test_unwritable_cache_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("AVSA_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(UserError, match="AVSA_CACHE"):
         cache.embedded_default()
+
+
+@pytest.mark.parametrize("damage", ["table", "clip", "row"])
+def test_damaged_scenes_are_reported_with_the_cure(damage):
+    folder = cache.embedded_default()
+    if damage == "clip":
+        next((folder / "video").iterdir()).unlink()
+    elif damage == "table":
+        (folder / "detections.parquet").write_bytes(b"PAR1")
+    else:
+        rows = read_table(folder / "index.parquet", INDEX)
+        write_table(folder / "index.parquet", [row | {"seconds": -1.0} for row in rows], INDEX)
+    with pytest.raises(UserError, match=f"the cached scenes are damaged: remove {folder}, and they are rendered again"):
+        cache.embedded_default()
+    shutil.rmtree(folder)
+    assert cache.embedded_default() == folder

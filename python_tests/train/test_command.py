@@ -57,8 +57,8 @@ def test_user_error_is_one_line_with_exit_code_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps 0 must be at least 1"),
-        ({"batch": 3}, "batch 3 must be at least 4"),
+        ({"steps": 0}, "steps 0 must be within 1 and"),
+        ({"batch": 3}, "batch 3 must be within 4 and"),
         ({"device": "cuda:99"}, "--device cuda:99"),
         ({"device": "toaster"}, "--device toaster"),
         ({"resume": True}, "--resume needs --out"),

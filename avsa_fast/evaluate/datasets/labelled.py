@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from avsa_fast.data import lists
 from avsa_fast.errors import UserError
 
 
@@ -124,10 +125,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         UserError: If the file is missing or unreadable.
     """
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a readable list: {error}") from error
+    return lists.read_lines(path, "a readable list")
 
 
 def read_rows(path: Path, columns: tuple[str, ...], delimiter: str = ",") -> list[dict[str, str]]:
@@ -144,7 +142,14 @@ def read_rows(path: Path, columns: tuple[str, ...], delimiter: str = ",") -> lis
     Raises:
         UserError: If the file is unreadable, a required column is missing, or a row has too few or too many cells.
     """
-    reader = csv.DictReader(read_lines(path), delimiter=delimiter)
+    try:
+        return _rows(path, csv.DictReader(read_lines(path), delimiter=delimiter), columns)
+    except csv.Error as error:
+        raise UserError(f"{path}: not a readable table: {error}") from error
+
+
+def _rows(path: Path, reader: "csv.DictReader[str]", columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The checked rows of a CSV table."""
     if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
         raise UserError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
     rows = []

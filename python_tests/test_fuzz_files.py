@@ -1,0 +1,23 @@
+"""Damaged and forged files end in one line, never in a traceback, a signal, a hang or without memory."""
+
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HELPERS = Path(__file__).parent / "helpers"
+COUNT = 2000
+
+
+@pytest.mark.slow
+def test_damaged_tables_configurations_checkpoints_and_lists() -> None:
+    seed = secrets.randbelow(2**32)
+    line = [sys.executable, HELPERS / "fuzz_files.py", "--seed", str(seed), "--count", str(COUNT)]
+    paths = os.pathsep.join((str(HELPERS.parent), str(HELPERS.parent.parent)))
+    done = subprocess.run(line, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}, check=False)
+    last = done.stdout[-6000:].rpartition("\r")[2]  # the case that was read when a signal ended the process
+    assert done.returncode == 0, f"code {done.returncode}\nPYTHONPATH={paths} {last}\n{done.stderr[-3000:]}"
+    assert last.endswith(f"{COUNT} cases\n")
