@@ -8,15 +8,15 @@ from typing import Any, Literal
 import dacite
 import yaml
 
+from avsa_fast.choices import Precision as Precision
+from avsa_fast.choices import Stages as Stages
 from avsa_fast.data.samples import SampleConfig
 from avsa_fast.data.views import AUDIO_CHANNELS, ViewConfig
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_write
 from avsa_fast.models import ModelConfig
 
-Precision = Literal["fp32", "bf16"]
 Stage = Literal["avc", "avsa"]
-Stages = Literal["both", "avc"]
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,18 @@
 """Encoder inputs from batches of samples: gnomonic crops, and audio features in the direction of each crop."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from avsa_fast import ops
+from avsa_fast.choices import AudioView as AudioView
 
 from .batches import Batch, Frames
 from .tracks import SAMPLE_RATE
 
-AudioView = Literal["foa_iv", "foa", "stereo", "stereo_icf", "beamform", "mono"]
 # Mean and standard deviation of Kinetics-400, as expected by torchvision's video models.
 MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 

@@ -16,6 +16,7 @@ from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.run import Run, load_run
+from avsa_fast.terminal import say
 from avsa_fast.train.loop import Trainer
 
 from .metrics import Metric, write_metrics
@@ -80,7 +81,7 @@ def ablation(run: Run, data: Path | None, *, steps: int | None, moments: int, se
     for number, row in enumerate(rows, start=1):
         path = run.folder / "ablation" / row.name
         if not (path / "eval" / "ablation.json").exists():
-            print(f"{number}/{len(rows)}: {row.name}", flush=True)
+            say(f"{number}/{len(rows)}: {row.name}")
             config = _config(base, row)
             write_metrics(path / "eval" / "ablation.json", _row(path, config, row, run, moments, workers))
     text = _tables(run.folder, rows)

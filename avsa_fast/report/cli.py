@@ -1,21 +1,23 @@
 """Options of `python -m avsa_fast.report`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from avsa_fast.errors import UserError
+from avsa_fast.flags import Range, Seed, checked
+from avsa_fast.terminal import say
 
-from .page import write_page
 
-
+@checked
 def main(
     run: Annotated[Positional[Path | None], arg(metavar="[RUN]")] = None,
     dataset: Annotated[Path | None, arg(metavar="DST")] = None,
     out: Annotated[Path | None, arg(metavar="FILE")] = None,
-    clips: Annotated[int, arg(metavar="N")] = 12,
-    seed: Annotated[int, arg(metavar="N")] = 0,
+    clips: Annotated[int, Range(1, 1000), arg(metavar="N")] = 12,
+    seed: Annotated[Seed, arg(metavar="N")] = 0,
 ) -> None:
     """Writes an HTML page that shows a run or a dataset. It needs no network: open it in any browser.
 
@@ -33,13 +35,15 @@ def main(
     """
     if (run is None) == (dataset is None):
         raise UserError("name either RUN, the folder of a run, or --dataset DST")
-    if clips < 1 or seed < 0:
-        raise UserError(f"--clips {clips} must be at least 1, --seed {seed} at least 0")
     folder = run or dataset
     assert folder is not None
     path = out or folder / "report.html"
     if not path.parent.is_dir():
         raise UserError(f"{path.parent}: no such folder")
+    if path.is_dir():
+        raise UserError(f"--out {path}: is a folder; name the page to write")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"--out {path}: the folder cannot be written")
     if run is not None:
         from .run import run_page
 
@@ -48,5 +52,7 @@ def main(
         from .dataset import dataset_page
 
         html = dataset_page(folder, clips=clips)
+    from .page import write_page
+
     write_page(path, html)
-    print(f"{path} ({len(html.encode()) / 1e6:.1f} MB)")
+    say(f"{path} ({len(html.encode()) / 1e6:.1f} MB)")
