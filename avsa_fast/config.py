@@ -9,6 +9,8 @@ import dacite
 import yaml
 
 from avsa_fast.bounds import check_ranges, shortened
+from avsa_fast.choices import Precision as Precision
+from avsa_fast.choices import Stages as Stages
 from avsa_fast.data.samples import SampleConfig
 from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.data.views import AUDIO_CHANNELS, ViewConfig
@@ -17,9 +19,7 @@ from avsa_fast.files import write_text
 from avsa_fast.models import ModelConfig
 from avsa_fast.yaml_files import read_yaml
 
-Precision = Literal["fp32", "bf16"]
 Stage = Literal["avc", "avsa"]
-Stages = Literal["both", "avc"]
 MAX_PATH = 4096  # characters
 
 

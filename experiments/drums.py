@@ -22,7 +22,8 @@ from torchaudio.functional import melscale_fbanks, resample
 from tyro.conf import Positional
 
 from avsa_fast import ops
-from avsa_fast.errors import UserError, run_command
+from avsa_fast.command import run_command
+from avsa_fast.errors import UserError
 from avsa_fast.evaluate.datasets import LOADERS, Labelled
 from avsa_fast.evaluate.downstream import FloatArray, embed_items, probe
 from avsa_fast.evaluate.metrics import format_metric, write_metrics

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from tyro.conf import Positional
 
-from avsa_fast.errors import run_command
+from avsa_fast.command import run_command
 from avsa_fast.scenes.cache import embedded_default
 from avsa_fast.train.cli import main as train
 

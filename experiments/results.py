@@ -20,8 +20,9 @@ import soundfile
 from PIL import Image, ImageEnhance, ImageOps
 from tyro.conf import Positional
 
+from avsa_fast.command import run_command
 from avsa_fast.data.tables import DETECTIONS, TRUTH, read_table, write_table
-from avsa_fast.errors import UserError, run_command
+from avsa_fast.errors import UserError
 from avsa_fast.evaluate.cli import main as evaluate
 from avsa_fast.evaluate.requirements import Task
 from avsa_fast.progress import show_progress

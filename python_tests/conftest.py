@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,17 @@ def fixed_random_numbers(request: pytest.FixtureRequest) -> None:
     if is_hypothesis_test(function := getattr(request.node, "function", None)):
         hypothesis_seed(seed)(function)
     print(f"AVSA_TEST_SEED={draw()}")
+
+
+@pytest.fixture(autouse=True)
+def restored_signals() -> Iterator[None]:
+    """Restores what a command that runs in this process sets: handlers of signals, and the hook of ignored errors."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook = sys.unraisablehook
+    yield
+    sys.unraisablehook = hook
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

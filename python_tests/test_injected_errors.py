@@ -67,7 +67,7 @@ def test_train(run: Run, tmp_path: Path, stage: str, error: str) -> None:
     cases(
         "avsa_fast.run:Run.audio 2",
         "avsa_fast.evaluate.pretext:avc_bin",
-        "avsa_fast.evaluate.cli:write_metrics",
+        "avsa_fast.evaluate.tasks:write_metrics",
         often=1,
     ),
 )

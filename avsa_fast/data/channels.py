@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from avsa_fast.ambisonics import FUMA_ACN, from_fuma, from_n3d
+from avsa_fast.choices import Gains as Gains
 from avsa_fast.data.sound_layouts import SpatialSound
 from avsa_fast.data.tracks import SoundTrack
 from avsa_fast.data.validity import silent_channels
 from avsa_fast.errors import ClipError, UserError
 
-Gains = Literal["sn3d", "n3d", "fuma"]  # normalisation of ambisonic channels
 # Channel maps: the decoded channels that hold W, Y, Z, X.
 ACN = (0, 1, 2, 3)
 # YouTube stores ambisonics in AAC 5.1 (FL FR FC LFE BL BR); LFE and BR are silent.

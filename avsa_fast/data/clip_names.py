@@ -2,15 +2,14 @@
 
 import hashlib
 import os
-import unicodedata
 from collections.abc import Collection
+
+from avsa_fast.terminal import has_excluded, printable
 
 # Bytes of a name. The longest file name made from it, `.NAME.flac.PID.part`, then has at most 249 of the 255 bytes that
 # file systems allow.
 MAX_BYTES = 230
 HASH_DIGITS = 10  # hexadecimal digits of the hash in names that are changed
-# Characters that no name has: control characters, separators of lines, and bytes that are not UTF-8.
-EXCLUDED = {"Cc", "Zl", "Zp", "Cs"}
 
 
 def is_valid_name(text: str) -> bool:
@@ -21,7 +20,7 @@ def is_valid_name(text: str) -> bool:
     """
     if text.isascii():
         return text.isprintable() and 0 < len(text) <= MAX_BYTES
-    return not _excluded(text) and len(text.encode()) <= MAX_BYTES
+    return not has_excluded(text) and len(text.encode()) <= MAX_BYTES
 
 
 def are_valid_names(texts: Collection[str]) -> bool:
@@ -61,17 +60,3 @@ def distinct_name(text: str, path: str) -> str:
     # Cutting UTF-8 within a character leaves bytes that "ignore" drops.
     beginning = printable(text).encode()[:room].decode(errors="ignore").rstrip()
     return f"{beginning}~{digest}"
-
-
-def printable(text: str) -> str:
-    """Returns a text on one line of valid UTF-8: excluded characters become U+FFFD.
-
-    Args:
-        text: As for `is_valid_name`.
-    """
-    return "".join("\ufffd" if unicodedata.category(c) in EXCLUDED else c for c in text) if _excluded(text) else text
-
-
-def _excluded(text: str) -> bool:
-    """Whether a text has a character that no name has."""
-    return not text.isprintable() and any(unicodedata.category(c) in EXCLUDED for c in text)

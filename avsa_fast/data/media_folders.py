@@ -1,13 +1,12 @@
 """Search of folders for media files, and what it passes over."""
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from avsa_fast.errors import UserError
+from avsa_fast.terminal import notice, printable
 
-from .clip_names import printable
 from .media_formats import SOUND_SUFFIXES, UNSUPPORTED_SUFFIXES, VIDEO_SUFFIXES
 
 MEDIA_SUFFIXES = VIDEO_SUFFIXES + SOUND_SUFFIXES
@@ -66,7 +65,7 @@ def find_media(paths: Iterable[Path]) -> list[Path]:
         else:
             raise UserError(f"{path}: no such file or folder")
     for line in passed.lines():
-        print(line, file=sys.stderr)
+        notice(line)
     if not found:
         raise UserError(f"no video or sound in these folders ({', '.join(MEDIA_SUFFIXES)})")
     return list(dict.fromkeys(found))

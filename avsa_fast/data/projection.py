@@ -2,15 +2,15 @@
 
 from functools import lru_cache
 from math import pi
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
+from avsa_fast.choices import Projection as Projection
 from avsa_fast.spatial import eac
 
 # The values of ops.gnomonic's `source` that clips have; stereoscopic ones use the left eye's view.
-Projection = Literal["erp", "erp_top", "erp_left", "eac"]
 PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from avsa_fast.bounds import check_ranges
+from avsa_fast.choices import CropChoice as CropChoice
 from avsa_fast.errors import UserError
 
 from .channels import require_ambisonic
@@ -25,7 +26,6 @@ from .projection import Projection
 from .spans import ClipSpan, ClipSpans, SpanError
 from .tables import DETECTIONS, read_columns, require_table
 
-CropChoice = Literal["yolo", "random"]
 HELD_OUT_TIME = 0.2  # share of the duration, at the end, that is held out if there is only one clip
 ATTEMPTS = 16  # number of clips tried for a sample before it is reported as unreadable
 

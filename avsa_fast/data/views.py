@@ -1,7 +1,7 @@
 """Encoder inputs from batches of samples: gnomonic crops, and audio features in the direction of each crop."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -9,12 +9,12 @@ from torch import Tensor
 
 from avsa_fast import ops
 from avsa_fast.bounds import check_ranges
+from avsa_fast.choices import AudioView as AudioView
 from avsa_fast.errors import UserError
 
 from .batches import Batch, Frames
 from .tracks import SAMPLE_RATE
 
-AudioView = Literal["foa_iv", "foa", "stereo", "stereo_icf", "beamform", "mono"]
 # Mean and standard deviation of Kinetics-400, as expected by torchvision's video models.
 MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 

@@ -1,18 +1,17 @@
 """Image detectors applied to 360° frames: to the equirectangular frame itself, or to overlapping perspective views."""
 
 from math import atan2, cos, hypot, pi, radians, sin, tan
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from avsa_fast import ops
+from avsa_fast.choices import DetectorViews as DetectorViews
 from avsa_fast.data.projection import Projection, to_erp
 
 from .boxes import Detector, Rectangle, SphereBox
 from .merge import merge
-
-DetectorViews = Literal["erp", "tiles"]
 
 TILE = 640  # width and height of a perspective view, pixels
 FOV = radians(100)

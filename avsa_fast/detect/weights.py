@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from avsa_fast.cache import cache_folder
+from avsa_fast.choices import DEFAULT_WEIGHTS as DEFAULT_WEIGHTS
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_write
 from avsa_fast.processes import serve
 from avsa_fast.writing import WriteError, make_folder
 
-DEFAULT_WEIGHTS = "yolo26n.pt"
 KNOWN = {DEFAULT_WEIGHTS: "9b09cc8bf347f0fc8a5f7657480587f25db09b34bf33b0652110fb03a8ad4fef"}
 # The release that ultralytics itself downloads from.
 RELEASE = "https://github.com/ultralytics/assets/releases/download/v8.4.0"

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from avsa_fast.cache import cache_folder
+from avsa_fast.choices import MIN_CONFIDENCE as MIN_CONFIDENCE
 from avsa_fast.detect.boxes import Rectangle
 from avsa_fast.detect.weights import DEFAULT_WEIGHTS, find_weights
 from avsa_fast.errors import UserError
 
-MIN_CONFIDENCE = 0.25  # default minimum score of a detection
 BATCH_SIZE = 16  # images
 MIN_SIZE, MAX_SIZE, STRIDE = 640, 1280, 32  # limits and granularity of the network's input size, pixels
 

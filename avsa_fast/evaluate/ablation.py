@@ -16,6 +16,7 @@ from avsa_fast.errors import UserError
 from avsa_fast.files import write_text
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.run import Run, load_run
+from avsa_fast.terminal import say
 from avsa_fast.train.loop import Trainer
 from avsa_fast.writing import make_subfolder
 
@@ -83,7 +84,7 @@ def ablation(run: Run, data: Path | None, *, steps: int | None, moments: int, se
     for number, row in enumerate(rows, start=1):
         path = make_subfolder(run.folder, "ablation", row.name)
         if not (path / "eval" / "ablation.json").exists():
-            print(f"{number}/{len(rows)}: {row.name}", flush=True)
+            say(f"{number}/{len(rows)}: {row.name}")
             config = _config(base, row)
             metrics = _row(path, config, row, run, moments, workers)
             write_metrics(make_subfolder(path, "eval") / "ablation.json", metrics)

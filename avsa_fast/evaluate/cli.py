@@ -1,68 +1,28 @@
 """Options of `python -m avsa_fast.evaluate`."""
 
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import torch
 from tyro.conf import Positional, arg
 
-from avsa_fast.data.samples import Collection, CropChoice
-from avsa_fast.errors import UserError
-from avsa_fast.locks import run_lock
-from avsa_fast.models import Model
-from avsa_fast.prepare import prepare_for_crops
-from avsa_fast.progress import show_progress
-from avsa_fast.run import Run, load_run, run_from_model
-from avsa_fast.writing import WriteError, make_subfolder
-
-from .ablation import ablation
-from .datasets import LOADERS, Format, Labelled
-from .downstream import Input, embed_items, finetune, probe
-from .localisation import localise
-from .metrics import Metric, format_metric, write_metrics
-from .pairs import Pairs, embed_pairs
-from .pretext import Control, avc_bin, avc_matching, avsa_bin, avsa_matching, retrieval
-from .requirements import DOWNSTREAM, Task, require_clips, require_options, require_truth
-from .truth import Truth, read_truth
-
-Metrics = dict[str, Metric]
-CONTROLS: tuple[Control, ...] = ("none", "shuffled labels", "sound alone")
+from avsa_fast.choices import Format, Input, Task
+from avsa_fast.flags import MAX_STEPS, Range, Seed, Workers, checked
 
 
-@dataclass
-class TaskOptions:
-    """Options of the tasks, as given to `main`, and what tasks share."""
-
-    data: Path | None
-    moments: int
-    seed: int
-    truth: Path | None
-    workers: int
-    format: Format
-    modality: Input
-    partial: bool
-    steps: int | None
-    collections: dict[CropChoice, Collection] = field(default_factory=dict)  # by crop directions
-    pairs: dict[str, Pairs] = field(default_factory=dict)  # embeddings by split
-    annotations: Truth | None = None  # directions of the objects
-
-
+@checked
 def main(
     run: Annotated[Positional[Path], arg(metavar="RUN")],
     task: tuple[Task, ...],
     data: Path | None = None,
-    moments: int = 4,
-    seed: int = 0,
+    moments: Annotated[int, Range(1, 10_000)] = 4,
+    seed: Seed = 0,
     truth: Path | None = None,
     format: Format = "folders",
     modality: Input = "audio",
     partial: bool = False,
-    steps: int | None = None,
+    steps: Annotated[int | None, Range(2, MAX_STEPS)] = None,
     untrained: bool = False,
-    workers: int = 2,
+    workers: Workers = 2,
 ) -> None:
     """Evaluates a run. Each metric has a 95 % interval (bootstrap over clips) and its chance level.
 
@@ -91,196 +51,7 @@ def main(
     Raises:
         UserError: If an option is out of range, the run or the dataset cannot be used, or a task could not run.
     """
-    if moments < 1 or seed < 0 or workers < 0 or (steps is not None and steps < 2):
-        raise UserError("--moments must be at least 1, --seed and --workers at least 0, --steps at least 2")
-    loaded = _untrained(run, seed) if untrained else load_run(run)
+    from .tasks import TaskOptions, evaluate
+
     options = TaskOptions(data, moments, seed, truth, workers, format, modality, partial, steps)
-    tasks = list(dict.fromkeys(task))
-    problems: dict[Task, str] = {}
-    dataset_tasks = [name for name in tasks if name not in DOWNSTREAM]
-    dataset_tasks.sort(key=lambda name: name == "localisation")  # the others' tables include the one that it needs
-    with run_lock(run):
-        results = make_subfolder(run, *(("eval", "untrained") if untrained else ("eval",)))
-        _attempt(tasks, problems, tasks, lambda name: _check_options(loaded, options, name))
-        _attempt(dataset_tasks, problems, tasks, lambda name: _check_clips(loaded, options, name))
-        for name in tasks:
-            _attempt([name], problems, tasks, lambda name: _evaluate(loaded, options, name, results))
-    if problems:
-        raise UserError(_told(problems))
-
-
-def _attempt(
-    names: Sequence[Task], problems: dict[Task, str], tasks: Sequence[Task], do: Callable[[Task], None]
-) -> None:
-    """Does something for those of the named tasks without a problem, and adds the problems that arise.
-
-    They are printed if any of all `tasks` can still run; otherwise an error ends the command with them.
-    """
-    arising: dict[Task, str] = {}
-    for name in names:
-        if name not in problems:
-            try:
-                do(name)
-            except WriteError:  # of which the other tasks would die, too
-                raise
-            except UserError as error:
-                arising[name] = str(error)
-    problems |= arising
-    if arising and len(problems) < len(tasks):
-        print(f"evaluate: {_told(arising)}", file=sys.stderr, flush=True)
-
-
-def _told(problems: dict[Task, str]) -> str:
-    """Tasks that could not run, with their reasons, on one line."""
-    by_reason: dict[str, list[Task]] = {}
-    for name, reason in problems.items():
-        by_reason.setdefault(reason, []).append(name)
-    return "; ".join(f"--task {' '.join(names)} cannot run: {reason}" for reason, names in by_reason.items())
-
-
-def _check_options(run: Run, options: TaskOptions, task: Task) -> None:
-    """Raises UserError if a task cannot run on any dataset, or has no truth."""
-    require_options(task, run, options.data, options.modality)
-    if task == "localisation":
-        options.annotations = read_truth(_truth(run, options))
-
-
-def _check_clips(run: Run, options: TaskOptions, task: Task) -> None:
-    """Raises UserError if the dataset does not have the clips that a task needs. Creates the tables that it lacks."""
-    crops: CropChoice = "yolo" if task == "ablation" else run.config.samples.crops
-    collection = _collection(run, options, "random" if task == "localisation" else crops)
-    require_clips(task, _folder(run, options), collection)
-    if task == "localisation" and options.annotations is not None:
-        require_truth(options.annotations, _truth(run, options), collection)
-
-
-def _evaluate(run: Run, options: TaskOptions, task: Task, results: Path) -> None:
-    """Runs one task, prints its metrics and writes them."""
-    if task == "ablation":
-        print(
-            ablation(
-                run, options.data, steps=options.steps, moments=options.moments, seed=options.seed,
-                workers=options.workers,
-            )
-        )  # fmt: skip
-        return
-    metrics = TASKS[task](run, options)
-    stem = f"{task}-{options.format}-{options.modality}" if task in DOWNSTREAM else task
-    write_metrics(results / f"{stem}.json", metrics)
-    for key, metric in metrics.items():
-        print(format_metric(key, metric))
-    print(f"results: {results / f'{stem}.json'}", flush=True)
-
-
-def _avc(run: Run, options: TaskOptions) -> Metrics:
-    """AVC-Bin with its controls, and AVC matching."""
-    train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
-    metrics = {_name("avc_bin", c): avc_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
-    return metrics | {"avc_matching": avc_matching(run, test)}
-
-
-def _avsa(run: Run, options: TaskOptions) -> Metrics:
-    """AVSA-Bin with its controls, and AVSA matching."""
-    train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
-    metrics = {_name("avsa_bin", c): avsa_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
-    return metrics | {"avsa_matching": avsa_matching(run, test)}
-
-
-def _retrieval(run: Run, options: TaskOptions) -> Metrics:
-    """Cross-modal retrieval."""
-    return retrieval(run, _pairs(run, options, "test"))
-
-
-def _localisation(run: Run, options: TaskOptions) -> Metrics:
-    """Localisation of annotated objects."""
-    path = _truth(run, options)
-    truth = options.annotations or read_truth(path)
-    sources = _collection(run, options, "random").held_out  # directions come from the truth: no detections needed
-    with show_progress("localising objects") as progress:
-        return localise(run, sources, truth, path, moments=options.moments, progress=progress)
-
-
-def _linear(run: Run, options: TaskOptions) -> Metrics:
-    """Linear probe."""
-    return _probe(run, options, "linear")
-
-
-def _knn(run: Run, options: TaskOptions) -> Metrics:
-    """Nearest neighbours."""
-    return _probe(run, options, "knn")
-
-
-def _probe(run: Run, options: TaskOptions, method: Literal["linear", "knn"]) -> Metrics:
-    """A classifier on frozen embeddings of the labelled dataset."""
-    data = _labelled(options)
-    with show_progress(f"embedding {data.name}") as progress:
-        embeddings = embed_items(run, data, options.modality, progress)
-    return probe(data, embeddings, method, seed=options.seed)
-
-
-def _finetune(run: Run, options: TaskOptions) -> Metrics:
-    """Fine-tuning of one encoder."""
-    assert options.modality != "both"
-    data = _labelled(options)
-    with show_progress(f"fine-tuning on folds of {data.name}") as progress:
-        return finetune(run, data, options.modality, seed=options.seed, progress=progress)
-
-
-TASKS: dict[str, Callable[[Run, TaskOptions], Metrics]] = {
-    "avc": _avc,
-    "avsa": _avsa,
-    "retrieval": _retrieval,
-    "localisation": _localisation,
-    "linear": _linear,
-    "knn": _knn,
-    "finetune": _finetune,
-}
-
-
-def _untrained(folder: Path, seed: int) -> Run:
-    """The run's network with new random weights."""
-    run = load_run(folder)
-    torch.manual_seed(seed)
-    return run_from_model(folder, run.config, Model(run.config.model), run.device)
-
-
-def _folder(run: Run, options: TaskOptions) -> Path:
-    """Folder of the dataset: --data, else the run's."""
-    return options.data or Path(run.config.data)
-
-
-def _collection(run: Run, options: TaskOptions, crops: CropChoice) -> Collection:
-    """The dataset's clips, after creating the tables that it lacks."""
-    if crops not in options.collections:
-        data = _folder(run, options)
-        prepare_for_crops(data, crops, named=options.data is not None)
-        options.collections[crops] = Collection(data, crops, spatial=run.config.spatial)
-    return options.collections[crops]
-
-
-def _truth(run: Run, options: TaskOptions) -> Path:
-    """Where the directions of objects are: --truth, else the dataset's truth.parquet."""
-    return options.truth or _folder(run, options) / "truth.parquet"
-
-
-def _pairs(run: Run, options: TaskOptions, split: Literal["train", "test"]) -> Pairs:
-    """Embeddings of a split, computed once for all tasks."""
-    if split not in options.pairs:
-        collection = _collection(run, options, run.config.samples.crops)
-        with show_progress(f"embedding the {split} clips") as progress:
-            options.pairs[split] = embed_pairs(
-                run, collection, split, moments=options.moments, seed=options.seed,
-                workers=options.workers, progress=progress,
-            )  # fmt: skip
-    return options.pairs[split]
-
-
-def _labelled(options: TaskOptions) -> Labelled:
-    """The labelled dataset."""
-    assert options.data is not None
-    return LOADERS[options.format](options.data, partial=options.partial)
-
-
-def _name(metric: str, control: Control) -> str:
-    """Key of a metric under a control."""
-    return metric if control == "none" else f"{metric}_{control.replace(' ', '_')}"
+    evaluate(run, task, options, untrained=untrained)

@@ -19,6 +19,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from avsa_fast.choices import Input as Input
 from avsa_fast.data.describe import Overrides
 from avsa_fast.data.reader import MediaReader, Modality
 from avsa_fast.embed.encode import embed_windows, spread_centres, window_seconds, window_views
@@ -30,7 +31,6 @@ from .datasets import Fold, Item, Labelled
 from .metrics import Metric, bootstrap_metric
 
 Method = Literal["linear", "knn", "finetune"]
-Input = Literal["video", "audio", "both"]
 NEIGHBOURS = 5
 EPOCHS, BATCH = 10, 16  # fine-tuning
 LEARNING_RATE = 1e-4  # fine-tuning of the encoder; 10 times as high for the classifier

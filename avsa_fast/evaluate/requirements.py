@@ -1,8 +1,8 @@
 """What the tasks need of the run, the options and the dataset, checked before any of them starts."""
 
 from pathlib import Path
-from typing import Literal
 
+from avsa_fast.choices import Task as Task
 from avsa_fast.data.samples import Collection
 from avsa_fast.errors import UserError
 from avsa_fast.run import Run
@@ -10,7 +10,6 @@ from avsa_fast.run import Run
 from .downstream import Input
 from .truth import Truth
 
-Task = Literal["avc", "avsa", "retrieval", "localisation", "linear", "knn", "finetune", "ablation"]
 DIRECTIONAL: tuple[Task, ...] = ("avsa", "localisation")
 DOWNSTREAM: tuple[Task, ...] = ("linear", "knn", "finetune")
 MIN_CLIPS = 2  # for tasks that compare a clip with others

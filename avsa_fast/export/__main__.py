@@ -1,6 +1,6 @@
 """Entry point of `python -m avsa_fast.export`."""
 
-from avsa_fast.errors import run_command
+from avsa_fast.command import run_command
 
 from .cli import main
 

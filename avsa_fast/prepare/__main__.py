@@ -1,6 +1,6 @@
 """Runs the command `python -m avsa_fast.prepare`."""
 
-from avsa_fast.errors import run_command
+from avsa_fast.command import run_command
 
 from .cli import main
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from avsa_fast.data.clips import recording_of
 from avsa_fast.data.tables import DETECTIONS, INDEX, read_columns, read_table
 from avsa_fast.errors import UserError
+from avsa_fast.terminal import printable
 
 from .agreement import ALTERNATIVES, MIN_SIGMAS, Objects, Sounds, agreement, disagreement
 from .duplicates import nearest
@@ -55,7 +56,7 @@ def check(data: Path, console: Console | None = None, *, as_json: bool = False) 
     lines += [f"all clips: {hint.message} [{hint.code}]" for hint in about_all]
     lines += [f"{name}: {hint.message} [{hint.code}]" for name, hints in about_clips.items() for hint in hints]
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def find_hints(rows: list[Row], found: pa.Table | None) -> tuple[list[Hint], dict[str, list[Hint]]]:

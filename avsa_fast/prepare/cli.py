@@ -5,25 +5,18 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from avsa_fast.data.channels import Gains
-from avsa_fast.data.clip_names import printable
-from avsa_fast.data.projection import Projection
-from avsa_fast.detect.sphere import DetectorViews
-from avsa_fast.detect.weights import DEFAULT_WEIGHTS
-from avsa_fast.detect.yolo import MIN_CONFIDENCE
+from avsa_fast.choices import DEFAULT_WEIGHTS, MIN_CONFIDENCE, DetectorViews, Engine, Gains, Layout, Projection
 from avsa_fast.errors import UserError
-from avsa_fast.prepare.check import check as check_dataset
-from avsa_fast.prepare.layouts import Layout
-from avsa_fast.prepare.options import PrepareOptions
-from avsa_fast.prepare.run import Engine, prepare
+from avsa_fast.flags import MAX_PROCESSES, Channel, Range, checked
 
 
+@checked
 def main(
     src: Annotated[Positional[Path | None], arg(metavar="SRC")] = None,
     dst: Annotated[Positional[Path | None], arg(metavar="DST")] = None,
     check: Annotated[Path | None, arg(metavar="DST")] = None,
     json: bool = False,
-    channels: Annotated[tuple[int, int, int, int] | None, arg(metavar="W Y Z X")] = None,
+    channels: Annotated[tuple[Channel, Channel, Channel, Channel] | None, arg(metavar="W Y Z X")] = None,
     gains: Gains | None = None,
     projection: Projection | None = None,
     ignore_pose: bool = False,
@@ -35,7 +28,7 @@ def main(
     trust_weights: bool = False,
     transcode: bool = False,
     height: Annotated[int, arg(metavar="ROWS")] = 512,
-    workers: Annotated[int | None, arg(metavar="N")] = None,
+    workers: Annotated[int | None, Range(1, 10_000), arg(metavar="N")] = None,
     engine: Engine = "local",
     layout: Layout | None = None,
 ) -> None:
@@ -69,14 +62,20 @@ def main(
     if check is not None:
         if src is not None:
             raise UserError("--check DST takes no SRC")
+        from avsa_fast.prepare.check import check as check_dataset
+
         check_dataset(check, as_json=json)
         return
     if json:
         raise UserError("--json is an option of --check DST")
     if src is None or dst is None:
         raise UserError("needs SRC and DST, or --check DST; see --help")
-    if workers is not None and workers < 1:
-        raise UserError(f"--workers {workers} must be at least 1")
+    if engine == "local" and workers is not None and workers > MAX_PROCESSES:
+        raise UserError(f"--workers {workers}: must be within 1 and {MAX_PROCESSES:,}, the limit of this machine")
+    from avsa_fast.prepare.options import PrepareOptions
+    from avsa_fast.prepare.run import prepare
+    from avsa_fast.terminal import say
+
     options = PrepareOptions(
         channels=channels,
         gains=gains,
@@ -92,4 +91,4 @@ def main(
         height=height,
     )
     prepare(src, dst, options, workers=workers, engine=engine, layout=layout)
-    print(printable(f"prepared: {dst}; python -m avsa_fast.prepare --check {dst} summarises it and says what is wrong"))
+    say(f"prepared: {dst}; python -m avsa_fast.prepare --check {dst} summarises it and says what is wrong")

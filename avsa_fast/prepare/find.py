@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from avsa_fast.data.clip_names import MAX_BYTES, distinct_name, is_valid_name, printable, valid_name
+from avsa_fast.data.clip_names import MAX_BYTES, distinct_name, is_valid_name, valid_name
 from avsa_fast.data.clips import media_names
 from avsa_fast.data.media_folders import PassedOver, walk_media
 from avsa_fast.data.media_formats import SOUND_SUFFIXES, TIMED_VIDEO_SUFFIXES
+from avsa_fast.terminal import printable
 
 UNTIMED = "a format that does not state when each frame is shown; convert it to mp4 or mkv"
 

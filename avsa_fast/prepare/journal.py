@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avsa_fast.data.clip_names import printable
+from avsa_fast.terminal import printable
 from avsa_fast.writing import Lines, open_regular
 
 from .clip import Result

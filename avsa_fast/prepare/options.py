@@ -98,7 +98,7 @@ def _from_module(name: str) -> Detector:
     module, _, factory = name.partition(":")
     try:
         detector = getattr(importlib.import_module(module), factory)()
-    except (ImportError, AttributeError, TypeError) as error:
+    except Exception as error:  # of the user's own module
         raise UserError(f"--detector {name}: no such detector ({error}); expected MODULE:FACTORY") from error
     if not callable(getattr(detector, "detect", None)):
         raise UserError(f"--detector {name}: returns {type(detector).__name__}, which has no method detect(images)")

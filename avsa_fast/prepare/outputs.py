@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, write_table
 from avsa_fast.errors import UserError
 from avsa_fast.files import write_text
+from avsa_fast.terminal import notice
 from avsa_fast.writing import open_regular, writing
 
 from .find import Source
@@ -109,7 +109,7 @@ def _truth(found: Source, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             try:
                 yield from list(read_annotations(name, found.annotations[name]))
             except UserError as error:
-                print(f"no directions for {name}: {error}", file=sys.stderr)
+                notice(f"no directions for {name}: {error}")
 
 
 def _write_list(path: Path, wanted: bool, names: list[str]) -> None:

@@ -3,13 +3,12 @@
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
+from avsa_fast.choices import Engine as Engine
 from avsa_fast.data.clips import media_names, split_names
 from avsa_fast.data.samples import CropChoice
 from avsa_fast.detect.weights import DEFAULT_WEIGHTS
@@ -18,6 +17,7 @@ from avsa_fast.files import atomic_symlink, atomic_write, remove_abandoned
 from avsa_fast.isolation import run_isolated
 from avsa_fast.locks import owner_lock
 from avsa_fast.progress import show_progress
+from avsa_fast.terminal import notice
 from avsa_fast.writing import make_subfolder
 
 from .clip import Result
@@ -27,8 +27,6 @@ from .layouts import Layout, find_source
 from .options import PrepareOptions
 from .outputs import STATE_FOLDER, TABLES, digest_inputs, is_finished, read_note, remove_media, write_results
 from .task import PrepareTask
-
-Engine = Literal["local", "ray"]
 
 
 def prepare_for_crops(
@@ -118,7 +116,7 @@ def prepare(
         raise UserError(f"{target}: only a folder with video/ and audio/ is prepared in place; choose another DST")
     jobs, splits = list(found.jobs.values()), _splits(source, found)
     for line in found.passed.lines() + found.notes:
-        print(line, file=sys.stderr)
+        notice(line)
     digest = options.digest()
     keys = {job.name: _key(job, digest) for job in jobs}
     with owner_lock(target / STATE_FOLDER / "lock", target), _journal(target) as journal:
@@ -246,8 +244,8 @@ def _report(target: Path, entries: Sequence[JournalEntry]) -> None:
     """Prints one line per unusable clip, and their count; raises UserError if no clip is usable."""
     unusable = [entry.row for entry in entries if entry.row["state"] != "ok"]
     for row in unusable:
-        print(f"skipped {row['name']} ({row['state']}): {row['reason']}", file=sys.stderr)
+        notice(f"skipped {row['name']} ({row['state']}): {row['reason']}")
     if len(unusable) == len(entries):
         raise UserError(f"{target}: none of its {len(unusable)} clips is usable; the first: {unusable[0]['reason']}")
     if unusable:
-        print(f"{len(unusable)} of {len(entries)} clips skipped", file=sys.stderr)
+        notice(f"{len(unusable)} of {len(entries)} clips skipped")

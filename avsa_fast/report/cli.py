@@ -7,16 +7,17 @@ from tyro.conf import Positional, arg
 
 from avsa_fast.errors import UserError
 from avsa_fast.files import require_writable
+from avsa_fast.flags import Range, Seed, checked
+from avsa_fast.terminal import say
 
-from .page import write_page
 
-
+@checked
 def main(
     run: Annotated[Positional[Path | None], arg(metavar="[RUN]")] = None,
     dataset: Annotated[Path | None, arg(metavar="DST")] = None,
     out: Annotated[Path | None, arg(metavar="FILE")] = None,
-    clips: Annotated[int, arg(metavar="N")] = 12,
-    seed: Annotated[int, arg(metavar="N")] = 0,
+    clips: Annotated[int, Range(1, 1000), arg(metavar="N")] = 12,
+    seed: Annotated[Seed, arg(metavar="N")] = 0,
 ) -> None:
     """Writes an HTML page that shows a run or a dataset. It needs no network: open it in any browser.
 
@@ -34,8 +35,6 @@ def main(
     """
     if (run is None) == (dataset is None):
         raise UserError("name either RUN, the folder of a run, or --dataset DST")
-    if clips < 1 or seed < 0:
-        raise UserError(f"--clips {clips} must be at least 1, --seed {seed} at least 0")
     folder = run or dataset
     assert folder is not None
     path = out or folder / "report.html"
@@ -48,5 +47,7 @@ def main(
         from .dataset import dataset_page
 
         html = dataset_page(folder, clips=clips)
+    from .page import write_page
+
     write_page(path, html)
-    print(f"{path} ({len(html.encode()) / 1e6:.1f} MB)")
+    say(f"{path} ({len(html.encode()) / 1e6:.1f} MB)")

@@ -1,6 +1,5 @@
 """Report page of a prepared dataset: its content, where objects and sound are, and which clips were refused and why."""
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from math import degrees, pi
@@ -22,6 +21,7 @@ from avsa_fast.errors import UserError
 from avsa_fast.maps import intensity_map
 from avsa_fast.prepare import PrepareOptions, prepare_folder
 from avsa_fast.progress import show_progress
+from avsa_fast.terminal import notice
 
 from .clips import by_clip, clip_content, rows_at, spread
 from .media import heat_png, rescaled
@@ -64,7 +64,7 @@ def dataset_page(folder: Path, *, clips: int) -> str:
                 shown.append(clip_content(source, moment, objects, torch.tensor(directions), SampleConfig()))
             except UserError as error:
                 failures[source.name] = str(error)
-                print(f"skipped {source.name}: {error}", file=sys.stderr)
+                notice(f"skipped {source.name}: {error}")
             progress(number + 1, min(clips, len(usable)))
         sound_map = _sound_map(usable)
     return render(

@@ -1,6 +1,5 @@
 """Report page of a run: metrics, training curves, and its output on held-out clips."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from avsa_fast.maps import object_maps
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.progress import show_progress
 from avsa_fast.run import Run, load_run
+from avsa_fast.terminal import notice
 
 from .clips import by_clip, clip_content, rows_at, spread
 from .curves import read_curves
@@ -65,7 +65,7 @@ def run_page(folder: Path, *, clips: int, seed: int = 0, device: torch.device | 
                 samples.append(sample)
             except UserError as error:
                 skipped[source.name] = str(error)
-                print(f"skipped {source.name}: {error}", file=sys.stderr)
+                notice(f"skipped {source.name}: {error}")
                 continue
             _add_similarities(run, sample, contents[-1])
             progress(number + 1, min(clips, len(sources)))

@@ -5,19 +5,19 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from avsa_fast.progress import show_progress
-from avsa_fast.scenes.build import build_scenes
+from avsa_fast.flags import Range, Seed, checked
 
 
+@checked
 def main(
     out: Annotated[Positional[Path], arg(metavar="OUT")],
-    count: Annotated[int, arg(metavar="N")] = 40,
-    seconds: Annotated[float, arg(metavar="S")] = 6.0,
-    seed: Annotated[int, arg(metavar="N")] = 0,
+    count: Annotated[int, Range(1, 100_000), arg(metavar="N")] = 40,
+    seconds: Annotated[float, Range(1, 600), arg(metavar="S")] = 6.0,
+    seed: Annotated[Seed, arg(metavar="N")] = 0,
     objects: Annotated[Path | None, arg(metavar="DIR")] = None,
     panoramas: Annotated[Path | None, arg(metavar="DIR")] = None,
     rir: Annotated[Path | None, arg(metavar="FILE")] = None,
-    distance: Annotated[float, arg(metavar="R")] = 1.0,
+    distance: Annotated[float, Range(0.01, 1), arg(metavar="R")] = 1.0,
 ) -> None:
     """Build 360° scenes with ground truth: moving objects and their sounds, as H.264 video and first-order ambisonics.
 
@@ -34,6 +34,10 @@ def main(
         rir: First-order room impulse response: 4 channels, ACN order, N3D.
         distance: Distance of the objects, as a fraction of the distance at which the response was measured.
     """
+    from avsa_fast.progress import show_progress
+    from avsa_fast.scenes.build import build_scenes
+    from avsa_fast.terminal import say
+
     with show_progress("Rendering scenes") as progress:
         build_scenes(
             out,
@@ -46,4 +50,4 @@ def main(
             distance=distance,
             progress=progress,
         )
-    print(f"{count} scenes of {seconds:g} s in {out}")
+    say(f"{count} scenes of {seconds:g} s in {out}")

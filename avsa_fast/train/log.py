@@ -17,6 +17,7 @@ from torchvision.utils import make_grid
 
 from avsa_fast.data.views import MEAN, STD
 from avsa_fast.files import atomic_write
+from avsa_fast.terminal import printable
 from avsa_fast.writing import Lines, writing
 
 LINE_INTERVAL = 10.0  # seconds between progress lines if stderr is not a terminal
@@ -94,7 +95,7 @@ class Log:
         Args:
             text: The line.
         """
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._progress.console.print(printable(text), markup=False, highlight=False)
 
     def close(self) -> None:
         """Closes the log files and the progress bar."""
@@ -119,7 +120,7 @@ class SilentLog(Log):
         pass
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(printable(text), markup=False, highlight=False)
 
     def close(self) -> None:
         pass

@@ -186,7 +186,7 @@ def test_paths_from_stdin_and_json_lines(run: Run, tmp_path: Path) -> None:
 
 def test_interrupted_command_resumes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Existing parts are not computed again, and the result equals that of an uninterrupted run."""
-    monkeypatch.setattr("avsa_fast.embed.cli.PART_WINDOWS", 2)
+    monkeypatch.setattr("avsa_fast.embed.files.PART_WINDOWS", 2)
     files = [str(write_sound(tmp_path / f"{i}.wav", 5, 4)) for i in range(2)]
     main(run.folder, tuple(files), out=str(tmp_path / "whole.parquet"))
 

@@ -11,7 +11,7 @@ from helpers.unprepared import link_media
 
 from avsa_fast.config import save_config
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate import cli
+from avsa_fast.evaluate import tasks
 from avsa_fast.evaluate.cli import main
 from avsa_fast.run import Run
 
@@ -49,8 +49,8 @@ def test_unprepared_folder_is_prepared(
     run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crops: str
 ) -> None:
     """Objects are detected only if crops need them."""
-    detector = partial(cli.prepare_for_crops, detector="helpers.detectors:BrightnessDetector")
-    monkeypatch.setattr(cli, "prepare_for_crops", detector)
+    detector = partial(tasks.prepare_for_crops, detector="helpers.detectors:BrightnessDetector")
+    monkeypatch.setattr(tasks, "prepare_for_crops", detector)
     folder, data = with_crops(run, crops, tmp_path / "run"), link_media(scenes, tmp_path / "data")
     main(folder, ("avc", "retrieval"), data=data, moments=1, workers=0)
     assert (folder / "eval" / "avc.json").exists()
@@ -75,7 +75,7 @@ def test_folder_without_dataset_is_not_changed(run: Run, tmp_path: Path) -> None
 def test_user_errors(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"not the folder of a run: no config\.yaml"):
         main(tmp_path, ("avc",))
-    with pytest.raises(UserError, match="--moments must be at least 1"):
+    with pytest.raises(UserError, match="--moments 0: must be within 1 and 10,000"):
         main(run.folder, ("avc",), moments=0)
     save_config(replace(run.config, views=replace(run.config.views, audio="mono")), tmp_path / "config.yaml")
     with pytest.raises(UserError, match=r"no weights\.safetensors; train --resume"):

@@ -11,7 +11,7 @@ from helpers.unprepared import link_media
 from avsa_fast.config import save_config
 from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate import cli
+from avsa_fast.evaluate import tasks
 from avsa_fast.evaluate.cli import main
 from avsa_fast.run import Run
 
@@ -64,7 +64,7 @@ def test_reasons_precede_any_work(
         told.append(capsys.readouterr().err)
         raise UserError("enough")
 
-    monkeypatch.setattr(cli, "prepare_for_crops", prepared)
+    monkeypatch.setattr(tasks, "prepare_for_crops", prepared)
     with pytest.raises(UserError, match=r"localisation cannot run: .*truth\.parquet.*; --task avsa cannot run: enough"):
         main(with_run(run, tmp_path / "run", data), ("avsa", "localisation"))
     assert len(told) == 1
@@ -74,7 +74,7 @@ def test_reasons_precede_any_work(
 def test_too_few_clips_are_named_before_embedding(
     run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "embed_pairs", lambda *_args, **_options: pytest.fail("embeds"))
+    monkeypatch.setattr(tasks, "embed_pairs", lambda *_args, **_options: pytest.fail("embeds"))
     data = copied(scenes, tmp_path / "data", clips=1)
     with pytest.raises(UserError) as caught:
         main(with_run(run, tmp_path / "run", data), ("avc", "retrieval"))
@@ -98,7 +98,7 @@ def test_failures_during_a_task_leave_the_others(
     def failing(*_args: object, **_options: object) -> None:
         raise UserError("a clip is damaged")
 
-    monkeypatch.setattr(cli, "localise", failing)
+    monkeypatch.setattr(tasks, "localise", failing)
     folder = with_run(run, tmp_path / "run", scenes)
     with pytest.raises(UserError, match=r"^--task localisation cannot run: a clip is damaged$"):
         main(folder, ("localisation", "retrieval"), moments=1, workers=0)
@@ -108,7 +108,7 @@ def test_failures_during_a_task_leave_the_others(
 
 def test_sound_without_direction(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     mono = replace(run, config=replace(run.config, views=replace(run.config.views, audio="mono")))
-    monkeypatch.setattr(cli, "load_run", lambda folder: mono)
+    monkeypatch.setattr(tasks, "load_run", lambda folder: mono)
     with pytest.raises(UserError, match=r"--task avsa localisation cannot run: .*mono sound has no direction"):
         main(run.folder, ("avsa", "localisation"))
 

@@ -1,5 +1,6 @@
 """Runs commands as users do, and checks that they do not hang or leave processes behind."""
 
+import io
 import os
 import resource
 import signal
@@ -7,12 +8,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Self
+from unittest.mock import patch
 
 import pytest
+
+from avsa_fast.command import run_command
 
 ENDING = 10.0  # max seconds for a command to end after a signal or an error
 # Max seconds for the processes that a command started to end after it. A worker whose owner is killed during its start
@@ -34,6 +38,18 @@ def run(
     if check and done.returncode:
         pytest.fail(f"code {done.returncode}: {command.text}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def invoke(main: Callable[..., None], name: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Runs a command in this process, which has imported already what the command needs."""
+    line = [name, *map(str, words)]
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with patch("sys.argv", line), redirect_stdout(out), redirect_stderr(err):
+        try:
+            run_command(main, name)
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(line, code, out.getvalue(), err.getvalue())
 
 
 class Command:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from avsa_fast.errors import BuildError, run_command
+from avsa_fast.command import run_command
+from avsa_fast.errors import BuildError
 from avsa_fast.ops import _dispatch
 
 BUILD = {"cuda": True, "cuda_archs": "80-real 90a-real 90-virtual", "cuda_runtime": "13.0.88"}

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 from rich.console import Console
 
+from avsa_fast.command import run_command
 from avsa_fast.data.tables import DETECTIONS, INDEX, write_table
-from avsa_fast.errors import run_command
 from avsa_fast.prepare import PrepareOptions
 from avsa_fast.prepare.check import check, find_hints
 from avsa_fast.prepare.cli import main

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from helpers.prepared import rows
 
+from avsa_fast.command import run_command
 from avsa_fast.data.clip_names import distinct_name, is_valid_name, valid_name
 from avsa_fast.data.index import Index
 from avsa_fast.data.tables import TRUTH, read_table
-from avsa_fast.errors import UserError, run_command
+from avsa_fast.errors import UserError
 from avsa_fast.evaluate.truth import read_truth
 from avsa_fast.prepare import PrepareOptions, prepare, run
 from avsa_fast.prepare.cli import main

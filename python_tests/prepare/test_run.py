@@ -13,11 +13,12 @@ from helpers.tracks import sound_track, video_track
 from rich.console import Console
 
 from avsa_fast import isolation
+from avsa_fast.command import run_command
 from avsa_fast.data.index import Index
 from avsa_fast.data.table_rules import STATES
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.data.video import read_frames
-from avsa_fast.errors import UserError, run_command
+from avsa_fast.errors import UserError
 from avsa_fast.prepare import PrepareOptions, prepare, prepare_folder
 from avsa_fast.prepare.check import check
 from avsa_fast.prepare.cli import main

@@ -57,7 +57,7 @@ def test_user_error_is_one_line_with_exit_code_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps 0 must be within 1 and"),
+        ({"steps": 0}, "--steps 0: must be within 1 and 10,000,000"),
         ({"batch": 3}, "batch 3 must be within 4 and"),
         ({"device": "cuda:99"}, "--device cuda:99"),
         ({"device": "toaster"}, "--device toaster"),

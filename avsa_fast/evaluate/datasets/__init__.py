@@ -1,7 +1,8 @@
 """Loaders of labelled datasets in their published folder layouts, one module per format."""
 
 from collections.abc import Callable
-from typing import Literal
+
+from avsa_fast.choices import Format as Format
 
 from .eigenscape import eigenscape
 from .esc50 import esc50
@@ -11,7 +12,6 @@ from .labelled import Fold, Item, Labelled
 from .tau2021 import tau2021
 from .ucf101 import ucf101
 
-Format = Literal["folders", "ucf101", "hmdb51", "tau2021", "eigenscape", "esc50"]
 LOADERS: dict[Format, Callable[..., Labelled]] = {
     "folders": folders,
     "ucf101": ucf101,

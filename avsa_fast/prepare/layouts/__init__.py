@@ -1,8 +1,8 @@
 """Layouts of folders of media, one module for each that is more than a tree or pairs of files."""
 
 from pathlib import Path
-from typing import Literal
 
+from avsa_fast.choices import Layout as Layout
 from avsa_fast.data.media_formats import TIMED_VIDEO_SUFFIXES
 from avsa_fast.errors import UserError
 from avsa_fast.prepare.find import Source, find_pairs, find_tree, has_pairs
@@ -10,8 +10,6 @@ from avsa_fast.prepare.segments import cut_segments
 
 from .starss import find_starss, is_starss
 from .youtube_lists import is_sphere360, is_yt_ambigen, use_sphere360, use_yt_ambigen
-
-Layout = Literal["tree", "pairs", "starss", "sphere360", "yt-ambigen"]
 
 
 def find_source(source: Path, target: Path, *, transcode: bool, layout: Layout | None = None) -> Source:
