@@ -1,6 +1,5 @@
 """The embedded default dataset: procedural scenes, built once and cached."""
 
-import sys
 from pathlib import Path
 
 from avsa_fast.cache import cache_folder
@@ -10,6 +9,7 @@ from avsa_fast.errors import UserError
 from avsa_fast.locks import STATE, owner_lock
 from avsa_fast.progress import show_progress
 from avsa_fast.scenes.build import build_scenes
+from avsa_fast.terminal import notice
 from avsa_fast.writing import WriteError
 
 VERSION = 1  # increment when the same seed gives different scenes
@@ -33,18 +33,13 @@ def embedded_default() -> Path:
         return folder
     try:
         # Not the lock that build_scenes takes, which refuses a second build instead of waiting for the first.
-        with owner_lock(cache / STATE / f"{folder.name}.cache.owner", folder, waiting=_tell):
+        with owner_lock(cache / STATE / f"{folder.name}.cache.owner", folder, waiting=notice):
             if not folder.is_dir():
                 with show_progress("Rendering the embedded default's scenes") as progress:
                     build_scenes(folder, count=COUNT, seconds=SECONDS, seed=SEED, progress=progress)
     except WriteError as error:
         raise WriteError(f"{error}; or set AVSA_CACHE to another folder") from error
     return folder
-
-
-def _tell(message: str) -> None:
-    """Prints why nothing happens."""
-    print(message, file=sys.stderr, flush=True)
 
 
 def _check(folder: Path) -> None:
