@@ -1,32 +1,18 @@
-"""Process groups, and deterministic float64 training runs whose weights can be compared."""
+"""Deterministic float64 training runs on several ranks, whose weights can be compared."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import start_processes
 
 from avsa_fast.config import Config
 from avsa_fast.data.samples import Collection
 from avsa_fast.models import Model
-from avsa_fast.processes import end
 from avsa_fast.train.loop import Trainer
 from avsa_fast.train.ranks import Ranks
-
-
-def together(function: Callable[..., None], ranks: int, arguments: tuple[object, ...], start_method: str) -> None:
-    """Runs function(rank, *arguments) in one process per rank; all of them end before the call returns."""
-    context = start_processes(
-        function, arguments, nprocs=ranks, join=False, daemon=True, start_method=start_method
-    )  # fmt: skip
-    try:
-        while not context.join():
-            pass
-    finally:
-        end(context.processes)
 
 
 @contextmanager

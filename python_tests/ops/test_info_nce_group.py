@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from helpers.ranks import together
+from helpers.together import together
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.ranks import rank_of_two, together, trained
+from helpers.ranks import rank_of_two, trained
+from helpers.together import together
 
 from avsa_fast.config import Config
 from avsa_fast.data.samples import Collection
