@@ -42,9 +42,9 @@ def owner(path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_the_second_comer_is_told_the_first_one(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     with owner(path) as process:
-        with pytest.raises(UserError, match=rf"x.parquet: process {process.pid} is writing it; wait until it ends"):
-            with owner_lock(owner_file(path), path):
-                pass
+        message = rf"x.parquet: process {process.pid} is writing it; wait until it ends"
+        with pytest.raises(UserError, match=message), owner_lock(owner_file(path), path):
+            pass
         with owner_lock(owner_file(tmp_path / "y"), tmp_path / "y"):  # another path beside it
             pass
         process.kill()

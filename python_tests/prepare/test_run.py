@@ -17,6 +17,7 @@ from avsa_fast.data.index import Index
 from avsa_fast.data.tables import DETECTIONS, STATES, read_table
 from avsa_fast.data.video import read_frames
 from avsa_fast.errors import UserError, run_command
+from avsa_fast.locks import owner_lock
 from avsa_fast.prepare import PrepareOptions, prepare, prepare_folder
 from avsa_fast.prepare.check import check
 from avsa_fast.prepare.cli import main
@@ -230,9 +231,9 @@ def test_own_media_are_never_overwritten(tmp_path: Path, add_clip: Callable[...,
 
 def test_concurrent_runs_are_refused(tmp_path: Path, add_video: AddClip) -> None:
     add_video(tmp_path / "src" / "a.mp4", "4.0")
-    with owner_lock(tmp_path / "dst" / ".prepare" / "lock", tmp_path):
-        with pytest.raises(UserError, match=rf"dst: process {os.getpid()} is writing it; wait until it ends"):
-            prepare(tmp_path / "src", tmp_path / "dst", WITHOUT_DETECTION)
+    message = rf"dst: process {os.getpid()} is writing it; wait until it ends"
+    with owner_lock(tmp_path / "dst" / ".prepare" / "lock", tmp_path), pytest.raises(UserError, match=message):
+        prepare(tmp_path / "src", tmp_path / "dst", WITHOUT_DETECTION)
 
 
 @pytest.mark.parametrize(
