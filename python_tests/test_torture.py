@@ -77,7 +77,8 @@ def training(made: Path, folder: Path) -> Line:
     run = folder / "run"
     if (run / "config.yaml").exists():
         return "train", "--resume", "--out", run, "--workers", 1
-    return "train", "--config", made / "run" / "config.yaml", "--data", made / "scenes", "--out", run, "--workers", 1
+    given = ("--config", made / "run" / "config.yaml", "--data", made / "scenes", "--steps", 12)
+    return "train", *given, "--out", run, "--workers", 1
 
 
 CASES = {
@@ -125,7 +126,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tiny, data=str(folder / "scenes"), samples=replace(tiny.samples, max_height=32),
         views=replace(tiny.views, crop_size=16),
         model=ModelConfig(video_width=8, video_blocks=(1, 1, 1, 1), audio_width=8, transformer_ffn=16),
-        batch=4, steps=12, avc_share=0.5, checkpoint_every=2, evaluate_every=4, held_out_samples=4,
+        batch=4, steps=2, avc_share=0.5, checkpoint_every=2, evaluate_every=4, held_out_samples=4,
     )  # fmt: skip
     runs.run(config, folder / "run")
     return folder
