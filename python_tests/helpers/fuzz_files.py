@@ -82,6 +82,7 @@ class Files:
             "levels": [-6.0] * 4, "high_levels": [-6.0] * 4, "moment_times": [1.0, 2.0], "moment_azimuths": [0.1, 0.2],
             "moment_elevations": [0.0, 0.0], "sound_print": [1, 2, 3, 4], "picture_print": [1, 2, 3, 4],
             "spatial_validity": 1.0, "wave_share": 0.5, "notes": ["a"], "clipped": [0.0] * 4, "wave_ratio": 1.0,
+            "w_misfits": [0.1] * 4,
         }  # fmt: skip
         place = {"time": 1.0, "azimuth": 0.1, "elevation": 0.1, "width": 0.1, "height": 0.1, "class": "cow"}
         found = place | {"score": 0.9, "track": 1}
