@@ -309,7 +309,7 @@ def case(files: Files, seed: int, number: int) -> str | None:
 
 
 def main() -> None:
-    """Runs the cases, and ends with code 1 after the first that fails."""
+    """Runs the cases, and ends with code 1 if one fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--first", type=int, default=0)
@@ -323,13 +323,15 @@ def main() -> None:
             read()  # intact
         limit = resource.getrlimit(resource.RLIMIT_DATA)[1]
         resource.setrlimit(resource.RLIMIT_DATA, (4 * MEMORY, limit))
+        failed = 0
         for number in range(options.first, options.first + options.count):
             line = f"{sys.executable} {Path(__file__)} --seed {options.seed} --first {number} --count 1"
             print(f"\r{line}", end="", flush=True)
             if problem := case(files, options.seed, number):
                 print(f"\n{problem}\nreproduce with:\n{line}")
-                sys.exit(1)
+                failed += 1
     print(f"\n{options.count} cases")
+    sys.exit(min(failed, 1))
 
 
 if __name__ == "__main__":
