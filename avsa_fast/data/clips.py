@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from avsa_fast.bounds import shortened
 from avsa_fast.errors import UserError
 
 from .clip_names import are_valid_names, valid_name
@@ -173,7 +174,9 @@ def _read_list(path: Path, names: Collection[str]) -> set[str] | None:
     listed = set(read_lines(path, "a list of names"))
     found = {name for name in names if name.strip() in listed or recording_of(name) in listed}
     if listed and not found:
-        raise UserError(f"{path}: no video or sound in this folder is named {min(listed)!r} or as on its other lines")
+        raise UserError(
+            f"{path}: no video or sound in this folder is named {shortened(repr(min(listed)))} or as on its other lines"
+        )
     return found
 
 

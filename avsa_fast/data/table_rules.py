@@ -1,7 +1,7 @@
 """What the tables of a dataset folder may hold: required values, ranges, known words and names listed once."""
 
 from collections.abc import Callable
-from math import pi
+from math import inf, pi
 from pathlib import Path
 from typing import Any, get_args
 
@@ -57,6 +57,16 @@ DIRECTIONS: Ranges = {
     "arrival_share": (0, 1),
     "arrival_spread": (0, TURN[1]),
 }
+# Of a usable clip, or null; ratios to silence are infinite.
+MEASURES: Ranges = dict.fromkeys(
+    (
+        "spatial_validity", "low_correlation", "capsule_ratio", "wave_share", "wave_ratio", "loud_ratio", "quiet_ratio",
+        "syllables", "picture_contrast", "picture_change",
+    ),
+    (-inf, inf),
+)  # fmt: skip
+# Columns that are null only if another one is.
+TOGETHER = {"arrival_share": "arrival_spread", "w_misfits": "wave_ratio"}
 WORDS = {"projection": PROJECTIONS, "gains": get_args(Gains), "split": SPLITS}
 # Lists of numbers that are not null, and their lengths; None: any.
 LISTS = {
@@ -119,16 +129,18 @@ class _Checks:
         self.table = self.table.filter(pc.equal(self.table["state"], "ok"))
         self._within({"seconds": (1e-6, MAX_SECONDS)}, required=True)
         present = self.table.column_names
-        self._within({column: limits for column, limits in DIRECTIONS.items() if column in present}, required=False)
+        optional = {column: limits for column, limits in (DIRECTIONS | MEASURES).items() if column in present}
+        self._within(optional, required=False)
         for column, words in WORDS.items():
             self._among(column, words, required=False)
         self._channel_maps()
         for column, length in LISTS.items():
             if column in present:
                 self._lists(column, length)
-        if "arrival_spread" in present:
-            alone = _nulls(self.table["arrival_share"]) & ~_nulls(self.table["arrival_spread"])
-            self._refuse(alone, "arrival_share", "a number, as there is an arrival_spread")
+        for column, other in TOGETHER.items():
+            if column in present:
+                alone = _nulls(self.table[column]) & ~_nulls(self.table[other])
+                self._refuse(alone, column, f"what is not null, as there is {other}")
         if "moment_times" in present:
             for column in ("moment_azimuths", "moment_elevations"):
                 other = _lengths(self.table["moment_times"]) != _lengths(self.table[column])

@@ -20,6 +20,7 @@ from .hints import Hint, hints_of
 from .summary import summary
 
 MAX_SOUND_BITS, MAX_PICTURE_BITS = 20, 8  # of 128, by which fingerprints of nearly equal clips differ
+MAX_VALUE = 1e30  # of a hint in JSON
 MAX_COMPARED = 1000  # recordings whose sounds and pictures are compared with each other
 FEW_OBJECTS = (
     "crops of AVSA then have random directions: lower --confidence, try --detector-views tiles, or remove such clips"
@@ -166,11 +167,16 @@ def _document(data: Path, rows: list[Row], about_all: list[Hint], about_clips: d
     return {
         "dataset": str(data),
         "states": dict(Counter(row["state"] for row in rows)),
-        "hints": [hint._asdict() for hint in about_all],
+        "hints": [_fields(hint) for hint in about_all],
         "codes": dict(Counter(hints)),
         "clips": [
             {key: row[key] for key in ("name", "split", "state", "reason")}
-            | {"hints": [hint._asdict() for hint in about_clips.get(row["name"], [])]}
+            | {"hints": [_fields(hint) for hint in about_clips.get(row["name"], [])]}
             for row in rows
         ],
     }
+
+
+def _fields(hint: Hint) -> dict[str, Any]:
+    """A hint for JSON, which has no infinity."""
+    return hint._asdict() | {"value": max(-MAX_VALUE, min(MAX_VALUE, hint.value))}
