@@ -33,13 +33,13 @@ def run_command(main: Callable[..., None], name: str, prog: str | None = None) -
     Raises:
         SystemExit: With the exit code, if it is not 0.
     """
-    terminal.accept_any_text()
+    terminal.prepare_streams()
     interrupts = Interrupts(inspect.unwrap(main).__code__, lambda: _print(name, "interrupted"))
     words = [word for word in sys.argv[1:] if word != "--debug"]
     code, message = 0, ""
     try:
         _parse(main, words, prog or f"python -m avsa_fast.{name}")()
-        sys.stdout.flush()
+        terminal.flush_output()
     except SystemExit as end:  # of --help
         code = end.code if isinstance(end.code, int) else 0
     except BaseException as error:
@@ -113,7 +113,7 @@ def _cause(error: OSError) -> str:
     cause = error.strerror or _text(error) or type(error).__name__
     if error.filename is not None:
         return f"{error.filename}: {cause}"
-    return f"standard output: {cause}" if terminal.output_fails() else cause
+    return cause
 
 
 def _print(name: str, message: str) -> None:

@@ -4,6 +4,7 @@ import os
 import select
 import sys
 import unicodedata
+from io import TextIOWrapper
 from typing import TextIO
 
 # Characters that no name and no line has: control characters, separators of lines, and bytes that are not UTF-8.
@@ -16,7 +17,7 @@ def say(line: str) -> None:
     Args:
         line: Any text; characters that cannot be printed become U+FFFD.
     """
-    print(printable(line), flush=True)
+    _write(f"{printable(line)}\n", sys.stdout, "standard output")
 
 
 def notice(line: str) -> None:
@@ -25,7 +26,7 @@ def notice(line: str) -> None:
     Args:
         line: As for `say`.
     """
-    print(printable(line), file=sys.stderr, flush=True)
+    _write(f"{printable(line)}\n", sys.stderr, "standard error")
 
 
 def printable(text: str) -> str:
@@ -48,21 +49,23 @@ def has_excluded(text: str) -> bool:
     return not text.isprintable() and any(unicodedata.category(c) in EXCLUDED for c in text)
 
 
-def accept_any_text() -> None:
-    """Lets the standard streams print characters that the locale's encoding lacks, as escapes such as \\xb2."""
+def prepare_streams() -> None:
+    """Lets the standard streams print any text: what the locale's encoding lacks becomes an escape such as \\xb2.
+
+    A stream that the process started without is replaced by one that discards what it gets.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the end of the process)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)  # a test's stream may have none
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
-def output_fails() -> bool:
-    """Returns whether standard output cannot be written, as on a full disk."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return True
-    return False
+def flush_output() -> None:
+    """Flushes standard output. Raises OSError, which names it, if it cannot be written."""
+    _write("", sys.stdout, "standard output")
 
 
 def reader_left() -> bool:
@@ -90,3 +93,13 @@ def _is_broken(stream: TextIO) -> bool:
         return any(event & select.POLLERR for _, event in poll.poll(0))
     except (OSError, ValueError):
         return False
+
+
+def _write(text: str, stream: TextIO, name: str) -> None:
+    """Writes and flushes a text; an error names the stream."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        error.filename = name
+        raise

@@ -117,8 +117,8 @@ def test_output_that_cannot_be_written(line: str, code: int, error: str) -> None
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_is_quick(name: str) -> None:
-    """Torch is not imported for it. The least of three, since a busy machine also costs more CPU."""
-    assert min(cpu_seconds(*module(name), "--help") for _ in range(3)) < HELP_SECONDS
+    """Torch is not imported for it. It may be slow at first, since a busy machine costs more CPU too."""
+    assert any(cpu_seconds(*module(name), "--help") < HELP_SECONDS for _ in range(5))
 
 
 def cpu_seconds(*line: str) -> float:

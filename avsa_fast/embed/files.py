@@ -134,7 +134,7 @@ def _print_source(run: Run, opened: Opened, hop: float, directions: Tensor) -> N
                 for (azimuth, elevation), embedding in zip(views.tolist(), embeddings.tolist(), strict=True):
                     row = {"file": printable(str(media.track(modality).path)), "modality": modality, "time": time}
                     row |= {"azimuth": azimuth, "elevation": elevation, "embedding": embedding}
-                    print(json.dumps(row), flush=True)
+                    say(json.dumps(row))
     except UserError as error:
         notice(f"skipped: {error}")
 
