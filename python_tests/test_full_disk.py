@@ -78,6 +78,7 @@ def test_scenes(small_disk: Disk) -> None:
     assert [path.name for path in disk.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".parquet", ".npy"])
 def test_embed(run: Run, tmp_path: Path, small_disk: Disk, suffix: str) -> None:
     disk = small_disk(SIZE)

@@ -30,7 +30,7 @@ def export_run(run: Path, out: Path) -> None:
     Raises:
         UserError: If the run cannot be read, or `out` is not empty or cannot be written.
     """
-    loaded = load_run(run, torch.device("cpu"))
+    out, loaded = out.resolve(), load_run(run, torch.device("cpu"))
     config, model = loaded.config, loaded.model
     with owner_lock(owner_file(out), out):
         with writing(out):
