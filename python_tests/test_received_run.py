@@ -49,7 +49,7 @@ RUN_TRICKS: dict[str, Callable[[Path, Path], None]] = {
     **{name: run_link(name, name) for name in RUN_FILES},
     "report.html": run_link("report.html", "report.html"),
     "checkpoints": run_link("checkpoints", "checkpoints"),
-    "checkpoint": run_link("checkpoints/step-0000001", "checkpoints/step-0000001"),
+    "checkpoint": run_link("checkpoints/step-0000001", "checkpoints/step-0000002"),
     "eval": run_link("eval", "place"),
     "eval/avc.json": run_link("eval/avc.json", "avc.json"),
     "dangling log": run_link("log.jsonl", "new-log.jsonl"),

@@ -34,7 +34,7 @@ def command() -> Iterator[Forked]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, command: Forked) -> Path:
-    """Media, a dataset folder prepared from them as a stranger would send it, and a run on it after two steps."""
+    """Media, a dataset folder prepared from them as a stranger would send it, and a run of four steps on it."""
     folder = tmp_path_factory.mktemp("made")
     for name in CLIPS:
         write_video(folder / "media" / "video" / f"{name}.mp4", 1.25, 64, 32, sphere=True)
@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, command: Forked) -> Path:
     config = replace(
         tiny, samples=replace(tiny.samples, crops="random", max_height=32), views=replace(tiny.views, crop_size=16),
         model=ModelConfig(video_width=8, video_blocks=(1, 1, 1, 1), audio_width=8, transformer_ffn=16),
-        batch=4, steps=2, avc_share=0.5, checkpoint_every=1, held_out_samples=2, data="",
+        batch=4, steps=4, avc_share=0.5, checkpoint_every=2, held_out_samples=2, data="",
     )  # fmt: skip
     save_config(config, folder / "config.yaml")
     ended(command.run("train", *training(folder / "config.yaml", data, folder / "run")), 0)
@@ -100,7 +100,9 @@ def outside(tmp_path: Path, made: Path) -> Path:
         shutil.copy(made / "run" / name, folder)
     (folder / "place").mkdir()
     shutil.copytree(made / "run" / "checkpoints", folder / "checkpoints")
-    shutil.copytree(made / "run" / "checkpoints" / "step-0000001", folder / "checkpoints" / "step-0000009")
+    for name in ("step-0000001", "step-0000009"):
+        shutil.copytree(made / "run" / "checkpoints" / "step-0000002", folder / "checkpoints" / name)
+    shutil.rmtree(folder / "checkpoints" / "step-0000004")
     return folder
 
 
@@ -145,5 +147,6 @@ def received_run(made: Path, tmp_path: Path, data: Path) -> Path:
     shutil.rmtree(run, ignore_errors=True)
     shutil.copytree(made / "run", run)
     config = yaml.safe_load((run / "config.yaml").read_text())
-    (run / "config.yaml").write_text(yaml.safe_dump(config | {"data": str(data), "steps": 4}))
+    (run / "config.yaml").write_text(yaml.safe_dump(config | {"data": str(data)}))
+    shutil.rmtree(run / "checkpoints" / "step-0000004")
     return run
