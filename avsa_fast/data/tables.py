@@ -227,7 +227,7 @@ def read_columns(path: Path, schema: pa.Schema) -> pa.Table:
             if name not in names:
                 table = table.append_column(name, pa.nulls(table.num_rows, schema.field(name).type))
         table = table.select(schema.names).cast(schema)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise UserError(f"{path}: not a readable table: {shortened(error)}") from error
     check_values(path, table)
     return table
@@ -242,12 +242,12 @@ def _check_size(path: Path, metadata: pq.FileMetaData, schema: pa.Schema) -> lis
     size, texts = 0, set()
     for group in groups:
         for number in range(group.num_columns):
-            column = group.column(number)
-            if column.path_in_schema.partition(".")[0] in schema.names:
+            column, place = group.column(number), metadata.schema.column(number).path
+            if place.partition(".")[0] in schema.names:
                 width = 8 if column.physical_type in ("INT64", "DOUBLE") else 4
                 size += max(column.total_uncompressed_size, width * column.num_values)  # repeated values take no bytes
                 if column.physical_type == "BYTE_ARRAY":
-                    texts.add(column.path_in_schema)
+                    texts.add(place)
     if size > MAX_BYTES:
         raise UserError(f"{path}: {size >> 20} MB; tables of at most {MAX_BYTES >> 20} MB are supported")
     return sorted(texts)
@@ -257,7 +257,7 @@ def _decoded_bytes(column: pa.ChunkedArray) -> int:
     """Bytes of a column whose texts are repeated, not in a dictionary as they were read."""
     size = 0
     for chunk in column.chunks:
-        values = chunk.values if pa.types.is_list(chunk.type) else chunk
+        values = chunk.values if pa.types.is_list(chunk.type) or pa.types.is_large_list(chunk.type) else chunk
         if pa.types.is_dictionary(values.type):
             size += pc.sum(pc.binary_length(values.dictionary).take(values.indices)).as_py() or 0
         size += values.nbytes

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from .hints import Hint, hints_of
 from .summary import summary
 
 MAX_SOUND_BITS, MAX_PICTURE_BITS = 20, 8  # of 128, by which fingerprints of nearly equal clips differ
-MAX_VALUE = 1e30  # of a hint in JSON
 MAX_COMPARED = 1000  # recordings whose sounds and pictures are compared with each other
 FEW_OBJECTS = (
     "crops of AVSA then have random directions: lower --confidence, try --detector-views tiles, or remove such clips"
@@ -179,4 +179,5 @@ def _document(data: Path, rows: list[Row], about_all: list[Hint], about_clips: d
 
 def _fields(hint: Hint) -> dict[str, Any]:
     """A hint for JSON, which has no infinity."""
-    return hint._asdict() | {"value": max(-MAX_VALUE, min(MAX_VALUE, hint.value))}
+    is_infinite = isinstance(hint.value, float) and not isfinite(hint.value)
+    return hint._asdict() | ({"value": None} if is_infinite else {})

@@ -63,7 +63,7 @@ def read_curves(run: Path) -> list[dict[str, Any]]:
 def _fields(path: Path, number: int, line: bytes) -> tuple[int, str, dict[str, float]]:
     """Step, stage and finite or infinite numbers of a line; raises UserError, which names it, if it is damaged."""
     try:
-        fields = json.loads(line) if len(line) <= MAX_LINE else None
+        fields: Any = json.loads(line) if len(line) <= MAX_LINE else None
         step, stage = fields["step"], fields.get("stage", "")
         numbers = {name: value for name, value in fields.items() if isinstance(value, int | float)}
         values = {

@@ -52,7 +52,7 @@ LIMIT, WALL = 20, 600  # seconds of CPU, and of a machine that others use too
 MEMORY = 2 * 2**30
 NAMES = ["a-0", "a-10", "b-0", "c", "d é"]
 NAN = float("nan")
-ODD = [
+ODD: list[Any] = [
     None, True, -1, 0, 1, 2**31 - 1, 2**63 - 1, 10**26, -(10**400), NAN, float("inf"), -float("inf"), 1e-300, 1e30, "",
     "x", "x" * 100_000, "../../etc/passwd", "a\nb", "\x1b[31m", "é\u2028", [], [0], [None, NAN], {}, {"a": {"b": []}},
 ]  # fmt: skip
