@@ -97,6 +97,8 @@ def _new_run(out: Path | None, file: Path | None, given: dict[str, Any], device:
     """Returns the folder and configuration of a new run."""
     preset = given.get("preset") or ("paper" if "data" in given and device.type == "cuda" else "tiny")
     run = out or Path("runs") / f"{preset}-{datetime.now():%Y%m%d-%H%M%S}"
+    if run.exists() and not run.is_dir():
+        raise UserError(f"--out {run}: is a file; name a folder for the run")
     _require_new(run)
     config = PRESETS[preset] if file is None else load_config(file, PRESETS[preset])
     config = _with_options(config, given)

@@ -270,6 +270,15 @@ def test_command_killed_before_it_removed_the_parts_resumes(
         main(run.folder, (file,), out=str(out))
 
 
+def test_the_reader_of_json_lines_may_end_first(run: Run, tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "a.wav", 60, 4)
+    line = '"$@" | head -n 1; exit ${PIPESTATUS[0]}'
+    embed = (*commands.module("embed"), run.folder, path, "--out", "-", "--hop", 0.1)
+    done = commands.run("bash", "-c", line, "bash", *embed)
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (141, "", 1)
+    assert json.loads(done.stdout)["file"] == str(path)
+
+
 @pytest.mark.slow
 def test_memory_for_an_hour_and_resume_after_sigkill(run: Run, tmp_path: Path) -> None:
     def started(path: Path, out: Path) -> commands.Command:
