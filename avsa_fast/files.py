@@ -57,7 +57,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     make_folder(path.parent)
     with writing(path), _temporary(path) as part:
         part.mkdir()
-        yield part
+        try:
+            yield part
+        except WriteError as error:  # of a file in it, whose path means nothing to the user
+            raise WriteError(str(error).replace(str(part), str(path))) from error
         for content in (*part.rglob("*"), part):
             _flush(content)
         os.replace(part, path)

@@ -121,6 +121,8 @@ def open_regular(path: Path, flags: int) -> int:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise WriteError(f"{path}: is a link, which is not followed; remove it") from error
+        if error.errno == errno.ENXIO:  # a pipe that nobody reads
+            raise WriteError(f"{path}: is not a regular file; remove it") from error
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -78,6 +78,7 @@ def test_scenes(small_disk: Disk) -> None:
     assert [path.name for path in disk.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".parquet", ".npy"])
 def test_embed(run: Run, tmp_path: Path, small_disk: Disk, suffix: str) -> None:
     disk = small_disk(SIZE)
@@ -149,16 +150,18 @@ def test_report(run: Run, small_disk: Disk) -> None:
 
 
 @pytest.mark.slow
-def test_export(run: Run, small_disk: Disk) -> None:
+def test_export(run: Run, tmp_path: Path, small_disk: Disk) -> None:
     pytest.importorskip("onnxscript")
     disk = small_disk(SIZE)
+    export(run.folder, tmp_path / "out")
+    whole = sum(len(data) for data in contents(tmp_path / "out").values())
 
     def command() -> None:
         export(run.folder, disk / "out")
 
     read_only(disk, command, disk / "out")
-    for room in (0, 8 << 10, 512 << 10, 1 << 20):
-        leave(disk, room)
+    for share in (0, 0.05, 0.3, 0.6, 0.9):
+        leave(disk, round(share * whole))
         with pytest.raises(WriteError, match=rf"^{disk / 'out'}.*: cannot be written: No space"):
             command()
         assert not (disk / "out").exists()

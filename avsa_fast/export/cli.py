@@ -39,7 +39,7 @@ def main(
         from .pretrained import Pretrained
     except ImportError as error:
         raise UserError(f"{error}; pip install 'avsa_fast[export]' installs what export needs") from error
-    loaded = load_run(run, torch.device("cpu"))
+    out, loaded = out.resolve(), load_run(run, torch.device("cpu"))
     config, model = loaded.config, loaded.model
     with owner_lock(owner_file(out), out):
         with writing(out):

@@ -2,22 +2,41 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from helpers.disks import remount, small_disk
 
+from avsa_fast import isolation
 from avsa_fast.errors import UserError
 from avsa_fast.prepare import prepare_folder
+from avsa_fast.prepare.clip import Result
+from avsa_fast.prepare.find import Job
 from avsa_fast.prepare.journal import Journal
 from avsa_fast.prepare.options import PrepareOptions
 from avsa_fast.prepare.outputs import remove_media
 from avsa_fast.prepare.run import prepare
+from avsa_fast.prepare.task import PrepareTask
 
 __all__ = ["small_disk"]
 
 WITHOUT_DETECTION = PrepareOptions(detector=None)
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepares clips as a worker process does, but without the time that its start takes."""
+
+    def run(jobs: Sequence[Job], task: PrepareTask, workers: int) -> Iterator[Result]:
+        do = task.start()
+        for job in jobs:
+            done = isolation._do(job, task, do, lambda: None)
+            if isinstance(done, isolation.Fatal):
+                raise UserError(done.message)
+            yield done.result
+
+    monkeypatch.setattr("avsa_fast.prepare.run.run_isolated", run)
 
 
 @pytest.fixture
