@@ -108,7 +108,7 @@ def require_writable(path: Path) -> None:
     if path.is_dir():
         raise WriteError(f"{path}: cannot be written: it is a folder; name a file")
     if not path.parent.is_dir():
-        raise WriteError(f"{path}: cannot be written: {path.parent} is no folder")
+        raise WriteError(f"{path}: cannot be written: {path.parent}: no such folder")
     with writing(path), _temporary(path) as part:
         part.touch()
 
@@ -136,7 +136,7 @@ def remove_abandoned(folder: Path) -> None:
 def _temporary(path: Path) -> Iterator[Path]:
     """Yields a temporary path on record for a file or folder, and removes what is left there at the end."""
     if not path.parent.is_dir():  # which is the caller's to create
-        raise WriteError(f"{path}: cannot be written: {path.parent} is no folder")
+        raise WriteError(f"{path}: cannot be written: {path.parent}: no such folder")
     remove_abandoned(path.parent)
     lock = None
     while lock is None:

@@ -41,6 +41,11 @@ settings.register_profile(
 settings.load_profile("avsa_fast")
 
 
+def pytest_configure() -> None:
+    """Lets Ctrl-C reach the commands under test, also if a shell that runs the tests in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Gives slow tests a longer timeout than the default in pyproject.toml.
 

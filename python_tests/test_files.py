@@ -74,7 +74,7 @@ def test_a_folder_appears_at_the_end(tmp_path: Path) -> None:
         pass
     with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "other"):
         raise ZeroDivisionError
-    message = rf"^{tmp_path / 'other' / 'sub' / 'b.txt'}: cannot be written: .*/other/sub is no folder$"
+    message = rf"^{tmp_path / 'other' / 'sub' / 'b.txt'}: cannot be written: .*/other/sub: no such folder$"
     with pytest.raises(WriteError, match=message), atomic_folder(tmp_path / "other") as part:
         write_text(part / "sub" / "b.txt", "new")
     assert list(folder.parent.iterdir()) == [folder]

@@ -15,15 +15,14 @@ from avsa_fast.run import Run
 __all__ = ["config", "run", "scenes"]
 
 
-def check(done: subprocess.CompletedProcess[str], error: str, command: str) -> None:
+def check(done: subprocess.CompletedProcess[str], error: str, command: str, told: str = "") -> None:
     code, last = done.returncode, done.stderr.strip().splitlines()[-1]
-    if error == "UserError":
-        assert (code, last) == (2, f"{command}: {MESSAGE}")
-        assert "Traceback" not in done.stderr
-    elif error == "KeyboardInterrupt":
-        assert (code, last) == (130, f"{command}: interrupted")
-    else:
-        assert (code, last) == (1, f"{error}: {MESSAGE}")
+    assert "Traceback" not in done.stderr
+    assert (code, last) == {
+        "UserError": (2, f"{command}: {told}{MESSAGE}"),
+        "RuntimeError": (2, f"{command}: {MESSAGE}; --debug shows where"),
+        "KeyboardInterrupt": (130, f"{command}: interrupted"),
+    }[error]
 
 
 def cases(*stages: str, often: int = 0) -> list[object]:
@@ -77,7 +76,7 @@ def test_evaluate(run: Run, tmp_path: Path, stage: str, error: str) -> None:
         target, error, tmp_path / "stamp", "evaluate", run.folder, "--task", "avc", "--moments", 4, "--workers", 2,
         call=int(call or 1),
     )  # fmt: skip
-    check(done, error, "evaluate")
+    check(done, error, "evaluate", told="--task avc cannot run: ")
 
 
 @pytest.mark.parametrize(("stage", "error"), cases("avsa_fast.embed.store:Parts.add 2"))

@@ -116,7 +116,7 @@ def test_ignored_signals_stay_ignored() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_interrupted_scenes_leave_nothing(tmp_path: Path, number: signal.Signals) -> None:
     with Command(*module("scenes"), tmp_path / "out", "--count", 1000) as command:
-        while not list(tmp_path.glob(".out.*/video/*")):
+        while not list(tmp_path.rglob("video/*")):
             assert command.process.poll() is None, command.stderr()
             time.sleep(0.02)
         os.kill(command.process.pid, number)

@@ -143,7 +143,9 @@ class _Checks:
                 self._refuse(alone, column, f"what is not null, as there is {other}")
         if "moment_times" in present:
             for column in ("moment_azimuths", "moment_elevations"):
-                other = _lengths(self.table["moment_times"]) != _lengths(self.table[column])
+                # Sound without a direction has no moments, as an empty list or as null.
+                times, angles = _lengths(self.table["moment_times"]), _lengths(self.table[column])
+                other = times.clip(0) != angles.clip(0)
                 self._refuse(other, column, "as many numbers as moment_times")
         has_tracks = pc.and_(self.table["video_stream"].is_valid(), self.table["sound_stream"].is_valid())
         self.table = self.table.filter(has_tracks)

@@ -11,7 +11,7 @@ from avsa_fast.errors import UserError
 
 
 def parts(folder: Path, suffix: str) -> Parts:
-    made = Parts(folder / f"out{suffix}", {"hop": 1.0})
+    made = Parts(folder / f"out{suffix}", folder / f"out{suffix}.parts", {"hop": 1.0})
     for name in ("00", "01"):
         made.add(name, "a.wav", "audio", [0.5, 1.5], torch.zeros(1, 2), torch.ones(2, 1, 4))
     return made

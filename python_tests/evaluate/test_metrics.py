@@ -57,7 +57,7 @@ def test_single_clip_has_no_interval(tmp_path: Path) -> None:
     metric = bootstrap_metric([1.0, 0.0], ["a", "a"], 0.25)
     assert metric == {"value": 0.5, "low": None, "high": None, "chance": 0.25, "n": 2}
     assert "50.0%  [–, –]  (chance 25.0%, n = 2)" in format_metric("avsa_matching", metric)
-    write_metrics(tmp_path / "eval" / "x.json", {"x": metric})
-    assert [path.name for path in (tmp_path / "eval").iterdir()] == ["x.json"]
+    write_metrics(tmp_path / "x.json", {"x": metric})
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
     with pytest.raises(ValueError, match="at least one case"):
         bootstrap_metric([], [], 0.5)

@@ -60,7 +60,7 @@ def test_reasons_precede_any_work(
     data = copied(scenes, tmp_path / "data", truth=False)
     told: list[str] = []
 
-    def prepared(*_: object) -> None:
+    def prepared(*_: object, named: bool) -> None:
         told.append(capsys.readouterr().err)
         raise UserError("enough")
 

@@ -131,7 +131,7 @@ def test_user_errors(tmp_path: Path) -> None:
         ({"run": tmp_path}, "not the folder of a run"),
         ({"dataset": tmp_path}, "no such folder; a dataset has video/NAME.mp4"),
         ({"run": tmp_path, "clips": 0}, "--clips 0"),
-        ({"run": tmp_path, "out": tmp_path}, "is a folder; name the page to write"),
+        ({"run": tmp_path, "out": tmp_path}, "is a folder; name a file"),
     ):
         with pytest.raises(UserError, match=message):
             main(**options)  # type: ignore[arg-type]
