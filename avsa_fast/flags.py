@@ -106,4 +106,6 @@ def parse_error(text: str) -> str:
         cause.append(line)
     said = re.sub(r"\{None\}\|", "", " ".join(" ".join(cause).split()))
     said = re.sub(r"no type matching (\S+) could be instantiated from \['(.*)'\]", r"'\2' is not \1", said)
+    said = re.sub(r"invalid literal for int\(\) with base 10: ('.*')", r"\1 is no whole number", said)
+    said = re.sub(r"could not convert string to float: ('.*')", r"\1 is no number", said)
     return f"{said.removeprefix('Error parsing ').rstrip('.')}; --help describes the options"

@@ -154,6 +154,8 @@ def test_texts_of_options(folder: Path, flag: str) -> None:
         ("scenes out --seconds inf", "--seconds inf: must be within 1 and 600"),
         ("train --data nowhere --seed -1", "--seed -1: must be within 0 and 4,294,967,295"),
         ("train --data nowhere --steps text", "--steps: 'text' is not INT; --help describes the options"),
+        ("scenes out --count 1e26", "--count: '1e26' is no whole number"),
+        ("scenes out --seconds x", "--seconds: 'x' is no number"),
         ("train --data nowhere --preset huge", "invalid choice 'huge' for argument '--preset'"),
         ("train --bogus", "Unrecognized options: --bogus"),
         ("report nowhere --clips 1000000000", "--clips 1000000000: must be within 1 and 1,000"),
