@@ -154,22 +154,23 @@ def _binary(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control:
 
 
 def _correct_answers(train: Pairs, test: Pairs, unmatched: Unmatched, seed: int, control: Control) -> Tensor:
-    """Trains an MLP (2E -> 512 -> 2) on single crops and tests it with logits averaged over crops.
+    """Trains an MLP (512 hidden values, 2 outputs) on single crops and tests it with logits averaged over crops.
 
     Embeddings are standardised with the training set's mean and deviation, so that one learning rate fits all encoders.
     Returns 1 for each test pair classified correctly, else 0, matched pairs first: float64 [2N].
     """
     rng = np.random.default_rng(seed)
+    inputs_per_view = train.video.shape[-1] + train.audio.shape[-1]  # the encoders may have different widths
     standardise_video, standardise_audio = _standardiser(train.video), _standardiser(train.audio)
 
     def classifier_input(video: Tensor, audio: Tensor) -> Tensor:
         picture = torch.zeros_like(video) if control == "sound alone" else standardise_video(video)
-        return torch.cat([picture, standardise_audio(audio)], dim=-1)  # [N, K, 2E]
+        return torch.cat([picture, standardise_audio(audio)], dim=-1)  # [N, K, inputs_per_view]
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = nn.Sequential(
-            nn.Linear(2 * train.video.shape[-1], HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, 2)
+            nn.Linear(inputs_per_view, HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, 2)
         )
         optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
         N = len(train.video)

@@ -42,6 +42,13 @@ def _fixed_seed() -> None:
     torch.manual_seed(1)
 
 
+def test_encoders_of_different_widths() -> None:
+    train, test = (
+        replace(pairs, audio=pairs.audio[..., : E // 2]) for pairs in (make_pairs("class"), make_pairs("class"))
+    )
+    assert avc_bin(train, test, seed=0)["value"] > 0.8
+
+
 def test_learnable_structure_is_learned() -> None:
     correspondence = avc_bin(make_pairs("class"), make_pairs("class"), seed=0)
     assert correspondence["value"] > 0.8  # one in eight unmatched pairs has the same class
