@@ -89,9 +89,15 @@ def test_a_lock_that_is_only_looked_at_is_waited_for(tmp_path: Path) -> None:
     owner_file(path).parent.mkdir()
     descriptor = os.open(owner_file(path), os.O_CREAT | os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    threading.Timer(0.1, lambda: os.close(descriptor)).start()
+    looked: list[float] = []
+
+    def close() -> None:
+        looked.append(time.monotonic())
+        os.close(descriptor)
+
+    threading.Timer(0.1, close).start()
     with owner_lock(owner_file(path), path):
-        pass
+        assert looked, "the lock was taken while another process held it"
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "pipe"])

@@ -166,4 +166,6 @@ def test_an_edited_configuration_is_noticed(small: Config, trained: Path) -> Non
 
 def test_the_dataset_may_move(small: Config, trained: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(small.data, tmp_path / "moved")
+    (trained / "metrics.json").unlink()
     run(replace(small, steps=4, learn_temperature=True, data=str(moved)), trained, resume=True)
+    assert (trained / "metrics.json").exists()
