@@ -1,8 +1,11 @@
 """How every command runs and ends: options, signals, and one line for each error."""
 
+import atexit
 import inspect
 import io
+import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, suppress
@@ -35,6 +38,7 @@ def run_command(main: Callable[..., None], name: str, prog: str | None = None) -
     """
     terminal.prepare_streams()
     interrupts = Interrupts(inspect.unwrap(main).__code__, lambda: _print(name, "interrupted"))
+    atexit.register(_leave_threads, set(threading.enumerate()), interrupts)  # runs after what libraries register
     words = [word for word in sys.argv[1:] if word != "--debug"]
     code, message = 0, ""
     try:
@@ -54,6 +58,15 @@ def run_command(main: Callable[..., None], name: str, prog: str | None = None) -
     terminal.abandon_unwritten_output()
     if code:
         sys.exit(code)
+
+
+def _leave_threads(others: set[threading.Thread], interrupts: Interrupts) -> None:
+    """Ends the process at once if the command left daemon threads.
+
+    C++ code that returns into an interpreter that has ended aborts the process.
+    """
+    if set(threading.enumerate()) - others:
+        os._exit(interrupts.code or 0)
 
 
 def _parse(main: Callable[..., None], words: Sequence[str], prog: str) -> Callable[[], None]:

@@ -23,6 +23,23 @@ def main(lines: int = 1) -> None:
 run_command(main, "test")
 """
 
+# Threads that return from C++ code all the time, also while the interpreter ends.
+LEAVING_THREADS = r"""
+from threading import Thread
+import numpy as np
+import scipy.fft
+from avsa_fast.command import run_command
+from avsa_fast.errors import UserError
+def transform() -> None:
+    while True:
+        scipy.fft.fft(np.zeros(100_000))
+def main() -> None:
+    for _ in range(4):
+        Thread(target=transform, daemon=True).start()
+    raise UserError("enough")
+run_command(main, "test")
+"""
+
 
 def failing(error: BaseException) -> Callable[[], None]:
     def main() -> None:
@@ -128,3 +145,9 @@ def cpu_seconds(*line: str) -> float:
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     return usage.ru_utime + usage.ru_stime
+
+
+def test_a_command_that_leaves_threads_in_native_code_is_not_aborted() -> None:
+    for _ in range(3):
+        done = run(sys.executable, "-c", LEAVING_THREADS)
+        assert (done.returncode, done.stderr) == (2, "test: enough\n")
