@@ -32,10 +32,10 @@ test-sanitized: build/sanitized/.built
 	$(SANITIZED) $(BIN)/python -m pytest $(FAST) python_tests/ops python_tests/test_cpp.py \
 	  -k "not compile and not opcheck and not gradcheck" $(ARGS)
 
-# The drawn tests of the operations with fresh random numbers: make fuzz SECONDS=3600, or SEEDS=50.
+# The drawn tests of the operations with fresh random numbers: make fuzz SECONDS=3600, or SEEDS=50; TESTS="FILE" for others.
 fuzz: $(VENV)/.developer
 	$(BIN)/python python_tests/helpers/fuzz.py $(if $(SECONDS)$(SEEDS),,--seconds 300) $(if $(SECONDS),--seconds $(SECONDS)) \
-	  $(if $(SEEDS),--seeds $(SEEDS)) -- $(ARGS)
+	  $(if $(SEEDS),--seeds $(SEEDS)) -- $(TESTS)
 
 # Every command is killed or runs out of disk space, 20 times, and has to end with the same files: make torture COUNT=100.
 torture: $(VENV)/.developer

@@ -2,6 +2,7 @@
 
     make fuzz SECONDS=300                              for about 300 seconds
     make fuzz SEEDS=50                                 with 50 seeds
+    make fuzz TESTS="python_tests/ops/test_mix.py"      only some tests
     python python_tests/helpers/fuzz.py --seconds 60 -- python_tests/ops/test_mix.py -k cpu
 
 Each core has one process, which imports and collects once. A seed is a value of AVSA_TEST_SEED. Tests that do not draw
@@ -21,7 +22,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MEAN_SECONDS = 0.04  # of a test in a round: one that takes a second runs in every 25th round
+MEAN_SECONDS = 0.015  # of a test in a round: one that takes a third of a second runs in every 20th round or so
 # The drawn tests of the operations: compilation, processes and checks of derivatives by differences take long, and some
 # files start these tests again.
 LEFT_OUT = (
