@@ -73,8 +73,8 @@ def test_train(run: Run, tmp_path: Path, stage: str, error: str) -> None:
 def test_evaluate(run: Run, tmp_path: Path, stage: str, error: str) -> None:
     target, _, call = stage.partition(" ")
     done = injected(
-        target, error, tmp_path / "stamp", "evaluate", run.folder, "--task", "avc", "--moments", 4, "--classifiers", 1, "--workers", 2,
-        call=int(call or 1),
+        target, error, tmp_path / "stamp", "evaluate", run.folder, "--task", "avc", "--moments", 4,
+        "--classifiers", 1, "--workers", 2, call=int(call or 1),
     )  # fmt: skip
     check(done, error, "evaluate", told="--task avc cannot run: ")
 

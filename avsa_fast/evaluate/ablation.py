@@ -9,12 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+import torch
+
 from avsa_fast.config import Config, config_text, save_config
 from avsa_fast.data.samples import Collection, CropChoice
 from avsa_fast.data.tables import INDEX, read_table
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
 from avsa_fast.files import write_text
+from avsa_fast.models import Model
+from avsa_fast.models.weights import save_weights
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.run import Run, load_run
 from avsa_fast.terminal import say
@@ -24,14 +28,17 @@ from avsa_fast.writing import make_subfolder
 from .cases import read_cases, write_scores
 from .compare import Method, comparison
 from .metrics import Cases
-from .scores import EmbeddedPairs, avc_scores, avsa_scores
+from .scores import EmbeddedPairs, avc_scores, avsa_scores, localisation_scores
+from .truth import read_truth
 
 MAX_DEVIATION = 0.1  # maximum |E_xyz / E_w - 1| of sound that counts as fully ambisonic
 TITLES: dict[AudioView, str] = {
     "foa_iv": "FOA + FOA-IV", "foa": "FOA", "stereo": "stereo", "stereo_icf": "stereo + ICF", "beamform": "beamform",
     "mono": "mono",
 }  # fmt: skip
-COLUMNS = ("avc_bin", "avsa_bin", "avsa_bin_swapped", "avc_matching", "avsa_matching")
+COLUMNS = (
+    "avc_bin", "avsa_bin", "avsa_bin_swapped", "avc_matching", "avsa_matching", "which_object", "accuracy_20_degrees",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,14 @@ class Row:
         title: Its title in the table.
         change: Makes its configuration from that of the run.
         valid_only: Whether it trains on spatially valid clips only.
+        trained: Whether it trains at all; otherwise its weights are random.
     """
 
     name: str
     title: str
     change: Callable[[Config], Config]
     valid_only: bool = False
+    trained: bool = True
 
 
 def _sound(audio: AudioView, crops: CropChoice) -> Callable[[Config], Config]:
@@ -75,6 +84,7 @@ ROWS = (
         for crops in get_args(CropChoice)
     ),
     Row("valid", "FOA + FOA-IV, random crops, spatially valid clips", _sound("foa_iv", "random"), valid_only=True),
+    Row("untrained", "untrained", lambda config: config, trained=False),
     Row("avc-only", "only AVC", lambda config: replace(config, stages="avc")),
     Row("avsa-only", "only AVSA", lambda config: replace(config, avc_share=0.0)),
     Row(
@@ -160,13 +170,24 @@ def _scores(
         trained, data, lambda crops: Collection(data, crops), moments=moments, seed=seed, classifiers=classifiers,
         workers=workers,
     )  # fmt: skip
-    return avc_scores(pairs) | ({} if config.views.audio == "mono" else avsa_scores(pairs))
+    scores = avc_scores(pairs)
+    if config.views.audio != "mono":
+        scores |= avsa_scores(pairs)
+        truth = data / "truth.parquet"
+        if truth.exists():
+            scores |= localisation_scores(pairs, read_truth(truth), truth)
+    return scores
 
 
 def _train(path: Path, config: Config, row: Row, run: Run, workers: int) -> None:
     """Trains a run, resuming from its last checkpoint if there is one."""
     existing = path / "config.yaml"
     if (path / "weights.safetensors").exists():
+        return
+    if not row.trained:
+        torch.manual_seed(config.seed)
+        save_config(config, existing)
+        save_weights(Model(config.model), path / "weights.safetensors")
         return
     collection = Collection(Path(config.data), config.samples.crops)
     if row.valid_only:

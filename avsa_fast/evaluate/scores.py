@@ -1,4 +1,4 @@
-"""The metrics of the tasks avc, avsa and retrieval, as `evaluate` and the ablation compute them."""
+"""The metrics of the tasks avc, avsa, retrieval and localisation, as `evaluate` and the ablation compute them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +9,11 @@ from avsa_fast.progress import show_progress
 from avsa_fast.run import Run
 
 from .binary import CONTROLS, Control
+from .localisation import localise
 from .metrics import Cases
 from .pairs import Pairs, embed_pairs
 from .pretext import avc_bin, avc_matching, avsa_bin, avsa_bin_swapped, avsa_matching, retrieval
+from .truth import Truth
 
 YAWS = 4  # rotated sounds per sample, of which each epoch of a classifier draws one
 Split = Literal["train", "test"]
@@ -36,11 +38,19 @@ class EmbeddedPairs:
             workers: Worker processes that decode media.
         """
         self.run, self.seed, self.classifiers = run, seed, classifiers
-        self._collection, self._moments, self._workers = collection, moments, workers
-        # The alignment of objects needs crops of objects, also for runs that were trained without.
-        detected = (data / "detections.parquet").exists()
-        self.objects: CropChoice = "yolo" if detected else run.config.samples.crops
+        self.collection, self.moments, self._workers = collection, moments, workers
+        self._data = data
         self._pairs: dict[tuple[Split, CropChoice], Pairs] = {}
+
+    @property
+    def detected(self) -> bool:
+        """Whether the dataset has a table of detected objects."""
+        return (self._data / "detections.parquet").exists()
+
+    @property
+    def objects(self) -> CropChoice:
+        """Crops of objects, also for runs that were trained without, if the dataset has detections."""
+        return "yolo" if self.detected else self.run.config.samples.crops
 
     def __call__(self, split: Split, crops: CropChoice) -> Pairs:
         """Embeds a split.
@@ -56,7 +66,7 @@ class EmbeddedPairs:
             kind = "objects in" if crops == "yolo" else "random crops of"
             with show_progress(f"embedding {kind} the {split} clips") as progress:
                 self._pairs[split, crops] = embed_pairs(
-                    self.run, self._collection(crops), split, moments=self._moments, seed=self.seed,
+                    self.run, self.collection(crops), split, moments=self.moments, seed=self.seed,
                     yaws=YAWS if crops == "random" else 0, workers=self._workers, progress=progress,
                 )  # fmt: skip
         return self._pairs[split, crops]
@@ -112,6 +122,25 @@ def retrieval_scores(pairs: EmbeddedPairs) -> dict[str, Cases]:
         Cases by name of the metric.
     """
     return retrieval(pairs.run, pairs("test", pairs.run.config.samples.crops))
+
+
+def localisation_scores(pairs: EmbeddedPairs, truth: Truth, path: Path) -> dict[str, Cases]:
+    """Localisation of annotated objects among those that are seen.
+
+    Args:
+        pairs: The run and its dataset; nothing of it is embedded.
+        truth: Directions of the sounding objects.
+        path: Where they were read from, for messages.
+
+    Returns:
+        Cases by name of the metric.
+    """
+    collection = pairs.collection("yolo" if pairs.detected else "random")
+    with show_progress("localising objects") as progress:
+        return localise(
+            pairs.run, collection.held_out, truth, path, moments=pairs.moments,
+            detections=collection.detections if pairs.detected else None, progress=progress,
+        )  # fmt: skip
 
 
 def _name(metric: str, control: Control) -> str:

@@ -21,10 +21,9 @@ from .ablation import ablation, select_rows
 from .cases import write_scores
 from .datasets import LOADERS, Format, Labelled
 from .downstream import Input, embed_items, finetune, probe
-from .localisation import localise
 from .metrics import Cases, format_metric
 from .requirements import DOWNSTREAM, Task, require_clips, require_options, require_truth
-from .scores import EmbeddedPairs, avc_scores, avsa_scores, retrieval_scores
+from .scores import EmbeddedPairs, avc_scores, avsa_scores, localisation_scores, retrieval_scores
 from .truth import Truth, read_truth
 
 Scores = dict[str, Cases]
@@ -157,15 +156,7 @@ def _retrieval(run: Run, options: TaskOptions) -> Scores:
 def _localisation(run: Run, options: TaskOptions) -> Scores:
     """Localisation of annotated objects."""
     path = _truth(run, options)
-    truth = options.annotations or read_truth(path)
-    # Directions come from the truth; detections only add what is seen and silent.
-    seen = (_folder(run, options) / "detections.parquet").exists()
-    collection = _collection(run, options, "yolo" if seen else "random")
-    with show_progress("localising objects") as progress:
-        return localise(
-            run, collection.held_out, truth, path, moments=options.moments,
-            detections=collection.detections if seen else None, progress=progress,
-        )  # fmt: skip
+    return localisation_scores(_pairs(run, options), options.annotations or read_truth(path), path)
 
 
 def _linear(run: Run, options: TaskOptions) -> Scores:
