@@ -25,7 +25,7 @@ def test_rows_of_the_paper() -> None:
 
 
 def test_every_row_changes_the_configuration_and_can_be_built(run: Run) -> None:
-    configs = {row.name: row.change(run.config) for row in grid.ROWS if not row.valid_only}
+    configs = {row.name: row.change(run.config) for row in grid.ROWS if row.trained and not row.valid_only}
     base = configs.pop("base")
     same = f"{base.views.audio}-{base.samples.crops}"  # the row of the paper that the run already is
     assert {name for name, config in configs.items() if config == base} == {same}
