@@ -77,6 +77,21 @@ class Run:
             embeddings: Tensor = encoder(views.to(self.device).flatten(0, 1))
         return embeddings.float().unflatten(0, views.shape[:2])
 
+    @torch.inference_mode()
+    def translated(self, video: Tensor) -> Tensor:
+        """Translates the embeddings of a sample's crops by the video-to-audio transformer.
+
+        Args:
+            video: Video embeddings, float32 [B, K, E].
+
+        Returns:
+            float32 [B, K, E]; `video` itself if the run has no AVSA stage, whose transformer is not trained.
+        """
+        if not self.aligned:
+            return video
+        output: Tensor = self.model.video_to_audio(video)
+        return output
+
     def similarity(self, video: Tensor, audio: Tensor) -> Tensor:
         """Compares the crops of N samples with the sound views of M samples, direction by direction.
 

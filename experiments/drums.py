@@ -24,9 +24,10 @@ from tyro.conf import Positional
 from avsa_fast import ops
 from avsa_fast.command import run_command
 from avsa_fast.errors import UserError
+from avsa_fast.evaluate.cases import write_scores
 from avsa_fast.evaluate.datasets import LOADERS, Labelled
 from avsa_fast.evaluate.downstream import FloatArray, embed_items, probe
-from avsa_fast.evaluate.metrics import format_metric, write_metrics
+from avsa_fast.evaluate.metrics import format_metric
 from avsa_fast.models import Model
 from avsa_fast.run import load_run, run_from_model
 
@@ -67,13 +68,12 @@ def main(run: Positional[Path], kits: Path, out: Path, seed: int = 0) -> None:
     }
     if find_spec("aisfx") is not None:
         features["aisfx"] = _features(data, _aisfx())
-    metrics = {}
+    scores = {}
     for name, rows in features.items():
-        for key, metric in probe(data, rows, "linear", seed=seed).items():
+        for key, cases in probe(data, rows, "linear", seed=seed).items():
             if "video" in key:
-                metrics[f"{name}_{key.removeprefix('linear_video_at_1').strip('_') or 'accuracy'}"] = metric
-    write_metrics(out / "drums.json", metrics)
-    for name, metric in metrics.items():
+                scores[f"{name}_{key.removeprefix('linear_video_at_1').strip('_') or 'accuracy'}"] = cases
+    for name, metric in write_scores(out, "drums", scores).items():
         print(format_metric(name, metric))
 
 

@@ -1,6 +1,6 @@
 """Produces the tables of docs/results.md: scenes from real assets, training runs, metrics with intervals.
 
-    python experiments/results.py OUT --assets DIR                       # both tables: one hour each on two cores
+    python experiments/results.py OUT --assets DIR                       # both tables: hours each on two cores
     python experiments/results.py OUT --assets DIR --tables panoramas --kinds 54 --scenes 400 --steps 4000
 
 It can be interrupted and restarted: scenes, runs and metrics that exist in OUT are reused. Object directions are taken
@@ -8,12 +8,10 @@ from the scenes' ground truth, so that no metric depends on a detector; --detect
 """
 
 import csv
-import json
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -24,7 +22,6 @@ from avsa_fast.command import run_command
 from avsa_fast.data.tables import DETECTIONS, TRUTH, read_table, write_table
 from avsa_fast.errors import UserError
 from avsa_fast.evaluate.cli import main as evaluate
-from avsa_fast.evaluate.requirements import Task
 from avsa_fast.progress import show_progress
 from avsa_fast.scenes.build import build_scenes
 from avsa_fast.scenes.cache import embedded_default
@@ -36,20 +33,7 @@ TEST_PANORAMAS = 4  # every fourth panorama is for testing
 TEST_INSTANCES = 3  # every third bird, every third mammal
 NOMINAL_SIZE = 0.7  # radians, width and height of the boxes derived from ground truth
 
-# Training options per table row, in addition to those that all rows share.
-ROWS: dict[str, dict[str, Any]] = {
-    "AVC, then AVSA, FOA + FOA-IV": {"audio": "foa_iv"},
-    "AVC only, FOA + FOA-IV": {"audio": "foa_iv", "stages": "avc"},
-    "AVC, then AVSA, FOA": {"audio": "foa"},
-}
-COLUMNS = {
-    "AVC-Bin": ("avc", "avc_bin"),
-    "AVSA-Bin": ("avsa", "avsa_bin"),
-    "AVC matching": ("avc", "avc_matching"),
-    "AVSA matching": ("avsa", "avsa_matching"),
-    "found within 20°": ("localisation", "accuracy_20_degrees"),
-    "angular error": ("localisation", "angular_error"),
-}
+ROWS = ("foa-yolo", "untrained", "avc-only")  # of the ablation, beside the run itself
 
 
 @dataclass(frozen=True)
@@ -70,11 +54,13 @@ def main(
     distance: float = 0.25,
     steps: int = 1000,
     seed: int = 0,
+    seeds: int = 3,
+    classifiers: int = 8,
     moments: int = 2,
     workers: int = 2,
     detect: Literal["truth", "yolo"] = "truth",
 ) -> None:
-    """Builds the scenes, trains the runs, evaluates them and prints the tables.
+    """Builds the scenes, trains the runs, evaluates them, and prints the tables with intervals and differences.
 
     Args:
         out: Folder of scenes, runs and tables.
@@ -86,8 +72,10 @@ def main(
         seconds: Duration of each scene.
         distance: Distance of objects, as a share of the distance at which the room response was measured.
         steps: Steps per run.
-        seed: Seed of scenes, runs and classifiers.
-        moments: Evaluated moments per clip; localisation uses one.
+        seed: Seed of scenes and classifiers, and first seed of the runs.
+        seeds: Trainings per row.
+        classifiers: Classifiers per metric of a training.
+        moments: Evaluated moments per clip.
         workers: Processes that decode media.
         detect: Source of the objects' directions.
     """
@@ -97,29 +85,22 @@ def main(
         data = embedded_default() if table == "procedural" else out / table / "data"
         if not data.is_dir():
             _build(out / table, assets, table, kinds, scenes, seconds, distance, seed, detect)
-        for name, options in ROWS.items():
-            run, began = out / table / _folder_name(name), time.monotonic()
-            if not (run / "weights.safetensors").exists():
-                if (run / "config.yaml").exists():
-                    train(out=run, resume=True, workers=workers)
-                else:
-                    train(data=data, out=run, preset="tiny", steps=steps, seed=seed, workers=workers, **options)
-                (run / "seconds.json").write_text(json.dumps(time.monotonic() - began))
-            _evaluate(run, moments, seed, workers, untrained=False)
-            if name == next(iter(ROWS)):
-                _evaluate(run, moments, seed, workers, untrained=True)
-            (out / table / "table.md").write_text(_markdown(out / table), encoding="utf-8")
-        print((out / table / "table.md").read_text(encoding="utf-8"))
-
-
-def _evaluate(run: Path, moments: int, seed: int, workers: int, *, untrained: bool) -> None:
-    """Computes the missing metrics of a run; localisation uses the middle of each clip."""
-    folder = run / "eval" / "untrained" if untrained else run / "eval"
-    tasks: tuple[Task, ...] = ("avc", "avsa", "retrieval")
-    if missing := tuple(task for task in tasks if not (folder / f"{task}.json").exists()):
-        evaluate(run, missing, moments=moments, seed=seed, workers=workers, untrained=untrained)
-    if not (folder / "localisation.json").exists():
-        evaluate(run, ("localisation",), moments=1, seed=seed, workers=workers, untrained=untrained)
+        run = out / table / "run"
+        if not (run / "weights.safetensors").exists():
+            if (run / "config.yaml").exists():
+                train(out=run, resume=True, workers=workers)
+            else:
+                train(data=data, out=run, preset="tiny", steps=steps, seed=seed, workers=workers)
+        evaluate(
+            run,
+            ("ablation",),
+            rows=ROWS,
+            seeds=seeds,
+            moments=moments,
+            seed=seed,
+            classifiers=classifiers,
+            workers=workers,
+        )
 
 
 def _build(
@@ -215,38 +196,6 @@ def _altered(picture: Image.Image) -> Image.Image:
     colours = ImageEnhance.Color(ImageEnhance.Brightness(picture.convert("RGB")).enhance(0.8)).enhance(0.6)
     colours.putalpha(picture.getchannel("A"))
     return ImageOps.mirror(colours).rotate(10, Image.Resampling.BICUBIC, expand=True)
-
-
-def _folder_name(row: str) -> str:
-    """Returns the folder name of a table row."""
-    return row.lower().replace(",", "").replace(" + ", "-").replace(" ", "-")
-
-
-def _markdown(folder: Path) -> str:
-    """Formats the table: one row per finished run, the untrained control, and chance."""
-    lines = ["| training | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    chances: dict[str, str] = {}
-    results = {name: folder / _folder_name(name) / "eval" for name in ROWS}
-    results["untrained"] = results[next(iter(ROWS))] / "untrained"
-    for name, path in results.items():
-        if not (path / "localisation.json").exists():
-            continue
-        cells = []
-        for column, (task, key) in COLUMNS.items():
-            degrees = column == "angular error"
-            metric = json.loads((path / f"{task}.json").read_text(encoding="utf-8"))[key]
-            cells.append(_cell(metric, degrees=degrees))
-            chances[column] = f"{metric['chance']:.0f}°" if degrees else f"{metric['chance']:.1%}"
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "| chance | " + " | ".join(chances.values()) + " |"]) + "\n"
-
-
-def _cell(metric: dict[str, float], *, degrees: bool) -> str:
-    """Formats a metric with its confidence interval."""
-    value, low, high = (metric[key] for key in ("value", "low", "high"))
-    if degrees:
-        return f"{value:.0f}° [{low:.0f}, {high:.0f}]"
-    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ def test_train(trained: Path) -> None:
 
 
 def test_evaluate(trained: Path) -> None:
-    printed = run("evaluate", trained, "--moments", 1, "--task", "avsa", "retrieval", "localisation")
+    printed = run(
+        "evaluate", trained, "--moments", 1, "--classifiers", 1, "--task", "avsa", "retrieval", "localisation"
+    )
     assert "avsa_matching" in printed
     assert {path.stem for path in (trained / "eval").glob("*.json")} == {"avsa", "retrieval", "localisation"}
 

@@ -66,15 +66,15 @@ def test_train(run: Run, tmp_path: Path, stage: str, error: str) -> None:
     cases(
         "avsa_fast.run:Run.audio 2",
         "avsa_fast.evaluate.pretext:avc_bin",
-        "avsa_fast.evaluate.tasks:write_metrics",
+        "avsa_fast.evaluate.tasks:write_scores",
         often=1,
     ),
 )
 def test_evaluate(run: Run, tmp_path: Path, stage: str, error: str) -> None:
     target, _, call = stage.partition(" ")
     done = injected(
-        target, error, tmp_path / "stamp", "evaluate", run.folder, "--task", "avc", "--moments", 4, "--workers", 2,
-        call=int(call or 1),
+        target, error, tmp_path / "stamp", "evaluate", run.folder, "--task", "avc", "--moments", 4,
+        "--classifiers", 1, "--workers", 2, call=int(call or 1),
     )  # fmt: skip
     check(done, error, "evaluate", told="--task avc cannot run: ")
 

@@ -159,7 +159,7 @@ def test_dataset_is_only_read(trick: str, tmp_path: Path, made: Path, outside: P
     before = surroundings(outside)
     run = shutil.copytree(made / "run", tmp_path / "run")
     for line in (
-        ("evaluate", run, "--data", data, "--task", "avc", "--moments", 1, "--workers", 0),
+        ("evaluate", run, "--data", data, "--task", "avc", "--moments", 1, "--classifiers", 1, "--workers", 0),
         ("embed", run, data, "--out", tmp_path / "out.parquet"),
     ):
         output = ended(command.run(*line), 0, 2)
@@ -176,7 +176,7 @@ def test_users_hidden_files_stay_in_a_dataset(tmp_path: Path, made: Path, comman
     for line in (
         ("prepare", data, data, "--detector", "none", "--workers", 1),
         ("train", *training(made / "config.yaml", data, tmp_path / "new")),
-        ("evaluate", run, "--data", data, "--task", "avc", "--moments", 1, "--workers", 0),
+        ("evaluate", run, "--data", data, "--task", "avc", "--moments", 1, "--classifiers", 1, "--workers", 0),
         ("embed", run, data, "--out", data / "out.parquet"),
         ("report", "--dataset", data, "--clips", 1),
         ("prepare", made / "media", data, "--detector", "none", "--workers", 1, "--transcode"),

@@ -60,7 +60,7 @@ RUN_TRICKS: dict[str, Callable[[Path, Path], None]] = {
 
 def run_lines(run: Path) -> dict[str, tuple[object, ...]]:
     return {
-        "evaluate": ("evaluate", run, "--task", "avc", "--moments", 1, "--workers", 0),
+        "evaluate": ("evaluate", run, "--task", "avc", "--moments", 1, "--classifiers", 1, "--workers", 0),
         "report": ("report", run, "--clips", 1),
         "resume": ("train", "--resume", "--out", run, "--workers", 0),
     }

@@ -94,7 +94,9 @@ CASES = {
         varying=("run/events.out.tfevents.*",),
     ),
     "evaluate": Case(
-        lambda made, folder: ("evaluate", folder / "run", "--task", "avc", "avsa", "retrieval", "--workers", 1),
+        lambda made, folder: (
+            "evaluate", folder / "run", "--task", "avc", "avsa", "retrieval", "--classifiers", 1, "--workers", 1,
+        ),
         same=("run/*",), given=True,
     ),
     "embed": Case(

@@ -54,7 +54,7 @@ class SampleConfig:
     """
 
     crops: CropChoice = "yolo"
-    views: Literal[4, 8] = 4
+    views: Literal[1, 4, 8] = 4
     moments: int = 1
     frames: int = 8
     fps: float = 16.0
@@ -166,7 +166,7 @@ class Samples(Dataset[Sample | Unreadable]):
             config: Contents and augmentation of the samples.
             seed: Seed of all random choices.
             count: Number of samples.
-            spatial: Whether a sample has K = 4 or 8 views, one per azimuth range (AVSA), rather than one (AVC).
+            spatial: Whether a sample has K = 1, 4 or 8 views, one per azimuth range (AVSA), rather than one (AVC).
             augment: Whether to draw time, field of view, flip, jitter and gain at random from the training spans.
                 Otherwise held-out spans are sampled at evenly spaced times with 4 views (AVSA), and only the
                 directions are random.

@@ -1,12 +1,15 @@
-"""Ablation grid of Wang et al. 2022 (tables I and II) on the user's dataset.
+"""Ablations on the user's dataset: the grid of Wang et al. 2022 (tables I and II), and other parts of the method.
 
-Trains and scores every audio representation with random crops and with object crops. Each row is a separate run in
-RUN/ablation; rows that are already trained or scored are skipped, and interrupted ones are resumed.
+Each row is trained with several seeds and scored by the same evaluation. Each training is a run of its own in
+RUN/ablation/ROW/SEED; those that are already trained or scored are skipped, and interrupted ones are resumed.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
+
+import torch
 
 from avsa_fast.config import Config, config_text, save_config
 from avsa_fast.data.samples import Collection, CropChoice
@@ -14,120 +17,184 @@ from avsa_fast.data.tables import INDEX, read_table
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
 from avsa_fast.files import write_text
+from avsa_fast.models import Model
+from avsa_fast.models.weights import save_weights
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.run import Run, load_run
 from avsa_fast.terminal import say
 from avsa_fast.train.loop import Trainer
 from avsa_fast.writing import make_subfolder
 
-from .metric_files import check_metric, number_of, read_metrics_file
-from .metrics import Metric, write_metrics
-from .pairs import embed_pairs
-from .pretext import avc_bin, avc_matching, avsa_bin, avsa_matching
+from .cases import read_cases, write_scores
+from .compare import Method, comparison
+from .metrics import Cases
+from .scores import EmbeddedPairs, avc_scores, avsa_scores, localisation_scores
+from .truth import read_truth
 
 MAX_DEVIATION = 0.1  # maximum |E_xyz / E_w - 1| of sound that counts as fully ambisonic
 TITLES: dict[AudioView, str] = {
     "foa_iv": "FOA + FOA-IV", "foa": "FOA", "stereo": "stereo", "stereo_icf": "stereo + ICF", "beamform": "beamform",
     "mono": "mono",
 }  # fmt: skip
-COLUMNS = {"avc_bin": "AVC", "avsa_bin": "AVSA", "avc_matching": "AVC matching", "avsa_matching": "AVSA matching"}
+COLUMNS = (
+    "avc_bin", "avsa_bin", "avsa_bin_swapped", "avc_matching", "avsa_matching", "which_object", "accuracy_20_degrees",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table.
+    """A row of the ablation.
 
     Attributes:
-        audio: Sound representation of its run.
-        crops: Crop directions of its run.
+        name: Name of its folder below RUN/ablation, by which the command selects it.
+        title: Its title in the table.
+        change: Makes its configuration from that of the run.
         valid_only: Whether it trains on spatially valid clips only.
+        trained: Whether it trains at all; otherwise its weights are random.
     """
 
-    audio: AudioView
-    crops: CropChoice
+    name: str
+    title: str
+    change: Callable[[Config], Config]
     valid_only: bool = False
-
-    @property
-    def name(self) -> str:
-        """Name of the row's folder below RUN/ablation."""
-        return f"{self.audio}-{self.crops}" + ("-valid" if self.valid_only else "")
+    trained: bool = True
 
 
-TABLE_1 = [Row("foa_iv", "random"), Row("foa_iv", "random", valid_only=True)]
-TABLE_2 = [Row(audio, crops) for audio in get_args(AudioView) for crops in get_args(CropChoice)]
+def _sound(audio: AudioView, crops: CropChoice) -> Callable[[Config], Config]:
+    """Sets the sound representation and the crops. Mono sound has no direction, so it skips the AVSA stage."""
+
+    def change(config: Config) -> Config:
+        return replace(
+            config,
+            views=replace(config.views, audio=audio),
+            model=replace(config.model, audio_channels=AUDIO_CHANNELS[audio]),
+            samples=replace(config.samples, crops=crops),
+            stages="avc" if audio == "mono" else "both",
+        )
+
+    return change
 
 
-def ablation(run: Run, data: Path | None, *, steps: int | None, moments: int, seed: int, workers: int) -> str:
-    """Trains and scores the missing rows, each with the configuration of `run` except for the row's own settings.
+BASE = Row("base", "as the run", lambda config: config)
+ROWS = (
+    BASE,
+    *(
+        Row(f"{audio}-{crops}", f"{title}, {'objects' if crops == 'yolo' else 'random crops'}", _sound(audio, crops))
+        for audio, title in TITLES.items()
+        for crops in get_args(CropChoice)
+    ),
+    Row("valid", "FOA + FOA-IV, random crops, spatially valid clips", _sound("foa_iv", "random"), valid_only=True),
+    Row("untrained", "untrained", lambda config: config, trained=False),
+    Row("avc-only", "only AVC", lambda config: replace(config, stages="avc")),
+    Row("avsa-only", "only AVSA", lambda config: replace(config, avc_share=0.0)),
+    Row(
+        "no-transformers", "AVSA without transformers",
+        lambda config: replace(config, model=replace(config.model, transformer_depth=0)),
+    ),
+    Row("1-crop", "AVSA with 1 crop", lambda config: replace(config, samples=replace(config.samples, views=1))),
+    Row("8-crops", "AVSA with 8 crops", lambda config: replace(config, samples=replace(config.samples, views=8))),
+    Row("joint-negatives", "negatives of the same clip or crop number", lambda c: replace(c, negatives="joint")),
+)  # fmt: skip
 
-    Writes each row's metrics to RUN/ablation/NAME/eval/ablation.json and the tables to RUN/eval/ablation.md.
+
+def select_rows(names: Sequence[str]) -> list[Row]:
+    """Selects rows by name.
+
+    Args:
+        names: Names of rows; none: all.
+
+    Returns:
+        The rows, the one of the run itself first.
+
+    Raises:
+        UserError: There is no row of a name.
+    """
+    known = {row.name: row for row in ROWS}
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(f"--rows {unknown[0]}: no such row of the ablation; there are {', '.join(known)}")
+    return [row for row in ROWS if not names or row.name in names or row is BASE]
+
+
+def ablation(
+    run: Run, data: Path | None, *, rows: Sequence[Row], seeds: int, steps: int | None, moments: int, seed: int,
+    classifiers: int, workers: int,
+) -> str:  # fmt: skip
+    """Trains and scores what is missing of some rows, each with the configuration of `run` but for its change.
+
+    Writes each run's metrics to RUN/ablation/ROW/SEED/eval/ablation.json and the table to RUN/eval/ablation.md.
 
     Args:
         run: Run that provides the base configuration, the device and the output folder.
         data: Dataset folder; None: the run's own.
-        steps: Training steps per row; None: the run's.
+        rows: Rows of the table; the others are compared with the first one.
+        seeds: Number of trainings per row, with the seeds `seed`, `seed` + 1, ...
+        steps: Training steps per run; None: the run's.
         moments: Evenly spaced samples per clip to score on.
-        seed: Seed of training and scoring.
+        seed: First seed of training, and seed of scoring.
+        classifiers: Classifiers per metric.
         workers: Worker processes that decode media.
 
     Returns:
-        Both tables as Markdown.
+        The table as Markdown.
 
     Raises:
-        UserError: If an unfinished row was started with another configuration.
+        UserError: If an unfinished run was started with another configuration, or no clip is spatially valid.
     """
     folder = (data or Path(run.config.data)).resolve()
-    crops: CropChoice = "yolo" if any(row.crops == "yolo" for row in TABLE_1 + TABLE_2) else "random"
+    base = replace(run.config, data=str(folder), steps=steps or run.config.steps)
+    trainings = [(row, row.change(replace(base, seed=seed + number))) for number in range(seeds) for row in rows]
+    crops: CropChoice = "yolo" if any(config.samples.crops == "yolo" for _, config in trainings) else "random"
     prepare_for_crops(folder, crops, named=data is not None)
-    base = replace(run.config, data=str(folder), seed=seed, steps=steps or run.config.steps, stages="both")
-    rows = list(dict.fromkeys(TABLE_2 + [row for row in TABLE_1 if not row.valid_only or _valid_clips(folder)]))
-    for number, row in enumerate(rows, start=1):
-        path = make_subfolder(run.folder, "ablation", row.name)
-        if not (path / "eval" / "ablation.json").exists():
-            say(f"{number}/{len(rows)}: {row.name}")
-            config = _config(base, row)
-            metrics = _row(path, config, row, run, moments, workers)
-            write_metrics(make_subfolder(path, "eval") / "ablation.json", metrics)
-    text = _tables(run.folder, rows)
+    methods = {row.name: Method(row.title, {}) for row in rows}
+    for number, (row, config) in enumerate(trainings, start=1):
+        path = make_subfolder(run.folder, "ablation", row.name, str(config.seed))
+        if not (path / "eval" / "cases" / "ablation.json").exists():
+            say(f"{number}/{len(trainings)}: {row.title}, seed {config.seed}")
+            _train(path, config, row, run, workers)
+            scores = _scores(path, config, run, moments=moments, seed=seed, classifiers=classifiers, workers=workers)
+            write_scores(make_subfolder(path, "eval"), "ablation", scores)
+        cases = read_cases(path / "eval" / "cases" / "ablation.json")
+        methods[row.name].runs[config.seed] = {name: cases[name] for name in COLUMNS if name in cases}
+    text = comparison(list(methods.values()))
     write_text(make_subfolder(run.folder, "eval") / "ablation.md", text)
     return text
 
 
-def _config(base: Config, row: Row) -> Config:
-    """Configuration of a row. Mono sound has no direction, so it skips the AVSA stage."""
-    return replace(
-        base,
-        views=replace(base.views, audio=row.audio),
-        model=replace(base.model, audio_channels=AUDIO_CHANNELS[row.audio]),
-        samples=replace(base.samples, crops=row.crops),
-        stages="avc" if row.audio == "mono" else "both",
-    )
+def _scores(
+    path: Path, config: Config, run: Run, *, moments: int, seed: int, classifiers: int, workers: int
+) -> dict[str, Cases]:
+    """Scores a trained run."""
+    data = Path(config.data)
+    trained = load_run(path, run.device)
+    pairs = EmbeddedPairs(
+        trained, data, lambda crops: Collection(data, crops), moments=moments, seed=seed, classifiers=classifiers,
+        workers=workers,
+    )  # fmt: skip
+    scores = avc_scores(pairs)
+    if config.views.audio != "mono":
+        scores |= avsa_scores(pairs)
+        truth = data / "truth.parquet"
+        if truth.exists():
+            scores |= localisation_scores(pairs, read_truth(truth), truth)
+    return scores
 
 
-def _row(path: Path, config: Config, row: Row, run: Run, moments: int, workers: int) -> dict[str, Metric]:
-    """Trains one row and returns its metrics."""
+def _train(path: Path, config: Config, row: Row, run: Run, workers: int) -> None:
+    """Trains a run, resuming from its last checkpoint if there is one."""
+    existing = path / "config.yaml"
+    if (path / "weights.safetensors").exists():
+        return
+    if not row.trained:
+        torch.manual_seed(config.seed)
+        save_config(config, existing)
+        save_weights(Model(config.model), path / "weights.safetensors")
+        return
     collection = Collection(Path(config.data), config.samples.crops)
     if row.valid_only:
         valid = _valid_clips(Path(config.data))
         collection.train = [source for source in collection.train if source.name in valid]
-    _train(path, config, collection, run, workers)
-    trained = load_run(path, run.device)
-    train, test = (
-        embed_pairs(trained, collection, split, moments=moments, seed=config.seed, workers=workers)
-        for split in ("train", "test")
-    )
-    metrics = {"avc_bin": avc_bin(train, test, seed=config.seed), "avc_matching": avc_matching(trained, test)}
-    if row.audio == "mono":
-        return metrics
-    metrics["avsa_bin"] = avsa_bin(train, test, seed=config.seed)
-    return metrics | {"avsa_matching": avsa_matching(trained, test)}
-
-
-def _train(path: Path, config: Config, collection: Collection, run: Run, workers: int) -> None:
-    """Trains a row, resuming from its last checkpoint if there is one."""
-    existing = path / "config.yaml"
-    if (path / "weights.safetensors").exists():
-        return
+        if not valid:
+            raise UserError(f"{config.data}: no training clip is spatially valid; leave out --rows {row.name}")
     started = existing.exists()
     if started and existing.read_text(encoding="utf-8") != config_text(config):
         raise UserError(f"{path} was started with another configuration; remove it to train it again")
@@ -145,39 +212,3 @@ def _valid_clips(data: Path) -> set[str]:
         and row["spatial_validity"] is not None
         and abs(row["spatial_validity"] - 1) <= MAX_DEVIATION
     }
-
-
-def _tables(folder: Path, rows: list[Row]) -> str:
-    """Both tables as Markdown."""
-    table_1 = [(("spatially valid clips" if row.valid_only else "all clips"), row) for row in TABLE_1 if row in rows]
-    table_2 = [(f"{TITLES[row.audio]}, {'objects' if row.crops == 'yolo' else 'random crops'}", row) for row in TABLE_2]
-    return (
-        "Trained on (FOA + FOA-IV, random crops):\n\n" + _markdown(folder, table_1)
-        + "\nSound and crops:\n\n" + _markdown(folder, table_2)
-    )  # fmt: skip
-
-
-def _markdown(folder: Path, rows: list[tuple[str, Row]]) -> str:
-    """Markdown table of (title, row) pairs, read from the rows' ablation.json."""
-    lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for title, row in rows:
-        path = folder / "ablation" / row.name / "eval" / "ablation.json"
-        metrics = read_metrics_file(path)
-        lines.append(f"| {title} | " + " | ".join(_cell(path, key, metrics) for key in COLUMNS) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(path: Path, name: str, metrics: Any) -> str:
-    """A metric of a file in per cent with its interval; a dash if the file lacks it."""
-    fields = metrics.get(name) if isinstance(metrics, dict) else None
-    if not isinstance(fields, dict):
-        return "–"
-    check_metric(path, (name,), fields)
-    value, low, high = (number_of(fields.get(key)) for key in ("value", "low", "high"))
-    if value is None:
-        return "–"
-    return (
-        f"{100 * value:.1f}"
-        if low is None or high is None
-        else f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-    )

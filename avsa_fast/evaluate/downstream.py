@@ -28,7 +28,7 @@ from avsa_fast.errors import UserError
 from avsa_fast.run import Run
 
 from .datasets import Fold, Item, Labelled
-from .metrics import Metric, bootstrap_metric
+from .metrics import Cases
 
 Method = Literal["linear", "knn", "finetune"]
 NEIGHBOURS = 5
@@ -89,7 +89,7 @@ def embed_items(
 
 def probe(
     data: Labelled, embeddings: dict[str, FloatArray], method: Literal["linear", "knn"], *, seed: int
-) -> dict[str, Metric]:
+) -> dict[str, Cases]:
     """Trains a classifier on frozen embeddings in every fold.
 
     Args:
@@ -111,7 +111,7 @@ def probe(
 def finetune(
     run: Run, data: Labelled, modality: Modality, *, seed: int, epochs: int = EPOCHS,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Metric]:  # fmt: skip
+) -> dict[str, Cases]:  # fmt: skip
     """Fine-tunes the run's encoder with a linear classifier, starting from the run's weights in every fold.
 
     Args:
@@ -193,7 +193,7 @@ def _classifier(method: str, cases: int) -> Classifier:
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
 
 
-def _accuracies(data: Labelled, predictions: list[Predictions], method: str) -> dict[str, Metric]:
+def _accuracies(data: Labelled, predictions: list[Predictions], method: str) -> dict[str, Cases]:
     """clip@1 and video@1, with intervals that resample groups of recordings."""
     groups = [p.item.group or p.item.name for p in predictions]
     clip_correct, clip_groups, video_correct = [], [], []
@@ -205,8 +205,8 @@ def _accuracies(data: Labelled, predictions: list[Predictions], method: str) -> 
         video_correct.append(bool(prediction.probabilities.mean(axis=0).argmax() == label))
     chance = 1 / len(data.classes)
     return {
-        f"{method}_clip_at_1": bootstrap_metric(clip_correct, clip_groups, chance),
-        f"{method}_video_at_1": bootstrap_metric(video_correct, groups, chance),
+        f"{method}_clip_at_1": Cases(np.array([clip_correct]), clip_groups, chance),
+        f"{method}_video_at_1": Cases(np.array([video_correct]), groups, chance),
     }
 
 

@@ -21,6 +21,11 @@ class MetricFormat:
     unit: Unit
     meaning: str
 
+    @property
+    def smaller_is_better(self) -> bool:
+        """Whether smaller values are better."""
+        return self.unit in ("rank", "degrees")
+
     def show(self, value: float | None) -> str:
         """Formats a value, a bound or a chance level.
 
@@ -46,11 +51,13 @@ class MetricFormat:
 # The first that fits applies.
 FORMATS = (
     MetricFormat("*_bin", "share", "share of pairs classified correctly"),
-    MetricFormat("*_sound_alone", "share", "the same, of the control"),
+    MetricFormat("avsa_bin_*", "share", "the same, of a variant or a control"),
+    MetricFormat("*_alone", "share", "the same, of the control"),
     MetricFormat("*_matching", "share", "share of choices that are right"),
     MetricFormat("*_recall_at_*", "share", "share of queries"),
     MetricFormat("*_median_rank", "rank", "rank from 1, the best, to the number of clips"),
     MetricFormat("*angular_error", "degrees", "angle"),
+    MetricFormat("*which_object", "share", "share of objects, among all that are seen"),
     MetricFormat("*accuracy*", "share", "share of objects or recordings"),
     MetricFormat("*_clip_at_1", "share", "share of windows"),
     MetricFormat("*_video_at_1", "share", "share of recordings"),

@@ -1,14 +1,14 @@
-"""Metrics with 95 % bootstrap intervals. Whole clips are resampled, since moments of one clip are not independent."""
+"""Metrics of one run with 95 % bootstrap intervals.
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+Whole recordings are resampled, since moments of one are not independent, and so are repeated trials, such as
+classifiers with other seeds. The variance of training itself needs several runs: see `uncertainty`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike
-
-from avsa_fast.files import write_text
 
 from .metric_formats import format_of
 
@@ -21,7 +21,7 @@ class Metric(TypedDict):
 
     Attributes:
         value: The metric.
-        low: Lower bound of the interval; None if there is only one clip to resample.
+        low: Lower bound of the interval; None if there is only one recording to resample.
         high: Upper bound, likewise.
         chance: Chance level, if known.
         n: Number of cases.
@@ -34,99 +34,76 @@ class Metric(TypedDict):
     n: int
 
 
-def bootstrap_metric(
-    values: ArrayLike, clips: Sequence[str], chance: float | None, *, statistic: Literal["mean", "median"] = "mean"
-) -> Metric:
-    """Computes a mean or median with its percentile bootstrap interval, resampling clips.
+@dataclass(frozen=True)
+class Cases:
+    """Values of a metric case by case, from which its mean or median and its interval are computed.
 
-    The resampling is seeded: equal values give equal intervals. With an even number of values the median is the lower
-    of the two middle ones.
-
-    Args:
-        values: [n], one value per case.
-        clips: [n], the clip (or group) of each case.
-        chance: Chance level of the metric, if known.
+    Attributes:
+        values: float or bool [T, n], one value per trial and case.
+        groups: Name of each case's recording [n]; cases of one are not independent.
+        chance: Chance level, if known.
         statistic: "mean" or "median".
 
-    Returns:
-        The metric.
-
     Raises:
-        ValueError: If n is 0.
+        ValueError: If there is no case.
     """
-    cases = np.asarray(values, np.float64)
-    if not len(cases):
-        raise ValueError("a metric needs at least one case")
+
+    values: np.ndarray
+    groups: Sequence[str]
+    chance: float | None
+    statistic: Literal["mean", "median"] = "mean"
+
+    def __post_init__(self) -> None:
+        if not self.values.size:
+            raise ValueError("a metric needs at least one case")
+
+    def metric(self) -> Metric:
+        """Computes the metric with its percentile bootstrap interval, resampling groups and trials.
+
+        The resampling is seeded: equal values give equal intervals. With an even number of values the median is the
+        lower of the two middle ones.
+        """
+        if self.statistic == "median":
+            return _median_metric(np.asarray(self.values, np.float64).ravel(), self.groups, self.chance)
+        return _mean_metric(np.asarray(self.values, np.float64), self.groups, self.chance)
+
+
+def _mean_metric(cases: np.ndarray, groups: Sequence[str], chance: float | None) -> Metric:
+    """Mean of trials [T, n]."""
+    T, n = cases.shape
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    low = high = None
+    if len(names) > 1:
+        rng = np.random.default_rng(0)
+        sums = np.stack([np.bincount(group, row) for row in cases])  # [T, groups]
+        group_weights = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)  # [B, groups]
+        trial_weights = rng.multinomial(T, np.full(T, 1 / T), RESAMPLES) / T  # [B, T]
+        means = (trial_weights @ sums * group_weights).sum(axis=1) / (group_weights @ np.bincount(group))
+        low, high = (float(x) for x in np.percentile(means, [2.5, 97.5]))
+    return {"value": float(cases.mean()), "low": low, "high": high, "chance": chance, "n": n}
+
+
+def _median_metric(cases: np.ndarray, groups: Sequence[str], chance: float | None) -> Metric:
+    """Median of values [n]."""
     order = np.argsort(cases, kind="stable")
-    cases, (names, group) = cases[order], np.unique(np.asarray(clips)[order], return_inverse=True)
-    estimate = _median if statistic == "median" else _mean
+    cases, (names, group) = cases[order], np.unique(np.asarray(groups)[order], return_inverse=True)
     low = high = None
     if len(names) > 1:
         rng = np.random.default_rng(0)
         rows = max(1, CHUNK // len(cases))
         draws = [
-            estimate(cases, rng.multinomial(len(names), np.full(len(names), 1 / len(names)), count)[:, group])
+            _median(cases, rng.multinomial(len(names), np.full(len(names), 1 / len(names)), count)[:, group])
             for count in np.diff([*range(0, RESAMPLES, rows), RESAMPLES])
         ]
         low, high = (float(x) for x in np.percentile(np.concatenate(draws), [2.5, 97.5]))
-    value = float(estimate(cases, np.ones((1, len(cases))))[0])
+    value = float(_median(cases, np.ones((1, len(cases))))[0])
     return {"value": value, "low": low, "high": high, "chance": chance, "n": len(cases)}
-
-
-def bootstrap_trials(trials: ArrayLike, clips: Sequence[str], chance: float) -> Metric:
-    """Computes a mean over repeated trials with its percentile bootstrap interval, resampling trials and clips.
-
-    For values that vary more between trials than between clips.
-
-    Args:
-        trials: [S, n], one value per trial and case.
-        clips: [n], the clip of each case.
-        chance: Chance level of the metric.
-
-    Returns:
-        The metric.
-
-    Raises:
-        ValueError: If S or n is 0.
-    """
-    cases = np.asarray(trials, np.float64)
-    if not cases.size:
-        raise ValueError("a metric needs at least one case")
-    S, n = cases.shape
-    names, group = np.unique(np.asarray(clips), return_inverse=True)
-    low = high = None
-    if len(names) > 1:
-        rng = np.random.default_rng(0)
-        sums = np.stack([np.bincount(group, row) for row in cases])  # [S, clips]
-        clip_weights = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)  # [B, clips]
-        trial_weights = rng.multinomial(S, np.full(S, 1 / S), RESAMPLES) / S  # [B, S]
-        means = (trial_weights @ sums * clip_weights).sum(axis=1) / (clip_weights @ np.bincount(group))
-        low, high = (float(x) for x in np.percentile(means, [2.5, 97.5]))
-    return {"value": float(cases.mean()), "low": low, "high": high, "chance": chance, "n": n}
-
-
-def _mean(cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted means: cases [n], weights [B, n] -> [B]."""
-    return weights @ cases / weights.sum(axis=1)
 
 
 def _median(cases: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted medians of sorted cases [n] with weights [B, n]: [B]."""
     total = weights.cumsum(axis=1)
     return cases[(total >= total[:, -1:] / 2).argmax(axis=1)]
-
-
-def write_metrics(path: Path, metrics: Mapping[str, Metric]) -> None:
-    """Writes metrics as JSON, replacing the file atomically.
-
-    Args:
-        path: File to write, in an existing folder.
-        metrics: Metrics by name.
-
-    Raises:
-        WriteError: It cannot be written.
-    """
-    write_text(path, json.dumps(metrics, indent=2) + "\n")
 
 
 def format_metric(name: str, metric: Metric) -> str:

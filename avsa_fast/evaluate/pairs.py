@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from avsa_fast.data.augment import random_yaws
+from avsa_fast.data.clips import recording_of
 from avsa_fast.data.loader import Loader
 from avsa_fast.data.samples import Collection, Sample, Samples, Unreadable
 from avsa_fast.errors import UserError
@@ -26,19 +27,27 @@ class Pairs:
         clips: Name of each sample's clip [N].
         moments: Index of each sample's moment within its clip [N].
         video: Embeddings of the crops [N, K, E].
-        audio: Embeddings of the sound views [N, K, E].
-        rotated_audio: Embeddings of the sound views [N, K, E] after rotating the scene by a random yaw per sample.
+        translated: What the video-to-audio transformer makes of them [N, K, E]; `video` if the run has no AVSA stage.
+        audio: Embeddings of the sound views [N, K, E'].
+        rotated_audio: Embeddings of the sound views [R, N, K, E'] after rotating each sample's scene by R random yaws.
     """
 
     clips: list[str]
     moments: list[int]
     video: Tensor
+    translated: Tensor
     audio: Tensor
     rotated_audio: Tensor
 
+    @property
+    def recordings(self) -> list[str]:
+        """Name of each sample's recording [N]."""
+        return [recording_of(name) for name in self.clips]
+
 
 def embed_pairs(
-    run: Run, collection: Collection, split: Literal["train", "test"], *, moments: int, seed: int, workers: int = 2,
+    run: Run, collection: Collection, split: Literal["train", "test"], *, moments: int, seed: int, yaws: int = 0,
+    workers: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Pairs:  # fmt: skip
     """Embeds evenly spaced moments of each clip of a split, without augmentation and at the held-out field of view.
@@ -51,6 +60,7 @@ def embed_pairs(
         split: Which clips to embed.
         moments: Moments per clip.
         seed: Seed of the yaws and of the random view directions.
+        yaws: Number R of rotations of each sample's sound.
         workers: Worker processes that decode media.
         progress: Called with the number of samples done and their total.
 
@@ -65,17 +75,27 @@ def embed_pairs(
         raise UserError(f"{run.config.data}: no clip is held out; list some in test.txt")
     count = moments * len(sources)
     clips, indices, parts = [], [], []
-    yaws = random_yaws(np.random.default_rng([seed, split == "train"]), count)
+    angles = random_yaws(np.random.default_rng([seed, split == "train"]), count * yaws).reshape(count, yaws)
     with _loader(run, collection, split, count, seed, workers) as batches:
         for number, batch in enumerate(batches):
             samples = [_readable(sample) for sample in batch]
             begin = number * BATCH
-            rotated = [_rotated(sample, yaws[begin + i]) for i, sample in enumerate(samples)]
-            parts.append((run.video(samples).cpu(), run.audio(samples).cpu(), run.audio(rotated).cpu()))
+            video, audio = run.video(samples), run.audio(samples)
+            rotated = [
+                run.audio([_rotated(sample, angles[begin + i, yaw]) for i, sample in enumerate(samples)]).cpu()
+                for yaw in range(yaws)
+            ]
+            parts.append(
+                (
+                    video.cpu(), run.translated(video).cpu(), audio.cpu(),
+                    torch.stack(rotated, dim=1) if rotated else torch.empty(len(samples), 0),
+                )
+            )  # fmt: skip
             clips += [sample.name for sample in samples]
             indices += [(begin + i) // len(sources) for i in range(len(samples))]
             progress(begin + len(samples), count)
-    return Pairs(clips, indices, *(torch.cat(part) for part in zip(*parts, strict=True)))
+    video, translated, audio, rotated_audio = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Pairs(clips, indices, video, translated, audio, rotated_audio.transpose(0, 1))
 
 
 def _loader(

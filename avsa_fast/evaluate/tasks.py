@@ -17,18 +17,16 @@ from avsa_fast.run import Run, load_run, run_from_model
 from avsa_fast.terminal import notice, say
 from avsa_fast.writing import WriteError, make_subfolder
 
-from .ablation import ablation
+from .ablation import ablation, select_rows
+from .cases import write_scores
 from .datasets import LOADERS, Format, Labelled
 from .downstream import Input, embed_items, finetune, probe
-from .localisation import localise
-from .metrics import Metric, format_metric, write_metrics
-from .pairs import Pairs, embed_pairs
-from .pretext import Control, avc_bin, avc_matching, avsa_bin, avsa_matching, retrieval
+from .metrics import Cases, format_metric
 from .requirements import DOWNSTREAM, Task, require_clips, require_options, require_truth
+from .scores import EmbeddedPairs, avc_scores, avsa_scores, localisation_scores, retrieval_scores
 from .truth import Truth, read_truth
 
-Metrics = dict[str, Metric]
-CONTROLS: tuple[Control, ...] = ("none", "shuffled labels", "sound alone")
+Scores = dict[str, Cases]
 
 
 @dataclass
@@ -38,14 +36,17 @@ class TaskOptions:
     data: Path | None
     moments: int
     seed: int
+    classifiers: int
     truth: Path | None
     workers: int
     format: Format
     modality: Input
     partial: bool
     steps: int | None
+    rows: tuple[str, ...]
+    seeds: int
     collections: dict[CropChoice, Collection] = field(default_factory=dict)  # by crop directions
-    pairs: dict[str, Pairs] = field(default_factory=dict)  # embeddings by split
+    pairs: EmbeddedPairs | None = None  # embeddings for the pretext tasks
     annotations: Truth | None = None  # directions of the objects
 
 
@@ -114,8 +115,8 @@ def _check_options(run: Run, options: TaskOptions, task: Task) -> None:
 
 def _check_clips(run: Run, options: TaskOptions, task: Task) -> None:
     """Raises UserError if the dataset does not have the clips that a task needs. Creates the tables that it lacks."""
-    crops: CropChoice = "yolo" if task == "ablation" else run.config.samples.crops
-    collection = _collection(run, options, "random" if task == "localisation" else crops)
+    crops: CropChoice = "random" if task in ("localisation", "ablation") else run.config.samples.crops
+    collection = _collection(run, options, crops)
     require_clips(task, _folder(run, options), collection)
     if task == "localisation" and options.annotations is not None:
         require_truth(options.annotations, _truth(run, options), collection)
@@ -124,60 +125,51 @@ def _check_clips(run: Run, options: TaskOptions, task: Task) -> None:
 def _evaluate(run: Run, options: TaskOptions, task: Task, results: Path) -> None:
     """Runs one task, prints its metrics and writes them."""
     if task == "ablation":
-        print(
+        say(
             ablation(
-                run, options.data, steps=options.steps, moments=options.moments, seed=options.seed,
-                workers=options.workers,
+                run, options.data, rows=select_rows(options.rows), seeds=options.seeds, steps=options.steps,
+                moments=options.moments, seed=options.seed, classifiers=options.classifiers, workers=options.workers,
             )
         )  # fmt: skip
         return
-    metrics = TASKS[task](run, options)
     stem = f"{task}-{options.format}-{options.modality}" if task in DOWNSTREAM else task
-    write_metrics(results / f"{stem}.json", metrics)
-    for key, metric in metrics.items():
+    for key, metric in write_scores(results, stem, TASKS[task](run, options)).items():
         say(format_metric(key, metric))
     say(f"results: {results / f'{stem}.json'}")
 
 
-def _avc(run: Run, options: TaskOptions) -> Metrics:
+def _avc(run: Run, options: TaskOptions) -> Scores:
     """AVC-Bin with its controls, and AVC matching."""
-    train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
-    metrics = {_name("avc_bin", c): avc_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
-    return metrics | {"avc_matching": avc_matching(run, test)}
+    return avc_scores(_pairs(run, options))
 
 
-def _avsa(run: Run, options: TaskOptions) -> Metrics:
-    """AVSA-Bin with its controls, and AVSA matching."""
-    train, test = _pairs(run, options, "train"), _pairs(run, options, "test")
-    metrics = {_name("avsa_bin", c): avsa_bin(train, test, seed=options.seed, control=c) for c in CONTROLS}
-    return metrics | {"avsa_matching": avsa_matching(run, test)}
+def _avsa(run: Run, options: TaskOptions) -> Scores:
+    """AVSA-Bin in its variants, with their controls, and AVSA matching."""
+    return avsa_scores(_pairs(run, options))
 
 
-def _retrieval(run: Run, options: TaskOptions) -> Metrics:
+def _retrieval(run: Run, options: TaskOptions) -> Scores:
     """Cross-modal retrieval."""
-    return retrieval(run, _pairs(run, options, "test"))
+    return retrieval_scores(_pairs(run, options))
 
 
-def _localisation(run: Run, options: TaskOptions) -> Metrics:
+def _localisation(run: Run, options: TaskOptions) -> Scores:
     """Localisation of annotated objects."""
     path = _truth(run, options)
-    truth = options.annotations or read_truth(path)
-    sources = _collection(run, options, "random").held_out  # directions come from the truth: no detections needed
-    with show_progress("localising objects") as progress:
-        return localise(run, sources, truth, path, moments=options.moments, progress=progress)
+    return localisation_scores(_pairs(run, options), options.annotations or read_truth(path), path)
 
 
-def _linear(run: Run, options: TaskOptions) -> Metrics:
+def _linear(run: Run, options: TaskOptions) -> Scores:
     """Linear probe."""
     return _probe(run, options, "linear")
 
 
-def _knn(run: Run, options: TaskOptions) -> Metrics:
+def _knn(run: Run, options: TaskOptions) -> Scores:
     """Nearest neighbours."""
     return _probe(run, options, "knn")
 
 
-def _probe(run: Run, options: TaskOptions, method: Literal["linear", "knn"]) -> Metrics:
+def _probe(run: Run, options: TaskOptions, method: Literal["linear", "knn"]) -> Scores:
     """A classifier on frozen embeddings of the labelled dataset."""
     data = _labelled(options)
     with show_progress(f"embedding {data.name}") as progress:
@@ -185,7 +177,7 @@ def _probe(run: Run, options: TaskOptions, method: Literal["linear", "knn"]) -> 
     return probe(data, embeddings, method, seed=options.seed)
 
 
-def _finetune(run: Run, options: TaskOptions) -> Metrics:
+def _finetune(run: Run, options: TaskOptions) -> Scores:
     """Fine-tuning of one encoder."""
     assert options.modality != "both"
     data = _labelled(options)
@@ -193,7 +185,7 @@ def _finetune(run: Run, options: TaskOptions) -> Metrics:
         return finetune(run, data, options.modality, seed=options.seed, progress=progress)
 
 
-TASKS: dict[str, Callable[[Run, TaskOptions], Metrics]] = {
+TASKS: dict[str, Callable[[Run, TaskOptions], Scores]] = {
     "avc": _avc,
     "avsa": _avsa,
     "retrieval": _retrieval,
@@ -230,24 +222,17 @@ def _truth(run: Run, options: TaskOptions) -> Path:
     return options.truth or _folder(run, options) / "truth.parquet"
 
 
-def _pairs(run: Run, options: TaskOptions, split: Literal["train", "test"]) -> Pairs:
-    """Embeddings of a split, computed once for all tasks."""
-    if split not in options.pairs:
-        collection = _collection(run, options, run.config.samples.crops)
-        with show_progress(f"embedding the {split} clips") as progress:
-            options.pairs[split] = embed_pairs(
-                run, collection, split, moments=options.moments, seed=options.seed,
-                workers=options.workers, progress=progress,
-            )  # fmt: skip
-    return options.pairs[split]
+def _pairs(run: Run, options: TaskOptions) -> EmbeddedPairs:
+    """Embeddings that the pretext tasks share."""
+    if options.pairs is None:
+        options.pairs = EmbeddedPairs(
+            run, _folder(run, options), lambda crops: _collection(run, options, crops), moments=options.moments,
+            seed=options.seed, classifiers=options.classifiers, workers=options.workers,
+        )  # fmt: skip
+    return options.pairs
 
 
 def _labelled(options: TaskOptions) -> Labelled:
     """The labelled dataset."""
     assert options.data is not None
     return LOADERS[options.format](options.data, partial=options.partial)
-
-
-def _name(metric: str, control: Control) -> str:
-    """Key of a metric under a control."""
-    return metric if control == "none" else f"{metric}_{control.replace(' ', '_')}"

@@ -21,6 +21,23 @@ def erp_grid(size: tuple[int, int]) -> Tensor:
     return torch.stack(torch.meshgrid(elevation, azimuth, indexing="ij")[::-1], dim=-1)
 
 
+def equal_area_grid(size: tuple[int, int]) -> Tensor:
+    """Computes directions that stand for equal areas of the sphere: rows that are equally high in sin(elevation).
+
+    After Lambert's cylindrical equal-area projection.
+
+    Args:
+        size: Number of rows, and of directions per row.
+
+    Returns:
+        float32 [H, W, 2], azimuth and elevation in radians.
+    """
+    height, width = size
+    grid = erp_grid(size)
+    grid[..., 1] = torch.asin(1 - (torch.arange(height) + 0.5) * (2 / height))[:, None].expand(height, width)
+    return grid
+
+
 def peak_direction(heat: Tensor) -> tuple[float, float]:
     """Finds the direction of the maximum of a map over the ERP frame.
 

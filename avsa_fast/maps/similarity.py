@@ -46,7 +46,7 @@ def similarity_map(
         ValueError: If W is not a multiple of 4.
     """
     if towards is not None:
-        return object_maps(run, frames, sound, towards[None], projection=projection, size=size)[0]
+        return object_maps(run, frames, sound, towards[None], projection=projection, grid=erp_grid(size))[0]
     groups = _group_by_quarter_turns(erp_grid(size))  # [H * W / 4, 4, 2]
     audio = _embed_groups(run.audio, frames, projection, sound, groups, run)
     video = _embed_groups(run.video, frames, projection, sound, groups, run)
@@ -56,7 +56,7 @@ def similarity_map(
 
 def object_maps(
     run: Run, frames: Tensor, sound: Tensor, directions: Tensor, *, projection: Projection = "erp",
-    size: tuple[int, int] = SIZE,
+    grid: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Computes similarity maps of n objects: `similarity_map` with `towards` set to each direction.
 
@@ -66,7 +66,8 @@ def object_maps(
         sound: float32 [4, T], 1 s at 24 kHz around the same moment; W, Y, Z, X (ACN, SN3D).
         directions: [n, 2], azimuth and elevation of the objects in radians.
         projection: Projection of the frames.
-        size: H and W of the maps; W must be a multiple of 4.
+        grid: [H, W, 2], azimuth and elevation of the cells in radians: rows of equal elevation, each with W evenly
+            spaced azimuths from left to right, W a multiple of 4. None: `erp_grid(SIZE)`.
 
     Returns:
         float32 [n, H, W], cosine similarities in [-1, 1].
@@ -74,12 +75,14 @@ def object_maps(
     Raises:
         ValueError: If W is not a multiple of 4.
     """
-    audio = _embed_groups(run.audio, frames, projection, sound, _group_by_quarter_turns(erp_grid(size)), run)
+    grid = erp_grid(SIZE) if grid is None else grid
+    audio = _embed_groups(run.audio, frames, projection, sound, _group_by_quarter_turns(grid), run)
     crops = directions[:, None].expand(-1, VIEWS, -1).clone()
     crops[..., 0] += torch.arange(VIEWS) * (2 * pi / VIEWS)
     video = _embed_groups(run.video, frames, projection, sound, crops, run)  # [n, 4, E]; view 0 shows the object
     # Rolling a group's 4 sound views brings each of them to position 0, where it is compared with the object's crop.
     maps = [run.similarity(video, audio.roll(-shift, dims=1))[..., 0] for shift in range(VIEWS)]
+    size = (grid.shape[0], grid.shape[1])
     return torch.stack([_ungroup(rows, size) for rows in torch.stack(maps, dim=-1)])
 
 

@@ -26,7 +26,7 @@ class ModelConfig:
         video_blocks: Residual blocks in each stage of the video encoder.
         audio_width: Channels of the audio encoder's first layer; its embeddings have 8 times as many values.
         projection: Values of a projection.
-        transformer_depth: Layers of each transformer.
+        transformer_depth: Layers of each transformer; 0 predicts each crop from itself alone, by a linear layer.
         transformer_heads: Attention heads of each transformer.
         transformer_ffn: Hidden values of the transformers' feed-forward networks.
 
@@ -46,7 +46,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check_ranges(
             self, "model.", audio_channels=(1, 64), video_width=(2, 1024), audio_width=(1, 1024), projection=(1, 8192),
-            transformer_depth=(1, 32), transformer_heads=(1, 64), transformer_ffn=(1, 65536),
+            transformer_depth=(0, 32), transformer_heads=(1, 64), transformer_ffn=(1, 65536),
         )  # fmt: skip
         if len(self.video_blocks) != 4 or not all(1 <= blocks <= 64 for blocks in self.video_blocks):
             raise UserError(f"model.video_blocks {shortened(self.video_blocks)} must be four numbers within 1 and 64")
@@ -188,6 +188,8 @@ def _rows(projections: Tensor) -> Tensor:
 
 def _transformer(width: int, config: ModelConfig) -> nn.Module:
     """Builds a transformer encoder of a given embedding width."""
+    if config.transformer_depth == 0:
+        return nn.Identity()
     layer = nn.TransformerEncoderLayer(
         width, config.transformer_heads, config.transformer_ffn, dropout=0.1, batch_first=True
     )

@@ -15,6 +15,7 @@ from avsa_fast.data.spans import ClipSpan
 from avsa_fast.data.tables import DETECTIONS, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.maps import object_maps
+from avsa_fast.maps.grid import erp_grid
 from avsa_fast.prepare import prepare_for_crops
 from avsa_fast.progress import show_progress
 from avsa_fast.run import Run, load_run
@@ -108,7 +109,8 @@ def _add_similarities(run: Run, sample: Sample, clip: dict[str, Any]) -> None:
         return
     assert isinstance(sample.frames, Tensor)  # not planes
     directions = torch.from_numpy(sample.directions)
-    maps = object_maps(run, sample.frames, sample.sound, directions, projection=sample.projection, size=MAP_SIZE)
+    grid = erp_grid(MAP_SIZE)
+    maps = object_maps(run, sample.frames, sample.sound, directions, projection=sample.projection, grid=grid)
     for view, heat in zip(clip["views"], maps, strict=True):
         view["heat"] = heat_png(rescaled(heat).clamp_min(0.0) ** 2, "viridis")
 

@@ -17,7 +17,7 @@ from avsa_fast.run import Run
 
 
 def test_pretext_tasks_from_command_line(run: Run) -> None:
-    options = ("--moments", 1, "--workers", 0, "--task", "avc", "avsa", "retrieval")
+    options = ("--moments", 1, "--classifiers", 1, "--workers", 0, "--task", "avc", "avsa", "retrieval")
     done = commands.run(*commands.module("evaluate"), run.folder, *options, check=True)
     assert "avsa_bin" in done.stdout
     written = {path.stem: json.loads(path.read_text()) for path in (run.folder / "eval").glob("*.json")}
@@ -52,7 +52,7 @@ def test_unprepared_folder_is_prepared(
     detector = partial(tasks.prepare_for_crops, detector="helpers.detectors:BrightnessDetector")
     monkeypatch.setattr(tasks, "prepare_for_crops", detector)
     folder, data = with_crops(run, crops, tmp_path / "run"), link_media(scenes, tmp_path / "data")
-    main(folder, ("avc", "retrieval"), data=data, moments=1, workers=0)
+    main(folder, ("avc", "retrieval"), data=data, moments=1, classifiers=1, workers=0)
     assert (folder / "eval" / "avc.json").exists()
     created = ["detections.parquet"] if crops == "yolo" else []
     assert tables(data) == [*created, "index.parquet", "truth.parquet"]

@@ -53,7 +53,7 @@ def test_finetuning(run: Run, tones: Path) -> None:
     data = LOADERS["esc50"](tones)
     data = replace(data, folds=data.folds[:1], windows=2)
     metrics = finetune(run, data, "audio", seed=0, epochs=20)  # one step per epoch
-    assert metrics["finetune_video_at_1"]["value"] == 1
+    assert metrics["finetune_video_at_1"].metric()["value"] == 1
     assert all((value == before[name]).all() for name, value in run.model.state_dict().items())
     with pytest.raises(UserError, match="--modality video or audio"):
         main(run.folder, ("finetune",), data=tones, format="esc50", modality="both")
@@ -81,7 +81,7 @@ def test_early_fusion_on_binaural_scenes(run: Run, tmp_path: Path) -> None:
     for modality in ("audio", "video", "both"):
         rows = embed_items(run, data, modality)
         assert {len(row) for row in rows.values()} == {10}
-        value[modality] = probe(data, rows, "linear", seed=0)["linear_video_at_1"]["value"]
+        value[modality] = probe(data, rows, "linear", seed=0)["linear_video_at_1"].metric()["value"]
     assert rows["bus-oslo-1-0"].shape == (10, 128)
     assert value["both"] == 1
     assert max(value["audio"], value["video"]) < 1
@@ -102,8 +102,8 @@ def test_order_4_ambisonics(run: Run, tmp_path: Path) -> None:
             write_sound(tmp_path / f"{scene}.{number}.wav", 2, 25, tone=pitch)
     data = replace(LOADERS["eigenscape"](tmp_path, partial=True), windows=3)
     metrics = probe(data, embed_items(run, data, "audio"), "linear", seed=0)
-    assert metrics["linear_video_at_1"]["value"] == 1
-    assert metrics["linear_clip_at_1"]["n"] == 8 * 3
+    assert metrics["linear_video_at_1"].metric()["value"] == 1
+    assert metrics["linear_clip_at_1"].metric()["n"] == 8 * 3
 
 
 def labelled(classes: int, videos: int) -> Labelled:
@@ -125,9 +125,9 @@ def test_clip_and_video_accuracies(rng: np.random.Generator) -> None:
         for item in data.folds[0].train + data.folds[0].test
     }
     metrics = probe(data, rows, "linear", seed=0)
-    assert metrics["linear_video_at_1"]["n"] == 80
-    assert metrics["linear_clip_at_1"]["n"] == 80 * 25
-    assert metrics["linear_clip_at_1"]["value"] < 0.97 < metrics["linear_video_at_1"]["value"] + 0.05
+    assert metrics["linear_video_at_1"].metric()["n"] == 80
+    assert metrics["linear_clip_at_1"].metric()["n"] == 80 * 25
+    assert metrics["linear_clip_at_1"].metric()["value"] < 0.97 < metrics["linear_video_at_1"].metric()["value"] + 0.05
 
 
 @pytest.mark.parametrize("method", ["linear", "knn"])
@@ -136,11 +136,11 @@ def test_noise_and_shuffled_labels_are_at_chance_level(method: str) -> None:
     names = [item for fold in data.folds[:1] for item in fold.train + fold.test]
     noise = {item.name: rng.normal(size=(3, 8)).astype(np.float32) for item in names}
     metrics = probe(data, noise, method, seed=0)
-    assert abs(metrics[f"{method}_video_at_1"]["value"] - 0.25) < 0.12
+    assert abs(metrics[f"{method}_video_at_1"].metric()["value"] - 0.25) < 0.12
     clear = {item.name: noise[item.name] + 5 * np.eye(8, dtype=np.float32)[int(item.label[1:])] for item in names}
     metrics = probe(data, clear, method, seed=0)
-    assert metrics[f"{method}_video_at_1"]["value"] > 0.95
-    assert abs(metrics[f"{method}_video_at_1_shuffled_labels"]["value"] - 0.25) < 0.12
+    assert metrics[f"{method}_video_at_1"].metric()["value"] > 0.95
+    assert abs(metrics[f"{method}_video_at_1_shuffled_labels"].metric()["value"] - 0.25) < 0.12
 
 
 def test_missing_modality_and_data_are_refused(run: Run, tones: Path) -> None:

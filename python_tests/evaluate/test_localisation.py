@@ -16,9 +16,9 @@ from avsa_fast.data.samples import Collection
 from avsa_fast.data.spans import ClipSpan
 from avsa_fast.data.tables import TRUTH, read_table
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.localisation import localise
+from avsa_fast.evaluate.localisation import _Found, _silent, localise
 from avsa_fast.evaluate.truth import read_truth
-from avsa_fast.maps.grid import angular_distance
+from avsa_fast.maps.grid import angular_distance, equal_area_grid
 from avsa_fast.run import Run
 
 SIZE = (9, 12)
@@ -27,10 +27,12 @@ SIZE = (9, 12)
 def test_untrained_run_localises_at_chance_level(run: Run, scenes: Path) -> None:
     collection = Collection(scenes, "yolo")
     path = scenes / "truth.parquet"
-    metrics = localise(run, collection.held_out, read_truth(path), path, moments=2, size=SIZE)
+    scores = localise(run, collection.held_out, read_truth(path), path, moments=2, size=SIZE)
+    metrics = {name: cases.metric() for name, cases in scores.items()}
     error, accuracy = metrics["angular_error"], metrics["accuracy_20_degrees"]
     assert 60 < error["chance"] < 120
-    assert 0 < accuracy["chance"] < 0.1
+    # A cap of 20° is 3.0 % of the sphere, and a grid of 9 x 12 equal areas holds it roughly.
+    assert accuracy["chance"] == pytest.approx((1 - np.cos(np.radians(20))) / 2, abs=0.015)
     assert accuracy["n"] == error["n"] >= 4
     assert abs(error["value"] - error["chance"]) < 60
     # The loudest direction is always near some source, and so is sometimes near the requested source, besides chance.
@@ -41,15 +43,16 @@ def test_perfect_maps_localise_correctly(run: Run, scenes: Path, monkeypatch: py
     """With maps that peak at each object, errors are at most half the diagonal of a cell."""
     from avsa_fast.evaluate import localisation
 
-    def perfect(run, frames, sound, directions, *, projection, size):
-        cells = localisation.erp_grid(size)
-        return -torch.stack([angular_distance(direction, cells) for direction in directions])
+    def perfect(run, frames, sound, directions, *, projection, grid):
+        return -torch.stack([angular_distance(direction, grid) for direction in directions])
 
     monkeypatch.setattr(localisation, "object_maps", perfect)
     path = scenes / "truth.parquet"
-    metrics = localise(run, Collection(scenes, "yolo").held_out, read_truth(path), path, moments=1, size=SIZE)
-    assert metrics["angular_error"]["value"] < 19
-    assert metrics["accuracy_20_degrees"]["value"] == 1
+    size = (18, 36)
+    scores = localise(run, Collection(scenes, "yolo").held_out, read_truth(path), path, moments=1, size=size)
+    assert scores["angular_error"].values.max() < 8
+    assert scores["accuracy_20_degrees"].values.all()
+    assert scores["which_object"].values.all()
 
 
 def test_doa_files_match_truth_table(scenes: Path, tmp_path: Path) -> None:
@@ -91,7 +94,7 @@ def test_avc_run_localises(run: Run, scenes: Path) -> None:
     avc = replace(run, config=replace(run.config, stages="avc"))
     path = scenes / "truth.parquet"
     sources = Collection(scenes, "yolo").held_out[:1]
-    assert localise(avc, sources, read_truth(path), path, moments=1, size=(3, 4))["angular_error"]["n"] >= 1
+    assert localise(avc, sources, read_truth(path), path, moments=1, size=(3, 4))["angular_error"].values.size >= 1
 
 
 def with_video(source: ClipSpan, path: Path, images: torch.Tensor, projection: Projection) -> ClipSpan:
@@ -130,8 +133,47 @@ def test_stereoscopic_clips_give_the_maps_of_their_left_eyes_view(
         with_video(source, tmp_path / "over_under.mkv", torch.cat([view, other], dim=1), "erp_top"),
         with_video(source, tmp_path / "beside.mkv", torch.cat([view, other], dim=2), "erp_left"),
     ]
-    results = [localise(run, [clip], read_truth(path), path, moments=1, size=(3, 4)) for clip in clips]
+    found = [localise(run, [clip], read_truth(path), path, moments=1, size=(3, 4)) for clip in clips]
+    results = [{name: cases.metric() for name, cases in scores.items()} for scores in found]
     assert results[1] == results[2] == results[0]
     torch.testing.assert_close(maps[1], maps[0])
     torch.testing.assert_close(maps[2], maps[0])
     assert (maps[0].flatten(1).std(dim=1) > 1e-6).all()  # so maps of other crops would differ
+
+
+def at(*degrees: tuple[float, float]) -> torch.Tensor:
+    return torch.deg2rad(torch.tensor(degrees))
+
+
+def test_baselines_of_known_objects() -> None:
+    """Two sounding objects on the horizon, 90° apart, and a silent one; the loudest sound is 5° beside the first."""
+    found = _Found()
+    objects, silent = at((0, 0), (90, 0)), at((180, 0))
+    found.add("a", objects, torch.cat([objects, silent]), at((10, 0), (170, 0)), at((5, 0))[0])
+    scores = found.cases(equal_area_grid((90, 180)).flatten(0, 1))
+    values = {name: cases.values[0].tolist() for name, cases in scores.items()}
+    assert values["angular_error"] == pytest.approx([10, 80], abs=1e-3)
+    assert values["energy_angular_error"] == pytest.approx([5, 85], abs=1e-3)
+    assert values["energy_object_angular_error"] == pytest.approx([0, 90], abs=1e-3)
+    assert values["which_object"] == [1, 0]  # the second sound seems to come from the silent object
+    assert values["energy_which_object"] == values["energy_object_which_object"] == [1, 0]
+    assert scores["which_object"].chance == pytest.approx(1 / 3)
+    assert values["random_object_accuracy_20_degrees"] == pytest.approx([1 / 3, 1 / 3])
+    assert values["horizon_accuracy_20_degrees"] == pytest.approx([41 / 360] * 2, abs=2 / 360)
+    assert values["elevation_band_accuracy_20_degrees"] == pytest.approx([41 / 360] * 2, abs=2 / 360)
+    assert scores["accuracy_20_degrees"].chance == pytest.approx((1 - np.cos(np.radians(20))) / 2, abs=2e-3)
+
+
+def test_a_single_object_is_no_choice() -> None:
+    found = _Found()
+    found.add("a", at((0, 0)), at((0, 0)), at((10, 0)), at((5, 0))[0])
+    assert not [name for name in found.cases(equal_area_grid((9, 12)).flatten(0, 1)) if "which_object" in name]
+
+
+def test_silent_objects_are_those_that_are_not_annotated(scenes: Path) -> None:
+    detections = Collection(scenes, "yolo").detections
+    seen = torch.from_numpy(detections.at("scene0008-0", 0.5)).float()
+    assert len(seen) > 1
+    assert len(_silent(seen, detections, "scene0008-0", 0.5)) == 0
+    torch.testing.assert_close(_silent(seen[:1], detections, "scene0008-0", 0.5), seen[1:])
+    assert len(_silent(seen, None, "scene0008-0", 0.5)) == 0

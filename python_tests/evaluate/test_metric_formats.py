@@ -43,8 +43,8 @@ def test_rank_of_one_clip_is_not_a_share(run: Run) -> None:
     """Its chance level is 1, which does not make it a share."""
     views = torch.randn(1, 4, run.model.video_encoder.embedding)
     sounds = torch.randn(1, 4, run.model.audio_encoder.embedding)
-    metrics = retrieval(run, Pairs(["a"], [0], views, sounds, sounds))
-    line = format_metric("video_to_audio_median_rank", metrics["video_to_audio_median_rank"])
+    metrics = retrieval(run, Pairs(["a"], [0], views, views, sounds, sounds[None]))
+    line = format_metric("video_to_audio_median_rank", metrics["video_to_audio_median_rank"].metric())
     assert re.split(r"  +", line)[-1] == "(chance rank 1.0, n = 1)"
     assert "%" not in line
 

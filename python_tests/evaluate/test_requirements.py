@@ -11,7 +11,7 @@ from helpers.unprepared import link_media
 from avsa_fast.config import save_config
 from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate import tasks
+from avsa_fast.evaluate import scores, tasks
 from avsa_fast.evaluate.cli import main
 from avsa_fast.run import Run
 
@@ -74,7 +74,7 @@ def test_reasons_precede_any_work(
 def test_too_few_clips_are_named_before_embedding(
     run: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "embed_pairs", lambda *_args, **_options: pytest.fail("embeds"))
+    monkeypatch.setattr(scores, "embed_pairs", lambda *_args, **_options: pytest.fail("embeds"))
     data = copied(scenes, tmp_path / "data", clips=1)
     with pytest.raises(UserError) as caught:
         main(with_run(run, tmp_path / "run", data), ("avc", "retrieval"))
@@ -88,7 +88,7 @@ def test_too_few_clips_are_named_before_embedding(
 def test_one_clip_is_enough_for_avsa(run: Run, scenes: Path, tmp_path: Path) -> None:
     folder = with_run(run, tmp_path / "run", copied(scenes, tmp_path / "data", clips=1))
     with pytest.raises(UserError, match="--task avc cannot run"):
-        main(folder, ("avc", "avsa"), moments=2, workers=0)
+        main(folder, ("avc", "avsa"), moments=2, classifiers=1, workers=0)
     assert json.loads((folder / "eval" / "avsa.json").read_text())["avsa_matching"]["n"] == 8
 
 
@@ -98,7 +98,7 @@ def test_failures_during_a_task_leave_the_others(
     def failing(*_args: object, **_options: object) -> None:
         raise UserError("a clip is damaged")
 
-    monkeypatch.setattr(tasks, "localise", failing)
+    monkeypatch.setattr(scores, "localise", failing)
     folder = with_run(run, tmp_path / "run", scenes)
     with pytest.raises(UserError, match=r"^--task localisation cannot run: a clip is damaged$"):
         main(folder, ("localisation", "retrieval"), moments=1, workers=0)

@@ -53,7 +53,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, command: Forked) -> Path:
     )  # fmt: skip
     save_config(config, folder / "config.yaml")
     ended(command.run("train", *training(folder / "config.yaml", data, folder / "run")), 0)
-    ended(command.run("evaluate", folder / "run", "--task", "avc", "--moments", 1, "--workers", 0), 0)
+    ended(
+        command.run("evaluate", folder / "run", "--task", "avc", "--moments", 1, "--classifiers", 1, "--workers", 0), 0
+    )
     return folder
 
 

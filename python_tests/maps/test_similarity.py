@@ -74,7 +74,7 @@ def test_object_map_peaks_at_its_sound(run: Run) -> None:
     heat = similarity.similarity_map(run, FRAMES, sound, towards=torch.tensor([0.3, 0.1]), size=SIZE)
     assert divmod(int(heat.argmax()), SIZE[1]) == (1, 3)
     assert heat.max() == pytest.approx(1, abs=1e-3)
-    two = similarity.object_maps(run, FRAMES, sound, torch.tensor([[0.3, 0.1], [-2.0, 0.4]]), size=SIZE)
+    two = similarity.object_maps(run, FRAMES, sound, torch.tensor([[0.3, 0.1], [-2.0, 0.4]]), grid=erp_grid(SIZE))
     assert two.shape == (2, *SIZE)
     torch.testing.assert_close(two[0], heat)
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from avsa_fast.errors import UserError
-from avsa_fast.evaluate.ablation import _cell
 from avsa_fast.report.curves import read_curves
 from avsa_fast.report.metrics import read_metrics
 
@@ -58,8 +57,6 @@ def test_impossible_metrics(tmp_path: Path, name: str, fields: dict[str, Any]) -
         UserError, match=rf"metrics\.json: {name}: \w+ \S+ is not possible: expected .*; remove the file"
     ):
         read_metrics(tmp_path)
-    with pytest.raises(UserError, match=r"is not possible"):
-        _cell(tmp_path / "x.json", name, json.loads(content))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[" * 100_000, '{"value": ' + "1" * 5000 + "}", "\x00"])
@@ -74,6 +71,3 @@ def test_other_content_is_passed_over(tmp_path: Path) -> None:
     for content in ("1", "null", '{"a": [1, "x", null, {"value": true}]}', '{"value": "x"}'):
         (tmp_path / "metrics.json").write_text(content)
         assert read_metrics(tmp_path) == []
-    for metrics in (None, [], {}, {"a": 1}, {"a": {}}, {"a": {"value": "x"}}):
-        assert _cell(tmp_path / "x.json", "a", metrics) == "–"
-    assert _cell(tmp_path / "x.json", "a", {"a": {"value": 0.5, "low": 0.4, "high": 0.6}}) == "50.0 [40.0, 60.0]"
