@@ -51,4 +51,6 @@ def hold_out(names: Sequence[str], count: int) -> set[str]:
     for recording in order:
         if len(taken) < count and len(recordings[recording]) <= 2 * (count - len(taken)):
             taken.update(recordings[recording])
-    return taken or set(min((recordings[recording] for recording in order), key=len))
+    if not taken:
+        taken.update(recordings[min(order, key=lambda recording: len(recordings[recording]))])
+    return taken
