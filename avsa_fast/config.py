@@ -1,7 +1,7 @@
 """Configuration of a training run: its fields, the presets, and reading and writing config.yaml."""
 
 from dataclasses import asdict, dataclass, field, replace
-from math import cos, pi
+from math import ceil, cos, pi
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +14,16 @@ from avsa_fast.choices import Stages as Stages
 from avsa_fast.data.samples import SampleConfig
 from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.data.views import AUDIO_CHANNELS, ViewConfig
+from avsa_fast.data.visits import steps_per_epoch
 from avsa_fast.errors import UserError
 from avsa_fast.files import write_text
 from avsa_fast.models import ModelConfig
 from avsa_fast.yaml_files import read_yaml
 
 Stage = Literal["avc", "avsa"]
+STAGES: tuple[Stage, ...] = ("avc", "avsa")
 MAX_PATH = 4096  # characters
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 1.0  # of a learned temperature
 
 
 @dataclass(frozen=True)
@@ -37,23 +40,33 @@ class Config:
         stages: "avc" ends after the first stage and also accepts sound without direction.
         batch: Crops per step, over all ranks: this many clips for AVC, and this many divided by `samples.views` for
             AVSA, which takes several crops of each clip.
-        epochs: Total number of epochs of both stages; an epoch draws `samples.moments` samples from each clip.
+        epochs: Total number of epochs of both stages; an epoch has `samples.visits` visits to each clip, and as many
+            steps as these fill.
         steps: Total number of optimiser steps of both stages; overrides `epochs`.
         avc_share: Share of the epochs or steps for AVC, 0 to 1; AVSA gets the rest.
         temperature: Temperature of the contrastive losses.
-        learn_temperature: Whether the temperature is learned (as its logarithm, at least 0.01), starting from
+        learn_temperature: Whether the temperature is learned (as its logarithm, kept within 0.01 and 1), starting from
             `temperature`.
-        cache_chunk: Number of samples whose graph is in memory at a time (gradient cache), for large batches on one
-            rank; None: the whole batch.
+        cache_chunk: Number of samples of a rank whose graph is in memory at a time (gradient cache), for large batches;
+            None: the whole batch. It needs `model.norm` "group" or `batch_norm` "frozen".
+        recompute: Whether the backward pass recomputes the encoders' layers block by block instead of keeping them
+            (activation checkpointing), for large batches with any norm; the encoders are then not compiled.
         negatives: Negatives of AVSA: all crops of the batch, or "joint": only crops of the same clip or with the same
             crop number.
+        mask_recordings: Whether other samples of the same recording are left out of the negatives.
         learning_rate: Learning rate of Adam.
-        schedule: "cosine" decays the learning rate to 0 at the end of each stage.
+        schedule: "cosine" decays the learning rate until the end of each stage.
+        final_rate: Learning rate at the end of a cosine schedule, as a share of `learning_rate`.
         warmup: Share of a stage's steps in which the learning rate rises linearly from 0.
         weight_decay: Weight decay of Adam.
+        decay_norms: Whether weight decay includes the norms' weights and all biases.
+        clip_norm: Norm of the gradient above which it is scaled down to it; None: never.
+        ema: Decay per step of the moving average of the weights that is evaluated and saved; 0: the weights themselves.
+            In the first steps it is lower.
         precision: "bf16" runs the network in mixed precision; GPU only.
         compile: Whether the encoders are compiled with torch.compile; GPU only.
-        batch_norm: Whether BatchNorm statistics are those of each rank, or of all ranks ("sync").
+        batch_norm: Whether BatchNorm statistics are those of each rank's batch, of all ranks' ("sync"), or always those
+            of the run's first batch on the first rank ("frozen").
         checkpoint_every: Steps from one checkpoint to the next.
         evaluate_every: Steps from one held-out evaluation to the next; they select the best checkpoint.
         held_out_samples: Maximum number of samples per held-out evaluation.
@@ -76,14 +89,20 @@ class Config:
     temperature: float = 0.07
     learn_temperature: bool = False
     cache_chunk: int | None = None
+    recompute: bool = False
     negatives: Literal["all", "joint"] = "all"
+    mask_recordings: bool = False
     learning_rate: float = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
+    final_rate: float = 0.01
     warmup: float = 0.0
     weight_decay: float = 1e-5
+    decay_norms: bool = True
+    clip_norm: float | None = None
+    ema: float = 0.0
     precision: Precision = "fp32"
     compile: bool = True
-    batch_norm: Literal["local", "sync"] = "local"
+    batch_norm: Literal["local", "sync", "frozen"] = "local"
     checkpoint_every: int = 200
     evaluate_every: int = 1000
     held_out_samples: int = 256
@@ -92,11 +111,25 @@ class Config:
         check_ranges(
             self, seed=(0, 2**63 - 1), batch=(self.samples.views, 65536), epochs=(1, 10**6), steps=(1, 10**8),
             avc_share=(0, 1), temperature=(1e-4, 100), cache_chunk=(2, 65536), learning_rate=(1e-12, 100),
-            warmup=(0, 0.999), weight_decay=(0, 100), checkpoint_every=(1, 10**8), evaluate_every=(1, 10**8),
+            final_rate=(0, 1), warmup=(0, 0.999), weight_decay=(0, 100), clip_norm=(1e-9, 1e9), ema=(0, 0.999999),
+            checkpoint_every=(1, 10**8), evaluate_every=(1, 10**8),
             held_out_samples=(1, 10**6),
         )  # fmt: skip
         if "\0" in self.data or len(self.data) > MAX_PATH:
             raise UserError(f"data {shortened(repr(self.data))} must be a path of at most {MAX_PATH} characters")
+        if self.learn_temperature and not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
+            raise UserError(
+                f"temperature {self.temperature} must be within {MIN_TEMPERATURE} and {MAX_TEMPERATURE:g} to be learned"
+            )
+        if self.cache_chunk is not None and self.model.norm == "batch" and self.batch_norm != "frozen":
+            raise UserError(
+                f"cache_chunk {self.cache_chunk} needs model.norm group or batch_norm frozen: BatchNorm would use the "
+                "statistics of each chunk; recompute: true saves memory with BatchNorm"
+            )
+        if self.mask_recordings and self.samples.moments > 1:
+            raise UserError(
+                f"mask_recordings leaves out the negatives that samples.moments {self.samples.moments} adds; set one"
+            )
         if self.samples.seconds * SAMPLE_RATE < self.views.n_fft:
             raise UserError(
                 f"views.n_fft {self.views.n_fft} must be at most the {self.samples.seconds * SAMPLE_RATE:.0f} samples "
@@ -129,11 +162,12 @@ class Config:
         if self.steps is not None:
             avc = round(self.steps * share)
             return {"avc": avc, "avsa": self.steps - avc}
-        epochs, samples = round(self.epochs * share), clips * self.samples.moments
-        return {
-            "avc": epochs * max(1, samples // self.clips_per_step("avc")),
-            "avsa": (self.epochs - epochs) * max(1, samples // self.clips_per_step("avsa")),
-        }
+        epochs = round(self.epochs * share)
+        avc, avsa = (
+            steps_per_epoch(clips, ceil(self.clips_per_step(stage) / self.samples.moments), self.samples.visits)
+            for stage in STAGES
+        )
+        return {"avc": epochs * avc, "avsa": (self.epochs - epochs) * avsa}
 
     def learning_rate_at(self, progress: float) -> float:
         """Computes the learning rate at a point of the schedule.
@@ -148,14 +182,15 @@ class Config:
             return self.learning_rate * progress / self.warmup
         if self.schedule == "constant":
             return self.learning_rate
-        return self.learning_rate * (1 + cos(pi * (progress - self.warmup) / (1 - self.warmup))) / 2
+        decay = (1 + cos(pi * (progress - self.warmup) / (1 - self.warmup))) / 2
+        return self.learning_rate * (self.final_rate + (1 - self.final_rate) * decay)
 
 
-_PAPER = Config()
+_PAPER = Config(model=ModelConfig(video_pooling="max"))
 # The same method at sizes that train in minutes on two CPU cores.
 _TINY = Config(
     preset="tiny",
-    samples=SampleConfig(max_height=192),
+    samples=SampleConfig(visits=1, max_height=192),
     views=ViewConfig(crop_size=40, n_mels=64),
     model=ModelConfig(video_width=16, video_blocks=(1, 1, 1, 1), audio_width=16, transformer_ffn=512),
     batch=32,

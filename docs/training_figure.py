@@ -30,7 +30,7 @@ def main(run: Path) -> None:
                 means = [sum(line[name] for line in part) / len(part) for part in parts]
                 axis.plot([part[-1]["step"] for part in parts], means, color=colour, label=stage.upper())
             if name == "accuracy":
-                held = [(line["step"], line["held_out"]) for line in lines if "held_out" in line]
+                held = [(line["step"], line["validation"]) for line in lines if "validation" in line]
                 axis.plot(*zip(*held, strict=True), "k^", label="held out")
             axis.set_title(TITLES[name], fontsize=10)
             axis.set_ylim(bottom=0)

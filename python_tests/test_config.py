@@ -1,4 +1,4 @@
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,9 @@ def test_every_number_has_a_range(tmp_path: Path, name: str, value: str) -> None
         ("model: {video_blocks: [1, 1, 1]}", "video_blocks"),
         ("model: {transformer_heads: 7}", r"model\.transformer_heads 7 must divide"),
         ("model: {video_width: 1024}", r"model: a network of about \d+ M parameters; at most 400 M"),
+        ("cache_chunk: 4", r"cache_chunk 4 needs model\.norm group or batch_norm frozen"),
+        ("learn_temperature: true\ntemperature: 2.0", r"temperature 2\.0 must be within 0\.01 and 1 to be learned"),
+        ("mask_recordings: true\nsamples: {moments: 2}", r"mask_recordings leaves out the negatives that samples"),
         ("weight_decay: -1.0", r"weight_decay -1\.0 must be within 0 and 100"),
         ("data: \"a\\0b\"", "data .* must be a path"),
         ("preset: [1]", "preset"),
@@ -68,6 +71,17 @@ def test_impossible_configurations(tmp_path: Path, text: str, message: str) -> N
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(UserError, match=rf"config\.yaml: not a run's configuration: .*{message}"):
         load_config(tmp_path / "config.yaml", PRESETS["paper"])
+
+
+def test_epochs_and_steps() -> None:
+    """An epoch of 1000 clips has 2000 visits: 17 AVC steps of 112 and 71 AVSA steps of 28, each rounded down."""
+    paper = PRESETS["paper"]
+    assert paper.samples.visits == 2
+    assert paper.stage_steps(1000) == {"avc": 50 * 17, "avsa": 50 * 71}
+    moments = replace(paper, samples=replace(paper.samples, moments=3))  # 38 and 10 visits per step
+    assert moments.stage_steps(1000) == {"avc": 50 * (2000 // 38), "avsa": 50 * 200}
+    assert paper.stage_steps(10) == {"avc": 50, "avsa": 50}
+    assert replace(paper, steps=60).stage_steps(1000) == {"avc": 30, "avsa": 30}
 
 
 def test_parameters_are_estimated() -> None:

@@ -44,6 +44,8 @@ class Batch(NamedTuple):
         flip: bool [B, K], whether a view is mirrored.
         jitter: float32 [B, K, 4], brightness, contrast, saturation and hue; None without augmentation.
         failures: Clips that were tried but could not be read: name to reason.
+        aspect: float32 [B, K], ratios of width to height of what the crops show; None: 1.
+        masks: float32 [B, K, 4], begin and end of the masked mel bands and of the masked time, as shares; None: none.
     """
 
     names: list[str]
@@ -54,6 +56,8 @@ class Batch(NamedTuple):
     flip: np.ndarray
     jitter: np.ndarray | None
     failures: dict[str, str]
+    aspect: np.ndarray | None = None
+    masks: np.ndarray | None = None
 
 
 def collate(samples: Sequence[Sample | Unreadable]) -> Batch | Unreadable:
@@ -85,9 +89,16 @@ def batch_of(samples: Sequence[Sample]) -> Batch:
         directions=np.stack([sample.directions for sample in samples]),
         fov=np.stack([sample.fov for sample in samples]),
         flip=np.stack([sample.flip for sample in samples]),
-        jitter=None if samples[0].jitter is None else np.stack([s.jitter for s in samples if s.jitter is not None]),
+        jitter=_stacked([sample.jitter for sample in samples]),
         failures={},
+        aspect=_stacked([sample.aspect for sample in samples]),
+        masks=_stacked([sample.masks for sample in samples]),
     )
+
+
+def _stacked(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """The samples' arrays as one; None if the first sample has none."""
+    return None if arrays[0] is None else np.stack([array for array in arrays if array is not None])
 
 
 def _frames(samples: Sequence[Sample]) -> list[Frames]:

@@ -1,8 +1,6 @@
 """Finding the clips of a dataset folder and their split."""
 
-import hashlib
 import os
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from avsa_fast.errors import UserError
 from .clip_names import are_valid_names, valid_name
 from .lists import read_lines
 from .media_formats import SOUND_SUFFIXES, TIMED_VIDEO_SUFFIXES
+from .recordings import hold_out, recording_of
 
 HELD_OUT = 0.2  # share of the clips that are held out if there are no lists
 
@@ -25,7 +24,7 @@ class Clip:
         name: Name of the clip.
         video: Video file, if there is one.
         sound: Sound file, if there is one.
-        split: "train" or "test".
+        split: "train", "test" or "validation".
     """
 
     name: str
@@ -41,8 +40,8 @@ def find_clips(data: Path) -> list[Clip]:
         data: Dataset folder.
 
     Returns:
-        Clips with a video, a sound or both, sorted by name and split as by `split_names`. Clips for validation are
-        omitted, and those in neither train.txt nor test.txt if there are both.
+        Clips with a video, a sound or both, sorted by name and split as by `split_names`, without those that have no
+        split.
 
     Raises:
         UserError: The folder is missing or has no clips, or a list is invalid.
@@ -55,8 +54,7 @@ def find_clips(data: Path) -> list[Clip]:
         raise UserError(f"{data}: no clips; expected video/NAME.mp4 with audio/NAME.flac, .wav, .m4a or .opus")
     complete = [name for name in names if name in videos and name in sounds]
     splits = split_names(data, names, complete)
-    used = [name for name in names if splits.get(name) in ("train", "test")]
-    return [Clip(name, videos.get(name), sounds.get(name), splits[name]) for name in used]
+    return [Clip(name, videos.get(name), sounds.get(name), splits[name]) for name in names if name in splits]
 
 
 def media_files(data: Path) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -120,12 +118,12 @@ def _names(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
 
 
 def split_names(folder: Path, names: Sequence[str], complete: Sequence[str]) -> dict[str, str]:
-    """Assigns clips to the splits "train", "test" (held out) and "validation" (neither), as lists of these names say.
+    """Assigns clips to the splits "train", "test" (held out) and "validation", as lists of these names say.
 
     A list, such as train.txt, names clips, or recordings ({id} for all clips {id}-{start second}). If train.txt or
-    test.txt is missing, it holds all clips that are in no other list. If both are missing, a fifth of the complete
-    clips is held out, chosen by a hash of their names; a single clip is not. If there are both, a clip in no list has
-    no split.
+    test.txt is missing, it holds all clips that are in no other list. If both are missing, about a fifth of the
+    complete clips is held out, in whole recordings chosen by a hash of their ids; a single recording is not. If there
+    are both, a clip in no list has no split.
 
     Args:
         folder: Folder with the lists.
@@ -141,7 +139,8 @@ def split_names(folder: Path, names: Sequence[str], complete: Sequence[str]) -> 
     train, test, validation = (_read_list(folder / f"{split}.txt", names) for split in ("train", "test", "validation"))
     validation = validation or set()
     if train is None and test is None:
-        test = _hold_out([name for name in complete if name not in validation])
+        candidates = [name for name in complete if name not in validation]
+        test = hold_out(candidates, max(1, round(HELD_OUT * len(candidates))))
     if test is None:
         test = set(names) - (train or set()) - validation
     if train is None:
@@ -152,19 +151,6 @@ def split_names(folder: Path, names: Sequence[str], complete: Sequence[str]) -> 
             raise UserError(f"{folder}: {both[0]} is in both {splits[both[0]]}.txt and {split}.txt")
         splits |= dict.fromkeys(members, split)
     return splits
-
-
-def recording_of(name: str) -> str:
-    """Returns the id of the recording that a clip is part of, if its name has the form {id}-{start second}.
-
-    Args:
-        name: Name of the clip.
-
-    Returns:
-        The id; the whole name if it has another form.
-    """
-    match = re.fullmatch(r"(.+)-[0-9]+", name)
-    return match[1] if match else name
 
 
 def _read_list(path: Path, names: Collection[str]) -> set[str] | None:
@@ -178,16 +164,3 @@ def _read_list(path: Path, names: Collection[str]) -> set[str] | None:
             f"{path}: no video or sound in this folder is named {shortened(repr(min(listed)))} or as on its other lines"
         )
     return found
-
-
-def _hold_out(names: Sequence[str]) -> set[str]:
-    """Selects a fifth of the clips, at least one unless there is only one, identically on every machine.
-
-    Clips are ordered by a hash of the recording's id, so that at most one recording is split between train and test.
-    """
-
-    def order(name: str) -> tuple[bytes, str]:
-        return hashlib.sha256(recording_of(name).encode()).digest(), name
-
-    count = max(1, round(HELD_OUT * len(names))) if len(names) > 1 else 0
-    return set(sorted(names, key=order)[:count])

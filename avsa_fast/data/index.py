@@ -63,9 +63,22 @@ class Index(Sequence[IndexEntry]):
         """Returns a mask [n] of the clips with directional sound."""
         return pc.fill_null(pc.list_value_length(self._table["channel_map"]), 0).to_numpy() > 0
 
-    def in_training(self) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-        """Returns a mask [n] of the clips to train on; the others are held out."""
-        return pc.fill_null(pc.equal(self._table["split"], "train"), False).to_numpy()
+    def in_split(self, split: str) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+        """Returns a mask [n] of the clips of a split.
+
+        Args:
+            split: "train", "test" or "validation".
+        """
+        return pc.fill_null(pc.equal(self._table["split"], split), False).to_numpy()
+
+    def names(self, numbers: "np.ndarray[Any, np.dtype[np.int64]]") -> list[str]:
+        """Returns the names of clips.
+
+        Args:
+            numbers: int [m], numbers of the clips.
+        """
+        names: list[str] = self._table["name"].take(pa.array(numbers)).to_pylist()
+        return names
 
     def _entry(self, row: dict[str, Any]) -> IndexEntry:
         """Clip and row for a row of the index."""

@@ -1,12 +1,12 @@
 """Samples: frames and sound around one point in time of a clip, with crop directions and augmentation parameters.
 
-A sample depends only on the seed and its number, not on the workers or on earlier reads, so a run resumed at step N
-reads the same samples as an uninterrupted one.
+A sample depends only on the seed, its number and the size of steps, not on the workers or on earlier reads, so a run
+resumed at step N reads the same samples as an uninterrupted one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from math import ceil, log
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -23,10 +23,12 @@ from .directions import Detections, avc_direction, avsa_directions
 from .frame_conversion import Planes
 from .index import Index
 from .projection import Projection
-from .spans import ClipSpan, ClipSpans, SpanError
+from .spans import ClipSpan, ClipSpans, SpanError, names_of
+from .splits import splits_of
 from .tables import DETECTIONS, read_columns, require_table
+from .visits import Visits
 
-HELD_OUT_TIME = 0.2  # share of the duration, at the end, that is held out if there is only one clip
+HELD_OUT_TIME = 0.2  # share of the duration, at the end, that is held out if there is only one recording
 ATTEMPTS = 16  # number of clips tried for a sample before it is reported as unreadable
 
 
@@ -37,17 +39,21 @@ class SampleConfig:
     Attributes:
         crops: Directions of the crops: objects that YOLO detected, or random.
         views: Crops per AVSA sample, one in each of as many equal azimuth ranges.
-        moments: Consecutive samples taken from the same clip, as hard negatives for each other.
+        visits: Visits of each clip per epoch.
+        moments: Samples taken from a clip per visit, in one step, as hard negatives for each other.
         frames: Frames per sample.
         fps: Frame rate of the samples, in Hz.
         max_height: Maximum number of rows per view; higher videos are scaled down while decoding.
         seconds: Duration of the sound.
         min_fov: Minimum horizontal field of view of training crops, in degrees.
         max_fov: Maximum horizontal field of view of training crops, in degrees.
+        aspect: Maximum ratio of the sides of what a training crop shows, which is then scaled to a square; 1: a square.
         held_out_fov: Horizontal field of view of held-out crops, in degrees.
         jitter: Maximum change of the brightness, contrast and saturation factors.
         hue: Maximum hue shift, as a fraction of the hue circle.
         gain: Maximum relative change of the sound's gain.
+        mel_mask: Maximum share of the mel bands that are masked in a training view (SpecAugment); 0: none.
+        time_mask: Maximum share of a view's duration that is masked, likewise.
 
     Raises:
         UserError: If a value is out of range.
@@ -55,6 +61,7 @@ class SampleConfig:
 
     crops: CropChoice = "yolo"
     views: Literal[1, 4, 8] = 4
+    visits: int = 2
     moments: int = 1
     frames: int = 8
     fps: float = 16.0
@@ -62,16 +69,19 @@ class SampleConfig:
     seconds: float = 1.0
     min_fov: float = 45.0
     max_fov: float = 90.0
+    aspect: float = 1.0
     held_out_fov: float = 65.0
     jitter: float = 0.4
     hue: float = 0.2
     gain: float = 0.1
+    mel_mask: float = 0.0
+    time_mask: float = 0.0
 
     def __post_init__(self) -> None:
         check_ranges(
-            self, "samples.", moments=(1, 1000), frames=(1, 128), fps=(0.1, 240), max_height=(8, 8192),
-            seconds=(0.05, 60), min_fov=(1, 179), max_fov=(1, 179), held_out_fov=(1, 179), jitter=(0, 1), hue=(0, 0.5),
-            gain=(0, 1),
+            self, "samples.", visits=(1, 1000), moments=(1, 1000), frames=(1, 128), fps=(0.1, 240),
+            max_height=(8, 8192), seconds=(0.05, 60), min_fov=(1, 179), max_fov=(1, 179), aspect=(1, 4),
+            held_out_fov=(1, 179), jitter=(0, 1), hue=(0, 0.5), gain=(0, 1), mel_mask=(0, 0.9), time_mask=(0, 0.9),
         )  # fmt: skip
         if self.min_fov > self.max_fov:
             raise UserError(f"samples.min_fov {self.min_fov} must be at most max_fov {self.max_fov}")
@@ -90,6 +100,8 @@ class Sample(NamedTuple):
         flip: bool [K], whether a view is mirrored.
         jitter: float32 [K, 4], brightness, contrast, saturation and hue; None without augmentation.
         failures: Clips that were tried first but could not be read: name to reason.
+        aspect: float32 [K], ratios of width to height of what the crops show; None: 1.
+        masks: float32 [K, 4], begin and end of the masked mel bands and of the masked time, as shares; None: no masks.
     """
 
     name: str
@@ -101,6 +113,8 @@ class Sample(NamedTuple):
     flip: np.ndarray
     jitter: np.ndarray | None
     failures: dict[str, str]
+    aspect: np.ndarray | None = None
+    masks: np.ndarray | None = None
 
 
 class Unreadable(NamedTuple):
@@ -110,14 +124,15 @@ class Unreadable(NamedTuple):
 
 
 class Collection:
-    """Usable clips of a prepared dataset: training and held-out spans, and the objects detected in them.
+    """Usable clips of a prepared dataset: spans for training, validation and test, and the objects detected in them.
 
     Attributes:
         train: Spans to train on.
+        validation: Spans that select the best checkpoint; none if the dataset is small.
         held_out: Spans to evaluate on.
         detections: Detected objects; empty for random crops.
         without_direction: Number of clips in the index without directional sound.
-        split_in_time: Whether the end of the only clip is held out from its beginning.
+        split_in_time: Whether there is only one recording, and the end of its clips is held out from their beginning.
     """
 
     def __init__(self, data: Path, crops: CropChoice, *, spatial: bool = True) -> None:
@@ -137,13 +152,11 @@ class Collection:
         if spatial and not directional.any():
             require_ambisonic(index[0][1])
         usable = directional if spatial else np.ones(len(index), bool)
-        in_training = index.in_training()
-        self.train: Sequence[ClipSpan] = ClipSpans(index, np.flatnonzero(usable & in_training))
-        self.held_out: Sequence[ClipSpan] = ClipSpans(index, np.flatnonzero(usable & ~in_training))
-        self.split_in_time = bool(usable.sum() == 1)
-        if self.split_in_time:
-            cut, only = 1 - HELD_OUT_TIME, np.flatnonzero(usable)
-            self.train, self.held_out = ClipSpans(index, only, (0.0, cut)), ClipSpans(index, only, (cut, 1.0))
+        train, validation, test, self.split_in_time = splits_of(index, usable)
+        cut = 1 - HELD_OUT_TIME if self.split_in_time else None
+        self.train: Sequence[ClipSpan] = ClipSpans(index, train, (0.0, cut or 1.0))
+        self.validation: Sequence[ClipSpan] = ClipSpans(index, validation)
+        self.held_out: Sequence[ClipSpan] = ClipSpans(index, test, (cut or 0.0, 1.0))
         if not self.train:
             raise UserError(f"{data}: every usable clip is held out; list some of them in train.txt")
         if crops == "yolo":
@@ -157,7 +170,7 @@ class Samples(Dataset[Sample | Unreadable]):
 
     def __init__(
         self, collection: Collection, config: SampleConfig, *, seed: int, count: int, spatial: bool, augment: bool,
-        planes: bool = False,
+        per_step: int = 1, spans: Sequence[ClipSpan] | None = None, planes: bool = False,
     ) -> None:  # fmt: skip
         """Selects the spans to sample from.
 
@@ -170,13 +183,20 @@ class Samples(Dataset[Sample | Unreadable]):
             augment: Whether to draw time, field of view, flip, jitter and gain at random from the training spans.
                 Otherwise held-out spans are sampled at evenly spaced times with 4 views (AVSA), and only the
                 directions are random.
+            per_step: If augmenting, samples per step, over all ranks; `Visits` chooses the clips of each step.
+            spans: Spans to sample from instead of the collection's.
             planes: Whether frames stay YUV planes, which halves the bytes to transfer. On a CPU, ops.gnomonic is
                 faster with RGB.
         """
-        self.spans = collection.train if augment else collection.held_out
+        self.spans = spans if spans is not None else collection.train if augment else collection.held_out
         self.detections = collection.detections
         self.config, self.seed, self.count = config, seed, count
         self.spatial, self.augment, self.planes = spatial, augment, planes
+        self.per_step = per_step
+        if augment:
+            self.visits = Visits(
+                names_of(self.spans), ceil(per_step / config.moments), config.visits, (seed, int(spatial))
+            )
 
     def __len__(self) -> int:
         return self.count
@@ -197,16 +217,17 @@ class Samples(Dataset[Sample | Unreadable]):
         return Unreadable(failures)
 
     def _position(self, number: int, attempt: int) -> int:
-        """Position of a sample's span: each clip once per epoch, shuffled per epoch if augmenting; attempts differ."""
-        visit = number // self.config.moments if self.augment else number
-        epoch, position = divmod(visit + attempt * (attempt + 1) // 2, len(self.spans))
-        return int(_order(len(self.spans), self.seed, epoch)[position]) if self.augment else position
+        """Position of a sample's span: as `Visits` orders them if augmenting, else one after the other."""
+        if not self.augment:
+            return (number + attempt * (attempt + 1) // 2) % len(self.spans)
+        step, place = divmod(number, self.per_step)
+        return self.visits.clip(step * self.visits.per_step + place // self.config.moments, attempt)
 
     def _moment(self, span: ClipSpan, number: int, rng: np.random.Generator) -> float:
         """Centre time of a sample, in seconds: random if augmenting, else evenly spaced per span."""
         if self.augment:
             moments = self.config.moments
-            position = (number % moments + rng.random()) / moments
+            position = (number % self.per_step % moments + rng.random()) / moments
         else:
             position = (number // len(self.spans) + 0.5) / max(1, self.count // len(self.spans))
         return span.moment(min(position, 1.0), self.config.seconds / 2)
@@ -217,12 +238,20 @@ class Samples(Dataset[Sample | Unreadable]):
         directions = self._directions(span.name, moment, rng)
         K = len(directions)
         fov, flip, jitter, gain = np.full(K, config.held_out_fov), np.zeros(K, bool), None, 1.0
+        aspect = masks = None
         if self.augment:
             fov = rng.uniform(config.min_fov, config.max_fov, K)
             flip = rng.random(K) < 0.5
-            spread = [config.jitter, config.jitter, config.jitter, config.hue]
-            jitter = ([1, 1, 1, 0] + rng.uniform(-1, 1, (K, 4)) * spread).astype(np.float32)
+            spreads = [config.jitter, config.jitter, config.jitter, config.hue]
+            jitter = ([1, 1, 1, 0] + rng.uniform(-1, 1, (K, 4)) * spreads).astype(np.float32)
             gain += rng.uniform(-config.gain, config.gain)
+            if config.aspect > 1:
+                spread = log(config.aspect)
+                aspect = np.exp(rng.uniform(-spread, spread, K)).astype(np.float32)
+            if config.mel_mask or config.time_mask:
+                widths = rng.random((K, 2)) * [config.mel_mask, config.time_mask]
+                begins = rng.random((K, 2)) * (1 - widths)
+                masks = np.stack([begins, begins + widths], axis=2).reshape(K, 4).astype(np.float32)
         read = span.reader.planes if self.planes else span.reader.frames
         sound = span.reader.scene(moment, config.seconds)
         return Sample(
@@ -235,6 +264,8 @@ class Samples(Dataset[Sample | Unreadable]):
             flip=flip,
             jitter=jitter,
             failures={},
+            aspect=aspect,
+            masks=masks,
         )
 
     def _directions(self, name: str, moment: float, rng: np.random.Generator) -> np.ndarray:
@@ -243,9 +274,3 @@ class Samples(Dataset[Sample | Unreadable]):
         if self.spatial:
             return avsa_directions(objects, rng, self.config.views if self.augment else 4)
         return avc_direction(objects, rng)[None]
-
-
-@lru_cache(maxsize=2)
-def _order(clips: int, seed: int, epoch: int) -> np.ndarray:
-    """Random order of the clips in one epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(clips)

@@ -83,6 +83,10 @@ class ClipSpans(Sequence[ClipSpan]):
     def __len__(self) -> int:
         return len(self._numbers)
 
+    def names(self) -> list[str]:
+        """Returns the clips' names, without opening them."""
+        return self._index.names(self._numbers)
+
     @overload
     def __getitem__(self, number: int) -> ClipSpan: ...
     @overload
@@ -93,6 +97,15 @@ class ClipSpans(Sequence[ClipSpan]):
         whole = span_of(*self._index[int(self._numbers[number])])
         length, (begin, end) = whole.end - whole.begin, self._part
         return replace(whole, begin=whole.begin + begin * length, end=whole.begin + end * length)
+
+
+def names_of(spans: Sequence[ClipSpan]) -> list[str]:
+    """Returns the names of the spans' clips.
+
+    Args:
+        spans: The spans.
+    """
+    return spans.names() if isinstance(spans, ClipSpans) else [span.name for span in spans]
 
 
 def span_of(clip: Clip, row: dict[str, Any]) -> ClipSpan:

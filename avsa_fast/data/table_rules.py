@@ -27,7 +27,7 @@ STATES = {
     "unreadable": "not a media file, empty, truncated or damaged",
     "costly": "exceeded the memory or time limit of a clip",
 }
-SPLITS = ("train", "test")
+SPLITS = ("train", "test", "validation")
 
 Ranges = dict[str, tuple[float, float]]  # least and greatest values of columns
 MAX_STREAMS, MAX_STAMP, MAX_BLOCK = 1000, 1e9, 10_000_000  # tracks of a file, seconds, samples

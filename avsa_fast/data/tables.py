@@ -85,7 +85,7 @@ INDEX = _schema(
         "arrival_azimuth": pa.float32(),  # mean direction of arrival in those windows, radians; null: no such window
         "arrival_elevation": pa.float32(),
         "arrival_spread": pa.float32(),  # median angle between the windows' directions and the mean, radians
-        "split": pa.string(),  # "train" or "test"
+        "split": pa.string(),  # "train", "test" or "validation"
         "state": pa.string(),  # a key of table_rules.STATES
         "reason": pa.string(),
         **_MEASURES,

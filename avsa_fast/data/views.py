@@ -13,6 +13,8 @@ from avsa_fast.choices import AudioView as AudioView
 from avsa_fast.errors import UserError
 
 from .batches import Batch, Frames
+from .masks import masked
+from .stretch import stretched
 from .tracks import SAMPLE_RATE
 
 # Mean and standard deviation of Kinetics-400, as expected by torchvision's video models.
@@ -82,11 +84,12 @@ def make_crops(batch: Batch, config: ViewConfig, device: torch.device) -> Tensor
     Returns:
         float32 [B, K, 3, F, h, w] on `device`, normalised by MEAN and STD.
     """
-    crops = [_crops_of(frames, batch, config, device) for frames in batch.frames]
-    if len(crops) == 1:
-        return crops[0]
-    order = np.concatenate([frames.rows for frames in batch.frames]).argsort()
-    return torch.cat(crops)[torch.from_numpy(order).to(device)]
+    parts = [_crops_of(frames, batch, config, device) for frames in batch.frames]
+    crops = parts[0]
+    if len(parts) > 1:
+        order = np.concatenate([frames.rows for frames in batch.frames]).argsort()
+        crops = torch.cat(parts)[torch.from_numpy(order).to(device)]
+    return crops if batch.aspect is None else stretched(crops, torch.from_numpy(batch.aspect).to(device))
 
 
 def make_features(batch: Batch, config: ViewConfig, device: torch.device) -> Tensor:
@@ -101,10 +104,11 @@ def make_features(batch: Batch, config: ViewConfig, device: torch.device) -> Ten
         float32 [B, K, channels, n_mels, n_frames] on `device`.
     """
     directions, flip = (torch.from_numpy(x).to(device) for x in (batch.directions, batch.flip))
-    return ops.spatial_features(
+    features = ops.spatial_features(
         batch.sound.to(device, non_blocking=True), directions, flip=flip, n_mels=config.n_mels, n_fft=config.n_fft,
         hop_length=config.hop_length, sample_rate=SAMPLE_RATE, **_FEATURES[config.audio],
     )  # fmt: skip
+    return features if batch.masks is None else masked(features, torch.from_numpy(batch.masks).to(device))
 
 
 def _crops_of(frames: Frames, batch: Batch, config: ViewConfig, device: torch.device) -> Tensor:

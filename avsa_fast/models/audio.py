@@ -2,11 +2,18 @@
 
 from torch import Tensor, nn
 
+from .recompute import run_recomputed
+
+LAYERS_PER_BLOCK = 6  # that are recomputed together: two convolutions with norm and ReLU
+
 
 class AudioEncoder(nn.Module):
     """One 7x7 convolution and four blocks of two 3x3 convolutions, then max pooling over time and frequency.
 
     The network of Morgado et al. 2020 and Wang et al. 2022.
+
+    Attributes:
+        recompute: Whether the backward pass recomputes the blocks.
     """
 
     def __init__(self, channels: int, width: int = 64) -> None:
@@ -17,7 +24,7 @@ class AudioEncoder(nn.Module):
             width: Channels of the first layer, 64 in the papers; the last layer has 8 times as many.
         """
         super().__init__()
-        self.embedding = 8 * width
+        self.embedding, self.recompute = 8 * width, False
         self.layers = nn.Sequential(
             nn.BatchNorm2d(channels),  # log-mel and intensity have very different ranges
             *_convolution(channels, width, kernel=7, stride=2),
@@ -36,6 +43,10 @@ class AudioEncoder(nn.Module):
         Returns:
             float32 [N, 8 * width].
         """
+        if self.recompute:
+            begins = range(4, len(self.layers), LAYERS_PER_BLOCK)  # after the norm of the input and a convolution
+            blocks = [self.layers[:4], *(self.layers[begin : begin + LAYERS_PER_BLOCK] for begin in begins)]
+            return run_recomputed(blocks, features).amax(dim=(2, 3))
         return self.layers(features).amax(dim=(2, 3))
 
 

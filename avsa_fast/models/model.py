@@ -1,16 +1,19 @@
 """The complete network and its two losses: AVC over clips, AVSA over clips and crops."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from avsa_fast import ops
 from avsa_fast.bounds import check_ranges, shortened
 from avsa_fast.errors import UserError
 
 from .audio import AudioEncoder
+from .group_norm import use_group_norm
+from .masked_info_nce import masked_info_nce
 from .video import VideoEncoder
 
 MAX_PARAMETERS = 400_000_000  # 1.6 GB; the paper's network has 40 M
@@ -24,7 +27,10 @@ class ModelConfig:
         audio_channels: Feature channels of the audio encoder; 7 for FOA log-mel and intensity.
         video_width: Channels of the video encoder's first stage; its embeddings have 8 times as many values.
         video_blocks: Residual blocks in each stage of the video encoder.
+        video_pooling: Whether the video encoder's embedding is the mean or the maximum over time and picture.
         audio_width: Channels of the audio encoder's first layer; its embeddings have 8 times as many values.
+        norm: Normalisation in the encoders: "batch" (BatchNorm), or "group" (GroupNorm), which does not depend on the
+            other samples of the batch.
         projection: Values of a projection.
         transformer_depth: Layers of each transformer; 0 predicts each crop from itself alone, by a linear layer.
         transformer_heads: Attention heads of each transformer.
@@ -37,7 +43,9 @@ class ModelConfig:
     audio_channels: int = 7
     video_width: int = 64
     video_blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
+    video_pooling: Literal["mean", "max"] = "mean"
     audio_width: int = 64
+    norm: Literal["batch", "group"] = "batch"
     projection: int = 128
     transformer_depth: int = 2
     transformer_heads: int = 1
@@ -91,6 +99,9 @@ class Model(nn.Module):
 
     From Wang et al. 2022, section III, and Morgado et al. 2020. The K crops of a sample are the tokens of a transformer
     without positional encoding: a crop's direction is only encoded in the rotation of its sound.
+
+    Attributes:
+        frozen_statistics: Whether BatchNorm keeps its statistics in training, too.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -100,14 +111,33 @@ class Model(nn.Module):
             config: Sizes of the network.
         """
         super().__init__()
-        self.video_encoder = VideoEncoder(config.video_width, config.video_blocks)
+        self.frozen_statistics = False
+        self.video_encoder = VideoEncoder(config.video_width, config.video_blocks, config.video_pooling)
         self.audio_encoder = AudioEncoder(config.audio_channels, config.audio_width)
+        if config.norm == "group":
+            use_group_norm(self.video_encoder)
+            use_group_norm(self.audio_encoder)
+            # Log-mel and intensity have very different ranges, so each input channel is a group.
+            self.audio_encoder.layers[0] = nn.GroupNorm(config.audio_channels, config.audio_channels)
         self.video_head = nn.Linear(self.video_encoder.embedding, config.projection)
         self.audio_head = nn.Linear(self.audio_encoder.embedding, config.projection)
         self.video_to_audio = _transformer(self.video_encoder.embedding, config)
         self.audio_to_video = _transformer(self.audio_encoder.embedding, config)
         self.predict_audio = nn.Linear(self.video_encoder.embedding, config.projection)
         self.predict_video = nn.Linear(self.audio_encoder.embedding, config.projection)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets training or evaluation mode; frozen BatchNorm stays in the latter.
+
+        Args:
+            mode: Whether to train.
+        """
+        super().train(mode)
+        if self.frozen_statistics:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, crops: Tensor, features: Tensor) -> Embeddings:
         """Embeds and projects the views of a batch.
@@ -138,25 +168,28 @@ class Model(nn.Module):
         audio = self.predict_audio(self.video_to_audio(embeddings.video))
         return video, audio
 
-    def avc_loss(self, embeddings: Embeddings, temperature: float | Tensor, group: Any = None) -> Tensor:
+    def avc_loss(
+        self, embeddings: Embeddings, temperature: float | Tensor, group: Any = None, recordings: Tensor | None = None
+    ) -> Tensor:
         """Audio-visual correspondence: symmetric InfoNCE between the clips' video and audio projections.
 
         Args:
             embeddings: Embeddings with one crop per clip (K = 1).
             temperature: Temperature of the logits: a number or a scalar tensor.
             group: torch.distributed process group over whose ranks the clips are distributed, or None.
+            recordings: int64 [B], a number for each clip's recording, of which other clips are then no negatives.
 
         Returns:
             The loss [], float32 or wider.
         """
-        return ops.info_nce(
-            _rows(embeddings.video_projection), _rows(embeddings.audio_projection),
-            temperature=temperature, symmetric=True, group=group,
-        )  # fmt: skip
+        rows = _rows(embeddings.video_projection), _rows(embeddings.audio_projection)
+        if recordings is not None:
+            return masked_info_nce(*rows, recordings, temperature=temperature, symmetric=True, group=group)
+        return ops.info_nce(*rows, temperature=temperature, symmetric=True, group=group)
 
     def avsa_loss(
         self, embeddings: Embeddings, predictions: tuple[Tensor, Tensor], temperature: float | Tensor,
-        negatives: str = "all", group: Any = None,
+        negatives: str = "all", group: Any = None, recordings: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Audio-visual spatial alignment: InfoNCE of predicted and actual projections over clips and crops.
 
@@ -166,18 +199,20 @@ class Model(nn.Module):
             temperature: Temperature of the logits: a number or a scalar tensor.
             negatives: "all" or "joint", as in `ops.info_nce`.
             group: As in `avc_loss`.
+            recordings: As in `avc_loss`.
 
         Returns:
             The loss [], the mean over the two modalities; float32 or wider.
         """
         video, audio = predictions
-        losses = [
-            ops.info_nce(
-                _rows(predicted), _rows(projection), temperature=temperature, crops=video.shape[1],
-                negatives=negatives, group=group,
-            )
-            for predicted, projection in ((video, embeddings.video_projection), (audio, embeddings.audio_projection))
-        ]  # fmt: skip
+        options: dict[str, Any] = {"crops": video.shape[1], "negatives": negatives, "group": group}
+        losses = []
+        for predicted, projection in ((video, embeddings.video_projection), (audio, embeddings.audio_projection)):
+            rows = _rows(predicted), _rows(projection)
+            if recordings is None:
+                losses.append(ops.info_nce(*rows, temperature=temperature, **options))
+            else:
+                losses.append(masked_info_nce(*rows, recordings, temperature=temperature, **options))
         return (losses[0] + losses[1]) / 2
 
 

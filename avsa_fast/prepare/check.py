@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
-from avsa_fast.data.clips import recording_of
+from avsa_fast.data.recordings import recording_of
 from avsa_fast.data.tables import DETECTIONS, INDEX, read_columns, read_table
 from avsa_fast.errors import UserError
 from avsa_fast.terminal import printable

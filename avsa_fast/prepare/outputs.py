@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from avsa_fast.data.table_rules import SPLITS
 from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, write_table
 from avsa_fast.errors import UserError
 from avsa_fast.files import write_text
@@ -19,7 +20,6 @@ from .layouts.starss import read_annotations
 
 STATE_FOLDER = ".prepare"  # subfolder of a dataset folder, with the lock and the journal
 MAX_NOTE = 1 << 16  # bytes that are read of a file in it
-SPLITS = ("train", "test", "validation")  # each has a list of names
 TABLES = {"index.parquet": INDEX, "detections.parquet": DETECTIONS}
 
 
@@ -59,7 +59,7 @@ def write_results(
     Raises:
         WriteError: A file cannot be written.
     """
-    used = [name for name in found.jobs if splits.get(name) in ("train", "test")]
+    used = [name for name in found.jobs if name in splits]
     rows = [journal.entries[name].row | {"split": splits[name]} for name in used]
     usable = [row["name"] for row in rows if row["state"] == "ok"]
     if source != target.resolve():

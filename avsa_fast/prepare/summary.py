@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 from rich.table import Table
 
+from avsa_fast.data.table_rules import SPLITS
+
 from .hints import silent_names
 
 VALID = 0.1  # maximum |E_xyz / E_w - 1| of a fully ambisonic recording, as in the paper
@@ -39,12 +41,14 @@ def summary(data: Path, rows: list[dict[str, Any]], found: pa.Table | None) -> I
 
 
 def _clips(data: Path, rows: list[dict[str, Any]]) -> Table:
-    table = Table("state", "clips", "hours", "train", "test", title=f"{data}: {len(rows)} clips", title_justify="left")
+    present = {row["split"] for row in rows}
+    named = [split for split in SPLITS if split != "validation" or split in present]
+    table = Table("state", "clips", "hours", *named, title=f"{data}: {len(rows)} clips", title_justify="left")
     for state, count in sorted(Counter(row["state"] for row in rows).items(), key=lambda item: (item[0] != "ok", item)):
         these = [row for row in rows if row["state"] == state]
         hours = sum(row["seconds"] or 0 for row in these) / 3600
         splits = Counter(row["split"] for row in these)
-        table.add_row(state, str(count), f"{hours:.2f}", str(splits["train"]), str(splits["test"]))
+        table.add_row(state, str(count), f"{hours:.2f}", *(str(splits[split]) for split in named))
     return table
 
 

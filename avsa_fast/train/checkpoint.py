@@ -1,7 +1,8 @@
 """Checkpoints: written atomically, loaded without executing code from them.
 
-A checkpoint is a folder step-NNNNNNN with weights.safetensors, state.pt (optimiser and step, loaded with weights_only)
-and SHA256SUMS, which lets `sha256sum -c` and `load_newest` detect a damaged one.
+A checkpoint is a folder step-NNNNNNN with weights.safetensors, average.safetensors if weights are averaged, state.pt
+(optimiser and step, loaded with weights_only) and SHA256SUMS, which lets `sha256sum -c` and `load_newest` detect a
+damaged one.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ from .objective import Objective
 from .state import State, load_state, save_state
 
 KEPT = 2  # number of newest checkpoints to keep, besides the best one
-FILES = ("weights.safetensors", "state.pt")
+FILES, AVERAGE = ("weights.safetensors", "state.pt"), "average.safetensors"
 SUMS = "SHA256SUMS"
 MAX_SUMS = 1000  # characters
 NAME = re.compile("step-[0-9]{7,9}")
@@ -29,13 +30,14 @@ NAME = re.compile("step-[0-9]{7,9}")
 STATE_BYTES, STATE_RATIO = 1_000_000, 3
 
 
-def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
+def save_checkpoint(folder: Path, model: nn.Module, state: State, average: nn.Module | None = None) -> None:
     """Writes a checkpoint atomically, then removes all but the newest and the best.
 
     Args:
         folder: Folder of the run's checkpoints; created if missing.
         model: Model whose weights are saved.
         state: Progress of the run; its step names the checkpoint.
+        average: The moving average of the model, if there is one.
 
     Raises:
         WriteError: It cannot be written; the other checkpoints are then unchanged.
@@ -44,8 +46,10 @@ def save_checkpoint(folder: Path, model: nn.Module, state: State) -> None:
     final = folder / _name(state.step)
     with atomic_folder(final) as part:
         save_weights(model, part / "weights.safetensors")
+        if average is not None:
+            save_weights(average, part / AVERAGE)
         save_state(state, part / "state.pt")
-        sums = "".join(f"{_digest(part / name)}  {name}\n" for name in FILES)
+        sums = "".join(f"{_digest(part / name)}  {name}\n" for name in _files(average))
         (part / SUMS).write_text(sums, encoding="utf-8")
         for later in checkpoints(folder):  # damaged ones that were skipped when the run was resumed
             if later.name >= final.name:
@@ -61,12 +65,13 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if NAME.fullmatch(path.name) and _is_folder(path))
 
 
-def load_checkpoint(path: Path, objective: Objective) -> State:
+def load_checkpoint(path: Path, objective: Objective, average: nn.Module | None = None) -> State:
     """Loads a checkpoint's weights into the model.
 
     Args:
         path: Folder of the checkpoint.
         objective: Objective with a model of the same architecture as the saved one.
+        average: The model that the saved moving average is loaded into, if there is one.
 
     Returns:
         The state saved with the weights, on the CPU.
@@ -76,12 +81,13 @@ def load_checkpoint(path: Path, objective: Objective) -> State:
     """
     weights = path / "weights.safetensors"
     try:
-        for name in (SUMS, *FILES):
+        files = _files(average)
+        for name in (SUMS, *files):
             if not (path / name).is_file():
                 raise UserError(f"{path / name}: damaged: missing, or not a regular file")
         with (path / SUMS).open(encoding="utf-8") as file:
             sums = file.read(MAX_SUMS)
-        for name in FILES:
+        for name in files:
             if f"{_digest(path / name)}  {name}\n" not in sums:
                 raise UserError(f"{path / name}: damaged: its checksum differs from {path / SUMS}")
         limit = STATE_BYTES + STATE_RATIO * weights.stat().st_size
@@ -91,19 +97,23 @@ def load_checkpoint(path: Path, objective: Objective) -> State:
     try:
         if path.name != _name(state.step):
             raise UserError(f"step is {state.step}, unlike the name of the folder")
-        state.check_optimiser([parameter.shape for parameter in objective.optimised_parameters(state.stage)])
+        decayed, others = objective.parameter_groups(state.stage)
+        state.check_optimiser([parameter.shape for parameter in decayed + others])
     except UserError as error:
         raise UserError(f"{path / 'state.pt'}: damaged: {error}") from error
     load_weights(objective.model, weights)
+    if average is not None:
+        load_weights(average, path / AVERAGE)
     return state
 
 
-def load_newest(folder: Path, objective: Objective) -> tuple[State | None, list[str]]:
+def load_newest(folder: Path, objective: Objective, average: nn.Module | None = None) -> tuple[State | None, list[str]]:
     """Loads the newest intact checkpoint into the model.
 
     Args:
         folder: Folder of the run's checkpoints.
         objective: As for `load_checkpoint`.
+        average: As for `load_checkpoint`.
 
     Returns:
         The checkpoint's state, or None if the folder has no checkpoints, and one message per newer, damaged checkpoint.
@@ -114,12 +124,17 @@ def load_newest(folder: Path, objective: Objective) -> tuple[State | None, list[
     damage: list[str] = []
     for path in reversed(checkpoints(folder)):
         try:
-            return load_checkpoint(path, objective), damage
+            return load_checkpoint(path, objective, average), damage
         except UserError as error:
             damage.append(str(error))
     if damage:
         raise UserError(f"{folder}: no checkpoint is intact; {damage[0]}")
     return None, []
+
+
+def _files(average: nn.Module | None) -> tuple[str, ...]:
+    """Names of the files in a checkpoint with checksums."""
+    return FILES if average is None else (*FILES, AVERAGE)
 
 
 def _name(step: int) -> str:

@@ -28,6 +28,7 @@ def flops_per_sample(model: Model, stage: Stage, crops: torch.Tensor, features: 
     for module in copied.modules():
         if isinstance(module, nn.SyncBatchNorm):
             module.eval()  # its training mode needs a GPU
+    copied.video_encoder.recompute = copied.audio_encoder.recompute = False  # what is computed again is not counted
     inputs = [x[:1].expand(samples, *x.shape[1:]).to("meta", torch.float32) for x in (crops, features)]
     with FlopCounterMode(display=False) as counter:
         embeddings = copied(*inputs)

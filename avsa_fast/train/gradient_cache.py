@@ -20,8 +20,8 @@ def cached_backward(
 ) -> Tensor:
     """Accumulates the gradients of loss(*embed(whole batch)) with the graph of only one chunk in memory.
 
-    The gradients equal those of a single pass if rows are embedded independently of each other. Batch normalisation in
-    training mode is an exception: it uses the statistics of each chunk, and updates its running statistics twice.
+    The gradients equal those of a single pass if rows are embedded independently of each other, unlike by BatchNorm in
+    training mode: it would use the statistics of each chunk, and no number of passes gives the batch's, layer by layer.
     The second embedding reuses the random state of the first, on the CPU and on the current CUDA device, so dropout is
     the same. For mixed precision, call this function under torch.autocast.
 

@@ -1,12 +1,13 @@
 """Matching accuracy on held-out samples, during a run and at its end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
 from avsa_fast.config import Config, Stage
 from avsa_fast.data.batches import Batch
 from avsa_fast.data.samples import Collection, Samples, Unreadable
+from avsa_fast.data.spans import ClipSpan
 from avsa_fast.models import Model
 
 from .feed import Feed
@@ -21,6 +22,7 @@ def held_out_accuracy(
     stage: Stage,
     config: Config,
     collection: Collection,
+    spans: Sequence[ClipSpan],
     device: torch.device,
     workers: int,
     readable: Callable[[Batch | Unreadable], Batch],
@@ -33,22 +35,23 @@ def held_out_accuracy(
         model: Model to evaluate; its training mode is restored.
         stage: "avc" or "avsa".
         config: Configuration of the run.
-        collection: Dataset whose held-out clips are used.
+        collection: The dataset.
+        spans: Its spans to evaluate on, for validation or held out.
         device: Device of the model.
         workers: Number of decoding processes.
         readable: Called with each decoded chunk, as in `Feed`.
 
     Returns:
-        "value", "chance" and "n" as in `matching.matching_accuracy`, or None if no clip is held out.
+        "value", "chance" and "n" as in `matching.matching_accuracy`, or None without spans.
     """
-    count = min(config.held_out_samples, MOMENTS * len(collection.held_out))
+    count = min(config.held_out_samples, MOMENTS * len(spans))
     if count == 0:
         return None
     candidates = min(CANDIDATES, count)
     count -= count % candidates
     samples = Samples(
         collection, config.samples, seed=config.seed, count=count, spatial=stage == "avsa", augment=False,
-        planes=device.type == "cuda",
+        spans=spans, planes=device.type == "cuda",
     )  # fmt: skip
     steps = [range(first, first + candidates) for first in range(0, count, candidates)]
     was_training, matches = model.training, []

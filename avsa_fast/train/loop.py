@@ -2,36 +2,37 @@
 
 import json
 import math
-import random
 import time
-from dataclasses import asdict, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
-from avsa_fast.bounds import shortened
 from avsa_fast.config import Config, Stage
 from avsa_fast.data.batches import Batch
 from avsa_fast.data.loader import LoaderError
 from avsa_fast.data.samples import Collection, Samples, Unreadable
+from avsa_fast.data.spans import ClipSpan
 from avsa_fast.errors import UserError
 from avsa_fast.files import write_text
 from avsa_fast.models import Model
 from avsa_fast.models.weights import save_weights
 from avsa_fast.writing import WriteError
 
+from .average import Average
+from .build import build_model, check_ranks
 from .checkpoint import load_newest, save_checkpoint
 from .feed import Feed
 from .flops import flops_per_sample, matrix_rate
+from .frozen import measure_statistics
 from .heldout import held_out_accuracy
 from .log import logging
 from .objective import Objective
 from .optimiser import StageOptimiser
 from .profile import Profiler
 from .ranks import Ranks
+from .resumed import check_resumed, stated
+from .seeds import seed_step
 from .state import State
 from .stop import Stop
 
@@ -47,9 +48,11 @@ class Trainer:
         collection: Training and held-out clips.
         run: Folder of the run.
         model: The network.
+        average: The moving average of the network, if the configuration has one.
         objective: The network with its loss.
         stage_steps: Optimiser steps by stage.
-        best: Step with the current stage's best held-out accuracy, and that accuracy; None before the first evaluation.
+        best: Step with the current stage's best accuracy on the validation clips, and that accuracy; None before the
+            first evaluation.
     """
 
     def __init__(
@@ -68,17 +71,22 @@ class Trainer:
             profiler: If given, steps are only profiled: no checkpoints and no weights are written.
 
         Raises:
-            UserError: If the clips of a step cannot be divided evenly among the ranks, or `cache_chunk` is set with
-                several ranks.
+            UserError: If the clips of a step cannot be divided evenly among the ranks.
         """
         self.config, self.collection, self.run = config, collection, run
         self.device, self.workers, self.ranks, self.profiler = device, workers, ranks, profiler
         self.stage_steps = config.stage_steps(len(collection.train))
-        self._check_ranks()
-        self.model = _build_model(config, device, ranks)
+        check_ranks(config, self.stage_steps, ranks)
+        self.model = build_model(config, device, ranks)
         self.objective = Objective(self.model, config, ranks.group)
+        self.average = Average(self.model, config.ema) if config.ema else None
         self.best: tuple[int, float] | None = None
         self._unreadable: set[str] = set()  # names of the clips reported so far
+
+    @property
+    def evaluated(self) -> Model:
+        """The network that is evaluated and saved: the moving average, if there is one."""
+        return self.model if self.average is None else self.average.model
 
     @property
     def total_steps(self) -> int:
@@ -100,9 +108,13 @@ class Trainer:
             WriteError: If a file of the run cannot be written.
             KeyboardInterrupt: After SIGINT or SIGTERM, once a checkpoint is written; immediately after a second signal.
         """
-        state, damage = load_newest(self.run / "checkpoints", self.objective) if resume else (None, [])
+        state: State | None = None
+        damage: list[str] = []
+        if resume:
+            averaged = None if self.average is None else self.average.model
+            state, damage = load_newest(self.run / "checkpoints", self.objective, averaged)
         if state is not None:
-            self._check_resumed(state)
+            check_resumed(self.run, self.config, state, self.total_steps)
             self.best = state.best
             self.objective.log_temperature.data.fill_(state.log_temperature)
         done = 0 if state is None else state.step
@@ -142,36 +154,6 @@ class Trainer:
                     self._log.note(f"stopped; --resume --out {self.run} continues")
                 raise KeyboardInterrupt from error
 
-    def _check_resumed(self, state: State) -> None:
-        """Raises UserError if the configuration is not the one that a checkpoint was trained with."""
-        ours, theirs = flattened(self._stated_config()), flattened(state.config)
-        for key in sorted(ours.keys() | theirs.keys()):
-            if ours.get(key) != theirs.get(key):
-                raise UserError(
-                    f"{self.run / 'config.yaml'}: {key} is {shortened(ours.get(key))}, but the run was trained with "
-                    f"{shortened(theirs.get(key))}: restore it to resume, or start another run"
-                )
-        if state.step > self.total_steps:
-            raise UserError(f"{self.run}: its checkpoint is of step {state.step}, of {self.total_steps} steps")
-
-    def _stated_config(self) -> dict[str, Any]:
-        """The configuration without the dataset's folder, which may move."""
-        return asdict(replace(self.config, data=""))
-
-    def _check_ranks(self) -> None:
-        """Raises UserError if the ranks cannot train with this configuration."""
-        for stage, steps in self.stage_steps.items():
-            clips = self.config.clips_per_step(stage)
-            if steps and clips % self.ranks.count:
-                raise UserError(
-                    f"--batch {self.config.batch}: {clips} clips of a step of {stage.upper()} cannot be divided "
-                    f"evenly among {self.ranks.count} ranks"
-                )
-        if self.config.cache_chunk is not None and self.ranks.count > 1:
-            raise UserError(
-                f"cache_chunk {self.config.cache_chunk} is for one rank; use more ranks without it for larger batches"
-            )
-
     def _train_stage(self, stage: Stage, steps: range, done: int, state: State | None) -> None:
         """Runs a stage, skipping its first `done` steps; `steps` are 0-based and count over both stages."""
         if state is None or state.stage != stage:
@@ -192,11 +174,15 @@ class Trainer:
                     if self._stop.requested and number > done:
                         self._save_checkpoint(step - 1, stage, optimiser)
                     raise
+                if step == 1 and self.config.batch_norm == "frozen":
+                    measure_statistics(self.model, inputs, self.ranks)
                 if number == done:
                     flops = flops_per_sample(self.model, stage, inputs.crops, inputs.features) * len(inputs.names)
                     self._log.pictures(step, stage, inputs.crops[0], inputs.features[0])
                 learning_rate = self.config.learning_rate_at((number + 1) / len(steps))
                 results = optimiser.step(inputs, learning_rate)
+                if self.average is not None:
+                    self.average.update(self.model, step)
                 feed.prefetch()
                 values = torch.stack([value.double() for value in results.values()])
                 metrics = dict(zip(results, values.tolist(), strict=True))  # one device synchronisation
@@ -216,7 +202,7 @@ class Trainer:
         per_rank = clips // self.ranks.count
         samples = Samples(
             self.collection, self.config.samples, seed=self.config.seed, count=steps * clips, spatial=stage == "avsa",
-            augment=True, planes=self.device.type == "cuda",
+            augment=True, per_step=clips, planes=self.device.type == "cuda",
         )  # fmt: skip
         firsts = (number * clips + self.ranks.rank * per_rank for number in range(done, steps))
         numbers = [range(first, first + per_rank) for first in firsts]
@@ -254,35 +240,36 @@ class Trainer:
         """Writes a checkpoint, on the first rank."""
         if self.ranks.first:
             temperature = self.objective.log_temperature.item()
-            state = State(step, stage, self._stated_config(), optimiser.state_dict(), temperature, self.best)
-            save_checkpoint(self.run / "checkpoints", self.model, state)
+            state = State(step, stage, stated(self.config), optimiser.state_dict(), temperature, self.best)
+            averaged = None if self.average is None else self.average.model
+            save_checkpoint(self.run / "checkpoints", self.model, state, averaged)
 
     def _evaluate(self, step: int, stage: Stage) -> dict[str, float]:
-        """Computes the held-out accuracy on the first rank and updates the stage's best step."""
-        accuracy = self._held_out_accuracy(stage) if self.ranks.first else None
+        """Computes the accuracy on the validation clips on the first rank and updates the stage's best step."""
+        accuracy = self._held_out_accuracy(stage, self.collection.validation) if self.ranks.first else None
         self.ranks.wait()
         if accuracy is None:
             return {}
         if self.best is None or accuracy["value"] > self.best[1]:
             self.best = step, accuracy["value"]
-        return {"held_out": accuracy["value"]}
+        return {"validation": accuracy["value"]}
 
-    def _held_out_accuracy(self, stage: Stage) -> dict[str, float] | None:
-        """Computes the held-out accuracy; None if no clip is held out."""
+    def _held_out_accuracy(self, stage: Stage, spans: Sequence[ClipSpan]) -> dict[str, float] | None:
+        """Computes the accuracy on clips that are not trained on; None if there are none."""
         return held_out_accuracy(
-            self.model, stage, self.config, self.collection, self.device, self.workers, self._readable
+            self.evaluated, stage, self.config, self.collection, spans, self.device, self.workers, self._readable
         )  # fmt: skip
 
     def _finish(self) -> dict[str, dict[str, float]]:
         """Writes the final weights and metrics on the first rank, and returns the metrics."""
         metrics = {}
         if self.ranks.first:
-            save_weights(self.model, self.run / "weights.safetensors")
+            save_weights(self.evaluated, self.run / "weights.safetensors")
             self._log.note(
                 "matching held-out samples" if self.collection.held_out else "no clip is held out: no metrics"
             )
             for stage in (stage for stage, steps in self.stage_steps.items() if steps):
-                if (accuracy := self._held_out_accuracy(stage)) is not None:
+                if (accuracy := self._held_out_accuracy(stage, self.collection.held_out)) is not None:
                     metrics[f"{stage}_matching"] = accuracy
             write_text(self.run / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         self.ranks.wait()
@@ -297,46 +284,3 @@ class Trainer:
         if isinstance(chunk, Unreadable):
             raise UserError(f"no readable clip among {len(chunk.failures)}: {next(iter(chunk.failures.values()))}")
         return chunk
-
-
-def flattened(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns the values of nested dictionaries by the keys to them, joined by points.
-
-    Args:
-        config: The dictionaries.
-        prefix: What precedes the keys.
-    """
-    values: dict[str, Any] = {}
-    for key, value in config.items():
-        values |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return values
-
-
-def _build_model(config: Config, device: torch.device, ranks: Ranks) -> Model:
-    """Builds the network with weights drawn from the run's seed."""
-    torch.manual_seed(config.seed)
-    model = Model(config.model).to(device)
-    model.video_encoder.to(memory_format=torch.channels_last_3d)
-    model.audio_encoder.to(memory_format=torch.channels_last)
-    if config.batch_norm == "sync" and ranks.count > 1:
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model, ranks.group)
-    if config.compile and device.type == "cuda":
-        model.video_encoder.compile()
-        model.audio_encoder.compile()
-    return model
-
-
-def seed_step(seed: int, step: int, rank: int) -> None:
-    """Seeds the generators of Python, NumPy and torch for one step.
-
-    A resumed run thus draws the same random numbers as an uninterrupted one, without saved generator state.
-
-    Args:
-        seed: Seed of the run.
-        step: Number of the step, over both stages.
-        rank: Rank of this process.
-    """
-    number = int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
-    random.seed(number)
-    np.random.seed(number)  # noqa: NPY002 (libraries may draw from it)
-    torch.manual_seed(number)

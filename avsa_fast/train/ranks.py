@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +64,27 @@ class Ranks:
         parts: list[list[str]] = [[] for _ in range(self.count)]
         dist.all_gather_object(parts, value, group=self.group)
         return [name for part in parts for name in part]
+
+    def average(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Replaces tensors by their means over all ranks. A collective operation: every rank must call it.
+
+        Args:
+            tensors: Tensors of the same shapes on every rank.
+        """
+        if self.count > 1:
+            for tensor in tensors:
+                dist.all_reduce(tensor, group=self.group)
+                tensor /= self.count
+
+    def copy_first(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Replaces tensors by those of the first rank. A collective operation: every rank must call it.
+
+        Args:
+            tensors: Tensors of the same shapes on every rank.
+        """
+        if self.count > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0, group=self.group)
 
     def wait(self) -> None:
         """Waits until all ranks have reached this call."""

@@ -11,7 +11,9 @@ import torch
 
 import avsa_fast
 from avsa_fast.config import PRESETS, Config, Precision, load_config, save_config
+from avsa_fast.data.recordings import recording_of
 from avsa_fast.data.samples import HELD_OUT_TIME, Collection
+from avsa_fast.data.spans import names_of
 from avsa_fast.data.views import AUDIO_CHANNELS
 from avsa_fast.errors import UserError
 from avsa_fast.locks import run_lock
@@ -168,11 +170,11 @@ def _banner(trainer: Trainer) -> str:
     return (
         f"avsa_fast {build['version']}, torch {torch.__version__}; kernels: {kernels}; device: {trainer.device}"
         f"{ranks}, {config.precision}\n"
-        f"data: {printable(config.data)}: {_clips(len(collection.train))} to train on, "
+        f"data: {printable(config.data)}: {_clips(len(collection.train))} to train on, {_validation(collection)}"
         f"{len(collection.held_out)} held out{_excluded(config, collection)}\n"
         f"preset {config.preset}: {parameters / 1e6:.1f} M parameters, crops {config.views.crop_size}² "
         f"({config.samples.crops}), sound {config.views.audio}, seed {config.seed}; {steps}"
-        f"{_few_clips(trainer)}"
+        f"{_few_recordings(trainer)}"
     )
 
 
@@ -183,29 +185,42 @@ def _excluded(config: Config, collection: Collection) -> str:
     return f", {collection.without_direction} excluded because their sound has no direction"
 
 
-def _few_clips(trainer: Trainer) -> str:
-    """Returns the banner's lines on clips that repeat within a step, and on a clip that is held out from itself."""
-    config, collection, clips = trainer.config, trainer.collection, len(trainer.collection.train)
+def _validation(collection: Collection) -> str:
+    """Returns the banner's words on the validation clips; none if the dataset is too small for them."""
+    return f"{len(collection.validation)} for validation, " if collection.validation else ""
+
+
+def _few_recordings(trainer: Trainer) -> str:
+    """Returns the banner's lines on recordings that repeat within a step, and on one that is held out from itself."""
+    config, collection = trainer.config, trainer.collection
+    recordings = len({recording_of(name) for name in names_of(collection.train)})
     per_step = {stage: config.clips_per_step(stage) for stage, steps in trainer.stage_steps.items() if steps}
     repeating = [
         f"{count} of {stage.upper()}"
         for stage, count in per_step.items()
-        if ceil(count / config.samples.moments) > clips
+        if ceil(count / config.samples.moments) > recordings
     ]
+    masking = "" if config.mask_recordings else ", and their samples are each other's negatives"
     lines = ""
     if repeating:
         lines += (
-            f"\nnote: {_clips(clips)} to train on, fewer than a step's {' and '.join(repeating)}: clips repeat within "
-            "a step, and moments of the same clip are each other's negatives; more clips or a lower --batch avoid this"
+            f"\nnote: {_counted(recordings, 'recording')} to train on, fewer than a step's clips "
+            f"({' and '.join(repeating)}): recordings repeat within a step, each as often as any other"
+            f"{masking}; more recordings or a lower --batch avoid this"
         )
     if collection.split_in_time:
         lines += (
-            f"\nnote: there is only one clip, whose last {HELD_OUT_TIME:.0%} of time is held out: held-out figures say "
-            "nothing about other recordings"
+            f"\nnote: there is only one recording; the last {HELD_OUT_TIME:.0%} of each clip's time is held out: "
+            "held-out figures say nothing about other recordings"
         )
     return lines
 
 
 def _clips(count: int) -> str:
     """Returns a number of clips in words."""
-    return f"{count} clip" if count == 1 else f"{count} clips"
+    return _counted(count, "clip")
+
+
+def _counted(count: int, noun: str) -> str:
+    """Returns a number of things in words."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from avsa_fast.bounds import shortened
+from avsa_fast.config import STAGES
 from avsa_fast.errors import UserError
 from avsa_fast.writing import library_file
 
-STAGES = ("avc", "avsa")
 MAX_STEP = 10**9
 MAX_LOG_TEMPERATURE = 20.0
 

@@ -13,8 +13,9 @@ from helpers.unprepared import link_media
 from avsa_fast.data.batches import batch_of
 from avsa_fast.data.describe import Description
 from avsa_fast.data.reader import MediaReader
+from avsa_fast.data.recordings import recording_of
 from avsa_fast.data.samples import Collection, Sample, SampleConfig, Samples
-from avsa_fast.data.spans import ClipSpan
+from avsa_fast.data.spans import ClipSpan, names_of
 from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.data.views import ViewConfig, make_crops
 from avsa_fast.errors import UserError
@@ -37,7 +38,7 @@ def samples(data: Path, *, count: int = 40, spatial: bool = True, augment: bool 
 def same(a: Sample, b: Sample) -> bool:
     return all(
         torch.equal(x, y) if isinstance(x, torch.Tensor) else np.array_equal(x, y)
-        for x, y in zip(a[1:-1], b[1:-1], strict=True)
+        for x, y in zip(a[1:8], b[1:8], strict=True)
     )
 
 
@@ -71,12 +72,100 @@ def test_held_out_samples_are_not_augmented(data: Path) -> None:
     np.testing.assert_allclose(sample.fov, np.full(4, radians(65)), rtol=1e-6)
 
 
-def test_each_epoch_is_a_new_permutation_of_the_clips(data: Path) -> None:
+def test_each_epoch_has_a_new_order_of_the_clips(data: Path) -> None:
+    """Two samples of each of the 5 clips, at other moments."""
     reader = samples(data)
-    epochs = [[reader._position(n, 0) for n in range(e * 5, e * 5 + 5)] for e in range(4)]
-    assert all(sorted(epoch) == sorted(epochs[0]) for epoch in epochs)
-    assert len(set(epochs[0])) == 5
+    epochs = [[reader._position(n, 0) for n in range(e * 10, e * 10 + 10)] for e in range(4)]
+    assert all(sorted(epoch) == sorted([*range(5)] * 2) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_a_step_has_no_clip_twice_but_for_its_moments(data: Path) -> None:
+    collection, config = Collection(data, "yolo"), SampleConfig(moments=2)
+    reader = Samples(collection, config, seed=0, count=40, spatial=True, augment=True, per_step=7)
+    for step in range(5):
+        drawn = [reader._position(step * 7 + place, 0) for place in range(7)]
+        assert drawn[0:6:2] == drawn[1:6:2]
+        assert len({*drawn}) == 4
+        spans = [reader.spans[position] for position in drawn]
+        times = [
+            reader._moment(span, step * 7 + place, np.random.default_rng(place)) for place, span in enumerate(spans)
+        ]
+        halves = [(time - 0.5) / (span.end - span.begin - 1) > 0.5 for time, span in zip(times, spans, strict=True)]
+        assert halves == [False, True] * 3 + [False]
+
+
+def test_masks_and_aspect_ratios_are_within_their_ranges(data: Path) -> None:
+    config = SampleConfig(aspect=4 / 3, mel_mask=0.25, time_mask=0.5)
+    reader = Samples(Collection(data, "yolo"), config, seed=0, count=40, spatial=True, augment=True)
+    plain = samples(data)
+    drawn = [reader[number] for number in range(20)]
+    assert all(same(sample, plain[number]) for number, sample in enumerate(drawn))  # what is off changes nothing
+    aspect, masks = (np.concatenate([getattr(sample, name) for sample in drawn]) for name in ("aspect", "masks"))
+    assert ((aspect >= 3 / 4) & (aspect <= 4 / 3)).all()
+    assert aspect.min() < 0.8
+    assert aspect.max() > 1.25
+    begins, ends = masks[:, ::2], masks[:, 1::2]
+    assert ((begins >= 0) & (ends <= 1)).all()
+    widths = ends - begins
+    assert ((widths >= 0) & (widths <= [0.25, 0.5])).all()
+    assert (widths.max(axis=0) > [0.2, 0.4]).all()
+    assert plain[0].aspect is plain[0].masks is None
+    held_out = Samples(Collection(data, "yolo"), config, seed=0, count=1, spatial=True, augment=False)[0]
+    assert held_out.aspect is held_out.masks is None
+
+
+def with_splits(data: Path, folder: Path, splits: list[str], names: list[str] | None = None) -> Path:
+    """An index with these splits, of copies of the dataset's clips."""
+    for kind in ("video", "audio"):
+        (folder / kind).mkdir(parents=True)
+    rows = []
+    originals = read_table(data / "index.parquet", INDEX)
+    for number, split in enumerate(splits):
+        row = originals[number % len(originals)]
+        name = names[number] if names else f"clip{number:03d}"
+        for kind in ("video", "audio"):
+            (path,) = (data / kind).glob(f"{row['name']}.*")
+            (folder / kind / f"{name}{path.suffix}").symlink_to(path)
+        rows.append(row | {"name": name, "split": split})
+    write_table(folder / "index.parquet", rows, INDEX)
+    return folder
+
+
+def members(collection: Collection) -> list[set[str]]:
+    return [set(names_of(spans)) for spans in (collection.train, collection.validation, collection.held_out)]
+
+
+def test_the_validation_split_of_the_index_is_used(data: Path, tmp_path: Path) -> None:
+    folder = with_splits(data, tmp_path / "a", ["train"] * 20 + ["validation"] * 3 + ["test"] * 2)
+    train, validation, held_out = members(Collection(folder, "random"))
+    assert (len(train), validation, held_out) == (20, {"clip020", "clip021", "clip022"}, {"clip023", "clip024"})
+
+
+def test_a_tenth_of_the_training_clips_is_for_validation(data: Path, tmp_path: Path) -> None:
+    """In whole recordings, the same ones each time, and none of the test."""
+    names = [f"r{number // 2}-{number % 2}" for number in range(50)]
+    folder = with_splits(data, tmp_path / "a", ["train"] * 40 + ["test"] * 10, names)
+    train, validation, held_out = members(Collection(folder, "random"))
+    assert held_out == {*names[40:]}
+    assert train | validation == {*names[:40]}
+    assert len(validation) == 4
+    recordings = [{recording_of(name) for name in split} for split in (train, validation, held_out)]
+    assert len(set.union(*recordings)) == sum(map(len, recordings))
+    assert members(Collection(folder, "random")) == [train, validation, held_out]
+    few = with_splits(data, tmp_path / "few", ["train"] * 9 + ["test"])
+    assert [len(split) for split in members(Collection(few, "random"))] == [9, 0, 1]
+    two = with_splits(data, tmp_path / "two", ["train"] * 20, [f"r{number % 2}-{number}" for number in range(20)])
+    assert [len(split) for split in members(Collection(two, "random"))] == [20, 0, 0]
+
+
+def test_one_recording_is_held_out_by_time(data: Path, tmp_path: Path) -> None:
+    folder = with_splits(data, tmp_path / "a", ["train"] * 3, ["tour-0", "tour-10", "tour-20"])
+    collection = Collection(folder, "random")
+    assert collection.split_in_time
+    assert [len(split) for split in members(collection)] == [3, 0, 3]
+    assert [(span.begin, span.end) for span in collection.train] == [(0.0, pytest.approx(1.6))] * 3
+    assert [(span.begin, span.end) for span in collection.held_out] == [(pytest.approx(1.6), pytest.approx(2.0))] * 3
 
 
 def test_flips_are_balanced(data: Path) -> None:

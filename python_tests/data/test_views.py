@@ -14,6 +14,7 @@ from avsa_fast import ops
 from avsa_fast.data.batches import collate
 from avsa_fast.data.encode_video import write_video
 from avsa_fast.data.samples import Sample
+from avsa_fast.data.stretch import stretched
 from avsa_fast.data.video import read_frames, read_planes
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView, ViewConfig, make_views
 
@@ -106,3 +107,39 @@ def test_planes_and_rgb_give_the_same_crops(tmp_path: Path) -> None:
         assert (planes - rgb).abs().mean() < 0.05
     crops, _ = views([*both, both[0]])  # a batch that mixes both
     torch.testing.assert_close(crops, torch.cat([planes, rgb, planes]))
+
+
+def test_masked_bands_and_frames_have_the_mean_of_their_channel() -> None:
+    """64 bands of which 16 are masked, 98 frames of which 49 are; another view is unchanged."""
+    masks = np.array([[0.25, 0.5, 0.5, 1.0], *[[0.0, 0.0, 0.0, 0.0]] * 3], np.float32)
+    made = sample()
+    _, plain = views([made])
+    _, features = views([made._replace(masks=masks)])
+    mean = plain[0, 0].mean(dim=(-2, -1), keepdim=True)
+    torch.testing.assert_close(features[0, 0, :, 16:32], mean.expand(-1, 16, 98))
+    torch.testing.assert_close(features[0, 0, :, :, 49:], mean.expand(-1, 64, 49))
+    assert torch.equal(features[0, 0, :, :16, :49], plain[0, 0, :, :16, :49])
+    assert torch.equal(features[0, 0, :, 32:, :49], plain[0, 0, :, 32:, :49])
+    assert torch.equal(features[0, 1:], plain[0, 1:])
+
+
+@pytest.mark.parametrize("aspect", [0.75, 1.0, 4 / 3])
+def test_crops_of_another_aspect_ratio(aspect: float) -> None:
+    """A pixel shows the ray of a view whose width and height are in that ratio; the longer side keeps its angle."""
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    crops = torch.stack([columns, rows, columns + rows])[None, None, :, None]
+    seen = stretched(crops, torch.tensor([[aspect]]))[0, 0, :, 0]
+    width, height = min(1.0, aspect), min(1.0, 1 / aspect)
+    assert width / height == pytest.approx(aspect)
+    expected = [((x + 0.5 - 16) * scale + 15.5).clamp(0, 31) for x, scale in ((columns, width), (rows, height))]
+    torch.testing.assert_close(seen, torch.stack([*expected, expected[0] + expected[1]]), rtol=0, atol=1e-4)
+
+
+def test_crops_are_stretched_in_training() -> None:
+    made = sample()
+    crops, features = views([made])
+    wide, same_features = views([made._replace(aspect=np.array([1.0, 1.0, 2.0, 0.5], np.float32))])
+    assert torch.equal(features, same_features)
+    torch.testing.assert_close(wide[:, :2], crops[:, :2])
+    torch.testing.assert_close(wide, stretched(crops, torch.tensor([[1.0, 1.0, 2.0, 0.5]])))
+    assert (wide[:, 2:] - crops[:, 2:]).abs().max() > 0.1

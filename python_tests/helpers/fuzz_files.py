@@ -147,7 +147,7 @@ class Files:
             index = Index(self.data)
             for clip, row in index:
                 span_of(clip, row).moment(0.5, 0.5)
-            index.directional(), index.in_training()
+            index.directional(), index.in_split("train")
         for as_json in (False, True):
             check(self.data, Console(file=io.StringIO()), as_json=as_json)
 

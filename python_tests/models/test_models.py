@@ -1,6 +1,10 @@
 """The networks: shapes, the paper's sizes, and losses that depend on the right inputs."""
 
+from dataclasses import replace
+
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.video import r2plus1d_18
 
 from avsa_fast.models import AudioEncoder, Embeddings, Model, ModelConfig, VideoEncoder
@@ -66,3 +70,35 @@ def test_avc_loss_does_not_reach_transformers() -> None:
     model.avc_loss(embeddings, 0.07).backward()
     touched = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
     assert touched == {"video_encoder", "audio_encoder", "video_head", "audio_head"}
+
+
+def test_video_pooling() -> None:
+    """The maximum over time and picture of the same maps whose mean is the other embedding."""
+    mean, largest = VideoEncoder(8, (1, 1, 1, 1)).eval(), VideoEncoder(8, (1, 1, 1, 1), "max").eval()
+    largest.load_state_dict(mean.state_dict())
+    clips, maps = torch.randn(2, 3, 8, 32, 32), []
+    mean.layer4.register_forward_hook(lambda module, inputs, output: maps.append(output))
+    torch.testing.assert_close(mean(clips), maps[0].flatten(2).mean(dim=2))
+    torch.testing.assert_close(largest(clips), maps[0].flatten(2).max(dim=2).values)
+
+
+def test_group_norm_does_not_see_other_samples() -> None:
+    """In training mode, a sample's embedding is that of a batch of one, and no layer is a BatchNorm."""
+    model = Model(replace(SMALL, norm="group")).train()
+    assert not [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    groups = {module.num_channels: module.num_groups for module in model.modules() if isinstance(module, nn.GroupNorm)}
+    assert (groups[7], groups[8], groups[64]) == (7, 1, 8)
+    crops, features = torch.randn(3, 1, 3, 8, 16, 16), torch.randn(3, 1, 7, 64, 98)
+    together, alone = model(crops, features), model(crops[:1], features[:1])
+    for one, other in zip(alone, together, strict=True):
+        torch.testing.assert_close(one, other[:1], rtol=1e-4, atol=1e-5)
+    assert together.video.std() > 0.01
+
+
+def test_frozen_statistics_stay() -> None:
+    model = Model(SMALL)
+    model.frozen_statistics = True
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    model.train()(torch.randn(2, 1, 3, 8, 16, 16), torch.randn(2, 1, 7, 64, 98))
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+    assert model.video_to_audio.training

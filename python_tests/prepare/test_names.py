@@ -152,7 +152,7 @@ def test_a_list_that_changes_moves_clips(tmp_path: Path, clip: Path) -> None:
     (src / "test.txt").write_text("a\n")
     (src / "validation.txt").write_text("b\n")
     prepare(src, dst, OPTIONS, progress=False)
-    assert {name: row["split"] for name, row in rows(dst).items()} == {"a": "test", "c": "train"}
+    assert {name: row["split"] for name, row in rows(dst).items()} == {"a": "test", "b": "validation", "c": "train"}
     assert (dst / "validation.txt").read_text() == "b\n"
     (src / "test.txt").write_text("c\n")
     (src / "validation.txt").unlink()

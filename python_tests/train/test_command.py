@@ -144,9 +144,9 @@ def test_fewer_clips_than_a_step_are_told(scenes: Path, tmp_path: Path, capsys: 
     train = sum(row["split"] == "train" for row in read_table(data / "index.parquet", INDEX))
     assert notes(data, train, capsys) == []
     assert notes(data, 4 * (train + 1), capsys) == [
-        f"note: {train} clips to train on, fewer than a step's {4 * (train + 1)} of AVC and {train + 1} of AVSA: clips "
-        "repeat within a step, and moments of the same clip are each other's negatives; more clips or a lower --batch "
-        "avoid this"
+        f"note: {train} recordings to train on, fewer than a step's clips ({4 * (train + 1)} of AVC and {train + 1} of "
+        "AVSA): recordings repeat within a step, each as often as any other, and their samples are each other's "
+        "negatives; more recordings or a lower --batch avoid this"
     ]
     moments = tmp_path / "moments.yaml"
     moments.write_text("samples: {moments: 2}\n")  # two samples of each clip are wanted
@@ -157,10 +157,10 @@ def test_one_clip_held_out_from_itself_is_told(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = notes(prepared(scenes, tmp_path / "data", 1), 4, capsys)
-    assert lines[0].startswith("note: 1 clip to train on, fewer than a step's 4 of AVC: clips repeat")
+    assert lines[0].startswith("note: 1 recording to train on, fewer than a step's clips (4 of AVC): recordings repeat")
     assert lines[1:] == [
-        "note: there is only one clip, whose last 20% of time is held out: held-out figures say nothing about other "
-        "recordings"
+        "note: there is only one recording; the last 20% of each clip's time is held out: held-out figures say nothing "
+        "about other recordings"
     ]
 
 

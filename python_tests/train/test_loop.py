@@ -16,12 +16,15 @@ from safetensors.torch import load_file
 
 from avsa_fast.config import PRESETS, Config, load_config
 from avsa_fast.data.samples import Samples
+from avsa_fast.data.tables import INDEX, read_table, write_table
 from avsa_fast.data.views import AUDIO_CHANNELS, AudioView
 from avsa_fast.errors import UserError
 from avsa_fast.scenes.cache import embedded_default
+from avsa_fast.train.build import build_model
 from avsa_fast.train.log import Log
 from avsa_fast.train.loop import Trainer
 from avsa_fast.train.objective import Objective
+from avsa_fast.train.ranks import Ranks
 
 
 def test_run_writes_all_files(small: Config, tmp_path: Path) -> None:
@@ -51,7 +54,11 @@ def test_run_writes_all_files(small: Config, tmp_path: Path) -> None:
 def test_resumed_run_is_bit_identical(
     small: Config, tmp_path: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run stopped within either stage, or between them, and then resumed, matches an uninterrupted one."""
+    """A run stopped within either stage, or between them, and then resumed, matches an uninterrupted one.
+
+    In one of the cases, with the moving average of the weights.
+    """
+    small = replace(small, ema=0.9) if stopped_after == 3 else small
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     run(small, whole)
 
@@ -187,7 +194,41 @@ def test_best_checkpoint_is_kept(small: Config, tmp_path: Path, monkeypatch: pyt
     run(replace(small, stages="avc", evaluate_every=1), tmp_path / "run")
     kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert kept == ["step-0000002", "step-0000005", "step-0000006"]
-    assert [line.get("held_out") for line in lines(tmp_path / "run")] == [0.5, 0.9, 0.2, 0.3, 0.1, None]
+    assert [line.get("validation") for line in lines(tmp_path / "run")] == [0.5, 0.9, 0.2, 0.3, 0.1, None]
+
+
+def test_best_checkpoint_never_sees_test_clips(
+    small: Config, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """During training the clips for validation are evaluated, at the end those of the test."""
+    data = tmp_path / "data"
+    shutil.copytree(scenes, data)
+    rows = read_table(data / "index.parquet", INDEX)
+    splits = {row["name"]: "validation" if number < 2 else row["split"] for number, row in enumerate(rows)}
+    write_table(data / "index.parquet", [row | {"split": splits[row["name"]]} for row in rows], INDEX)
+    seen: list[set[str]] = []
+
+    def evaluated(*arguments: Any) -> dict[str, float]:
+        seen.append({span.name for span in arguments[4]})
+        return {"value": 0.5, "chance": 0.25, "n": 1}
+
+    monkeypatch.setattr("avsa_fast.train.loop.held_out_accuracy", evaluated)
+    run(replace(small, data=str(data), stages="avc", batch=4, steps=2, evaluate_every=1), tmp_path / "run")
+    assert seen == [{name for name in splits if splits[name] == split} for split in ("validation", "test")]
+    assert [len(names) for names in seen] == [2, 2]
+
+
+def test_saved_weights_are_the_moving_average(small: Config, tmp_path: Path) -> None:
+    """After one step with decay 2/11, and a second with 3/12, both from the weights of checkpoints."""
+    config = replace(small, stages="avc", steps=2, checkpoint_every=1, ema=0.999)
+    run(config, tmp_path / "run")
+    first, second = (
+        load_file(tmp_path / "run" / "checkpoints" / f"step-000000{step}" / "weights.safetensors") for step in (1, 2)
+    )
+    name = "video_encoder.stem.0.weight"
+    begin = build_model(config, torch.device("cpu"), Ranks()).state_dict()[name]
+    average = 3 / 12 * (2 / 11 * begin + 9 / 11 * first[name]) + 9 / 12 * second[name]
+    torch.testing.assert_close(load_file(tmp_path / "run" / "weights.safetensors")[name], average)
 
 
 def test_killed_worker_ends_run(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,6 +245,8 @@ def test_killed_worker_ends_run(small: Config, tmp_path: Path, monkeypatch: pyte
 
 
 def test_learning_rate_schedule() -> None:
-    cosine = replace(PRESETS["paper"], schedule="cosine", warmup=0.1, learning_rate=1.0)
-    assert [round(cosine.learning_rate_at(progress), 6) for progress in (0.05, 0.1, 0.55, 1.0)] == [0.5, 1.0, 0.5, 0.0]
+    cosine = replace(PRESETS["paper"], schedule="cosine", warmup=0.1, learning_rate=1.0, final_rate=0.2)
+    assert [round(cosine.learning_rate_at(progress), 6) for progress in (0.05, 0.1, 0.55, 1.0)] == [0.5, 1.0, 0.6, 0.2]
+    assert replace(cosine, final_rate=0.0).learning_rate_at(1.0) == 0
+    assert PRESETS["paper"].final_rate > 0
     assert PRESETS["paper"].learning_rate_at(0.7) == 1e-4

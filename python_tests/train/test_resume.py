@@ -64,7 +64,7 @@ def test_resume_after_sigkill_at_random_steps(scenes: Path, tmp_path: Path) -> N
     assert digest(killed) == digest(whole)
     assert (killed / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
     logs = [[json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (whole, killed)]
-    same = ("step", "stage", "loss", "gradient_norm", "accuracy", "temperature", "lr", "held_out")
+    same = ("step", "stage", "loss", "gradient_norm", "accuracy", "temperature", "lr", "validation")
     assert [[line.get(name) for name in same] for line in logs[0]] == [
         [line.get(name) for name in same] for line in logs[1]
     ]
