@@ -52,6 +52,7 @@ class Config:
         warmup: Share of a stage's steps in which the learning rate rises linearly from 0.
         weight_decay: Weight decay of Adam.
         precision: "bf16" runs the network in mixed precision; GPU only.
+        loss_precision: Precision of the products of the contrastive losses, as in `ops.info_nce`.
         compile: Whether the encoders are compiled with torch.compile; GPU only.
         batch_norm: Whether BatchNorm statistics are those of each rank, or of all ranks ("sync").
         checkpoint_every: Steps from one checkpoint to the next.
@@ -82,6 +83,7 @@ class Config:
     warmup: float = 0.0
     weight_decay: float = 1e-5
     precision: Precision = "fp32"
+    loss_precision: Literal["fp32", "tf32", "3xtf32", "bf16"] = "fp32"
     compile: bool = True
     batch_norm: Literal["local", "sync"] = "local"
     checkpoint_every: int = 200

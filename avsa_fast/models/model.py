@@ -138,25 +138,28 @@ class Model(nn.Module):
         audio = self.predict_audio(self.video_to_audio(embeddings.video))
         return video, audio
 
-    def avc_loss(self, embeddings: Embeddings, temperature: float | Tensor, group: Any = None) -> Tensor:
+    def avc_loss(
+        self, embeddings: Embeddings, temperature: float | Tensor, group: Any = None, precision: str = "fp32"
+    ) -> Tensor:
         """Audio-visual correspondence: symmetric InfoNCE between the clips' video and audio projections.
 
         Args:
             embeddings: Embeddings with one crop per clip (K = 1).
             temperature: Temperature of the logits: a number or a scalar tensor.
             group: torch.distributed process group over whose ranks the clips are distributed, or None.
+            precision: Of the products, as in `ops.info_nce`.
 
         Returns:
             The loss [], float32 or wider.
         """
         return ops.info_nce(
             _rows(embeddings.video_projection), _rows(embeddings.audio_projection),
-            temperature=temperature, symmetric=True, group=group,
+            temperature=temperature, symmetric=True, precision=precision, group=group,
         )  # fmt: skip
 
     def avsa_loss(
         self, embeddings: Embeddings, predictions: tuple[Tensor, Tensor], temperature: float | Tensor,
-        negatives: str = "all", group: Any = None,
+        negatives: str = "all", group: Any = None, precision: str = "fp32",
     ) -> Tensor:  # fmt: skip
         """Audio-visual spatial alignment: InfoNCE of predicted and actual projections over clips and crops.
 
@@ -166,6 +169,7 @@ class Model(nn.Module):
             temperature: Temperature of the logits: a number or a scalar tensor.
             negatives: "all" or "joint", as in `ops.info_nce`.
             group: As in `avc_loss`.
+            precision: As in `avc_loss`.
 
         Returns:
             The loss [], the mean over the two modalities; float32 or wider.
@@ -174,7 +178,7 @@ class Model(nn.Module):
         losses = [
             ops.info_nce(
                 _rows(predicted), _rows(projection), temperature=temperature, crops=video.shape[1],
-                negatives=negatives, group=group,
+                negatives=negatives, precision=precision, group=group,
             )
             for predicted, projection in ((video, embeddings.video_projection), (audio, embeddings.audio_projection))
         ]  # fmt: skip
