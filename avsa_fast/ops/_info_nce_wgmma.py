@@ -45,10 +45,15 @@ def uses_wgmma(rows: Tensor, precision: str) -> bool:
     dimensions = (D + STEP - 1) // STEP * STEP
     verdict = _verdicts.get((rows.device, dimensions))
     if verdict is None:
-        if torch.cuda.is_current_stream_capturing():
+        if _is_captured(rows.device):
             return False
         verdict = _verdicts[rows.device, dimensions] = _agrees(rows.device, dimensions)
     return verdict
+
+
+def _is_captured(device: torch.device) -> bool:
+    """Whether work on the device is captured in a CUDA graph, where the comparison could not be read."""
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
 def _agrees(device: torch.device, dimensions: int) -> bool:

@@ -85,12 +85,12 @@ def test_a_mismatch_costs_speed_and_one_warning(
 
 def test_nothing_is_compared_while_a_graph_is_captured(chosen: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as capture:
-        capture.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+        capture.setattr(_info_nce_wgmma, "_is_captured", lambda _: True)
         loss()
         assert chosen == [False]
     loss()
     assert chosen == [False, *COMPARISON, True]
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    monkeypatch.setattr(_info_nce_wgmma, "_is_captured", lambda _: True)
     loss()
     assert chosen[-1], "the verdict is known"
 

@@ -138,7 +138,7 @@ class Mbarrier {
   void init(int n) {
     check_aligned(shared_address(this), 8, "a barrier");
     BulkCopies::of_block().fenced = false;
-    count = pending = std::int16_t(n);
+    count = pending = std::int8_t(n);
     bytes = 0;
     phase = 0;
   }
@@ -205,10 +205,11 @@ class Mbarrier {
     phase ^= 1;
   }
 
-  std::int16_t count, pending;
+  std::int8_t count, pending;
+  std::int16_t phase;
   std::int32_t bytes;  // expected but not there yet
-  std::int32_t phase;
 };
+static_assert(sizeof(Mbarrier) == 8);  // as on the device
 
 inline void fence_barrier_init() { Mbarrier::fence_init(); }
 
