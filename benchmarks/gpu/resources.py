@@ -241,7 +241,18 @@ def table(kernels: Kernels) -> str:
     heads = ("registers", "spilled", "stack", "local", "shared", "16 bytes", "F2FP", "loop", "C75xx", "matrix")
     lines = [f"{'kernel':<76} " + " ".join(heads)]
     for name, k in kernels.items():
-        cells = (k.registers, k.spilled, k.stack, k.local, k.shared, k.wide, k.conversions, k.loop, k.serialised, k.matrix)
+        cells = (
+            k.registers,
+            k.spilled,
+            k.stack,
+            k.local,
+            k.shared,
+            k.wide,
+            k.conversions,
+            k.loop,
+            k.serialised,
+            k.matrix,
+        )
         columns = zip(cells, heads, strict=True)
         lines.append(f"{name:<76} " + " ".join(f"{shown(cell):>{len(head)}}" for cell, head in columns))
     return "\n".join(lines)

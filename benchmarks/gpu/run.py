@@ -38,7 +38,9 @@ def main() -> None:
     limit = "of all steps together; each also has its own limit (default: %(default)s)"
     parser.add_argument("--seconds", type=float, default=SECONDS, help=limit)
     names = [name for part in PARTS.values() for name in part]
-    parser.add_argument("--steps", nargs="+", metavar="NAME", choices=names, help=f"instead of a part: {', '.join(names)}")
+    parser.add_argument(
+        "--steps", nargs="+", metavar="NAME", choices=names, help=f"instead of a part: {', '.join(names)}"
+    )
     parser.add_argument("--fresh", action="store_true", help="repeat steps that passed, and measure every case again")
     parser.add_argument("--commit", help="commit to record if the sources are not a git checkout")
     options = parser.parse_args()
@@ -110,7 +112,9 @@ def steps(out: Path, environment: dict[str, str], facts: dict[str, Any], patienc
         build_here["AVSA_CUDA"] = "ON"
     pip = python("-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", "--upgrade", "--quiet")
     pip += ["--target", str(out / "site"), str(ROOT)]
-    pytest = python("-P", "-m", "pytest", ROOT / "python_tests/ops", ROOT / "python_tests/cuda", "-q", "--rootdir", ROOT)
+    pytest = python(
+        "-P", "-m", "pytest", ROOT / "python_tests/ops", ROOT / "python_tests/cuda", "-q", "--rootdir", ROOT
+    )
     pytest += ["-m", "cuda and not slow", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
     # Inductor takes most of a test that compiles, and pytest writes no report if it is killed.
     tests = [*pytest, "-k", "not compil", "--junit-xml", str(out / "tests.xml")]

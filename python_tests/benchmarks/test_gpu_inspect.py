@@ -25,9 +25,10 @@ LISTING = """	.section	.text._ZN4avsa12_GLOBAL__N_110mix_kernelIfLi4EEEvPKfl,"ax
         /*0120*/                   HGMMA.64x64x16.F32.BF16 R24, gdesc[UR4], R24 ;
 """
 RECORDED = resources.Kernel(40, 0, 0, 6, 0, "HMMA", shared=512, serialised=0, conversions=8, loop=594)
-WARNING = """ptxas info    : (C7519) Potential Performance Loss: wgmma.mma_async instructions are serialized due to non \
-wgmma instructions defining accumulator registers in the function '_ZN4avsa12_GLOBAL__N_110mix_kernelIfLi4EEEvPKfl'
-"""
+WARNING = (
+    "ptxas info    : (C7519) Potential Performance Loss: wgmma.mma_async instructions are serialized due to non wgmma "
+    "instructions defining accumulator registers in the function '_ZN4avsa12_GLOBAL__N_110mix_kernelIfLi4EEEvPKfl'\n"
+)
 LOOPS = """
 .L_x_0:
         /*0010*/                   IMAD R1, R2, R3, R4 ;

@@ -32,9 +32,7 @@ def test_features_of_1024_samples_fit_every_architecture(device: ModuleType, spa
     for architecture in ARCHITECTURES:
         assert device.emulate_architecture(architecture)
         found.append(ops.spatial_features(signals, directions, n_fft=1024, n_mels=64, spatial=spatial))
-    want = reference.spatial_features(
-        signals.double(), directions.double(), n_fft=1024, n_mels=64, spatial=spatial
-    )
+    want = reference.spatial_features(signals.double(), directions.double(), n_fft=1024, n_mels=64, spatial=spatial)
     torch.testing.assert_close(found[0].double(), want, rtol=1e-4, atol=1e-4)
     assert all(torch.equal(found[0], other) for other in found[1:])
 

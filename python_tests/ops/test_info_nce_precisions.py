@@ -108,9 +108,7 @@ def assert_matches_exact(
     return got
 
 
-@pytest.mark.parametrize(
-    ("precision", "wgmma"), [("fp32", False), ("3xtf32", False), ("bf16", False), ("bf16", True)]
-)
+@pytest.mark.parametrize(("precision", "wgmma"), [("fp32", False), ("3xtf32", False), ("bf16", False), ("bf16", True)])
 def test_results_do_not_depend_on_blocks(kernel_device, precision, wgmma):
     """Rows processed in blocks of different sizes, as by ranks, give the same sums and gradients as all at once."""
     N, D, cuts = 150, 70, (0, 20, 20, 150)
