@@ -140,6 +140,9 @@ def info_nce_prepare(
     stream: int = 0,
 ) -> int: ...
 
+# Returns 1 if the device of the rows has the kernels on wgmma, else 0.
+def info_nce_has_wgmma(*, rows: Tensor, stream: int = 0) -> int: ...
+
 # Returns the bytes of the workspace of info_nce_scan and info_nce_gradient.
 def info_nce_workspace_size(
     *,
@@ -153,6 +156,7 @@ def info_nce_workspace_size(
     crops: int,
     symmetric: bool,
     precision: str,
+    wgmma: bool,  # of the kernels for bf16, which one
     stream: int = 0,
 ) -> int: ...
 def info_nce_scan(
@@ -167,6 +171,7 @@ def info_nce_scan(
     crops: int,
     symmetric: bool,
     precision: str,
+    wgmma: bool,
     workspace: Tensor,  # [bytes] uint8
     query_sums: Tensor,  # [n, 2] float64, added to
     key_sums: Tensor,  # [m, 2] float64, added to if symmetric
@@ -184,6 +189,7 @@ def info_nce_gradient(
     crops: int,
     symmetric: bool,
     precision: str,
+    wgmma: bool,
     workspace: Tensor,
     query_grad: Tensor,  # [n, D], added to
     key_grad: Tensor,  # [m, D], added to

@@ -64,6 +64,7 @@ class Config:
         ema: Decay per step of the moving average of the weights that is evaluated and saved; 0: the weights themselves.
             In the first steps it is lower.
         precision: "bf16" runs the network in mixed precision; GPU only.
+        loss_precision: Precision of the products of the contrastive losses, as in `ops.info_nce`.
         compile: Whether the encoders are compiled with torch.compile; GPU only.
         batch_norm: Whether BatchNorm statistics are those of each rank's batch, of all ranks' ("sync"), or always those
             of the run's first batch on the first rank ("frozen").
@@ -101,6 +102,7 @@ class Config:
     clip_norm: float | None = None
     ema: float = 0.0
     precision: Precision = "fp32"
+    loss_precision: Literal["fp32", "tf32", "3xtf32", "bf16"] = "fp32"
     compile: bool = True
     batch_norm: Literal["local", "sync", "frozen"] = "local"
     checkpoint_every: int = 200

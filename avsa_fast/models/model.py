@@ -169,8 +169,9 @@ class Model(nn.Module):
         return video, audio
 
     def avc_loss(
-        self, embeddings: Embeddings, temperature: float | Tensor, group: Any = None, recordings: Tensor | None = None
-    ) -> Tensor:
+        self, embeddings: Embeddings, temperature: float | Tensor, group: Any = None,
+        recordings: Tensor | None = None, precision: str = "fp32",
+    ) -> Tensor:  # fmt: skip
         """Audio-visual correspondence: symmetric InfoNCE between the clips' video and audio projections.
 
         Args:
@@ -178,6 +179,7 @@ class Model(nn.Module):
             temperature: Temperature of the logits: a number or a scalar tensor.
             group: torch.distributed process group over whose ranks the clips are distributed, or None.
             recordings: int64 [B], a number for each clip's recording, of which other clips are then no negatives.
+            precision: Of the products, as in `ops.info_nce`; without effect if `recordings` are given.
 
         Returns:
             The loss [], float32 or wider.
@@ -185,11 +187,11 @@ class Model(nn.Module):
         rows = _rows(embeddings.video_projection), _rows(embeddings.audio_projection)
         if recordings is not None:
             return masked_info_nce(*rows, recordings, temperature=temperature, symmetric=True, group=group)
-        return ops.info_nce(*rows, temperature=temperature, symmetric=True, group=group)
+        return ops.info_nce(*rows, temperature=temperature, symmetric=True, precision=precision, group=group)
 
     def avsa_loss(
         self, embeddings: Embeddings, predictions: tuple[Tensor, Tensor], temperature: float | Tensor,
-        negatives: str = "all", group: Any = None, recordings: Tensor | None = None,
+        negatives: str = "all", group: Any = None, recordings: Tensor | None = None, precision: str = "fp32",
     ) -> Tensor:  # fmt: skip
         """Audio-visual spatial alignment: InfoNCE of predicted and actual projections over clips and crops.
 
@@ -200,6 +202,7 @@ class Model(nn.Module):
             negatives: "all" or "joint", as in `ops.info_nce`.
             group: As in `avc_loss`.
             recordings: As in `avc_loss`.
+            precision: As in `avc_loss`.
 
         Returns:
             The loss [], the mean over the two modalities; float32 or wider.
@@ -210,7 +213,7 @@ class Model(nn.Module):
         for predicted, projection in ((video, embeddings.video_projection), (audio, embeddings.audio_projection)):
             rows = _rows(predicted), _rows(projection)
             if recordings is None:
-                losses.append(ops.info_nce(*rows, temperature=temperature, **options))
+                losses.append(ops.info_nce(*rows, temperature=temperature, precision=precision, **options))
             else:
                 losses.append(masked_info_nce(*rows, recordings, temperature=temperature, **options))
         return (losses[0] + losses[1]) / 2

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from avsa_fast.spatial.harmonics import generators, orders_of_channels
-
 from . import _checks
+from ._constants import constant
 from ._dispatch import _C, register, run
 
 
@@ -44,7 +43,7 @@ def _harmonics_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
 
 def generator_products(grad: Tensor, harmonics: Tensor, order: int) -> list[Tensor]:
     """Derivatives [...] by rotations about x, y and z of what has the gradient [..., C] by harmonics [..., C]."""
-    return [(grad * (harmonics @ generator.mT)).sum(-1) for generator in grad.new_tensor(generators(order).tolist())]
+    return [(grad * (harmonics @ generator.mT)).sum(-1) for generator in constant("generators", order, grad)]
 
 
 def _rotation_matrices(directions: Tensor, roll: Tensor | None, flip: Tensor | None, order: int) -> Tensor:
@@ -79,7 +78,7 @@ def _rotation_matrices_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) 
 def _rotation_matrices_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
     """D = mirror Rx(-roll) Ry(elevation) Rz(-azimuth), with each factor's derivative commuted past the others."""
     roll, flip, matrix = ctx.saved_tensors
-    x, y, z = grad.new_tensor(generators(ctx.order).tolist())
+    x, y, z = constant("generators", ctx.order, grad)
     left, right = grad @ matrix.mT, matrix.mT @ grad  # gradients by a factor on the left and on the right of D
     sign = 1 if flip is None else 1 - 2 * flip.to(grad.dtype)  # a mirror inverts rotations about x and z
     by_azimuth, about_x, by_elevation = -_inner(right, z), _inner(left, x), _inner(left, y)
@@ -117,8 +116,8 @@ def _mix_backward(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
     wide = grad.to(matrix.dtype)
     used: Tensor | int = 1  # the matrix elements that take part
     if ctx.order >= 0:
-        orders = torch.tensor(orders_of_channels(ctx.order), device=grad.device)
-        used = (orders[:, None] == orders).repeat(matrix.shape[-2] // len(orders), 1)
+        same = constant("same_order", ctx.order, grad, torch.bool)
+        used = same.repeat(matrix.shape[-2] // len(same), 1)
         matrix = matrix * used
     return {
         "signals": (matrix.mT @ wide).to(signals.dtype) if ctx.needs_grad["signals"] else None,

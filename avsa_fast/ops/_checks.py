@@ -129,6 +129,12 @@ def directions(directions: Tensor) -> None:
             )
 
 
+def temperature(temperature: Tensor) -> None:
+    """Raises ValueError for a temperature [] on the CPU that is not finite and above 0."""
+    if temperature.device.type == "cpu" and not 0 < temperature.item() < inf:
+        raise ValueError(f"temperature must be finite and above 0, not {temperature.item()!r}")
+
+
 def scene(signals: Tensor, directions: Tensor) -> int:
     """Checks signals [..., (order + 1)², T] and their directions [..., K, 2] or [..., K, P, 2]; returns the order."""
     dtype("signals", signals, FLOATS)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from . import _checks
+from ._constants import vector
 from ._dispatch import _C, register, run
 
 MAX_EAC_WEIGHT = 4  # of a texel, at least: extrapolation by half a texel weights one by 1.5^2
@@ -121,7 +122,7 @@ def _gnomonic_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:
 
 def _gnomonic_grads(ctx: Any, grad: Tensor) -> dict[str, Tensor | None]:
     directions, fov, roll, flip, frames = ctx.saved_tensors
-    grad = grad.to(ctx.dtype) / grad.new_tensor(ctx.std, dtype=ctx.dtype).view(3, 1, 1, 1)
+    grad = grad.to(ctx.dtype) / vector(ctx.std, grad, ctx.dtype).view(3, 1, 1, 1)
     grads: dict[str, Tensor | None] = {}
     if ctx.needs_grad["frames"]:
         grads["frames"] = gnomonic_backward(grad, directions, fov, ctx.H, ctx.W, roll, flip, ctx.antialias, ctx.eac)

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.distributed import ProcessGroup
 
 from ._dispatch import _C
-from ._info_nce_op import (
+from ._info_nce_blocks import (
     Options,
     Rows,
     accumulate_gradients,
@@ -27,6 +27,7 @@ from ._info_nce_op import (
     scan,
     total,
 )
+from ._info_nce_wgmma import uses_wgmma
 
 MAX_GATHERED_BYTES = 2**30  # of all ranks' keys
 
@@ -39,6 +40,7 @@ class _Span(NamedTuple):
 
     group: ProcessGroup
     counts: list[int]  # of each rank's rows
+    wgmma: bool  # whether every rank uses it
 
     @property
     def ranks(self) -> int:
@@ -66,8 +68,10 @@ class _Loss(torch.autograd.Function):
         group: ProcessGroup,
     ) -> Tensor:  # fmt: skip
         query, key = query.contiguous(), key.contiguous()
-        options = checked_options(temperature, query.dtype, symmetric, crops, precision)
+        wgmma = uses_wgmma(query, precision)
+        options = checked_options(temperature, query.dtype, symmetric, crops, precision, wgmma)
         span = _span(query, options, group)
+        options = options._replace(wgmma=span.wgmma)
         statistics = prepare(query, key)
         own = Rows(query, statistics[0], span.first(span.rank))
         query_sums = initial_sums(len(query), options.scale)
@@ -105,8 +109,9 @@ def _span(query: Tensor, options: Options, group: ProcessGroup) -> _Span:
     """Exchanges the ranks' row counts and options. Raises ValueError on every rank if the options differ."""
     precision = _C.PRECISIONS.index(options.precision)
     shared = [query.shape[1], query.element_size(), options.symmetric, options.crops, precision]
+    numbers = [len(query), *shared, options.wgmma]
     # The scale's bits: its value would wait for the device.
-    own = torch.cat([torch.tensor([len(query), *shared], device=query.device), options.scale.view(1).view(torch.int64)])
+    own = torch.cat([torch.tensor(numbers, device=query.device), options.scale.view(1).view(torch.int64)])
     every = own.new_empty(dist.get_world_size(group) * len(own))
     dist.all_gather_into_tensor(every, own, group=group)
     every = every.view(-1, len(own))
@@ -117,7 +122,7 @@ def _span(query: Tensor, options: Options, group: ProcessGroup) -> _Span:
     if (scales != scales[0]).any() and not scales.isnan().all():
         temperatures = [float(f"{temperature:.7g}") for temperature in (1 / scales).tolist()]
         raise ValueError(f"temperature must be the same on every rank of the group, not {temperatures}")
-    return _Span(group, every[:, 0].tolist())
+    return _Span(group, every[:, 0].tolist(), bool(every[:, len(shared) + 1].all()))
 
 
 def _for_each_rank(

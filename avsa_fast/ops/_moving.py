@@ -1,19 +1,16 @@
 """Gains and rotations that differ from sample to sample, as operations written in PyTorch."""
 
-from functools import cache
-from math import pi
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from scipy.linalg import expm
 from torch import Tensor
 
-from avsa_fast.spatial.harmonics import generators, mirror_signs
 from avsa_fast.spatial.motion import interpolate_directions, interpolate_vectors
 
 from . import _checks
 from ._ambisonics_op import generator_products
+from ._constants import constant
 from ._dispatch import _C, gradients, register, run
 
 CHUNK = 1 << 18  # output elements computed at a time, so that intermediate results stay in the cache
@@ -123,33 +120,24 @@ def _rotated(signals: Tensor, directions: Tensor, roll: Tensor | None, flip: Ten
     So no sample needs a matrix of its own: a rotation about z only mixes the channels m and -m.
     """
     dtype = directions.dtype
-    y_to_z, x_to_z = (directions.new_tensor(matrix) for matrix in _axis_rotations(order))
+    y_to_z, x_to_z = constant("axis_rotations", order, directions)
     azimuth, elevation = directions.unbind(-1)
     scene = _rotated_about_z(signals.to(dtype).unsqueeze(-3), -azimuth, order)
     scene = y_to_z.mT @ _rotated_about_z(y_to_z @ scene, elevation, order)
     if roll is not None:
         scene = x_to_z.mT @ _rotated_about_z(x_to_z @ scene, -roll, order)
     if flip is not None:
-        signs = torch.tensor(mirror_signs(order), dtype=dtype, device=signals.device).unsqueeze(-1)
+        signs = constant("mirror_signs", order, directions).unsqueeze(-1)
         scene = torch.where(flip[..., None, None], signs * scene, scene)
     return scene.to(signals.dtype)
 
 
 def _rotated_about_z(scene: Tensor, angle: Tensor, order: int) -> Tensor:
     """Rotates [..., C, T] by an angle per sample [..., T]: s_m becomes cos(m angle) s_m - sin(m angle) s_-m."""
-    degrees = [m for n in range(order + 1) for m in range(-n, n + 1)]
-    opposite = torch.tensor([c - 2 * m for c, m in enumerate(degrees)], device=scene.device)
-    index = torch.tensor([m + order for m in degrees], device=scene.device)
+    opposite, index = (constant(name, order, scene, torch.int64) for name in ("opposite", "degree_index"))
     multiples = angle.unsqueeze(-2) * torch.arange(-order, order + 1, device=scene.device).unsqueeze(-1)
     cosine, sine = (wave.index_select(-2, index) for wave in (multiples.cos(), multiples.sin()))
     return cosine * scene - sine * scene.index_select(-2, opposite)
-
-
-@cache
-def _axis_rotations(order: int) -> tuple[list[list[float]], list[list[float]]]:
-    """Matrices [C, C] that rotate the y axis to z, and the x axis to z."""
-    x, y, _ = generators(order)
-    return expm(pi / 2 * x).tolist(), expm(-pi / 2 * y).tolist()
 
 
 def _rotate_moving_setup(ctx: Any, inputs: SimpleNamespace, output: Tensor) -> None:

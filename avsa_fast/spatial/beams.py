@@ -9,14 +9,13 @@ from numpy.polynomial import legendre
 from scipy.linalg import eigh
 from torch import Tensor
 
-from .harmonics import orders_of_channels
-
 PATTERNS = ("cardioid", "hypercardioid", "supercardioid", "max_re", "in_phase")
 
 
 def beam_weights(harmonics: Tensor, gains: Sequence[float]) -> Tensor:
     """Channel weights [..., C] of beams: the harmonics of their directions [..., C], scaled by one gain per order."""
-    return harmonics * harmonics.new_tensor([gains[n] for n in orders_of_channels(len(gains) - 1)])
+    # Written by kernels: a tensor made from a list is copied from the host, which no CUDA graph can capture.
+    return harmonics * torch.cat([harmonics.new_full((2 * n + 1,), gain) for n, gain in enumerate(gains)])
 
 
 def beam_gains(pattern: str | Sequence[float], order: int = 1) -> list[float]:

@@ -23,12 +23,12 @@ class Objective(nn.Module):
 
         Args:
             model: The network.
-            config: Temperature and negatives of the loss.
+            config: Temperature, negatives and precision of the loss.
             group: Process group over whose ranks the batch is distributed, or None.
         """
         super().__init__()
         self.model, self.negatives, self.group = model, config.negatives, group
-        self.decay_norms = config.decay_norms
+        self.decay_norms, self.precision = config.decay_norms, config.loss_precision
         initial = torch.tensor(log(config.temperature), device=next(model.parameters()).device)
         self.log_temperature = nn.Parameter(initial, requires_grad=config.learn_temperature)
         self.fixed_temperature = None if config.learn_temperature else config.temperature
@@ -65,14 +65,14 @@ class Objective(nn.Module):
         """
         temperature = self.fixed_temperature or self.log_temperature.exp()
         if stage == "avc":
-            loss = self.model.avc_loss(embeddings, temperature, self.group, recordings)
+            loss = self.model.avc_loss(embeddings, temperature, self.group, recordings, self.precision)
             with torch.no_grad():
                 matches = avc_matches(Embeddings(*(x[:MAX_CANDIDATES] for x in embeddings)))
         else:
             predictions = self.model.predictions(embeddings)
             loss = self.model.avsa_loss(
-                embeddings, predictions, temperature, self.negatives, self.group, recordings
-            )  # fmt: skip
+                embeddings, predictions, temperature, self.negatives, self.group, recordings, self.precision
+            )
             with torch.no_grad():
                 matches = avsa_matches(embeddings, predictions)
         with torch.no_grad():

@@ -28,12 +28,14 @@ class Case:
         kernel: Runs the operation.
         bytes: Computes the bytes that must be read and written, each once.
         operations: Operations of matrix units.
+        exponentials: Of the special-function unit.
         peers: Other implementations by name.
     """
 
     kernel: Callable[[], Any]
     bytes: Callable[[], int]
     operations: int = 0
+    exponentials: int = 0
     peers: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
 
@@ -44,16 +46,21 @@ def cases(device: torch.device, small: bool) -> Iterator[tuple[str, Callable[[],
         device: Device of the arguments.
         small: Whether to use small sizes.
     """
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9:
+        yield "info_nce bf16, wgmma", partial(info_nce, "bf16", device, small, wgmma=True)
+    for precision in filter(supported, ("bf16", "fp32", "tf32", "3xtf32")):
+        yield f"info_nce {precision}", partial(info_nce, precision, device, small)
     for name, options in GNOMONIC.items():
         yield f"gnomonic {name}", partial(gnomonic, device, small, **options)
     for name in ("encode", "rotate", "beamform"):
         yield name, partial(ambisonics, name, device, small)
     for name, options in FEATURES.items():
         yield f"spatial_features {name}", partial(features, options, device, small)
-    for precision in filter(supported, ("fp32", "tf32", "3xtf32", "bf16")):
-        yield f"info_nce {precision}", partial(info_nce, precision, device, small)
-    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9:
-        yield "info_nce bf16, wgmma", partial(info_nce, "bf16", device, small, wgmma=True)
+    if not small:
+        for precision in ("bf16", "3xtf32", "fp32"):
+            for options in SIZES:
+                name = ", ".join(f"{key} = {value}" for key, value in options.items())
+                yield f"info_nce {precision}, {name}", partial(info_nce, precision, device, small, **options)
 
 
 def supported(precision: str) -> bool:
@@ -236,17 +243,36 @@ def rotate_first(signals: Tensor, directions: Tensor, **options: Any) -> Tensor:
 # --- InfoNCE ----------------------------------------------------------------------------------------------------------
 
 
-def info_nce(precision: str, device: torch.device, small: bool, wgmma: bool = False) -> Case:
-    """Builds a case of symmetric InfoNCE, forward and backward: 8 N² D operations, including recomputed cosines."""
-    N, D = (96, 128 if wgmma else 32) if small else (32_768, 128)
+# Besides N = 32,768, D = 128, temperature = 0.07.
+SIZES: list[dict[str, Any]] = [
+    *({"N": N} for N in (112, 1024, 4096, 16_384, 65_536)),
+    {"D": 512}, {"temperature": 0.01}, {"N": 112, "D": 512, "temperature": 0.01},
+]  # fmt: skip
+
+
+def info_nce(
+    precision: str, device: torch.device, small: bool, wgmma: bool = False, *, N: int = 32_768, D: int = 128,
+    temperature: float = 0.07,
+) -> Case:  # fmt: skip
+    """Builds a case of symmetric InfoNCE, forward and backward.
+
+    The kernels compute 2 N² D operations for the loss and, for each side's gradient, cosines again for each 128
+    dimensions, and 2 N² D more; twice the loss's, and two exponentials for one, below the temperature of 1 / 40.
+    """
+    if small:
+        N, D = 96, 128 if wgmma else 32
+    common = 1 / temperature < 40
+    parts = -(-D // 128)
+    operations = (2 if common else 4) * N * N * D + 2 * (2 * N * N * D * parts + 2 * N * N * D)
+    exponentials = N * N * (1 + 2 * parts if common else 2 + 4 * parts)
     half = precision == "bf16"
     dtype = torch.bfloat16 if half else torch.float32
     query, key = (torch.randn(N, D, device=device, dtype=dtype, requires_grad=True) for _ in range(2))
 
     def step(loss: Callable[..., Tensor], **options: Any) -> None:
         query.grad = key.grad = None
-        os.environ["AVSA_WGMMA"] = str(int(wgmma))
-        loss(query, key, temperature=0.07, symmetric=True, **options).backward()
+        os.environ["AVSA_WGMMA"] = str(int(wgmma))  # not by the comparison: each kernel is measured
+        loss(query, key, temperature=temperature, symmetric=True, **options).backward()
 
     peers: dict[str, Callable[[], Any]] = {}
     if precision in ("fp32", "bf16") and not wgmma:
@@ -258,7 +284,8 @@ def info_nce(precision: str, device: torch.device, small: bool, wgmma: bool = Fa
         if find_spec("siglip_kernel") is not None and device.type == "cuda":
             peers["siglip_kernel"] = partial(step, siglip_loss)  # a different loss with as many matrix products
     return Case(
-        partial(step, ops.info_nce, precision=precision), lambda: 4 * N * D * dtype.itemsize, 8 * N * N * D, peers,
+        partial(step, ops.info_nce, precision=precision), lambda: 4 * N * D * dtype.itemsize, operations, exponentials,
+        peers,
     )  # fmt: skip
 
 
@@ -282,7 +309,7 @@ def inf_cl_loss(query: Tensor, key: Tensor, *, temperature: float, symmetric: bo
     from inf_cl import cal_flash_loss
 
     units = torch.nn.functional.normalize(query), torch.nn.functional.normalize(key)
-    sides = (cal_flash_loss(a, b, scale=1 / temperature, head_dim=128) for a, b in (units, units[::-1]))
+    sides = (cal_flash_loss(a, b, scale=1 / temperature, head_dim=a.shape[1]) for a, b in (units, units[::-1]))
     return torch.stack([side.mean() for side in sides]).mean()
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from predictions import expected_seconds
+
 COUNTERS = {  # metrics that ncu collects per launch
     "seconds": "gpu__time_duration.sum",
     "share_of_dram": "dram__throughput.avg.pct_of_peak_sustained_elapsed",
@@ -38,11 +40,20 @@ def shares(row: dict[str, Any], ceilings: dict[str, float]) -> dict[str, Any]:
         return row
     out = dict(row)
     if ceilings:
+        if (expected := expected_seconds(row, ceilings)) is not None:
+            out["expected_seconds"] = expected
         out["share_of_copy"] = row["bytes"] / row["seconds"] / ceilings["copy"]
         if row["operations"]:
             out["share_of_matrix"] = row["operations"] / row["seconds"] / ceilings["matrix"]
     out["ratios"] = {name: seconds / row["seconds"] for name, seconds in row["peers"].items()}
     return out
+
+
+def with_peers(kernels: list[dict[str, Any]], peers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Joins what the steps kernels and peers measured, by case; a case of which one is missing lacks it."""
+    found = {row["case"]: row for row in peers}
+    none = {"peers": {}, "peers_failed": {}}
+    return [{**none, **row, **{key: found.get(row["case"], none).get(key, {}) for key in none}} for row in kernels]
 
 
 def read_tests(path: Path) -> dict[str, int]:
@@ -81,16 +92,19 @@ def read_counters(path: Path) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Formats the measured operations."""
-    lines = [f"{'operation':<32} {'ms':>9} {'MB':>9} {'GFLOP':>8} {'copy':>6} {'matrix':>6}  times faster than"]
+    head = f"{'operation':<44} {'ms':>9} {'graph':>9} {'expected':>9} {'MB':>9} {'GFLOP':>8} {'copy':>6} {'matrix':>6}"
+    lines = [f"{head} {'MHz':>5} {'W':>4}  times faster than"]
     for row in rows:
         if "seconds" not in row:
-            lines.append(f"{row['case']:<32} {row.get('error', '')}")
+            lines.append(f"{row['case']:<44} {row.get('error', '')}")
             continue
         peers = [f"{name} {ratio:.2f}" for name, ratio in row["ratios"].items()]
         peers += [f"{name} -" for name in row["peers_failed"]]
         lines.append(
-            f"{row['case']:<32} {row['seconds'] * 1e3:9.3f} {row['bytes'] / 1e6:9.1f} {row['operations'] / 1e9:8.1f} "
-            f"{percent(row.get('share_of_copy')):>6} {percent(row.get('share_of_matrix')):>6}  {', '.join(peers)}"
+            f"{row['case']:<44} {row['seconds'] * 1e3:9.3f} {milliseconds(row.get('graph_seconds')):>9} "
+            f"{milliseconds(row.get('expected_seconds')):>9} {row['bytes'] / 1e6:9.1f} {row['operations'] / 1e9:8.1f} "
+            f"{percent(row.get('share_of_copy')):>6} {percent(row.get('share_of_matrix')):>6} "
+            f"{row.get('megahertz', ''):>5} {row.get('watts', ''):>4}  {', '.join(peers)}"
         )
     return "\n".join(lines)
 
@@ -106,6 +120,11 @@ def launches(kernels: list[dict[str, Any]]) -> str:
             + f" {kernel.get('local_load_sectors', float('nan')):6.0f}"
         )
     return "\n".join(lines)
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Formats a time in ms; empty for None."""
+    return "" if seconds is None else f"{seconds * 1e3:.3f}"
 
 
 def percent(share: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Checks each compiled kernel's resources: registers, spills, stack, and important instructions.
+"""Checks each compiled kernel's resources: registers, spills, stack, shared memory, loops, and important instructions.
 
 Prints a table, and exits with 1 if a kernel is worse than recorded in benchmarks/gpu/kernels.json; see inspect.sh.
 """
@@ -25,7 +25,10 @@ WIDE = r"\b(?:LDG|STG|LDGSTS)\.\S*\b128\b|\bUTMALDG\b|\bUBLKCP\b"  # the last tw
 
 @dataclass(frozen=True)
 class Kernel:
-    """Resources of a kernel; the last three are None if no disassembler is available."""
+    """Resources of a kernel.
+
+    What a disassembler counts is None without one; the last four are also None if they were not recorded.
+    """
 
     registers: int
     spilled: int  # bytes stored and loaded
@@ -33,6 +36,10 @@ class Kernel:
     wide: int | None  # instructions that move 16 bytes or more of global memory
     local: int | None  # instructions on local memory
     matrix: str | None  # HGMMA, HMMA or ""
+    shared: int | None = None  # bytes of static shared memory
+    serialised: int | None = None  # ptxas's warnings C75xx: products of wgmma that wait for each other
+    conversions: int | None = None  # F2FP: two floats rounded to bfloat16 by one instruction
+    loop: int | None = None  # instructions of the longest loop that contains no other
 
 
 Kernels = dict[str, Kernel]  # by architecture and name: "sm_90a gnomonic/gnomonic_kernel<1, unsigned char, float>"
@@ -126,6 +133,7 @@ def parse(report: str, listing: str | None) -> Kernels:
     sections = {} if listing is None else code_sections(listing)
     entries = re.split(r"ptxas info\s*: Compiling entry function '", report)[1:]
     mangled = [entry.split("'")[0] for entry in entries]
+    warnings = re.findall(r"^.*\(C75\d\d\).*$", report, flags=re.MULTILINE)
     kernels = {}
     for symbol, name, entry in zip(mangled, demangled(mangled), entries, strict=True):
         code = sections.get(symbol, "") if listing is not None else None
@@ -136,8 +144,32 @@ def parse(report: str, listing: str | None) -> Kernels:
             wide=None if code is None else len(re.findall(WIDE, code)),
             local=None if code is None else len(re.findall(r"\b(?:LDL|STL)\b", code)),
             matrix=None if code is None else next((m for m in ("HGMMA", "HMMA") if re.search(rf"\b{m}\b", code)), ""),
+            shared=int(found[1]) if (found := re.search(r"(\d+) bytes smem", entry)) else 0,
+            serialised=sum(symbol in line for line in warnings),
+            conversions=None if code is None else len(re.findall(r"\bF2FP\b", code)),
+            loop=None if code is None else longest_loop(code),
         )
     return kernels
+
+
+def longest_loop(code: str) -> int:
+    """Returns the instructions of the longest innermost loop of a kernel; 0 if it has none."""
+    position, labels, loops = 0, dict[str, int](), list[tuple[int, int]]()
+    for line in code.splitlines():
+        if label := re.match(r"\s*(\.L_x_\d+):", line):
+            labels[label[1]] = position
+        elif re.match(r"\s*/\*[0-9a-f]{4,}\*/", line):
+            position += 1
+            target = re.search(r"\bBRA\b.*?(\.L_x_\d+)", line)
+            # A branch to itself is the padding after the kernel's end.
+            if target and labels.get(target[1], position) < position - 1:
+                loops.append((labels[target[1]], position))
+    innermost = [
+        end - begin
+        for begin, end in loops
+        if not any(begin <= first and last <= end and (first, last) != (begin, end) for first, last in loops)
+    ]
+    return max(innermost, default=0)
 
 
 def number(pattern: str, text: str) -> int:
@@ -185,12 +217,16 @@ def kernels_of_other_files(recorded: Kernels, sources: Iterable[Path]) -> Kernel
 def faults_of(name: str, kernel: Kernel, recorded: Kernel | None) -> Iterable[str]:
     """Yields how a kernel is worse than recorded; a new kernel must have no spills and no local memory."""
     limit = recorded or Kernel(255, 0, 0, 0, 0, "")
-    for what in ("registers", "spilled", "stack", "local"):
+    if kernel.serialised:
+        yield f"{name}: {kernel.serialised} warnings C75xx of serialised products, none expected"
+    for what in ("registers", "spilled", "stack", "local", "shared", "loop"):
         now, max_value = getattr(kernel, what), getattr(limit, what)
         if now is not None and max_value is not None and now > max_value:
             yield f"{name}: {what} {now}, at most {max_value} expected"
     if kernel.wide is not None and kernel.wide < (limit.wide or 0):
         yield f"{name}: {kernel.wide} instructions move 16 bytes, {limit.wide} expected"
+    if kernel.conversions is not None and kernel.conversions < (limit.conversions or 0):
+        yield f"{name}: {kernel.conversions} instructions F2FP, {limit.conversions} expected"
     ranks = ("", "HMMA", "HGMMA")
     if kernel.matrix is not None and ranks.index(kernel.matrix) < ranks.index(limit.matrix or ""):
         yield f"{name}: {kernel.matrix or 'no'} matrix instructions, {limit.matrix} expected"
@@ -202,12 +238,23 @@ def table(kernels: Kernels) -> str:
     def shown(value: int | str | None) -> str:
         return "?" if value is None else str(value) or "no"
 
-    lines = [f"{'kernel':<76} {'registers':>9} {'spilled':>7} {'stack':>5} {'local':>5} {'16 bytes':>8} {'matrix':>6}"]
+    heads = ("registers", "spilled", "stack", "local", "shared", "16 bytes", "F2FP", "loop", "C75xx", "matrix")
+    lines = [f"{'kernel':<76} " + " ".join(heads)]
     for name, k in kernels.items():
-        cells = (k.registers, k.spilled, k.stack, k.local, k.wide, k.matrix)
-        lines.append(
-            f"{name:<76} " + " ".join(f"{shown(c):>{n}}" for c, n in zip(cells, (9, 7, 5, 5, 8, 6), strict=True))
+        cells = (
+            k.registers,
+            k.spilled,
+            k.stack,
+            k.local,
+            k.shared,
+            k.wide,
+            k.conversions,
+            k.loop,
+            k.serialised,
+            k.matrix,
         )
+        columns = zip(cells, heads, strict=True)
+        lines.append(f"{name:<76} " + " ".join(f"{shown(cell):>{len(head)}}" for cell, head in columns))
     return "\n".join(lines)
 
 

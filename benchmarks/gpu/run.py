@@ -1,4 +1,4 @@
-"""Builds, tests, measures and profiles the CUDA kernels within a time limit; see run.sh and docs/gpu.md."""
+"""Builds, tests, measures and profiles the CUDA kernels in three parts, each within a time limit; see docs/gpu.md."""
 
 import argparse
 import json
@@ -12,48 +12,69 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from report import COUNTERS, launches, read_counters, read_json, read_tests, shares, table
+from report import COUNTERS, launches, read_counters, read_json, read_tests, shares, table, with_peers
 from steps import Outcome, Step, take
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-SECONDS = 520.0  # for all steps; their own limits add up to more, so slow steps shorten the last ones
+SECONDS = 520.0  # for the steps of a part; their own limits add up to more, so slow steps shorten the last ones
+# What each invocation runs, most important first.
+PARTS = {
+    "kernels": ("build", "ceilings", "tests", "kernels"),
+    "peers": ("compiled", "peers"),
+    "checks": ("memcheck", "racecheck", "synccheck", "initcheck", "profile"),
+}
+DONE = {"passed", "rehearsed", "not run"}
 
 
 def main() -> None:
-    """Exits with 1 if a step failed; the other steps still run."""
+    """Exits with 1 if a step failed; the other steps still run, and a tool that is not installed is no failure."""
     parser = argparse.ArgumentParser(prog="benchmarks/gpu/run.sh", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=PARTS, default="kernels", help="kernels, then peers, then checks")
     parser.add_argument(
         "--rehearse", action="store_true", help="small sizes on the CPU; the default on machines without a device"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "build/gpu", help="folder of results.json and logs")
     limit = "of all steps together; each also has its own limit (default: %(default)s)"
     parser.add_argument("--seconds", type=float, default=SECONDS, help=limit)
-    names = [step.name for step in steps(Path(), {}, {}, 1)]
-    parser.add_argument("--steps", nargs="+", metavar="NAME", choices=names, default=names, help=", ".join(names))
+    names = [name for part in PARTS.values() for name in part]
+    parser.add_argument(
+        "--steps", nargs="+", metavar="NAME", choices=names, help=f"instead of a part: {', '.join(names)}"
+    )
+    parser.add_argument("--fresh", action="store_true", help="repeat steps that passed, and measure every case again")
     parser.add_argument("--commit", help="commit to record if the sources are not a git checkout")
     options = parser.parse_args()
     start = time.monotonic()
     out = options.out.resolve()
-    clear(out, builds="build" in options.steps)
+    wanted = options.steps or PARTS[options.part]
+    source = options.commit or commit()
+    earlier = read_json(out / "results.json", {})
+    if options.fresh or earlier.get("commit") != source:
+        clear(out, builds="build" in wanted)
+        earlier = {}
+    kept = {step["step"]: Outcome(**step) for step in earlier.get("steps", [])}
     (out / "logs").mkdir(parents=True, exist_ok=True)
     environment = {"PYTHONPATH": os.pathsep.join([str(out / "site"), os.environ.get("PYTHONPATH", "")])}
     if options.rehearse:
         environment["CUDA_VISIBLE_DEVICES"] = ""
     facts_step = Step("facts", python(HERE / "facts.py", out / "facts.json"), 60, environment)
-    outcomes = [take(facts_step, False, out / "logs", options.seconds)]
+    kept["facts"] = take(facts_step, False, out / "logs", options.seconds)
     facts = read_json(out / "facts.json", {})
     rehearse = "device" not in facts
     print("No device is used: a rehearsal." if rehearse else card(facts), flush=True)
     planned = steps(out, environment, facts, options.seconds / SECONDS)
-    chosen = [step for step in planned if step.name in options.steps]
-    for step in chosen:
-        outcomes.append(take(step, rehearse, out / "logs", options.seconds - (time.monotonic() - start)))
-        write(out, facts, outcomes, rehearse, options.commit, time.monotonic() - start)
-    results = write(out, facts, outcomes, rehearse, options.commit, time.monotonic() - start)
+    for step in planned:
+        if step.name not in wanted:
+            continue
+        if step.name in kept and kept[step.name].state in DONE - {"not run"}:
+            print(f"{step.name}: {kept[step.name].state} earlier (--fresh repeats it)", flush=True)
+            continue
+        kept[step.name] = take(step, rehearse, out / "logs", options.seconds - (time.monotonic() - start))
+        write(out, facts, list(kept.values()), rehearse, source, time.monotonic() - start)
+    results = write(out, facts, list(kept.values()), rehearse, source, time.monotonic() - start)
     show(results, out)
-    fine = {"passed", "rehearsed", "not run"}
-    sys.exit(0 if all(outcome.state in fine for outcome in outcomes) else 1)
+    fine = DONE | {"not installed"}
+    sys.exit(0 if all(kept[name].state in fine for name in ("facts", *wanted)) else 1)
 
 
 def clear(out: Path, builds: bool) -> None:
@@ -65,9 +86,9 @@ def clear(out: Path, builds: bool) -> None:
     """
     for folder in ("logs", "site") if builds else ("logs",):
         shutil.rmtree(out / folder, ignore_errors=True)
-    for file in ("facts", "ceilings", "operations", "sanitized", "profiled", "results"):
+    for file in ("facts", "ceilings", "kernels", "peers", "sanitized", "profiled", "results"):
         (out / f"{file}.json").unlink(missing_ok=True)
-    for name in ("tests.xml", "ncu.csv"):
+    for name in ("tests.xml", "compiled.xml", "ncu.csv"):
         (out / name).unlink(missing_ok=True)
 
 
@@ -91,9 +112,13 @@ def steps(out: Path, environment: dict[str, str], facts: dict[str, Any], patienc
         build_here["AVSA_CUDA"] = "ON"
     pip = python("-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", "--upgrade", "--quiet")
     pip += ["--target", str(out / "site"), str(ROOT)]
-    tests = python("-P", "-m", "pytest", ROOT / "python_tests/ops", ROOT / "python_tests/cuda", "-q", "--rootdir", ROOT)
-    tests += ["-m", "cuda and not slow", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
-    tests += ["--junit-xml", str(out / "tests.xml")]
+    pytest = python(
+        "-P", "-m", "pytest", ROOT / "python_tests/ops", ROOT / "python_tests/cuda", "-q", "--rootdir", ROOT
+    )
+    pytest += ["-m", "cuda and not slow", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
+    # Inductor takes most of a test that compiles, and pytest writes no report if it is killed.
+    tests = [*pytest, "-k", "not compil", "--junit-xml", str(out / "tests.xml")]
+    compiled = [*pytest, "-k", "compil", "--junit-xml", str(out / "compiled.xml")]
     small = ["--small"]
     measure = python(HERE / "measure.py")
     once = [*measure, str(out / "sanitized.json"), "--small", "--once"]
@@ -104,23 +129,31 @@ def steps(out: Path, environment: dict[str, str], facts: dict[str, Any], patienc
     profile += ["--print-units", "base", "--log-file", str(out / "ncu.csv")]
     profile += ["--kernel-name-base", "mangled", "--kernel-name", "regex:4avsa"]  # only kernels of avsa_fast
     ceilings = [*measure, str(out / "ceilings.json"), "--only", "ceilings"]
-    operations = [*measure, str(out / "operations.json")]
+    kernels = [*measure, str(out / "kernels.json")]
+    peers = [*measure, str(out / "peers.json"), "--peers"]
     planned = [
         Step("build", pip, 240, {**environment, **build_here}, rehearsal=pip),
         Step("ceilings", ceilings, 60, environment, rehearsal=ceilings + small),
         Step("tests", tests, 180, environment, rehearsal=tests),
-        Step("operations", operations, 180, environment, rehearsal=operations + small),
-        Step("memcheck", [*sanitizer, "memcheck", *once], 90, apart, rehearsal=once),
-        Step("racecheck", [*sanitizer, "racecheck", *once], 90, apart),
+        Step("kernels", kernels, 180, environment, rehearsal=kernels + small),
+        Step("compiled", compiled, 240, environment, rehearsal=compiled),
+        Step("peers", peers, 400, environment, rehearsal=peers + small),
+        Step("memcheck", [*sanitizer, "memcheck", *once], 120, apart, rehearsal=once),
+        Step("racecheck", [*sanitizer, "racecheck", *once], 120, apart),
+        Step("synccheck", [*sanitizer, "synccheck", *once], 90, apart),
+        Step("initcheck", [*sanitizer, "initcheck", *once], 90, apart),
         Step("profile", [*profile, *measure, str(out / "profiled.json"), "--once"], 90, environment),
     ]
     return [replace(step, seconds=step.seconds * patience) for step in planned]
 
 
 def card(facts: dict[str, Any]) -> str:
-    """Returns nvidia-smi's output and a line of versions."""
-    done = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False)
-    return f"{done.stdout}\n{facts['device']}, driver {facts['driver']}, torch {facts['torch']}, nvcc {facts['nvcc']}"
+    """Returns nvidia-smi's output, if it is installed, and a line of versions."""
+    try:
+        shown = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False, timeout=20).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        shown = "nvidia-smi does not run here: no clocks and no power beside the times."
+    return f"{shown}\n{facts['device']}, driver {facts['driver']}, torch {facts['torch']}, nvcc {facts['nvcc']}"
 
 
 def commit() -> str | None:
@@ -133,20 +166,23 @@ def commit() -> str | None:
 
 
 def write(
-    out: Path, facts: dict[str, Any], outcomes: list[Outcome], rehearse: bool, named: str | None, seconds: float
+    out: Path, facts: dict[str, Any], outcomes: list[Outcome], rehearse: bool, source: str | None, seconds: float
 ) -> dict[str, Any]:
     """Writes and returns results.json, from all that the steps have written so far."""
     ceilings = read_json(out / "ceilings.json", {})
     results = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": named or commit(),
+        "commit": source,
         "rehearsal": rehearse,
         "seconds": round(seconds, 1),
         "machine": facts,
         "steps": [asdict(outcome) for outcome in outcomes],
         "ceilings": ceilings,
-        "tests": read_tests(out / "tests.xml"),
-        "operations": [shares(row, ceilings) for row in read_json(out / "operations.json", [])],
+        "tests": {name: read_tests(out / f"{name}.xml") for name in ("tests", "compiled")},
+        "operations": [
+            shares(row, ceilings)
+            for row in with_peers(read_json(out / "kernels.json", []), read_json(out / "peers.json", []))
+        ],
         "kernels": read_counters(out / "ncu.csv"),
     }
     partial = out / "results.json.partial"
@@ -169,8 +205,9 @@ def show(results: dict[str, Any], out: Path) -> None:
     print(table(results["operations"]))
     if results["kernels"]:
         print(launches(results["kernels"]))
-    if results["tests"]:
-        print(", ".join(f"{count} {name}" for name, count in results["tests"].items()))
+    for step, counts in results["tests"].items():
+        if counts:
+            print(f"{step}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     print(", ".join(f"{step['step']} {step['state']}" for step in results["steps"]))
     print(f"{results['seconds']:.0f} s; {out}/results.json")
 

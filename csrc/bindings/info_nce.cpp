@@ -41,7 +41,7 @@ RowRange check_rows(const Check& check, const Side& side, Dtypes dtypes, std::in
 
 // The arguments of info_nce_workspace_size, info_nce_scan and info_nce_gradient that say which rows meet, and how.
 InfoNceBlock check_block(const Check& check, const Side& query, const Side& key, const Tensor& scale,
-                         std::int64_t crops, bool symmetric, const std::string& precision) {
+                         std::int64_t crops, bool symmetric, const std::string& precision, bool wgmma) {
   check.rank("query", query.data, 2);
   check.rank("key", key.data, 2);
   const std::int64_t D = query.data.size(1);
@@ -51,7 +51,13 @@ InfoNceBlock check_block(const Check& check, const Side& query, const Side& key,
   if (crops < 1) refuse("crops", "be at least 1");
   const Precision number = parse_precision(precision);
   if (dtype == Dtype::float64 && number != Precision::fp32) refuse("precision", "be fp32 for float64 rows");
-  return {dtype, number, query_rows, key_rows, D, crops, static_cast<const double*>(scale.data), symmetric, nullptr};
+  return {dtype, number, query_rows, key_rows, D, crops, static_cast<const double*>(scale.data), symmetric, wgmma, nullptr};
+}
+
+int call_has_wgmma(const Tensor& rows, std::uintptr_t stream) {
+  bool answer = false;
+  call(rows.device, stream, InfoNceHasWgmma{&answer}, info_nce_has_wgmma_cpu, AVSA_DEVICE(info_nce_has_wgmma_cuda));
+  return answer;
 }
 
 std::int64_t workspace_size(const Device& device, const InfoNceBlock& block, std::uintptr_t stream) {
@@ -82,21 +88,21 @@ int call_prepare(const Tensor& query, const Tensor& key, const Tensor& statistic
 std::int64_t call_workspace_size(const Tensor& query, const Tensor& query_statistics, std::int64_t query_first,
                                  const Tensor& key, const Tensor& key_statistics, std::int64_t key_first,
                                  const Tensor& scale, std::int64_t crops, bool symmetric, const std::string& precision,
-                                 std::uintptr_t stream) {
+                                 bool wgmma, std::uintptr_t stream) {
   const Check check(query.device);
   const Side queries{"query", "query_statistics", query, query_statistics, query_first};
   const Side keys{"key", "key_statistics", key, key_statistics, key_first};
-  return workspace_size(query.device, check_block(check, queries, keys, scale, crops, symmetric, precision), stream);
+  return workspace_size(query.device, check_block(check, queries, keys, scale, crops, symmetric, precision, wgmma), stream);
 }
 
 int call_scan(const Tensor& query, const Tensor& query_statistics, std::int64_t query_first, const Tensor& key,
               const Tensor& key_statistics, std::int64_t key_first, const Tensor& scale, std::int64_t crops,
-              bool symmetric, const std::string& precision, const Tensor& workspace, const Tensor& query_sums,
+              bool symmetric, const std::string& precision, bool wgmma, const Tensor& workspace, const Tensor& query_sums,
               const Tensor& key_sums, std::uintptr_t stream) {
   const Check check(query.device);
   const Side queries{"query", "query_statistics", query, query_statistics, query_first};
   const Side keys{"key", "key_statistics", key, key_statistics, key_first};
-  InfoNceBlock block = check_block(check, queries, keys, scale, crops, symmetric, precision);
+  InfoNceBlock block = check_block(check, queries, keys, scale, crops, symmetric, precision, wgmma);
   check("query_sums", query_sums, {Dtype::float64}, {block.query.count, 2});
   check("key_sums", key_sums, {Dtype::float64}, {block.key.count, 2});
   block.workspace = check_workspace(check, block, workspace, stream);
@@ -106,12 +112,12 @@ int call_scan(const Tensor& query, const Tensor& query_statistics, std::int64_t 
 
 int call_gradient(const Tensor& query, const Tensor& query_statistics, std::int64_t query_first, const Tensor& key,
                   const Tensor& key_statistics, std::int64_t key_first, const Tensor& scale, std::int64_t crops,
-                  bool symmetric, const std::string& precision, const Tensor& workspace, const Tensor& query_grad,
+                  bool symmetric, const std::string& precision, bool wgmma, const Tensor& workspace, const Tensor& query_grad,
                   const Tensor& key_grad, std::uintptr_t stream) {
   const Check check(query.device);
   const Side queries{"query", "query_statistics", query, query_statistics, query_first};
   const Side keys{"key", "key_statistics", key, key_statistics, key_first};
-  InfoNceBlock block = check_block(check, queries, keys, scale, crops, symmetric, precision);
+  InfoNceBlock block = check_block(check, queries, keys, scale, crops, symmetric, precision, wgmma);
   check("query_grad", query_grad, {block.dtype}, query.shape, {});
   check("key_grad", key_grad, {block.dtype}, key.shape, {});
   block.workspace = check_workspace(check, block, workspace, stream);
@@ -152,17 +158,18 @@ void define_info_nce(py::module_& m) {
   m.attr("INFO_NCE_STATISTICS") = int(kStatistics);
   m.attr("INFO_NCE_MAX_COMMON_SCALE") = kMaxCommonScale;
   m.attr("PRECISIONS") = py::make_tuple(kPrecisions[0], kPrecisions[1], kPrecisions[2], kPrecisions[3]);
+  m.def("info_nce_has_wgmma", call_has_wgmma, py::kw_only(), arg("rows"), arg("stream") = 0);
   m.def("info_nce_prepare", call_prepare, py::kw_only(), arg("query"), arg("key"), arg("statistics"),
         arg("stream") = 0);
   m.def("info_nce_workspace_size", call_workspace_size, py::kw_only(), arg("query"), arg("query_statistics"),
         arg("query_first"), arg("key"), arg("key_statistics"), arg("key_first"), arg("scale"), arg("crops"),
-        arg("symmetric"), arg("precision"), arg("stream") = 0);
+        arg("symmetric"), arg("precision"), arg("wgmma"), arg("stream") = 0);
   m.def("info_nce_scan", call_scan, py::kw_only(), arg("query"), arg("query_statistics"), arg("query_first"),
         arg("key"), arg("key_statistics"), arg("key_first"), arg("scale"), arg("crops"), arg("symmetric"),
-        arg("precision"), arg("workspace"), arg("query_sums"), arg("key_sums"), arg("stream") = 0);
+        arg("precision"), arg("wgmma"), arg("workspace"), arg("query_sums"), arg("key_sums"), arg("stream") = 0);
   m.def("info_nce_gradient", call_gradient, py::kw_only(), arg("query"), arg("query_statistics"), arg("query_first"),
         arg("key"), arg("key_statistics"), arg("key_first"), arg("scale"), arg("crops"), arg("symmetric"),
-        arg("precision"), arg("workspace"), arg("query_grad"), arg("key_grad"), arg("stream") = 0);
+        arg("precision"), arg("wgmma"), arg("workspace"), arg("query_grad"), arg("key_grad"), arg("stream") = 0);
   m.def("info_nce_project", call_project, py::kw_only(), arg("own"), arg("own_statistics"), arg("partner"),
         arg("partner_statistics"), arg("factor"), arg("grad"), arg("radial"), arg("stream") = 0);
 }

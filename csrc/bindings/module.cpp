@@ -4,6 +4,9 @@
 #include "bindings/call.h"
 #include "bindings/tensor.h"
 #include "core/dispatch.h"
+#ifdef AVSA_EMULATE
+#include "emulation/core/device_model.h"
+#endif
 
 namespace avsa::bindings {
 namespace {
@@ -65,5 +68,8 @@ AVSA_DEFINE_MODULE(AVSA_MODULE, m) {
   define_info_nce(m);
 #ifdef AVSA_EMULATE
   m.def("emulate_device", [](bool on) { emulate_device = on; }, pybind11::arg("on"));
+  m.def("emulate_architecture", avsa::emulation::set_architecture, pybind11::arg("number"));
+  m.def("emulate_order", avsa::emulation::set_order, pybind11::arg("order"));
+  m.def("emulated_launches", [] { return avsa::emulation::launches(); });
 #endif
 }

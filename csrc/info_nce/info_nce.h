@@ -40,7 +40,12 @@ struct InfoNceBlock {
   std::int64_t D, K;    // row r is crop r % K of clip r / K
   const double* scale;  // [] 1 / temperature
   bool symmetric;       // keys have losses too
+  bool wgmma;           // for bf16 on Hopper: by wgmma, not by mma.sync
   void* workspace;      // as many bytes as info_nce_workspace says
+};
+
+struct InfoNceHasWgmma {
+  bool* answer;  // [] out, in host memory: whether the device has the kernels on wgmma
 };
 
 struct InfoNceWorkspace {
@@ -82,12 +87,14 @@ struct InfoNceProject {
   double* radial;        // [N] out: <unit row, its gradient without factor>
 };
 
+void info_nce_has_wgmma_cpu(const InfoNceHasWgmma& task);
 void info_nce_prepare_cpu(const InfoNcePrepare& task);
 void info_nce_workspace_cpu(const InfoNceWorkspace& task);
 void info_nce_scan_cpu(const InfoNceScan& task);
 void info_nce_gradient_cpu(const InfoNceGradient& task);
 void info_nce_project_cpu(const InfoNceProject& task);
-int info_nce_prepare_cuda(const InfoNcePrepare& task, void* stream);  // each returns a cudaError_t
+int info_nce_has_wgmma_cuda(const InfoNceHasWgmma& task, void* stream);  // each returns a cudaError_t
+int info_nce_prepare_cuda(const InfoNcePrepare& task, void* stream);
 int info_nce_workspace_cuda(const InfoNceWorkspace& task, void* stream);
 int info_nce_scan_cuda(const InfoNceScan& task, void* stream);
 int info_nce_gradient_cuda(const InfoNceGradient& task, void* stream);

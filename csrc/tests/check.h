@@ -27,13 +27,13 @@ constexpr int kMaxPrinted = 10;
 
 #define TEST(name)                                                         \
   static void name();                                                      \
-  static const avsa::tests::Registration name##_registration(#name, name); \
+  static const ::avsa::tests::Registration name##_registration(#name, name); \
   static void name()
 
 // EXPECT(condition, format, ...): printf's arguments say which values were found.
 #define EXPECT(condition, ...)                                                \
   do {                                                                        \
-    if (!(condition) && avsa::tests::failures++ < avsa::tests::kMaxPrinted) { \
+    if (!(condition) && ::avsa::tests::failures++ < ::avsa::tests::kMaxPrinted) { \
       std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);             \
       std::printf(__VA_ARGS__);                                               \
       std::printf("\n");                                                      \

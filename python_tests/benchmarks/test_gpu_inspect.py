@@ -24,14 +24,39 @@ LISTING = """	.section	.text._ZN4avsa12_GLOBAL__N_110mix_kernelIfLi4EEEvPKfl,"ax
         /*0110*/                   STL.64 [R1], R4 ;
         /*0120*/                   HGMMA.64x64x16.F32.BF16 R24, gdesc[UR4], R24 ;
 """
-RECORDED = resources.Kernel(40, 0, 0, 6, 0, "HMMA")
+RECORDED = resources.Kernel(40, 0, 0, 6, 0, "HMMA", shared=512, serialised=0, conversions=8, loop=594)
+WARNING = (
+    "ptxas info    : (C7519) Potential Performance Loss: wgmma.mma_async instructions are serialized due to non wgmma "
+    "instructions defining accumulator registers in the function '_ZN4avsa12_GLOBAL__N_110mix_kernelIfLi4EEEvPKfl'\n"
+)
+LOOPS = """
+.L_x_0:
+        /*0010*/                   IMAD R1, R2, R3, R4 ;
+.L_x_1:
+        /*0020*/                   FADD R1, R1, R2 ;
+        /*0030*/                   F2FP.BF16.F32.PACK_AB R1, R1, R2 ;
+        /*0040*/               @P0 BRA `(.L_x_1) ;
+.L_x_2:
+        /*0050*/                   FADD R1, R1, R2 ;
+        /*0060*/               @P0 BRA.U `(.L_x_2) ;
+        /*0070*/               @P1 BRA `(.L_x_0) ;
+        /*0080*/                   EXIT ;
+.L_x_3:
+        /*0090*/                   BRA `(.L_x_3);
+"""
 
 
 def test_compiler_reports_are_parsed() -> None:
-    assert resources.parse(REPORT, LISTING) == {"mix_kernel<float, 4>": resources.Kernel(40, 20, 32, 1, 1, "HGMMA")}
-    assert resources.parse(REPORT, None) == {"mix_kernel<float, 4>": resources.Kernel(40, 20, 32, None, None, None)}
+    name = "mix_kernel<float, 4>"
+    expected = resources.Kernel(40, 20, 32, 1, 1, "HGMMA", shared=512, serialised=0, conversions=0, loop=0)
+    assert resources.parse(REPORT, LISTING) == {name: expected}
+    without = replace(expected, wide=None, local=None, matrix=None, conversions=None, loop=None)
+    assert resources.parse(REPORT, None) == {name: without}
     narrow = LISTING.replace("LDG.E.128", "LDG.E").replace("HGMMA", "FFMA").replace("STL", "STS")
-    assert resources.parse(REPORT, narrow)["mix_kernel<float, 4>"] == resources.Kernel(40, 20, 32, 0, 0, "")
+    assert resources.parse(REPORT, narrow)[name] == replace(expected, wide=0, local=0, matrix="")
+    assert resources.parse(WARNING + REPORT, LISTING)[name].serialised == 1
+    found = resources.parse(REPORT, LISTING + LOOPS)[name]
+    assert (found.conversions, found.loop) == (1, 3)  # of 3 and 2 instructions, within another loop
 
 
 @pytest.mark.parametrize(
@@ -46,6 +71,10 @@ def test_compiler_reports_are_parsed() -> None:
         ({"local": 2}, "local 2, at most 0"),
         ({"wide": 5}, "5 instructions move 16 bytes, 6 expected"),
         ({"matrix": ""}, "no matrix instructions, HMMA expected"),
+        ({"shared": 513}, "shared 513, at most 512"),
+        ({"serialised": 2}, "2 warnings C75xx of serialised products, none"),
+        ({"conversions": 7}, "7 instructions F2FP, 8 expected"),
+        ({"loop": 595}, "loop 595, at most 594"),
     ],
 )
 def test_regressions_are_reported(change: dict, fault: str | None) -> None:

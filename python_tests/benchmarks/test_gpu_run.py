@@ -11,8 +11,9 @@ import pytest
 from helpers import commands
 
 from avsa_fast import ops
-from report import launches, read_counters, read_tests, shares, table
-from run import clear
+from predictions import EXPECTATIONS, expected_seconds
+from report import launches, read_counters, read_tests, shares, table, with_peers
+from run import PARTS, clear
 from steps import Step, take
 
 ROOT = Path(__file__).parents[2]
@@ -28,9 +29,10 @@ def rehearse(out: Path, *options: str, **environment: str) -> dict:
 
 @pytest.mark.slow
 def test_rehearsal(tmp_path: Path) -> None:
-    results = rehearse(tmp_path, "--steps", "ceilings", "operations", "racecheck", PYTHONPATH=str(ROOT))
+    results = rehearse(tmp_path, "--steps", "ceilings", "kernels", "peers", "racecheck", PYTHONPATH=str(ROOT))
     states = {step["step"]: step["state"] for step in results["steps"]}
-    assert states == {"facts": "passed", "ceilings": "rehearsed", "operations": "rehearsed", "racecheck": "not run"}
+    rehearsed = dict.fromkeys(["ceilings", "kernels", "peers"], "rehearsed")
+    assert states == {"facts": "passed", **rehearsed, "racecheck": "not run"}
     assert results["rehearsal"]
     assert min(results["ceilings"].values()) > 0
     operations = {row["case"].split()[0] for row in results["operations"]}
@@ -49,12 +51,15 @@ def test_full_rehearsal_without_training_packages(tmp_path: Path) -> None:
         (bare / f"{name}.py").write_text("raise ModuleNotFoundError('a bare machine has none', name=__name__)\n")
     tools = Path(sys.executable).parent  # cmake and ninja
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
-    results = rehearse(tmp_path / "out", AVSA_CUDA="OFF", PYTHONPATH=str(bare), PATH=path)
+    for part in PARTS:
+        results = rehearse(tmp_path / "out", part, AVSA_CUDA="OFF", PYTHONPATH=str(bare), PATH=path)
     states = {step["step"]: step["state"] for step in results["steps"]}
-    rehearsed = dict.fromkeys(["build", "ceilings", "tests", "operations", "memcheck"], "rehearsed")
-    assert states == {"facts": "passed", **rehearsed, "racecheck": "not run", "profile": "not run"}
-    assert results["tests"]["tests"] > 100
-    assert results["tests"]["errors"] == results["tests"]["failures"] == 0
+    rehearsed = dict.fromkeys(["build", "ceilings", "tests", "kernels", "compiled", "peers", "memcheck"], "rehearsed")
+    others = dict.fromkeys(["racecheck", "synccheck", "initcheck", "profile"], "not run")
+    assert states == {"facts": "passed", **rehearsed, **others}
+    assert results["tests"]["tests"]["tests"] > 100
+    for counts in results["tests"].values():
+        assert counts["errors"] == counts["failures"] == 0
 
 
 def test_states_of_steps(tmp_path: Path) -> None:
@@ -100,15 +105,37 @@ def test_clear_removes_only_files_of_a_run(tmp_path: Path) -> None:
 
 
 def test_shares_and_ratios() -> None:
-    row = {"case": "info_nce", "seconds": 0.002, "bytes": 3e9, "operations": 8e11, "peers_failed": {"inf_cl": "none"}}
-    found = shares({**row, "peers": {"eager": 0.01}}, {"copy": 3e12, "matrix": 8e14})
+    row = {"case": "info_nce", "seconds": 0.002, "bytes": 3e9, "operations": 8e11}
+    peers = [{"case": "info_nce", "peers": {"eager": 0.01}, "peers_failed": {"inf_cl": "none"}}]
+    (joined,) = with_peers([row], peers)
+    found = shares(joined, {"copy": 3e12, "matrix": 8e14})
     assert found["share_of_copy"] == pytest.approx(0.5)
     assert found["share_of_matrix"] == pytest.approx(0.5)
     assert found["ratios"] == {"eager": pytest.approx(5)}
-    assert "50.0%  50.0%  eager 5.00, inf_cl -" in table([found])
+    assert table([found]).splitlines()[1].split()[-6:] == ["50.0%", "50.0%", "eager", "5.00,", "inf_cl", "-"]
     broken = {"case": "encode", "error": "RuntimeError: mix: CUDA error 700"}
     assert shares(broken, {}) == broken
     assert "CUDA error 700" in table([broken])
+
+
+def test_expected_times() -> None:
+    """At 3 TB/s, 30 MB take 10 µs; 1.374 TFLOP at 798 TFLOP/s take 1.72 ms."""
+    ceilings = {"copy": 3e12, "matrix": 798e12}
+    share = {expectation.case: expectation.share for expectation in EXPECTATIONS}
+    moved = {"case": "rotate", "bytes": 30e6, "operations": 0}
+    assert expected_seconds(moved, ceilings) == pytest.approx(10e-6 / share["rotate"])
+    name, squared = "info_nce bf16, wgmma", 32768**2
+    matrix = {"case": name, "bytes": 0, "operations": 10 * squared * 128, "exponentials": 3 * squared}
+    assert expected_seconds(matrix, ceilings) == pytest.approx(1.7223e-3 / share[name], rel=1e-4)
+    matrix["exponentials"] = 12 * squared  # at 16 x 132 x 1.7 GHz, 3.59e12 a second
+    assert expected_seconds(matrix, ceilings) == pytest.approx(3.5886e-3 / share[name], rel=1e-4)
+    assert expected_seconds({"case": "spatial_features beam"}, ceilings) is None
+
+
+def test_longer_names_have_their_own_expectation() -> None:
+    names = [expectation.case for expectation in EXPECTATIONS]
+    for n, name in enumerate(names):
+        assert not any(name.startswith(earlier) for earlier in names[:n])
 
 
 def test_profiler_counters_are_parsed(tmp_path: Path) -> None:

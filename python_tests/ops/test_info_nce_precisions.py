@@ -9,7 +9,7 @@ from helpers.info_nce import gradients, rows
 from torch import Tensor
 
 from avsa_fast import ops, reference
-from avsa_fast.ops._info_nce_op import Options, Rows, accumulate_gradients, initial_sums, prepare, row_losses, scan
+from avsa_fast.ops._info_nce_blocks import Options, Rows, accumulate_gradients, initial_sums, prepare, row_losses, scan
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,8 @@ def test_reduced_precisions(kernel_device, precision, tolerance):
         ("tf32", 150, 96, 14.3, 2e-3), ("tf32", 70, 256, 60, 2e-3), ("3xtf32", 150, 32, 60, 2e-5),
     ],
 )  # fmt: skip
-def test_matrix_units(kernel_device, precision, N, D, scale, tolerance):
+def test_matrix_units(kernel_device, monkeypatch, precision, N, D, scale, tolerance):
+    monkeypatch.setenv("AVSA_WGMMA", "0")
     query, key = rows(N, D, kernel_device)
     assert_matches_exact(query, key, scale, tolerance, precision=precision)
 
@@ -78,6 +79,7 @@ def test_wgmma(kernel_device, monkeypatch, request, N, D, scale, crops):
         pytest.skip("no Hopper GPU")
     query, key = rows(N, D, kernel_device)
     options = {"negatives": "joint" if crops > 1 else "all", "crops": crops}
+    monkeypatch.setenv("AVSA_WGMMA", "0")
     plain = gradients(ops.info_nce, query, key, 1 / scale, symmetric=True, precision="bf16", **options)
     monkeypatch.setenv("AVSA_WGMMA", "1")
     got = assert_matches_exact(query, key, scale, 0.02, precision="bf16", **options)
@@ -106,13 +108,12 @@ def assert_matches_exact(
     return got
 
 
-@pytest.mark.parametrize(("precision", "wgmma"), [("fp32", 0), ("3xtf32", 0), ("bf16", 0), ("bf16", 1)])
-def test_results_do_not_depend_on_blocks(kernel_device, monkeypatch, precision, wgmma):
+@pytest.mark.parametrize(("precision", "wgmma"), [("fp32", False), ("3xtf32", False), ("bf16", False), ("bf16", True)])
+def test_results_do_not_depend_on_blocks(kernel_device, precision, wgmma):
     """Rows processed in blocks of different sizes, as by ranks, give the same sums and gradients as all at once."""
-    monkeypatch.setenv("AVSA_WGMMA", str(wgmma))
     N, D, cuts = 150, 70, (0, 20, 20, 150)
     query, key = rows(N, D, kernel_device)
-    options = Options(torch.tensor(14.25, dtype=torch.float64, device=kernel_device), True, 1, precision)
+    options = Options(torch.tensor(14.25, dtype=torch.float64, device=kernel_device), True, 1, precision, wgmma)
     statistics = prepare(query, key)
     whole = Rows(query, statistics[0]), Rows(key, statistics[1])
     sums = [initial_sums(N, options.scale) for _ in range(2)]

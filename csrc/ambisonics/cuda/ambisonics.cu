@@ -1,6 +1,7 @@
 // Device kernels of ambisonics.h. Called by the Python bindings.
 #include "ambisonics/mixing.h"
 #include "core/launch.h"
+#include "core/vectors.h"
 
 namespace avsa::ambisonics {
 namespace {
@@ -100,8 +101,9 @@ __global__ void __launch_bounds__(kThreads) mix_kernel(const S* signals, const G
     }
     __syncthreads();
     if (t >= T) continue;
+    AVSA_UNROLL_BY_4  // several loads are under way
     for (int c = 0; c < count; ++c) {
-      const Samples<S, V> x = *reinterpret_cast<const Samples<S, V>*>(in + (first + c) * T);
+      const Samples<S, V> x = load_vector(reinterpret_cast<const Samples<S, V>*>(in + (first + c) * T));
       AVSA_UNROLL
       for (int r = 0; r < kMaxRows; ++r) AVSA_UNROLL
       for (int v = 0; v < V; ++v) sums[r][v] += gains[c][r] * widen(x.at[v]);
@@ -114,7 +116,7 @@ __global__ void __launch_bounds__(kThreads) mix_kernel(const S* signals, const G
     Samples<S, V> y;
     AVSA_UNROLL
     for (int v = 0; v < V; ++v) narrow(sums[r][v], y.at[v]);
-    *reinterpret_cast<Samples<S, V>*>(out + (b * blocks.R + block.row + r) * T + t) = y;
+    store_streaming(reinterpret_cast<Samples<S, V>*>(out + (b * blocks.R + block.row + r) * T + t), y);
   }
 }
 

@@ -1,23 +1,11 @@
-// Counterpart of csrc/core/launch.h on the host, for tests: the CUDA that our kernels use. The threads of a block are
-// fibers on one OS thread, each running until it waits at a barrier. Blocks run one after another on that OS thread, so
-// that __shared__ is thread-local storage and atomics are plain.
+// Counterpart of csrc/core/launch.h on the host, for tests: the CUDA that our kernels use, on the fibers of block.h.
+// Blocks run one after another on one OS thread, so that __shared__ is thread-local storage and atomics are plain.
 #pragma once
-#include <ucontext.h>
-
-#include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <functional>
-#include <memory>
-#include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#endif
+#include "core/block.h"
+#include "core/device_model.h"
 
 #define __global__
 #define __device__
@@ -25,94 +13,13 @@
 #define __forceinline__ inline
 #define __restrict__
 #define __launch_bounds__(...)
-#define __shared__ static thread_local
-
-struct dim3 {
-  unsigned x = 1, y = 1, z = 1;
-  dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
-};
+#define AVSA_JOINED(a, b) a##b
+#define AVSA_NUMBERED(name, number) AVSA_JOINED(name, number)
+#define __shared__                                                                               \
+  [[maybe_unused]] const ::avsa::emulation::StaticShared AVSA_NUMBERED(shared_, __COUNTER__){}; \
+  static thread_local
 
 namespace avsa::emulation {
-
-constexpr std::size_t kStackBytes = 128 << 10;
-
-struct Fiber {
-  ucontext_t context;
-  std::unique_ptr<char[]> stack{new char[kStackBytes]};
-  dim3 thread;
-  bool done = false;
-  int block_phase = 0, warp_phase = 0;  // barriers passed so far
-  void* sanitizer_stack = nullptr;
-};
-
-struct Block {
-  dim3 grid, block, index;
-  std::vector<Fiber> fibers;
-  std::vector<std::uint64_t> lanes;  // per thread: what it passes to its warp
-  std::vector<std::byte> dynamic_shared;
-  ucontext_t scheduler;
-  void* sanitizer_stack = nullptr;
-  const void* scheduler_bottom = nullptr;
-  std::size_t scheduler_size = 0;
-  std::size_t running = 0;
-  long events = 0;  // changes of what wait_until waits for
-  std::function<void()> body;
-};
-
-inline thread_local Block* current = nullptr;
-inline Fiber& self() { return current->fibers[current->running]; }
-
-// AddressSanitizer has to know about every change of stack.
-inline void start_switch([[maybe_unused]] void** save, [[maybe_unused]] const void* stack,
-                         [[maybe_unused]] std::size_t bytes) {
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(save, stack, bytes);
-#endif
-}
-inline void finish_switch([[maybe_unused]] void* saved, [[maybe_unused]] const void** stack,
-                          [[maybe_unused]] std::size_t* bytes) {
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(saved, stack, bytes);
-#endif
-}
-
-inline void to_scheduler(bool last) {
-  Fiber& fiber = self();
-  start_switch(last ? nullptr : &fiber.sanitizer_stack, current->scheduler_bottom, current->scheduler_size);
-  swapcontext(&fiber.context, &current->scheduler);
-  finish_switch(fiber.sanitizer_stack, nullptr, nullptr);
-}
-
-inline void to_fiber() {
-  Fiber& fiber = self();
-  start_switch(&current->sanitizer_stack, fiber.stack.get(), kStackBytes);
-  swapcontext(&current->scheduler, &fiber.context);
-  finish_switch(current->sanitizer_stack, nullptr, nullptr);
-}
-
-inline void run_fiber() {
-  finish_switch(nullptr, &current->scheduler_bottom, &current->scheduler_size);
-  current->body();
-  self().done = true;
-  to_scheduler(true);
-}
-
-// Waits until every thread in [first, last) that has not returned is at this barrier.
-inline void barrier(int Fiber::* phase, std::size_t first, std::size_t last) {
-  const int mine = ++(self().*phase);
-  for (;;) {
-    bool all = true;
-    for (std::size_t i = first; i < last; ++i) all &= current->fibers[i].done || current->fibers[i].*phase >= mine;
-    if (all) return;
-    to_scheduler(false);
-  }
-}
-
-// Waits until ready(), which other threads make true, counting events.
-template <class F>
-void wait_until(const F& ready) {
-  while (!ready()) to_scheduler(false);
-}
 
 inline std::size_t warp_first() { return current->running / 32 * 32; }
 inline std::size_t warp_last() { return std::min(warp_first() + 32, current->fibers.size()); }
@@ -120,67 +27,43 @@ inline unsigned lane() { return unsigned(current->running % 32); }
 inline void block_barrier() { barrier(&Fiber::block_phase, 0, current->fibers.size()); }
 inline void warp_barrier() { barrier(&Fiber::warp_phase, warp_first(), warp_last()); }
 
+// Passes a value to the warp. A mask names the lanes that take part: here always all, which have to exist, to run, and
+// to come by the same line.
+inline void publish(unsigned mask, std::uint64_t value, const std::source_location& site) {
+  if (mask != ~0u) fault("line %u: a mask that leaves out lanes", unsigned(site.line()));
+  current->lanes[current->running] = {value, site};
+  warp_barrier();
+  if (warp_last() - warp_first() != 32) fault("line %u: a mask names lanes that do not exist", unsigned(site.line()));
+  for (std::size_t i = warp_first(); i < warp_last(); ++i) {
+    if (current->fibers[i].done) fault("line %u: a mask names a lane that has returned", unsigned(site.line()));
+    const std::source_location& other = current->lanes[i].site;
+    if (other.line() != site.line() || other.column() != site.column() ||
+        std::strcmp(other.file_name(), site.file_name()) != 0) {
+      fault("line %u: another lane of the warp is at line %u", unsigned(site.line()), unsigned(other.line()));
+    }
+  }
+}
+
 // The value that lane `from` of the warp passes; the caller's own if there is no such lane.
 template <class T>
-T exchange(T value, std::size_t from) {
+T exchange(unsigned mask, T value, std::size_t from, const std::source_location& site) {
   static_assert(sizeof(T) <= 8);
-  std::memcpy(&current->lanes[current->running], &value, sizeof(T));
-  warp_barrier();
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  publish(mask, bits, site);
   T got = value;
-  if (from < 32 && warp_first() + from < warp_last()) {
-    std::memcpy(&got, &current->lanes[warp_first() + from], sizeof(T));
-  }
+  if (from < 32) std::memcpy(&got, &current->lanes[warp_first() + from].value, sizeof(T));
   warp_barrier();
   return got;
 }
 
-inline unsigned ballot(bool vote) {
-  unsigned mask = 0;
-  current->lanes[current->running] = vote;
+inline unsigned ballot(unsigned mask, bool vote, const std::source_location& site) {
+  unsigned votes = 0;
+  publish(mask, vote, site);
+  for (std::size_t i = warp_first(); i < warp_last(); ++i)
+    votes |= unsigned(current->lanes[i].value) << (i - warp_first());
   warp_barrier();
-  for (std::size_t i = warp_first(); i < warp_last(); ++i) {
-    mask |= unsigned(!current->fibers[i].done && current->lanes[i]) << (i - warp_first());
-  }
-  warp_barrier();
-  return mask;
-}
-
-// Changes whenever a thread gets further; if it does not, all are waiting forever.
-inline long progress(const Block& b) {
-  long sum = b.events;
-  for (const Fiber& f : b.fibers) sum += f.done + f.block_phase + f.warp_phase;
-  return sum;
-}
-
-inline void run_block(Block& b) {
-  current = &b;
-  const std::size_t n = b.fibers.size();
-  for (std::size_t i = 0; i < n; ++i) {
-    Fiber& f = b.fibers[i];
-    f.thread = dim3(unsigned(i % b.block.x), unsigned(i / b.block.x % b.block.y), unsigned(i / b.block.x / b.block.y));
-    f.done = false;
-    f.block_phase = f.warp_phase = 0;
-    getcontext(&f.context);
-    f.context.uc_stack.ss_sp = f.stack.get();
-    f.context.uc_stack.ss_size = kStackBytes;
-    f.context.uc_link = nullptr;
-    makecontext(&f.context, run_fiber, 0);
-  }
-  for (long before = -1;;) {
-    bool alive = false;
-    for (b.running = 0; b.running < n; ++b.running) {
-      if (self().done) continue;
-      alive = true;
-      to_fiber();
-    }
-    if (!alive) return;
-    const long now = progress(b);
-    if (now == before) {
-      std::fprintf(stderr, "emulated kernel: a barrier that not every thread reaches\n");
-      std::abort();
-    }
-    before = now;
-  }
+  return votes;
 }
 
 }  // namespace avsa::emulation
@@ -191,19 +74,23 @@ inline void run_block(Block& b) {
 #define gridDim (::avsa::emulation::current->grid)
 inline void __syncthreads() { avsa::emulation::block_barrier(); }
 inline void __syncwarp(unsigned = ~0u) { avsa::emulation::warp_barrier(); }
-inline unsigned __ballot_sync(unsigned, bool vote) { return avsa::emulation::ballot(vote); }
-inline bool __any_sync(unsigned, bool vote) { return avsa::emulation::ballot(vote) != 0; }
-template <class T>
-T __shfl_sync(unsigned, T value, int from) {
-  return avsa::emulation::exchange(value, std::size_t(from));
+inline unsigned __ballot_sync(unsigned mask, bool vote, std::source_location site = std::source_location::current()) {
+  return avsa::emulation::ballot(mask, vote, site);
+}
+inline bool __any_sync(unsigned mask, bool vote, std::source_location site = std::source_location::current()) {
+  return avsa::emulation::ballot(mask, vote, site) != 0;
 }
 template <class T>
-T __shfl_xor_sync(unsigned, T value, int mask) {
-  return avsa::emulation::exchange(value, avsa::emulation::lane() ^ unsigned(mask));
+T __shfl_sync(unsigned mask, T value, int from, std::source_location site = std::source_location::current()) {
+  return avsa::emulation::exchange(mask, value, std::size_t(from), site);
 }
 template <class T>
-T __shfl_down_sync(unsigned, T value, int distance) {
-  return avsa::emulation::exchange(value, avsa::emulation::lane() + unsigned(distance));
+T __shfl_xor_sync(unsigned mask, T value, int lanes, std::source_location site = std::source_location::current()) {
+  return avsa::emulation::exchange(mask, value, avsa::emulation::lane() ^ unsigned(lanes), site);
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, int distance, std::source_location site = std::source_location::current()) {
+  return avsa::emulation::exchange(mask, value, avsa::emulation::lane() + unsigned(distance), site);
 }
 template <class T>
 T atomicAdd(T* address, T value) {
@@ -218,19 +105,29 @@ T __ldg(const T* address) {
 
 namespace avsa {
 
+inline std::size_t max_shared_bytes() { return emulation::architecture().shared; }
+
+// Returns a cudaError_t for what a device refuses: cudaErrorInvalidConfiguration, cudaErrorInvalidValue.
 template <class... P, class... A>
 int launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared, void* /*stream*/, A... args) {
+  constexpr int kInvalidValue = 1, kInvalidConfiguration = 9;
+  constexpr unsigned kMaxThreads = 1024, kMaxSide = 65535, kMaxBlocks = 0x7fffffff;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return 0;
+  if (grid.x > kMaxBlocks || grid.y > kMaxSide || grid.z > kMaxSide) return kInvalidConfiguration;
+  if (block.z > 64 || std::size_t(block.x) * block.y * block.z > kMaxThreads) return kInvalidConfiguration;
+  if (shared > max_shared_bytes()) return kInvalidValue;
   emulation::Block b;
   b.grid = grid;
   b.block = block;
   b.fibers = std::vector<emulation::Fiber>(std::size_t(block.x) * block.y * block.z);
-  b.lanes.assign(b.fibers.size(), 0);
-  b.dynamic_shared.resize(shared);
+  b.lanes.resize(b.fibers.size());
   b.body = [&] { kernel(static_cast<P>(args)...); };
+  ++emulation::launches();
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
         b.index = dim3(x, y, z);
+        b.allocate(shared);
         emulation::run_block(b);
       }
   return 0;
@@ -239,7 +136,7 @@ int launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared, void
 // The dynamic shared memory of the running kernel.
 template <class T>
 T* dynamic_shared() {
-  return reinterpret_cast<T*>(emulation::current->dynamic_shared.data());
+  return reinterpret_cast<T*>(emulation::current->dynamic_shared);
 }
 
 }  // namespace avsa

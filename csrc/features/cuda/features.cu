@@ -14,15 +14,20 @@ template <class Shape>
 struct Layout {
   static constexpr int kPairs = (Shape::C + 1) / 2;  // channels that are transformed as one complex sequence
   int n, J, N, frames;
+  int group = Shape::kSums;  // of a bin's values, how many are in memory at a time
 
-  __host__ __device__ int buffer(int i) const { return i * kPairs * 2 * n; }   // [kPairs, n] complex, i = 0, 1
-  __host__ __device__ int bins() const { return buffer(2); }                   // [kSums, J]
-  __host__ __device__ int bands() const { return bins() + Shape::kSums * J; }  // [frames, kSums, N]
+  __host__ __device__ int buffer(int i) const { return i * kPairs * 2 * n; }  // [kPairs, n] complex, i = 0, 1
+  __host__ __device__ int bins() const { return buffer(2); }                  // [group, J]
+  __host__ __device__ int bands() const { return bins() + group * J; }        // [frames, kSums, N]
   __host__ __device__ int size() const { return bands() + frames * Shape::kSums * N; }
+  std::size_t bytes() const { return size() * sizeof(double); }
 
-  // As many frames as the target allows, since features of consecutive frames are contiguous in memory.
+  // As many frames as the target allows, since features of consecutive frames are contiguous in memory. Where the
+  // device has too little memory for all of a bin's values, they are computed again for each group of them.
   Layout(const SpatialFeatures& t) : n(int(t.n_fft)), J(n / 2 + 1), N(int(t.N)), frames(Shape::kPerView ? 1 : 8) {
-    while (frames > 1 && size() * sizeof(double) > kSharedTarget) frames /= 2;
+    while (frames > 1 && bytes() > kSharedTarget) frames /= 2;
+    const std::size_t limit = max_shared_bytes();
+    while (group > 1 && bytes() > limit) --group;
   }
 };
 
@@ -87,25 +92,30 @@ __global__ void __launch_bounds__(kThreads)
     const std::int64_t views = Shape::kPerView ? 1 : a.K;  // per pass over the bins
     for (std::int64_t view = 0; view < a.K; view += views) {
       const double* matrix = a.matrix + (b * a.K + view) * M * C;
-      for (int j = thread; j < J; j += kThreads) {
-        Complex<double> x[C], two[2];
-        for (int pair = 0; pair < kPairs; ++pair) {
-          split_bin(in + pair * n, n, j, two[0], two[1]);
-          for (int c = 2 * pair; c < C && c < 2 * pair + 2; ++c) x[c] = two[c % 2];
+      for (int first = 0; first < Shape::kSums; first += layout.group) {
+        for (int j = thread; j < J; j += kThreads) {
+          Complex<double> x[C], two[2];
+          for (int pair = 0; pair < kPairs; ++pair) {
+            split_bin(in + pair * n, n, j, two[0], two[1]);
+            for (int c = 2 * pair; c < C && c < 2 * pair + 2; ++c) x[c] = two[c % 2];
+          }
+          double values[Shape::kSums];
+          bin_values<Shape, T>(a.intensity, matrix, x, values);
+          AVSA_UNROLL
+          for (int i = 0; i < Shape::kSums; ++i)
+            if (i >= first && i < first + layout.group) bins[(i - first) * J + j] = values[i];
         }
-        double values[Shape::kSums];
-        bin_values<Shape, T>(a.intensity, matrix, x, values);
-        for (int i = 0; i < Shape::kSums; ++i) bins[i * J + j] = values[i];
+        __syncthreads();
+        const int count = layout.group < Shape::kSums - first ? layout.group : Shape::kSums - first;
+        for (int i = thread; i < count * N; i += kThreads) {
+          const int band = i % N;
+          const double* values = bins + i / N * J;
+          double sum = 0;
+          for (std::int64_t j = a.first[band]; j < a.first[band + 2]; ++j) sum += a.bank[j * N + band] * values[j];
+          bands[(frame * Shape::kSums + first) * N + i] = sum;
+        }
+        __syncthreads();
       }
-      __syncthreads();
-      for (int i = thread; i < Shape::kSums * N; i += kThreads) {
-        const int band = i % N;
-        const double* values = bins + i / N * J;
-        double sum = 0;
-        for (std::int64_t j = a.first[band]; j < a.first[band + 2]; ++j) sum += a.bank[j * N + band] * values[j];
-        bands[frame * Shape::kSums * N + i] = sum;
-      }
-      __syncthreads();
       if (Shape::kPerView) write_views<Shape, T>(a, layout, bands, b, view, 1, F, start, frames);
     }
   }
@@ -121,7 +131,7 @@ int features(const SpatialFeatures& task, void* stream) {
   const Layout<Shape> layout(task);
   const std::int64_t F = 1 + (task.T - task.n_fft) / task.hop, tiles = (F + layout.frames - 1) / layout.frames;
   return launch(features_kernel<Shape, T>, dim3(unsigned(task.B * tiles)), dim3(kThreads),
-                layout.size() * sizeof(double), stream, task, layout, F, tiles);
+                layout.bytes(), stream, task, layout, F, tiles);
 }
 
 }  // namespace

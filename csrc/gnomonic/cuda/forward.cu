@@ -1,4 +1,5 @@
-// The forward kernels of CUDA: gnomonic_kernel samples, jitters and stores; with jitter, grey_kernel runs before it.
+// The forward kernels of CUDA: gnomonic_kernel samples, jitters and stores; with jitter, grey_kernel and
+// mean_grey_kernel run before it.
 #include "core/half.h"
 #include "gnomonic/colour.h"
 #include "gnomonic/cuda/tile_block.h"
@@ -116,6 +117,18 @@ __global__ void __launch_bounds__(kThreads, 2) grey_kernel(Gnomonic task) {
   }
 }
 
+// Replaces each frame's greys of the first tile by their mean over the crop; a warp per frame of a crop.
+__global__ void __launch_bounds__(kThreads) mean_grey_kernel(Gnomonic task) {
+  const GnomonicView& view = task.view;
+  const std::int64_t i = (std::int64_t(blockIdx.x) * kThreads + threadIdx.x) / 32, lane = threadIdx.x % 32;
+  if (i >= view.B * view.K * view.F) return;
+  double* greys = task.partial_greys + i / view.F * view.tiles() * view.F + i % view.F;
+  double sum = 0;
+  for (std::int64_t tile = lane; tile < view.tiles(); tile += 32) sum += greys[tile * view.F];
+  for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
+  if (lane == 0) greys[0] = sum / double(view.h * view.w);
+}
+
 template <class T>
 __device__ void store(const Gnomonic& task, std::int64_t at, T value) {
   switch (task.out_dtype) {
@@ -135,7 +148,6 @@ __device__ void store(const Gnomonic& task, std::int64_t at, T value) {
 template <int planes, class In, class T>
 __global__ void __launch_bounds__(kThreads, 2) gnomonic_kernel(Gnomonic task) {
   __shared__ Pose pose;
-  __shared__ T mean[kFrames];
   const GnomonicView& view = task.view;
   const std::int64_t crop = blockIdx.x / view.tiles(), pixel = blockIdx.x % view.tiles() * kThreads + threadIdx.x;
   if (threadIdx.x == 0) pose.set(view, crop);
@@ -147,11 +159,6 @@ __global__ void __launch_bounds__(kThreads, 2) gnomonic_kernel(Gnomonic task) {
   const std::int64_t pixels = view.h * view.w, plane = view.F * pixels;
   for (std::int64_t first = 0; first < view.F; first += kFrames) {
     const int frames = int(view.F - first < kFrames ? view.F - first : kFrames);
-    __syncthreads();
-    if (task.jitter && valid && int(threadIdx.x) < frames) {
-      mean[threadIdx.x] = T(mean_grey(task, crop, first + threadIdx.x));
-    }
-    __syncthreads();
     if (pixel >= pixels) continue;
     Colour<T> sum[kFrames];
     if (valid) sample<planes, In>(task, pose, crop / view.K, first, frames, pixel, sum);
@@ -159,7 +166,10 @@ __global__ void __launch_bounds__(kThreads, 2) gnomonic_kernel(Gnomonic task) {
     for (int f = 0; f < kFrames; ++f) {
       if (f >= frames) break;
       Colour<T> colour{T(NAN), T(NAN), T(NAN)};
-      if (valid) colour = normaliser.apply(task.jitter ? jitter.apply(sum[f], mean[f]) : sum[f]);
+      if (valid) {
+        if (task.jitter) sum[f] = jitter.apply(sum[f], T(task.partial_greys[crop * view.tiles() * view.F + first + f]));
+        colour = normaliser.apply(sum[f]);
+      }
       const std::int64_t at = (3 * crop * view.F + first + f) * pixels + pixel;
       store(task, at, colour.red);
       store(task, at + plane, colour.green);
@@ -174,6 +184,9 @@ int run(const Gnomonic& task, void* stream) {
     if (const int code = launch(grey_kernel<planes, In, T>, tile_grid(task.view), dim3(kThreads), 0, stream, task)) {
       return code;
     }
+    const std::int64_t warps = task.view.B * task.view.K * task.view.F, per_block = kThreads / 32;
+    const dim3 grid(unsigned((warps + per_block - 1) / per_block));
+    if (const int code = launch(mean_grey_kernel, grid, dim3(kThreads), 0, stream, task)) return code;
   }
   return launch(gnomonic_kernel<planes, In, T>, tile_grid(task.view), dim3(kThreads), 0, stream, task);
 }

@@ -16,6 +16,8 @@ bool is_bf16(const InfoNceBlock& block) { return block.precision == Precision::b
 
 }  // namespace
 
+void info_nce_has_wgmma_cpu(const InfoNceHasWgmma& task) { *task.answer = false; }
+
 void info_nce_prepare_cpu(const InfoNcePrepare& task) { AVSA_DISPATCH(prepare)(task); }
 
 void info_nce_workspace_cpu(const InfoNceWorkspace& task) {

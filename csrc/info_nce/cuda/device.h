@@ -8,14 +8,6 @@ namespace avsa::info_nce {
 
 constexpr int kMaxScanBlocks = 256;  // thread blocks of a scan, each with its own sums of columns
 
-// Shared memory that a thread block can have; any size if the device does not answer: the launch then reports why.
-inline std::size_t max_shared_bytes() {
-  int device, bytes;
-  if (cudaGetDevice(&device) || cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device))
-    return ~std::size_t(0);
-  return std::size_t(bytes);
-}
-
 inline bool is_hopper() {
   int device, major;
   return !cudaGetDevice(&device) && !cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) &&

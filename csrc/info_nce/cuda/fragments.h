@@ -61,12 +61,12 @@ struct RowSums {
   double sum[2] = {};
 
   // Turns cosines into those exponentials, and adds them. Raises the maximum first, unless it is common to all rows.
-  template <class A, int kColumns>
-  __device__ void add(Fragment<kColumns>& x, float unit_scale, bool common) {
+  template <class A, bool common, int kColumns>
+  __device__ void add(Fragment<kColumns>& x, float unit_scale) {
     AVSA_UNROLL
     for (int half = 0; half < 2; ++half) {
       float larger = maximum[half], part = 0;
-      if (!common) {
+      if constexpr (!common) {
         AVSA_UNROLL
         for (int e = 0; e < 2 * kColumns; ++e) {
           const float y = unit_scale * x[e / 2][2 * half + e % 2];
@@ -79,7 +79,7 @@ struct RowSums {
         y = Exponential<A>::of(unit_scale * y - larger);
         part += y;
       }
-      if (!common) sum[half] *= Exponential<A>::of(maximum[half] - larger);
+      if constexpr (!common) sum[half] *= Exponential<A>::of(maximum[half] - larger);
       sum[half] += part;
       maximum[half] = larger;
     }
@@ -111,12 +111,16 @@ struct RowSums {
 
 // Sums numbers over the lanes of a warp that have the same t: column[2c + n] is a lane's sum of column 8c + 2t + n over
 // its rows, and sums[8 * kColumns] gets those of the warp. Each step halves the numbers that a lane has, down to
-// kColumns / 4.
+// kColumns / 4, or one, which several lanes then have.
 template <int kColumns>
 __device__ void sum_columns(float (&column)[2 * kColumns], float* sums) {
   int first = 0, count = 2 * kColumns;
   AVSA_UNROLL
   for (int lanes = kWarp / 2; lanes >= 4; lanes /= 2) {  // a lane keeps one half and sends the other
+    if (count == 1) {
+      column[0] += __shfl_xor_sync(~0u, column[0], lanes);
+      continue;
+    }
     const bool upper = (threadIdx.x & unsigned(lanes)) != 0;
     count /= 2;
     AVSA_UNROLL
@@ -127,8 +131,9 @@ __device__ void sum_columns(float (&column)[2 * kColumns], float* sums) {
     }
     first += upper ? count : 0;
   }
+  constexpr int kLeft = kColumns < 4 ? 1 : kColumns / 4;
   AVSA_UNROLL
-  for (int i = 0; i < kColumns / 4; ++i) {
+  for (int i = 0; i < kLeft; ++i) {
     const int index = first + i;
     sums[index / 2 * 8 + int(threadIdx.x % 4) * 2 + index % 2] = column[i];
   }
@@ -136,16 +141,16 @@ __device__ void sum_columns(float (&column)[2 * kColumns], float* sums) {
 
 // Turns cosines into the sum of both directions' weights, with one exponential if the maximum is common. own: weights
 // of the lane's two rows; others: of the columns.
-template <class A, int kColumns, int kOtherRows>
+template <class A, bool common, int kColumns, int kOtherRows>
 __device__ void cosines_to_weights(const RowWeight (&own)[2], const RowWeight (&others)[kOtherRows], float unit_scale,
-                                   bool common, Fragment<kColumns>& x) {
+                                   Fragment<kColumns>& x) {
   const int t = int(threadIdx.x % 4);
   AVSA_UNROLL
   for (int e = 0; e < 4 * kColumns; ++e) {
     const int c = e / 4, n = e % 4;
     const RowWeight mine = own[n / 2], other = others[c * 8 + t * 2 + n % 2];
     const float scaled = unit_scale * x[c][n], first = Exponential<A>::of(scaled - mine.offset);
-    if (common)
+    if constexpr (common)
       x[c][n] = first * (mine.factor + other.factor);
     else
       x[c][n] = first * mine.factor + Exponential<A>::of(scaled - other.offset) * other.factor;

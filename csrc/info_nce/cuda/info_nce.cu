@@ -224,6 +224,11 @@ int gradient(const InfoNceGradient& task, void* stream) {
 
 }  // namespace
 
+int info_nce_has_wgmma_cuda(const InfoNceHasWgmma& task, void*) {
+  *task.answer = is_hopper();
+  return 0;
+}
+
 int info_nce_prepare_cuda(const InfoNcePrepare& task, void* stream) {
   const auto kernel = task.dtype == Dtype::float64 ? prepare_kernel<double> : prepare_kernel<float>;
   return launch(kernel, warps_for(task.N), dim3(kThreads), 0, stream, task);

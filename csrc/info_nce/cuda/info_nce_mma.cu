@@ -8,42 +8,40 @@
 namespace avsa::info_nce {
 namespace {
 
-// Sums of a tile's columns over a thread block's own rows, for the other rows' sums; in shared memory, for two tiles.
+// Sums of a tile's columns over the calling warp's own rows, for the other rows' sums.
 template <class S>
-struct ColumnSums {
-  float sums[2][kMmaWarps][S::kOtherRows];
+__device__ void write_columns(const Cosines<S>& x, float (&sums)[kMmaWarps][S::kOtherRows]) {
+  float column[2 * S::kColumns];
+  AVSA_UNROLL
+  for (int i = 0; i < 2 * S::kColumns; ++i) {
+    column[i] = 0;
+    for (int r = 0; r < S::kFragments; ++r) column[i] += x[r][i / 2][i % 2] + x[r][i / 2][i % 2 + 2];
+  }
+  sum_columns<S::kColumns>(column, sums[threadIdx.x / kWarp]);
+}
 
-  // Sums over the calling warp's rows.
-  __device__ void write(const Cosines<S>& x, int stage) {
-    float column[2 * S::kColumns];
-    AVSA_UNROLL
-    for (int i = 0; i < 2 * S::kColumns; ++i) {
-      column[i] = 0;
-      for (int r = 0; r < S::kFragments; ++r) column[i] += x[r][i / 2][i % 2] + x[r][i / 2][i % 2 + 2];
-    }
-    sum_columns<S::kColumns>(column, sums[stage][threadIdx.x / kWarp]);
-  }
-  // Sums over warps; adds to pass.columns, or overwrites it for the first own rows. One thread per column.
-  __device__ void flush(const PackedPass& pass, std::int64_t tile, int stage, bool first) const {
-    if (threadIdx.x >= S::kOtherRows) return;
-    float* to = pass.columns + blockIdx.x * round_up(pass.other.count, kPackedRows) + tile + threadIdx.x;
-    float sum = first ? 0 : *to;
-    for (int warp = 0; warp < kMmaWarps; ++warp) sum += sums[stage][warp][threadIdx.x];
-    *to = sum;
-  }
-};
+// Sums a tile's columns over warps; adds to pass.columns, or overwrites it for the first own rows. One thread per
+// column.
+template <int kOtherRows>
+__device__ void flush_columns(const PackedPass& pass, std::int64_t tile, const float (&sums)[kMmaWarps][kOtherRows],
+                              bool first) {
+  if (threadIdx.x >= kOtherRows) return;
+  float* to = pass.columns + blockIdx.x * round_up(pass.other.count, kPackedRows) + tile + threadIdx.x;
+  float sum = first ? 0 : *to;
+  for (int warp = 0; warp < kMmaWarps; ++warp) sum += sums[warp][threadIdx.x];
+  *to = sum;
+}
 
 // Adds to sums [own rows, 2]. Thread block b takes kOwnRows own rows, then those gridDim.x * kOwnRows further, and so
-// on. With a common maximum the pass over queries also sums columns, for the keys' losses, and the pass over keys
-// returns.
-template <class A, class S>
-__global__ void __launch_bounds__(kMmaThreads, 1) scan_kernel(PackedPass pass, bool keys, double* sums) {
-  __shared__ OtherRows<S::kOtherRows> others[2];
-  __shared__ ColumnSums<S> columns;
-  const bool common = has_common_maximum(*pass.scale), sums_columns = common && pass.other_has_losses;
+// on. With a common maximum the pass over queries also sums columns, for the keys' losses.
+template <class A, class S, bool common>
+__device__ void scan(const PackedPass& pass, double* sums) {
+  const bool sums_columns = common && pass.other_has_losses;
   const std::int64_t tiles = ceil_div(pass.other.count, S::kOtherRows);
-  if ((keys && common) || tiles == 0) return;
-  const SharedTiles<S> memory(pass.panels);
+  if (tiles == 0) return;
+  const SharedTiles<S, false> memory(pass.panels);
+  auto& others = memory.head.others;
+  auto& columns = memory.head.columns;
   const float unit_scale = float(*pass.scale * Exponential<A>::kUnit);
   for (std::int64_t own = std::int64_t(blockIdx.x) * S::kOwnRows; own < pass.own.count;
        own += std::int64_t(gridDim.x) * S::kOwnRows) {
@@ -75,34 +73,43 @@ __global__ void __launch_bounds__(kMmaThreads, 1) scan_kernel(PackedPass pass, b
       __syncthreads();  // the next tile has arrived, and no warp reads this one any more
       start_copies(tile + 2);
       load_others(tile + 1);
-      if (sums_columns && tile > 0) columns.flush(pass, (tile - 1) * S::kOtherRows, int((tile - 1) % 2), first);
+      if (sums_columns && tile > 0)
+        flush_columns(pass, (tile - 1) * S::kOtherRows, columns[(tile - 1) % 2], first);
       if (tile + 1 < tiles)
         compute_cosines<A, S>(shared_address(memory.own), shared_address(memory.tile(tile + 1)), pass.panels, next);
       const bool all = all_negatives(pass, own, S::kOwnRows, tile * S::kOtherRows, S::kOtherRows);
       AVSA_UNROLL
       for (int r = 0; r < S::kFragments; ++r) {
         if (!all) mask(pass, OwnRows(pass, lane_row + 16 * r), tile * S::kOtherRows, others[tile % 2], now[r]);
-        rows[r].template add<A>(now[r], unit_scale, common);
+        rows[r].template add<A, common>(now[r], unit_scale);
       }
-      if (sums_columns) columns.write(now, int(tile % 2));
+      if (sums_columns) write_columns<S>(now, columns[tile % 2]);
     };
     for (std::int64_t tile = 0; tile < tiles; tile += 2) {
       step(tile, even, odd);
       if (tile + 1 < tiles) step(tile + 1, odd, even);
     }
     __syncthreads();
-    if (sums_columns) columns.flush(pass, (tiles - 1) * S::kOtherRows, int((tiles - 1) % 2), first);
+    if (sums_columns) flush_columns(pass, (tiles - 1) * S::kOtherRows, columns[(tiles - 1) % 2], first);
     AVSA_UNROLL
     for (int r = 0; r < S::kFragments; ++r) rows[r].template finish<A>(pass, lane_row + 16 * r, sums);
   }
 }
 
-// Adds to grad [own rows, D]: thread block (x, y) to rows from x * kOwnRows on, dimensions from y * kGradientDims on.
+// With a common maximum, nothing is left for the pass over keys.
 template <class A, class S>
-__global__ void __launch_bounds__(kMmaThreads, 1) gradient_kernel(PackedPass pass, float* grad) {
-  __shared__ OtherRows<S::kOtherRows> others[2];
-  const SharedTiles<S> memory(pass.panels);
-  const bool common = has_common_maximum(*pass.scale);
+__global__ void __launch_bounds__(kMmaThreads, 1) scan_kernel(PackedPass pass, bool keys, double* sums) {
+  if (!has_common_maximum(*pass.scale))
+    scan<A, S, false>(pass, sums);
+  else if (!keys)
+    scan<A, S, true>(pass, sums);
+}
+
+// Adds to grad [own rows, D]: thread block (x, y) to rows from x * kOwnRows on, dimensions from y * kGradientDims on.
+template <class A, class S, bool common>
+__device__ void gradient(const PackedPass& pass, float* grad) {
+  const SharedTiles<S, true> memory(pass.panels);
+  auto& others = memory.head.others;
   const float unit_scale = float(*pass.scale * Exponential<A>::kUnit);
   const std::int64_t own = std::int64_t(blockIdx.x) * S::kOwnRows, tiles = ceil_div(pass.other.count, S::kOtherRows);
   if (tiles == 0) return;
@@ -129,7 +136,7 @@ __global__ void __launch_bounds__(kMmaThreads, 1) gradient_kernel(PackedPass pas
       const std::int64_t row = lane_row + 16 * r;
       if (!all) mask(pass, OwnRows(pass, row), tile * S::kOtherRows, others[tile % 2], x[r]);
       const RowWeight weights[2] = {pass.own_weights[row], pass.own_weights[row + 8]};
-      cosines_to_weights<A>(weights, others[tile % 2].weight, unit_scale, common, x[r]);
+      cosines_to_weights<A, common>(weights, others[tile % 2].weight, unit_scale, x[r]);
     }
     if constexpr (A::kWord == 2)
       accumulate_gradient_bf16<S>(x, gradient_panels, pass.panels - first_panel, sum);
@@ -141,17 +148,28 @@ __global__ void __launch_bounds__(kMmaThreads, 1) gradient_kernel(PackedPass pas
     add_rows(sum[r], lane_row + 16 * r, int(blockIdx.y) * kGradientDims, pass, grad);
 }
 
-// Calls function(A(), S(), launch shape) with the arithmetic and the shape of a block.
+template <class A, class S>
+__global__ void __launch_bounds__(kMmaThreads, 1) gradient_kernel(PackedPass pass, float* grad) {
+  if (has_common_maximum(*pass.scale))
+    gradient<A, S, true>(pass, grad);
+  else
+    gradient<A, S, false>(pass, grad);
+}
+
+// Calls function(A(), S(), launch shape) with the arithmetic of a block, and the widest shape that fits the device.
 template <bool for_gradient, class F>
 int with_shape(const InfoNceBlock& block, const F& function) {
+  const std::size_t limit = max_shared_bytes();
   const auto with_arithmetic = [&](auto arithmetic) {
     using A = decltype(arithmetic);
+    using S = Wide<A, for_gradient>;
     const int panels = packed_panels(block, A::kWord);
-    const auto call = [&](auto shape) {
-      using S = decltype(shape);
-      return function(arithmetic, shape, LaunchShape{S::kOwnRows, kMmaThreads, S::shared_bytes(panels)});
+    const auto bytes = [&]<class T>(T) { return SharedTiles<T, for_gradient>::bytes(panels); };
+    const auto call = [&]<class T>(T shape) {
+      return function(arithmetic, shape, LaunchShape{T::kOwnRows, kMmaThreads, bytes(shape)});
     };
-    return panels <= kMaxWidePanels ? call(Wide<A, for_gradient>()) : call(Narrow());
+    if (panels <= kMaxWidePanels && bytes(S()) <= limit) return call(S());
+    return bytes(Narrow()) <= limit ? call(Narrow()) : call(Narrowest());
   };
   return block.precision == Precision::bf16   ? with_arithmetic(Bf16())
          : block.precision == Precision::tf32 ? with_arithmetic(Tf32())
@@ -161,13 +179,8 @@ int with_shape(const InfoNceBlock& block, const F& function) {
 }  // namespace
 
 bool fits_matrix_units(const InfoNceBlock& block) {
-  constexpr std::size_t kStaticBytes = 4 << 10;  // of shared memory that kernels declare, at most
   if (block.precision == Precision::fp32 || block.dtype != Dtype::float32 || block.D == 0) return false;
-  const int panels = panels_of(block.D, block.precision == Precision::bf16 ? Bf16::kWord : Tf32::kWord);
-  if (panels > kMaxPanels) return false;
-  const std::size_t bytes =
-      panels <= kMaxWidePanels ? Wide<Bf16, false>::shared_bytes(panels) : Narrow::shared_bytes(panels);
-  return bytes <= max_shared_bytes() - kStaticBytes;
+  return panels_of(block.D, block.precision == Precision::bf16 ? Bf16::kWord : Tf32::kWord) <= kMaxPanels;
 }
 
 int info_nce_scan_mma(const InfoNceScan& task, void* stream) {

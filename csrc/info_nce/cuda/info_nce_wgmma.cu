@@ -1,8 +1,6 @@
 // Scan and gradient by wgmma (sm_90a), in bfloat16, called from info_nce_mma.cu. Of a thread block's three warpgroups,
 // one thread of the first has the copy engine load own rows and tiles of other rows; the other two have 64 own rows
 // each and go through the tiles: products of the next tile run while they compute the exponentials of this one.
-#include <cstdlib>
-#include <cstring>
 #include <type_traits>
 
 #include "info_nce/cuda/wgmma_tiles.h"
@@ -10,14 +8,14 @@
 namespace avsa::info_nce {
 namespace {
 
-// As scan_kernel of info_nce_mma.cu. kPanels: of a row.
-template <int kPanels>
-__device__ void scan(const PackedPass& pass, bool keys, double* sums) {
-  const bool common = has_common_maximum(*pass.scale), sums_columns = common && pass.other_has_losses;
+// As scan of info_nce_mma.cu. kPanels: of a row.
+template <int kPanels, bool common>
+__device__ void scan(const PackedPass& pass, double* sums) {
+  const bool sums_columns = common && pass.other_has_losses;
   const auto tiles = unsigned(ceil_div(pass.other.count, kOtherRows));
   const std::int64_t step = std::int64_t(gridDim.x) * kOwnRows;
   const std::int64_t first = std::int64_t(blockIdx.x) * kOwnRows;
-  if ((keys && common) || tiles == 0) return;
+  if (tiles == 0) return;
   const WarpgroupShared<kPanels> memory(0);
   memory.init();
   if (threadIdx.x < kWarpgroup) {
@@ -37,7 +35,7 @@ __device__ void scan(const PackedPass& pass, bool keys, double* sums) {
       // Adds a tile's cosines to the sums.
       const auto add_tile = [&](unsigned tile, WarpgroupSums& now) {
         mask(pass, row, std::int64_t(tile) * kOtherRows, now);
-        rows.template add<Bf16>(now, unit_scale, common);
+        rows.template add<Bf16, common>(now, unit_scale);
         if (!sums_columns) return;
         float of_columns[32];
         AVSA_UNROLL
@@ -79,8 +77,8 @@ __device__ void scan(const PackedPass& pass, bool keys, double* sums) {
   }
 }
 
-// As gradient_kernel of info_nce_mma.cu.
-template <int kPanels>
+// As gradient of info_nce_mma.cu.
+template <int kPanels, bool common>
 __device__ void gradient(const PackedPass& pass, float* grad) {
   const auto tiles = unsigned(ceil_div(pass.other.count, kOtherRows));
   const std::int64_t own = std::int64_t(blockIdx.x) * kOwnRows;
@@ -93,7 +91,6 @@ __device__ void gradient(const PackedPass& pass, float* grad) {
     if (threadIdx.x == 0) memory.produce(pass, own, pass.own.count, true);
   } else {
     alloc_registers<240>();
-    const bool common = has_common_maximum(*pass.scale);
     const float unit_scale = float(*pass.scale * Exponential<Bf16>::kUnit);
     const std::int64_t row = lane_row(own);
     const RowWeight own_weights[2] = {pass.own_weights[row], pass.own_weights[row + 8]};
@@ -101,7 +98,7 @@ __device__ void gradient(const PackedPass& pass, float* grad) {
     RegistersA weights[kOtherRows / kDepth];
     const auto compute_weights = [&](unsigned tile) {
       mask(pass, row, std::int64_t(tile) * kOtherRows, x);
-      cosines_to_weights<Bf16>(own_weights, memory.weights(tile), unit_scale, common, x);
+      cosines_to_weights<Bf16, common>(own_weights, memory.weights(tile), unit_scale, x);
     };
     const auto round_weights = [&] {
       AVSA_UNROLL
@@ -111,12 +108,13 @@ __device__ void gradient(const PackedPass& pass, float* grad) {
       }
     };
     const auto start_gradient = [&](unsigned tile) {
-      const SharedAddress panels[2] = {memory.gradient_panel(tile, 0), memory.gradient_panel(tile, 1)};
+      const std::uint64_t halves[2] = {operand_descriptor(memory.gradient_panel(tile, 0)),
+                                       operand_descriptor(memory.gradient_panel(tile, 1))};
       fence_wgmma();
       AVSA_UNROLL
       for (int k = 0; k < kOtherRows / kDepth; ++k) {
-        start_wgmma_half<0>(sum, weights[k], operand_descriptor(panels[0] + k * kDepth * kPanel));
-        start_wgmma_half<1>(sum, weights[k], operand_descriptor(panels[1] + k * kDepth * kPanel));
+        start_wgmma_half<0>(sum, weights[k], advanced(halves[0], k * kDepth * kPanel));
+        start_wgmma_half<1>(sum, weights[k], advanced(halves[1], k * kDepth * kPanel));
       }
       commit_wgmma();
     };
@@ -151,12 +149,18 @@ __device__ void gradient(const PackedPass& pass, float* grad) {
 
 template <int kPanels>
 __global__ void __launch_bounds__(kWgmmaThreads, 1) scan_wgmma_kernel(PackedPass pass, bool keys, double* sums) {
-  AVSA_ON_SM90A(scan<kPanels>(pass, keys, sums));
+  if (!has_common_maximum(*pass.scale))
+    AVSA_ON_SM90A((scan<kPanels, false>(pass, sums)));
+  else if (!keys)
+    AVSA_ON_SM90A((scan<kPanels, true>(pass, sums)));
 }
 
 template <int kPanels>
 __global__ void __launch_bounds__(kWgmmaThreads, 1) gradient_wgmma_kernel(PackedPass pass, float* grad) {
-  AVSA_ON_SM90A(gradient<kPanels>(pass, grad));
+  if (has_common_maximum(*pass.scale))
+    AVSA_ON_SM90A((gradient<kPanels, true>(pass, grad)));
+  else
+    AVSA_ON_SM90A((gradient<kPanels, false>(pass, grad)));
 }
 
 // Calls function(n, launch shape) with the panels of a row, an integral constant.
@@ -180,9 +184,8 @@ int with_panels(const InfoNceBlock& block, const F& function) {
 }  // namespace
 
 bool uses_wgmma(const InfoNceBlock& block) {
-  const char* requested = std::getenv("AVSA_WGMMA");
-  return requested != nullptr && std::strcmp(requested, "1") == 0 && block.precision == Precision::bf16 &&
-         block.D > 0 && panels_of(block.D, Bf16::kWord) <= kMaxPanels && is_hopper();
+  return block.wgmma && block.precision == Precision::bf16 && block.D > 0 &&
+         panels_of(block.D, Bf16::kWord) <= kMaxPanels && is_hopper();
 }
 
 int info_nce_scan_wgmma(const InfoNceScan& task, void* stream) {

@@ -8,30 +8,44 @@ namespace avsa::info_nce {
 constexpr int kMmaWarps = 4, kMmaThreads = kMmaWarps * kWarp;
 
 // Rows of a thread block: each warp has kFragments fragments of 16 own rows, and a tile is kColumns * 8 other rows.
-// Shared memory holds the thread block's own rows and two tiles, so rows of more bytes get a narrower shape.
 template <int kFragments_, int kColumns_>
 struct Shape {
   static constexpr int kFragments = kFragments_, kColumns = kColumns_;
   static constexpr int kOwnRows = 16 * kFragments * kMmaWarps, kOtherRows = 8 * kColumns;
-  static std::size_t shared_bytes(int panels) { return std::size_t(kOwnRows + 2 * kOtherRows) * panels * kPanel; }
 };
-constexpr int kMaxWidePanels = 4;  // of rows that fit the wide shape
-using Narrow = Shape<1, 4>;
 // The gradient, and both parts of split numbers, leave fewer registers for cosines.
 template <class A, bool for_gradient>
 using Wide = Shape<2, for_gradient || A::kExact ? 4 : 8>;
+constexpr int kMaxWidePanels = 4;  // beyond, two thread blocks of the next shape fit where one of this would
+using Narrow = Shape<1, 4>;
+using Narrowest = Shape<1, 2>;  // kMaxPanels of which fit into the 99 KiB of the smallest devices
 
-// Shared memory of a thread block: own rows [panels, kOwnRows, kPanel], two tiles [panels, kOtherRows, kPanel].
-template <class S>
+// Shared memory of a thread block: what it needs besides rows, own rows [panels, kOwnRows, kPanel], and two tiles
+// [panels, kOtherRows, kPanel].
+template <class S, bool for_gradient>
 struct SharedTiles {
+  struct Head {
+    OtherRows<S::kOtherRows> others[2];  // of two tiles, as the next
+    float columns[2][kMmaWarps][for_gradient ? 1 : S::kOtherRows];  // a scan's sums over each warp's own rows
+  };
+  static_assert(sizeof(Head) % kChunk == 0);
+  static std::size_t bytes(int panels) {
+    return sizeof(Head) + std::size_t(S::kOwnRows + 2 * S::kOtherRows) * panels * kPanel;
+  }
+
+  Head& head;
   unsigned char* own;
   int panels;
 
-  __device__ explicit SharedTiles(int panels) : own(dynamic_shared<unsigned char>()), panels(panels) {}
+  __device__ explicit SharedTiles(int panels)
+      : head(*dynamic_shared<Head>()), own(dynamic_shared<unsigned char>() + sizeof(Head)), panels(panels) {}
   __device__ unsigned char* tile(std::int64_t n) const {
     return own + (S::kOwnRows + int(n % 2) * S::kOtherRows) * panels * kPanel;
   }
 };
+static_assert(sizeof(SharedTiles<Narrowest, false>::Head) +
+                  std::size_t(Narrowest::kOwnRows + 2 * Narrowest::kOtherRows) * kMaxPanels * kPanel <=
+              99 << 10);
 
 // Starts copies of kRows packed rows from `first` on, by all threads of the block.
 template <int kRows>

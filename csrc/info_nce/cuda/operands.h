@@ -26,10 +26,16 @@ using WarpgroupSums = float[16][4];  // D of wgmma, 8 columns after 8
 
 // Two floats rounded to bfloat16, as a register holds them.
 AVSA_HD std::uint32_t bfloat16_pair(float first, float second) {
+#ifdef __CUDA_ARCH__
+  std::uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+#else
   Bfloat16 a, b;
   narrow(first, a);
   narrow(second, b);
   return a.bits | std::uint32_t(b.bits) << 16;
+#endif
 }
 
 // TF32 has 10 of float's 23 bits of fraction: rounded here, halves away from zero.
@@ -43,6 +49,11 @@ AVSA_HD std::uint64_t operand_descriptor(SharedAddress start) {
   constexpr std::uint64_t kLeadingOffset = 1;  // ignored: only for operands wider than the swizzle
   constexpr std::uint64_t kStrideOffset = 1024 >> 4, kSwizzle128 = 1;
   return (std::uint64_t(start) & 0x3ffff) >> 4 | kLeadingOffset << 16 | kStrideOffset << 32 | kSwizzle128 << 62;
+}
+
+// The descriptor of an operand `bytes` further on: only the start differs, in the lower word.
+AVSA_HD std::uint64_t advanced(std::uint64_t descriptor, int bytes) {
+  return (descriptor & 0xffffffff00000000u) | (std::uint32_t(descriptor) + std::uint32_t(bytes >> 4));
 }
 
 }  // namespace avsa::info_nce

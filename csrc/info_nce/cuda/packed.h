@@ -31,8 +31,8 @@ struct Pass {
         other_has_losses(keys || block.symmetric) {}
 };
 
-// Blocks of a precision other than fp32: by mma.sync (info_nce_mma.cu), or by wgmma (info_nce_wgmma.cu) if AVSA_WGMMA=1
-// requests it, since no device has shown yet that it works.
+// Blocks of a precision other than fp32: by mma.sync (info_nce_mma.cu), or by wgmma (info_nce_wgmma.cu) if the block
+// asks for it.
 bool fits_matrix_units(const InfoNceBlock& block);
 bool uses_wgmma(const InfoNceBlock& block);
 int info_nce_scan_mma(const InfoNceScan& task, void* stream);

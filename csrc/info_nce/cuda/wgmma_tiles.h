@@ -136,11 +136,12 @@ struct WarpgroupShared {
     SharedAddress rows = shared_address(own) + panel(number) * kPanelBytes + warpgroup * 64 * kPanel;
     const SharedAddress other = part(tile * kParts + unsigned(number));
     asm volatile("" : "+r"(rows));  // otherwise all descriptors of own rows are computed in advance, in registers
+    const std::uint64_t a = operand_descriptor(rows), b = operand_descriptor(other);
     fence_wgmma();
     AVSA_UNROLL
     for (int k = 0; k < kPartPanels * kPanel; k += 2 * kDepth) {
       const int at = k / kPanel * kPanelBytes + k % kPanel;
-      start_wgmma(x, operand_descriptor(rows + at), operand_descriptor(other + at), number > 0 || k > 0);
+      start_wgmma(x, advanced(a, at), advanced(b, at), number > 0 || k > 0);
     }
     commit_wgmma();
   }

@@ -15,14 +15,22 @@ namespace avsa::info_nce {
 
 constexpr int kMaxScanBlocks = 2;  // so that tests see thread blocks that scan more than their first own rows
 
-inline std::size_t max_shared_bytes() { return ~std::size_t(0); }
-inline bool is_hopper() { return true; }
+inline bool is_hopper() { return emulation::architecture().number / 10 == 9; }
 
-// Addresses count from the start of the thread block's dynamic shared memory.
+// Addresses of the thread block's dynamic shared memory.
 inline SharedAddress shared_address(const void* p) {
-  return SharedAddress(static_cast<const unsigned char*>(p) - dynamic_shared<unsigned char>());
+  return SharedAddress(static_cast<const unsigned char*>(p) - dynamic_shared<unsigned char>() +
+                       emulation::kSharedBegin);
 }
-inline const unsigned char* shared_pointer(SharedAddress address) { return dynamic_shared<unsigned char>() + address; }
+inline const unsigned char* shared_pointer(SharedAddress address) {
+  return dynamic_shared<unsigned char>() + (address - emulation::kSharedBegin);
+}
+
+// Checks that addresses are multiples of `bytes`.
+inline void check_aligned(std::uint64_t addresses, std::uint64_t bytes, const char* what) {
+  if (addresses % bytes != 0) emulation::fault("%s of a misaligned address", what);
+}
+inline std::uint64_t number_of(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
 
 inline float fast_exp2(float x) { return std::exp2(x); }
 
@@ -53,6 +61,7 @@ struct Copy {
 inline void run(const Copy& copy) { std::memcpy(copy.to, copy.from, 16); }
 
 inline void copy_16_bytes(void* shared, const void* global) {
+  check_aligned(shared_address(shared) | number_of(global), 16, "copy_16_bytes");
   AsyncGroups<Copy>::of_thread().open.push_back({shared, global});
 }
 inline void commit_copies() { AsyncGroups<Copy>::of_thread().commit(); }
@@ -95,6 +104,7 @@ template <class Load>
 void load_matrices(SharedAddress row, Load load) {
   static thread_local SharedAddress published[32][kWarp];
   SharedAddress(&rows)[kWarp] = published[threadIdx.x / kWarp];
+  check_aligned(row, 16, "ldmatrix");
   rows[threadIdx.x % kWarp] = row;
   __syncwarp();
   for (int m = 0; m < 4; ++m) load(m, rows + 8 * m);
@@ -102,6 +112,7 @@ void load_matrices(SharedAddress row, Load load) {
 }
 
 inline std::uint32_t load_word(SharedAddress address) {
+  check_aligned(address, sizeof(std::uint32_t), "load_word");
   std::uint32_t word;
   std::memcpy(&word, shared_pointer(address), sizeof word);
   return word;
@@ -125,7 +136,9 @@ inline void ldmatrix_transposed(SharedAddress row, std::uint32_t (&to)[4]) {
 class Mbarrier {
  public:
   void init(int n) {
-    count = pending = std::int16_t(n);
+    check_aligned(shared_address(this), 8, "a barrier");
+    BulkCopies::of_block().fenced = false;
+    count = pending = std::int8_t(n);
     bytes = 0;
     phase = 0;
   }
@@ -139,6 +152,8 @@ class Mbarrier {
   }
   void copy(void* shared, const void* global, int n) {
     BulkCopies& copies = BulkCopies::of_block();
+    check_aligned(shared_address(shared) | number_of(global) | std::uint64_t(n), 16, "a bulk copy");
+    if (!copies.fenced) emulation::fault("a bulk copy on a barrier that no fence_barrier_init made known");
     copies.early = !copies.early;
     if (copies.early)
       finish({this, shared, global, n});
@@ -159,6 +174,7 @@ class Mbarrier {
       return phase != parity;
     });
   }
+  static void fence_init() { BulkCopies::of_block().fenced = true; }
 
  private:
   struct BulkCopy {
@@ -169,7 +185,7 @@ class Mbarrier {
   };
   struct BulkCopies {
     std::vector<BulkCopy> late;
-    bool early = false;
+    bool early = false, fenced = false;
 
     static BulkCopies& of_block() {
       static thread_local BulkCopies copies;
@@ -189,12 +205,13 @@ class Mbarrier {
     phase ^= 1;
   }
 
-  std::int16_t count, pending;
+  std::int8_t count, pending;
+  std::int16_t phase;
   std::int32_t bytes;  // expected but not there yet
-  std::int32_t phase;
 };
+static_assert(sizeof(Mbarrier) == 8);  // as on the device
 
-inline void fence_barrier_init() {}
+inline void fence_barrier_init() { Mbarrier::fence_init(); }
 
 inline void named_barrier(int id, int threads) {
   static thread_local long arrived[16];
@@ -211,22 +228,23 @@ void alloc_registers() {}
 #define AVSA_ON_SM90A(call) call
 
 // A product of a warpgroup: of the full sums with A in shared memory, or of a half of their columns with A in
-// registers.
+// registers, which are read when it ends: by then they must not have been overwritten.
 struct Wgmma {
   float (*d)[4];
-  bool a_in_registers, add;
+  bool add;
   std::uint64_t a, b;
-  RegistersA registers;
+  const RegistersA* registers;  // null if A is in shared memory
 };
 
 // Reads `count` neighbours of an operand from depth k on: of its row (A) or column (B) `line`.
 template <int count>
 void read_operand(std::uint64_t descriptor, bool k_major, int line, int k, float* to) {
+  if (descriptor >> 62 != 1) emulation::fault("a descriptor without the 128-byte swizzle");
   const auto field = [&](int bit) { return std::uint32_t(descriptor >> bit & 0x3fff) << 4; };
   const auto i = std::uint32_t(line), depth = std::uint32_t(k), stride = field(32);
   SharedAddress at =
       field(0) + (k_major ? i / 8 * stride + i % 8 * 128 + depth * 2 : i * 2 + depth / 8 * stride + depth % 8 * 128);
-  if (descriptor >> 62 == 1) at ^= (at >> 7 & 7) << 4;
+  at ^= (at >> 7 & 7) << 4;
   std::uint16_t bits[count];
   std::memcpy(bits, shared_pointer(at), sizeof bits);
   for (int n = 0; n < count; ++n) to[n] = widen(Bfloat16{bits[n]});
@@ -236,7 +254,7 @@ void read_operand(std::uint64_t descriptor, bool k_major, int line, int k, float
 inline void run(const Wgmma& product) {
   const int lane = int(threadIdx.x % kWarp), g = lane / 4, t = lane % 4, first = int(threadIdx.x / kWarp % 4) * 16;
   float (*d)[4] = product.d;
-  if (product.a_in_registers) {
+  if (product.registers) {
     for (int c = 0; c < 8; ++c) {
       RegistersB b;
       for (int n = 0; n < 2; ++n) {
@@ -244,7 +262,7 @@ inline void run(const Wgmma& product) {
         for (int i = 0; i < 2; ++i) read_operand<1>(product.b, false, c * 8 + g, 2 * t + 8 * n + i, pair + i);
         b[n] = bfloat16_pair(pair[0], pair[1]);
       }
-      mma_bf16(product.registers, b, d[c]);
+      mma_bf16(*product.registers, b, d[c]);
     }
     return;
   }
@@ -260,15 +278,27 @@ inline void run(const Wgmma& product) {
   }
 }
 
+// Whether the thread has fenced its registers since its last group of products.
+inline bool& fenced_registers() {
+  static thread_local std::map<unsigned, bool> threads;
+  return threads[threadIdx.x];
+}
+inline void start(const Wgmma& product) {
+  if (!fenced_registers()) emulation::fault("wgmma without fence_wgmma before the first product of its group");
+  AsyncGroups<Wgmma>::of_thread().open.push_back(product);
+}
 inline void start_wgmma(WarpgroupSums& d, std::uint64_t a, std::uint64_t b, bool add) {
-  AsyncGroups<Wgmma>::of_thread().open.push_back({d, false, add, a, b, {}});
+  start({d, add, a, b, nullptr});
 }
 template <int half>
 void start_wgmma_half(WarpgroupSums& d, const RegistersA& a, std::uint64_t b) {
-  AsyncGroups<Wgmma>::of_thread().open.push_back({d + 8 * half, true, true, 0, b, {a[0], a[1], a[2], a[3]}});
+  start({d + 8 * half, true, 0, b, &a});
 }
-inline void fence_wgmma() {}
-inline void commit_wgmma() { AsyncGroups<Wgmma>::of_thread().commit(); }
+inline void fence_wgmma() { fenced_registers() = true; }
+inline void commit_wgmma() {
+  fenced_registers() = false;
+  AsyncGroups<Wgmma>::of_thread().commit();
+}
 template <int n>
 void wait_for_wgmma() {
   AsyncGroups<Wgmma>::of_thread().wait_for_all_but(n);
