@@ -45,11 +45,12 @@ def assemble(path: Path, plan: Plan, segments: Segments, *, crop: bool) -> None:
         for number in range(plan.segments):
             begin = Fraction(plan.frames(number)[0]) / plan.fps
             with reading(segments.video(number), "video"), av.open(str(segments.video(number))) as part:
-                source = part.streams.video[0]
+                source: Any = part.streams.video[0]
                 if video is None:
                     video = container.add_stream_from_template(source)
                 shift = round(begin / source.time_base)
-                for packet in part.demux(source):
+                packets: Iterator[Any] = part.demux(source)
+                for packet in packets:
                     if packet.dts is not None:  # else it ends the stream
                         packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                         packet.stream = video

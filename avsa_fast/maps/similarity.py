@@ -5,6 +5,7 @@ one_object = similarity_map(run, frames, sound, towards=direction)    # [H, W]: 
 """
 
 from collections.abc import Callable
+from itertools import product
 from math import pi, radians
 from typing import NamedTuple
 
@@ -22,8 +23,9 @@ from .grid import erp_grid, resize_map
 SIZE = (18, 36)
 VIEWS = 4  # views per group, spaced by 90 degrees in azimuth, as the AVSA transformers expect
 CHUNK = 32  # groups encoded at once, which bounds memory
-# The search for maxima: all views of a coarse grid, then those of the fine grid around the highest maxima.
-COARSE, FINE = (9, 20), (18, 40)
+# The search for maxima: the views of a coarse grid, then those of the grid SIZE in the cells of the highest maxima.
+COARSE = (6, 12)
+STEP = SIZE[0] // COARSE[0]  # fine cells per coarse one along each axis
 MAXIMA = 2
 
 
@@ -89,7 +91,7 @@ class Search(NamedTuple):
     """Result of `search_maps`.
 
     Attributes:
-        maps: float32 [n, *FINE], cosine similarities of each object's crop to the sound views.
+        maps: float32 [n, *SIZE], cosine similarities of each object's crop to the sound views.
         scores: float32 [n], similarity of each object's crop to the sound view in its own direction.
     """
 
@@ -100,10 +102,10 @@ class Search(NamedTuple):
 def search_maps(
     run: Run, frames: Tensor, sound: Tensor, directions: Tensor, *, projection: Projection = "erp"
 ) -> Search:
-    """Computes similarity maps of n objects like `object_maps`, at a third of the cost.
+    """Computes similarity maps of n objects like `object_maps`, of fewer sound views.
 
-    All sound views share one transform of the sound. Those of the grid COARSE are embedded for all objects at once, and
-    then those of the grid FINE around the MAXIMA highest maxima; elsewhere, the maps are interpolated.
+    All sound views share one transform of the sound. Those of the grid COARSE are embedded first, for all objects, and
+    then those of the grid SIZE in the cells of the MAXIMA highest maxima; elsewhere, the maps are interpolated.
 
     Args:
         run: Trained run.
@@ -122,10 +124,10 @@ def search_maps(
     audio = _embed_groups(run.audio, frames, projection, sound, groups, run)
     scores = run.similarity(video, audio[-len(crops) :])[..., 0].diagonal().float().cpu()
     coarse = torch.stack([_ungroup(rows, COARSE) for rows in _object_values(run, video, audio[: -len(crops)])])
-    maps = resize_map(coarse, FINE)
-    columns = FINE[1] // VIEWS
+    maps = resize_map(coarse, SIZE)
+    columns = SIZE[1] // VIEWS
     numbers = torch.tensor([row * columns + column for row, column in _refined_groups(coarse)])
-    near = _embed_groups(run.audio, frames, projection, sound, _group_by_quarter_turns(erp_grid(FINE))[numbers], run)
+    near = _embed_groups(run.audio, frames, projection, sound, _group_by_quarter_turns(erp_grid(SIZE))[numbers], run)
     values = _object_values(run, video, near).float().cpu()
     for view in range(VIEWS):  # a group's view 0 is in the last quarter of the columns
         maps[:, numbers // columns, (VIEWS - 1 - view) * columns + numbers % columns] = values[..., view]
@@ -133,13 +135,13 @@ def search_maps(
 
 
 def _refined_groups(coarse: Tensor) -> list[tuple[int, int]]:
-    """Rows and first columns of the groups of FINE in and next to the cells with the highest maxima of [n, *COARSE]."""
+    """Rows and first columns of the groups of SIZE in the cells with the highest maxima of maps [n, *COARSE]."""
     best = {int(heat.argmax()): float(heat.max()) for heat in coarse}
     groups: dict[tuple[int, int], None] = {}
     for cell in sorted(best, key=lambda cell: -best[cell])[:MAXIMA]:
         row, column = divmod(cell, COARSE[1])
-        for r in range(max(2 * row - 1, 0), min(2 * row + 3, FINE[0])):
-            groups |= dict.fromkeys((r, c % (FINE[1] // VIEWS)) for c in range(2 * column - 1, 2 * column + 3))
+        inside = product(range(STEP * row, STEP * (row + 1)), range(STEP * column, STEP * (column + 1)))
+        groups |= dict.fromkeys((r, c % (SIZE[1] // VIEWS)) for r, c in inside)
     return list(groups)
 
 
