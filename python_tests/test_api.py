@@ -63,7 +63,8 @@ def test_embeds_as_the_command(run: Run, clip: Clip, tmp_path: Path) -> None:
     rows = pq.read_table(tmp_path / "e.parquet").to_pylist()
     for modality, (times, directions, embeddings) in found.items():
         expected = [row for row in rows if row["modality"] == modality]
-        np.testing.assert_allclose(embeddings.reshape(len(expected), -1), [row["embedding"] for row in expected])
+        stored = [row["embedding"] for row in expected]
+        np.testing.assert_allclose(embeddings.reshape(len(expected), -1), stored, atol=1e-5)
         np.testing.assert_allclose(np.repeat(times, 2), [row["time"] for row in expected])
         np.testing.assert_allclose(directions, VIEWS, rtol=1e-6)
     assert [len(each.times) for each in found.values()] == [4, 3]  # windows of half a second, and of one

@@ -47,7 +47,7 @@ def box(name: str, *content: bytes) -> bytes:
         content: Parts of its content.
     """
     payload = b"".join(content)
-    return struct.pack(">I", 8 + len(payload)) + name.encode() + payload
+    return struct.pack(">I", 8 + len(payload)) + name.encode("latin-1") + payload
 
 
 def _last_box(file: BinaryIO) -> tuple[int, int]:
@@ -91,7 +91,7 @@ def _inside(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
     parts = []
     for name, part, raw in _boxes(content):
         if name in CONTAINERS:
-            parts.append(box(name.decode(), _inside(part, change)))
+            parts.append(box(name.decode("latin-1"), _inside(part, change)))
         elif name == b"stsd":
             entries = [box(entry.decode("latin-1"), change(inner)) for entry, inner, _ in _boxes(part, 8)]
             parts.append(box("stsd", part[:8], *entries))

@@ -19,6 +19,8 @@ from .segments import Segments
 
 RATES = (32000, 44100, 48000)  # Hz, at which sound is kept; others become the last one
 BITS = 128_000  # per second and channel
+# Neither noise substitution nor intensity stereo, which would change directions.
+EXACT = {"aac_pns": "0", "aac_is": "0"}
 PATTERN = "supercardioid"  # of the camera's beam
 
 
@@ -39,7 +41,7 @@ def assemble(path: Path, plan: Plan, segments: Segments, *, crop: bool) -> None:
     rate = plan.media.sound.rate if plan.media.sound.rate in RATES else RATES[-1]
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         video: Any = None
-        sound: Any = container.add_stream("aac", rate=rate, layout="mono" if crop else "4.0")
+        sound: Any = container.add_stream("aac", rate=rate, layout="mono" if crop else "4.0", options=EXACT)
         sound.bit_rate = BITS * (1 if crop else 4)
         position = 0
         for number in range(plan.segments):

@@ -71,9 +71,12 @@ def _open(video: Path, sound: Path, overrides: Overrides) -> MediaReader:
         (opened,) = sources
     if opened.reader is None:
         raise UserError(opened.error)
-    for line in opened.reader.description.notes:
+    description = opened.reader.description
+    if description.notes and (description.video is None or description.sound is None):
+        raise UserError(description.notes[-1])  # why one of the two cannot be read
+    require_spatial(description, video)
+    for line in description.notes:
         notice(f"note: {line}")
-    require_spatial(opened.reader.description, video)
     return opened.reader
 
 

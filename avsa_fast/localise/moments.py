@@ -96,7 +96,8 @@ class MomentReader:
         Raises:
             UserError: If the file is damaged.
         """
-        centres = [(first + number + 0.5) / self.rate for number in range(count)]
+        end = self.media.description.end  # before the middle of a clip's only moment, if it is short
+        centres = [min((first + number + 0.5) / self.rate, end) for number in range(count)]
         found = self.objects(centres[0], count, self.rate)
         if self.kind == "energy":
             for centre, boxes in zip(centres, found, strict=True):

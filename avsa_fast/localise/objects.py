@@ -64,26 +64,24 @@ def object_finder(options: ObjectOptions, reader: MediaReader) -> Finder:
         yields the objects at each moment, at most MAX_OBJECTS, those with the highest scores first.
 
     Raises:
-        UserError: The table is damaged or has no row of this video, or the detector is not available.
+        UserError: The table is damaged or one of other videos, or the detector is not available.
     """
     video = reader.video.path
     table = options.table(video)
     if table is not None:
-        return partial(_from_table, *_read(table, video))
+        return partial(_from_table, *_read(table, video.stem, named=options.detections is not None))
     detector = PrepareOptions(detector=options.detector, trust_weights=options.trust_weights).make_detector()
     return partial(_detected, detector, reader) if detector else lambda _begin, count, _rate: iter([[]] * count)
 
 
-def _read(path: Path, video: Path) -> tuple[np.ndarray, list[list[SphereBox]]]:
-    """Times of a video's detections, and the objects at each."""
+def _read(path: Path, name: str, *, named: bool) -> tuple[np.ndarray, list[list[SphereBox]]]:
+    """Times of a video's detections, and the objects at each; none if the table of a dataset has none of it."""
     table = read_columns(path, DETECTIONS)
-    names = set(table["name"].unique().to_pylist())
-    if video.stem not in names:
-        if len(names) != 1:
-            raise UserError(f"{path}: no detections of {video.stem}; --detections names another table")
-        table = table.slice(0, 0) if not names else table  # a table of one video alone may have another name for it
-    else:
-        table = table.filter(pc.equal(table["name"], video.stem))
+    names = table["name"].unique().to_pylist()
+    if not named or name in names:
+        table = table.filter(pc.equal(table["name"], name))
+    elif len(names) > 1:  # a table of one video alone may have another name for it
+        raise UserError(f"--detections {path}: no detections of {name}, but of {names[0]} and others")
     table = table.filter(pc.greater_equal(table["score"], MIN_SCORE)).sort_by("time")
     moments: dict[float, list[SphereBox]] = {}
     for row in table.to_pylist():

@@ -48,7 +48,9 @@ def make_clip(folder: Path, seconds: float, *, height: int = HEIGHT, noise: floa
     times = np.arange(round(seconds * FPS)) / FPS
     paths = [directions(times, disc) for disc in range(len(MOTION))]
     grid = erp_grid((height, 2 * height))
-    background = rng.integers(70, 110, (height, 2 * height, 1)).repeat(3, axis=2).astype(np.uint8)
+    azimuth, elevation = grid.numpy().T.swapaxes(1, 2)
+    waves = 20 * np.sin(6 * elevation + 2 * azimuth) + 15 * np.cos(11 * elevation - 3 * azimuth)  # continue at the seam
+    background = (90 + waves)[..., None].repeat(3, axis=2).astype(np.uint8)
 
     def frames() -> list[NDArray[np.uint8]]:
         images = []
