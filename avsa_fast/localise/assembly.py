@@ -1,6 +1,7 @@
 """Assembly of the segments' videos and the clip's sound to one file."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from avsa_fast import ops
-from avsa_fast.data.container import reading
+from avsa_fast.data.container import open_file, reading
 from avsa_fast.data.encode_spherical import mark_spherical
 from avsa_fast.data.reader import MediaReader
 
@@ -40,16 +41,15 @@ def assemble(path: Path, plan: Plan, segments: Segments, *, crop: bool) -> None:
     """
     rate = plan.media.sound.rate if plan.media.sound.rate in RATES else RATES[-1]
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        video: Any = None
+        with _opened(segments, 0) as part:
+            video: Any = container.add_stream_from_template(part.streams.video[0])
         sound: Any = container.add_stream("aac", rate=rate, layout="mono" if crop else "4.0", options=EXACT)
         sound.bit_rate = BITS * (1 if crop else 4)
         position = 0
         for number in range(plan.segments):
             begin = Fraction(plan.frames(number)[0]) / plan.fps
-            with reading(segments.video(number), "video"), av.open(str(segments.video(number))) as part:
+            with _opened(segments, number) as part:
                 source: Any = part.streams.video[0]
-                if video is None:
-                    video = container.add_stream_from_template(source)
                 shift = round(begin / source.time_base)
                 packets: Iterator[Any] = part.demux(source)
                 for packet in packets:
@@ -68,6 +68,14 @@ def assemble(path: Path, plan: Plan, segments: Segments, *, crop: bool) -> None:
         container.mux(sound.encode(None))
     if not crop:
         mark_spherical(path)
+
+
+@contextmanager
+def _opened(segments: Segments, number: int) -> Iterator[Any]:
+    """Opens the video of a segment."""
+    path = segments.video(number)
+    with reading(path, "video"), open_file(path, "video") as part:
+        yield part
 
 
 def _scene(media: MediaReader, begin: int, end: int, rate: int) -> torch.Tensor:

@@ -16,8 +16,9 @@ from avsa_fast.terminal import printable
 from .moments import Moment, SoundingObject
 
 LEVELS = 256  # of a map when it is coloured
-OPACITY = 0.65  # of the map's maximum; values below FLOOR are transparent
-FLOOR = 0.4
+OPACITY = 0.75  # of the map's maximum
+# Values below are transparent. The energy is low but at sources; similarities are not.
+FLOORS: dict[MapKind, float] = {"embeddings": 0.4, "energy": 0.1}
 TITLES: dict[MapKind, str] = {"embeddings": "match of sound and objects", "energy": "sound energy"}
 LABEL_ROWS = 36  # height of the frame, in lines of text
 MAX_LABEL = 24  # characters of an object's class
@@ -64,7 +65,8 @@ class Painter:
         """
         self._size, self._kind = size, kind
         values = np.linspace(0, 1, LEVELS, dtype=np.float32)
-        opacity = OPACITY * np.clip((values - FLOOR) / (1 - FLOOR), 0, 1)
+        floor = FLOORS[kind]
+        opacity = OPACITY * np.clip((values - floor) / (1 - floor), 0, 1)
         self._colours = np.column_stack([coloured(values, "inferno"), 255 * opacity]).round().astype(np.uint8)
         self._text = max(8, size[0] // LABEL_ROWS)
         self._font = ImageFont.load_default(self._text)
@@ -104,7 +106,8 @@ class Painter:
             x = middle + shift
             if x + max(half, wide) < 0 or x - half > width:
                 continue
-            draw.rectangle((x - half, top, x + half, bottom), outline=colour, width=line)
+            edges = (round(x - half), round(top), round(x + half), round(bottom))
+            draw.rectangle(edges, outline=colour, width=line)
             left = min(max(x - half, 0), width - wide) if 0 <= x < width else x - half
             above = min(max(top - 1.5 * self._text, 0), height - 1.5 * self._text)
             draw.rectangle((left, above, left + wide, above + 1.5 * self._text), fill=BEHIND)

@@ -71,8 +71,8 @@ def test_energy_map_is_over_what_sounds(run: Run, clip: Clip, out: Path) -> None
         peak = peak_direction(intensity_map(reader.scene(time), 24000))
         assert angular_distance(torch.tensor(peak), torch.from_numpy(truth).float()) < 6  # cells of 4 degrees
         before, after = heard.scene(time), reader.scene(time)
-        for channel in (0, 1, 3):  # Z is nearly noise
-            assert torch.corrcoef(torch.stack([before[channel], after[channel]]))[0, 1] > 0.98
+        for channel, least in ((0, 0.99), (1, 0.95), (3, 0.99)):  # Y is weak, and Z nearly noise
+            assert torch.corrcoef(torch.stack([before[channel], after[channel]]))[0, 1] > least
     changed = np.abs(frames(out).astype(int) - frames(clip.video).astype(int)).mean(axis=3)
     height, width = changed.shape[1:]
     for time in (1.25, 3.25):
@@ -121,6 +121,7 @@ def test_resumed_result_is_the_same(
     run: Run, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, crop: bool
 ) -> None:
     monkeypatch.setattr(render, "SECONDS", 1.0)
+    monkeypatch.setattr(render, "CAMERA_SIZE", (90, 160))  # which is quick
     whole, parts = tmp_path / "whole.mp4", tmp_path / "parts.mp4"
     main(str(run.folder), clip.video, whole, map="energy", crop=crop)
     interrupt(monkeypatch, 3)

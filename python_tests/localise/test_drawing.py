@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from avsa_fast.detect.boxes import SphereBox
-from avsa_fast.localise.drawing import FLOOR, LOUDEST, Overlay, Painter
+from avsa_fast.localise.drawing import FLOORS, LOUDEST, Overlay, Painter
 from avsa_fast.localise.moments import Moment, SoundingObject
 
 SIZE = (180, 360)  # a pixel is a degree
@@ -32,7 +32,7 @@ def test_map_is_at_its_direction() -> None:
     assert abs(row - 65) <= 5
     assert abs(column - 95) <= 5
     assert (picture[:, 120:] == 0).all()
-    assert (drawn(torch.full((18, 36), FLOOR))[:150] == 0).all()
+    assert (drawn(torch.full((18, 36), FLOORS["energy"]))[:150] == 0).all()
 
 
 def test_box_and_label() -> None:
