@@ -19,7 +19,7 @@ from .render import Plan
 from .segments import Segments
 
 RATES = (32000, 44100, 48000)  # Hz, at which sound is kept; others become the last one
-BITS = 128_000  # per second and channel
+BITS = 192_000  # per second and channel
 # Neither noise substitution nor intensity stereo, which would change directions.
 EXACT = {"aac_pns": "0", "aac_is": "0"}
 PATTERN = "supercardioid"  # of the camera's beam

@@ -94,7 +94,7 @@ class Painter:
         return Overlay(256 - alpha, pixels[..., :3] * alpha)
 
     def _draw_object(self, draw: ImageDraw.ImageDraw, found: SoundingObject, colour: tuple[int, int, int, int]) -> None:
-        """Draws an object's box, twice if it crosses the seam, and its label with a bar as long as its score."""
+        """Draws an object's box, on both sides of the seam if it crosses it, and its label with a bar as long as its score."""
         height, width = self._size
         box, line = found.box, max(1, height // 240)
         half = box.width / (4 * pi) * width
@@ -104,16 +104,14 @@ class Painter:
         wide = draw.textlength(label, font=self._font)
         for shift in (-width, 0, width):
             x = middle + shift
-            if x + max(half, wide) < 0 or x - half > width:
-                continue
             edges = (round(x - half), round(top), round(x + half), round(bottom))
             draw.rectangle(edges, outline=colour, width=line)
-            left = min(max(x - half, 0), width - wide) if 0 <= x < width else x - half
-            above = min(max(top - 1.5 * self._text, 0), height - 1.5 * self._text)
-            draw.rectangle((left, above, left + wide, above + 1.5 * self._text), fill=BEHIND)
-            draw.text((left, above), label, font=self._font, fill=colour)
-            bar = wide * min(max(found.score, 0.0), 1.0)
-            draw.rectangle((left, above + 1.3 * self._text, left + bar, above + 1.5 * self._text), fill=colour)
+        left = max(min(middle - half, width - wide), 0)
+        above = min(max(top - 1.5 * self._text, 0), height - 1.5 * self._text)
+        draw.rectangle((left, above, left + wide, above + 1.5 * self._text), fill=BEHIND)
+        draw.text((left, above), label, font=self._font, fill=colour)
+        bar = wide * min(max(found.score, 0.0), 1.0)
+        draw.rectangle((left, above + 1.3 * self._text, left + bar, above + 1.5 * self._text), fill=colour)
 
     def _draw_legend(self, draw: ImageDraw.ImageDraw, low: float, high: float) -> None:
         """Draws what the colours mean, in the lower left corner."""

@@ -71,8 +71,8 @@ def test_energy_map_is_over_what_sounds(run: Run, clip: Clip, out: Path) -> None
         peak = peak_direction(intensity_map(reader.scene(time), 24000))
         assert angular_distance(torch.tensor(peak), torch.from_numpy(truth).float()) < 6  # cells of 4 degrees
         before, after = heard.scene(time), reader.scene(time)
-        for channel, least in ((0, 0.99), (1, 0.95), (3, 0.99)):  # Y is weak, and Z nearly noise
-            assert torch.corrcoef(torch.stack([before[channel], after[channel]]))[0, 1] > least
+        for channel in range(4):  # of white noise, the hardest to encode
+            assert torch.corrcoef(torch.stack([before[channel], after[channel]]))[0, 1] > 0.97
     changed = np.abs(frames(out).astype(int) - frames(clip.video).astype(int)).mean(axis=3)
     height, width = changed.shape[1:]
     for time in (1.25, 3.25):
