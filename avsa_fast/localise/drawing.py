@@ -94,7 +94,7 @@ class Painter:
         return Overlay(256 - alpha, pixels[..., :3] * alpha)
 
     def _draw_object(self, draw: ImageDraw.ImageDraw, found: SoundingObject, colour: tuple[int, int, int, int]) -> None:
-        """Draws an object's box, on both sides of the seam if it crosses it, and its label with a bar as long as its score."""
+        """Draws an object's box, on both sides of the seam too, and its label with a bar as long as its score."""
         height, width = self._size
         box, line = found.box, max(1, height // 240)
         half = box.width / (4 * pi) * width
