@@ -2,8 +2,10 @@
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
-from typing import TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from avsa_fast.api import load as load
 
 try:
     __version__ = version("avsa_fast")
@@ -46,11 +48,13 @@ def build_info() -> BuildInfo:
     }
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Imports ops and reference on first use, so that commands can set up the process before torch is loaded."""
+def __getattr__(name: str) -> Any:
+    """Imports ops, reference and load on first use, so that commands can set up the process before torch is loaded."""
+    if name == "load":
+        return import_module("avsa_fast.api").load
     if name not in {"ops", "reference"}:
         raise AttributeError(f"module 'avsa_fast' has no attribute {name!r}")
     return import_module(f"avsa_fast.{name}")
 
 
-__all__ = ["BuildInfo", "__version__", "build_info"]
+__all__ = ["BuildInfo", "__version__", "build_info", "load"]

@@ -13,6 +13,7 @@ Format = Literal["folders", "ucf101", "hmdb51", "tau2021", "eigenscape", "esc50"
 Gains = Literal["sn3d", "n3d", "fuma"]  # normalisation of ambisonic channels
 Input = Literal["video", "audio", "both"]
 Layout = Literal["tree", "pairs", "starss", "sphere360", "yt-ambigen"]
+MapKind = Literal["embeddings", "energy"]
 Precision = Literal["fp32", "bf16"]
 Projection = Literal["erp", "erp_top", "erp_left", "eac"]
 Stages = Literal["both", "avc"]

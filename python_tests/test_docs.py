@@ -43,7 +43,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Pages that repeat commands of README or take long: only in the slow tests.
-LONG_PAGES = ("data.md", "index.md", "report.md", "training.md")
+LONG_PAGES = ("data.md", "index.md", "localise.md", "report.md", "training.md")
 
 
 @pytest.mark.timeout(1200)  # up to a dozen commands

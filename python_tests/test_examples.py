@@ -1,11 +1,13 @@
 """The examples run unchanged, and do what they claim."""
 
+import json
 import runpy
 import sys
 from math import radians
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -13,6 +15,7 @@ from torchvision.io import read_image, write_png
 
 from avsa_fast import ops
 from avsa_fast.config import PRESETS, save_config
+from avsa_fast.maps.grid import angular_distance
 from avsa_fast.models import Model
 from avsa_fast.models.weights import save_weights
 from avsa_fast.scenes.build import build_scenes
@@ -66,3 +69,20 @@ def test_heat_map(tmp_path: Path) -> None:
     assert isinstance(heat, torch.Tensor)
     assert heat.shape == (18, 36)
     assert read_image(str(tmp_path / "heat.jpg")).shape == (3, 512, 1024)
+
+
+def test_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notebook's cells run in order; the loudest direction is that of an object, and its beam the loudest."""
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads((EXAMPLES / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert len(cells) == 10
+    names: dict[str, object] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            exec(compile("".join(cell["source"]), "tour.ipynb", "exec"), names)
+    truth = pq.read_table(tmp_path / "tour" / "truth.parquet").to_pylist()
+    objects = torch.tensor([[row["azimuth"], row["elevation"]] for row in truth if row["time"] == 1.5])
+    assert len(objects) == 4
+    assert angular_distance(torch.tensor(names["loudest"]), objects).min() < 15
+    assert names["levels"].argmax() == 4

@@ -1,6 +1,7 @@
 """Writing of H.264 video that is cheap to decode at any time: short groups of pictures, no B-frames."""
 
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +23,11 @@ class Encoded(NamedTuple):
     frames: int
 
 
-def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], *, crf: int = 20, tune: str | None = None) -> Encoded:
-    """Writes RGB frames as H.264 in MP4: yuv420p, BT.709, limited range, tagged as such, at FPS frames per second.
+def write_video(
+    path: Path, frames: Iterable[NDArray[np.uint8]], *, crf: int = 20, tune: str | None = None,
+    rate: Fraction = Fraction(FPS), gop: int = GOP,
+) -> Encoded:  # fmt: skip
+    """Writes RGB frames as H.264 in MP4: yuv420p, BT.709, limited range, tagged as such.
 
     The same frames give the same bytes.
 
@@ -32,6 +36,8 @@ def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], *, crf: int = 2
         frames: One or more images [H, W, 3] of the same size, with even H and W.
         crf: x264's constant rate factor.
         tune: x264's preset of that name for a kind of use, such as "fastdecode".
+        rate: Frames per second.
+        gop: Maximum number of frames per group of pictures.
 
     Returns:
         Size and number of the frames.
@@ -44,8 +50,8 @@ def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], *, crf: int = 2
         options["tune"] = tune
     count = 0
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=FPS, options=options)
-        stream.pix_fmt, stream.gop_size = "yuv420p", GOP
+        stream = container.add_stream("libx264", rate=rate, options=options)
+        stream.pix_fmt, stream.gop_size = "yuv420p", gop
         context = stream.codec_context
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries = context.color_trc = BT709

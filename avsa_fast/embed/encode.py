@@ -112,7 +112,7 @@ def window_views(
                 _batch([(torch.empty(0), sound) for sound in batch], directions, run), views, run.device
             )
         return
-    windows = _frames(run, media, centres)
+    windows = frame_windows(run, media, centres)
     while batch := list(islice(windows, BATCH)):
         if media.is_flat:
             yield torch.stack([flat_crops(frames, views.crop_size) for frames in batch])
@@ -123,8 +123,20 @@ def window_views(
             )
 
 
-def _frames(run: Run, media: MediaReader, centres: Sequence[float]) -> Iterator[Tensor]:
-    """Frames of windows, decoded in one pass if the windows do not overlap, else with one seek per window."""
+def frame_windows(run: Run, media: MediaReader, centres: Sequence[float]) -> Iterator[Tensor]:
+    """Reads the frames of windows, in one decoding pass if the windows do not overlap, else with one seek per window.
+
+    Args:
+        run: Trained run, which determines the number, rate and size of the frames.
+        media: Clip with video.
+        centres: Centres of the windows, in seconds, increasing.
+
+    Returns:
+        Iterator of uint8 [F, H, W, 3], RGB, for each centre.
+
+    Raises:
+        UserError: If the file is damaged.
+    """
     config = run.config.samples
     height = min(config.max_height, 2 * run.config.views.crop_size) if media.is_flat else config.max_height
     interval = min((b - a for a, b in pairwise(centres)), default=1.0)

@@ -53,7 +53,7 @@ def embed_files(
         return
     sources = find_sources(_input_paths(files), modalities)
     options = {
-        "weights": _checksum(run / "weights.safetensors"), "files": [str(source.path.resolve()) for source in sources],
+        "weights": checksum(run / "weights.safetensors"), "files": [str(source.path.resolve()) for source in sources],
         "modality": modality, "hop": hop, "directions": list(directions), "projection": overrides.projection,
         "channels": overrides.channels and list(overrides.channels), "gains": overrides.gains,
     }  # fmt: skip
@@ -166,7 +166,11 @@ def _parse_directions(texts: tuple[str, ...]) -> Tensor:
     return torch.tensor(directions, dtype=torch.float32)
 
 
-def _checksum(path: Path) -> str:
-    """SHA-256 of a file."""
+def checksum(path: Path) -> str:
+    """Returns the SHA-256 of a file.
+
+    Args:
+        path: The file.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

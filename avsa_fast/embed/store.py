@@ -21,7 +21,7 @@ from avsa_fast.bounds import shortened
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_write
 from avsa_fast.locks import owner_file, owner_lock
-from avsa_fast.writing import make_folder, writing
+from avsa_fast.writing import make_subfolder, writing
 
 COLUMNS = {
     "file": pa.string(),
@@ -77,17 +77,7 @@ class Parts:
             UserError: If the folder cannot be written, or was created with other options.
         """
         self.out, self.folder = out, folder
-        make_folder(self.folder)
-        existing = self.folder / OPTIONS
-        if not existing.exists():
-            _write(existing, json.dumps(options).encode())
-            return
-        try:
-            before = json.loads(existing.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"--out {out}: cannot continue: {existing}: {error}; remove {self.folder}") from error
-        if before != options:
-            raise UserError(f"{self.folder} was created with other files or options; remove it, or use the same ones")
+        resume_folder(out, folder, options)
 
     def has(self, name: str) -> bool:
         """Returns whether a part is already written.
@@ -184,6 +174,30 @@ class Parts:
     def _path(self, name: str) -> Path:
         """Path of a part."""
         return self.folder / f"{name}.parquet"
+
+
+def resume_folder(out: Path, folder: Path, options: dict[str, Any]) -> None:
+    """Creates the folder of the parts of a result, or checks that the one that exists belongs to the same options.
+
+    Args:
+        out: The result.
+        folder: Folder of its parts.
+        options: Everything that the result depends on, to be stored as JSON.
+
+    Raises:
+        UserError: If the folder cannot be written, or was created with other options.
+    """
+    make_subfolder(folder.parent, folder.name)
+    existing = folder / OPTIONS
+    if not existing.exists():
+        _write(existing, json.dumps(options).encode())
+        return
+    try:
+        before = json.loads(existing.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"--out {out}: cannot continue: {existing}: {error}; remove {folder}") from error
+    if before != options:
+        raise UserError(f"{folder} was created with other files or options; remove it, or use the same ones")
 
 
 def _tables(parts: list[Path]) -> Iterator[pa.Table]:

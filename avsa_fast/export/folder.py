@@ -37,7 +37,7 @@ def export_run(run: Path, out: Path) -> None:
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
                 raise UserError(f"{out}: exists and is not an empty folder")
         with atomic_folder(out) as folder:
-            pretrained = Pretrained(config.model, config.views, config.stages)
+            pretrained = Pretrained(config.model, config.views, config.stages, config.samples)
             pretrained.network.load_state_dict(model.state_dict())
             pretrained.save_pretrained(folder)
             deviations = export_encoder("video_encoder", model.video_encoder, _example_crop(loaded), folder)

@@ -12,6 +12,7 @@ from typing import Any
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from avsa_fast.data.samples import SampleConfig
 from avsa_fast.data.views import ViewConfig
 from avsa_fast.models import Embeddings, Model, ModelConfig
 
@@ -29,12 +30,15 @@ class Pretrained(
         model: Sizes of the network.
         views: How crops and features are computed.
         stages: Training stages of the run, "avc" or "both"; mentioned in the model card.
+        samples: Frames and sound that a sample consists of.
     """
 
-    def __init__(self, model: ModelConfig, views: ViewConfig, stages: str = "both") -> None:
+    def __init__(
+        self, model: ModelConfig, views: ViewConfig, stages: str = "both", samples: SampleConfig = SampleConfig()
+    ) -> None:
         super().__init__()
         self.network = Model(model)
-        self.views, self.stages = views, stages
+        self.views, self.stages, self.samples = views, stages, samples
 
     def forward(self, crops: Tensor, features: Tensor) -> Embeddings:
         """Computes embeddings and projections, as `avsa_fast.models.Model` does.

@@ -52,6 +52,42 @@ def peak_direction(heat: Tensor) -> tuple[float, float]:
     return azimuth, elevation
 
 
+def resize_map(heat: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resamples maps over the ERP frame bilinearly, across the seam and the poles too.
+
+    Args:
+        heat: float [..., H, W], W even.
+        size: H and W of the result.
+
+    Returns:
+        [..., *size], of the same dtype.
+    """
+    height, width = heat.shape[-2:]
+    over, under = (heat[..., row, :].roll(width // 2, -1) for row in (slice(0, 1), slice(height - 1, height)))
+    heat = torch.cat([over, heat, under], dim=-2)
+    heat = torch.cat([heat[..., -1:], heat, heat[..., :1]], dim=-1)
+    for dim, (before, after) in ((-2, (height, size[0])), (-1, (width, size[1]))):
+        place = (torch.arange(after, dtype=heat.dtype) + 0.5) * before / after + 0.5
+        first = place.long()
+        share = place - first
+        low, high = heat.index_select(dim, first), heat.index_select(dim, first + 1)
+        heat = torch.lerp(low, high, share[:, None] if dim == -2 else share)
+    return heat
+
+
+def value_at(heat: Tensor, direction: tuple[float, float]) -> float:
+    """Returns the value of the cell of a map over the ERP frame that a direction is in.
+
+    Args:
+        heat: [H, W].
+        direction: Azimuth and elevation in radians.
+    """
+    height, width = heat.shape
+    column = int((0.5 - direction[0] / (2 * pi)) * width // 1) % width
+    row = min(max(int((0.5 - direction[1] / pi) * height), 0), height - 1)
+    return float(heat[row, column])
+
+
 def angular_distance(a: Tensor, b: Tensor) -> Tensor:
     """Computes angles between directions with the haversine formula, which is accurate for small angles.
 

@@ -5,7 +5,9 @@ one_object = similarity_map(run, frames, sound, towards=direction)    # [H, W]: 
 """
 
 from collections.abc import Callable
+from itertools import product
 from math import pi, radians
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,12 +17,16 @@ from avsa_fast.data.projection import Projection
 from avsa_fast.data.samples import Sample
 from avsa_fast.run import Run
 
-from .grid import erp_grid
+from .grid import erp_grid, resize_map
 
 # 10 degrees per cell. The width is a multiple of 4, so that a cell rotated by 90 degrees is a cell too.
 SIZE = (18, 36)
 VIEWS = 4  # views per group, spaced by 90 degrees in azimuth, as the AVSA transformers expect
 CHUNK = 32  # groups encoded at once, which bounds memory
+# The search for maxima: the views of a coarse grid, then those of the grid SIZE in the cells of the highest maxima.
+COARSE = (6, 12)
+STEP = SIZE[0] // COARSE[0]  # fine cells per coarse one along each axis
+MAXIMA = 2
 
 
 def similarity_map(
@@ -80,10 +86,73 @@ def object_maps(
     crops = directions[:, None].expand(-1, VIEWS, -1).clone()
     crops[..., 0] += torch.arange(VIEWS) * (2 * pi / VIEWS)
     video = _embed_groups(run.video, frames, projection, sound, crops, run)  # [n, 4, E]; view 0 shows the object
+    size = (grid.shape[0], grid.shape[1])
+    return torch.stack([_ungroup(rows, size) for rows in _object_values(run, video, audio)])
+
+
+class Search(NamedTuple):
+    """Result of `search_maps`.
+
+    Attributes:
+        maps: float32 [n, *SIZE], cosine similarities of each object's crop to the sound views.
+        scores: float32 [n], similarity of each object's crop to the sound view in its own direction.
+    """
+
+    maps: Tensor
+    scores: Tensor
+
+
+def search_maps(
+    run: Run, frames: Tensor, sound: Tensor, directions: Tensor, *, projection: Projection = "erp"
+) -> Search:
+    """Computes similarity maps of n objects like `object_maps`, of fewer sound views.
+
+    All sound views share one transform of the sound. Those of the grid COARSE are embedded first, for all objects, and
+    then those of the grid SIZE in the cells of the MAXIMA highest maxima; elsewhere, the maps are interpolated.
+
+    Args:
+        run: Trained run.
+        frames: uint8 [F, H', W', 3], RGB.
+        sound: float32 [4, T], as for `object_maps`.
+        directions: [n, 2], azimuth and elevation of the objects in radians; n >= 1.
+        projection: Projection of the frames.
+
+    Returns:
+        The maps, and how well each object's crop agrees with the sound from its direction.
+    """
+    crops = directions[:, None].expand(-1, VIEWS, -1).clone()
+    crops[..., 0] += torch.arange(VIEWS) * (2 * pi / VIEWS)
+    video = _embed_groups(run.video, frames, projection, sound, crops, run)
+    groups = torch.cat([_group_by_quarter_turns(erp_grid(COARSE)), crops])
+    audio = _embed_groups(run.audio, frames, projection, sound, groups, run)
+    scores = run.similarity(video, audio[-len(crops) :])[..., 0].diagonal().float().cpu()
+    coarse = torch.stack([_ungroup(rows, COARSE) for rows in _object_values(run, video, audio[: -len(crops)])])
+    maps = resize_map(coarse, SIZE)
+    columns = SIZE[1] // VIEWS
+    numbers = torch.tensor([row * columns + column for row, column in _refined_groups(coarse)])
+    near = _embed_groups(run.audio, frames, projection, sound, _group_by_quarter_turns(erp_grid(SIZE))[numbers], run)
+    values = _object_values(run, video, near).float().cpu()
+    for view in range(VIEWS):  # a group's view 0 is in the last quarter of the columns
+        maps[:, numbers // columns, (VIEWS - 1 - view) * columns + numbers % columns] = values[..., view]
+    return Search(maps, scores)
+
+
+def _refined_groups(coarse: Tensor) -> list[tuple[int, int]]:
+    """Rows and first columns of the groups of SIZE in the cells with the highest maxima of maps [n, *COARSE]."""
+    best = {int(heat.argmax()): float(heat.max()) for heat in coarse}
+    groups: dict[tuple[int, int], None] = {}
+    for cell in sorted(best, key=lambda cell: -best[cell])[:MAXIMA]:
+        row, column = divmod(cell, COARSE[1])
+        inside = product(range(STEP * row, STEP * (row + 1)), range(STEP * column, STEP * (column + 1)))
+        groups |= dict.fromkeys((r, c % (SIZE[1] // VIEWS)) for r, c in inside)
+    return list(groups)
+
+
+def _object_values(run: Run, video: Tensor, audio: Tensor) -> Tensor:
+    """Similarities [n, G, 4] of n objects' crops (view 0 of [n, 4, E]) to the sound views of groups [G, 4, E]."""
     # Rolling a group's 4 sound views brings each of them to position 0, where it is compared with the object's crop.
     maps = [run.similarity(video, audio.roll(-shift, dims=1))[..., 0] for shift in range(VIEWS)]
-    size = (grid.shape[0], grid.shape[1])
-    return torch.stack([_ungroup(rows, size) for rows in torch.stack(maps, dim=-1)])
+    return torch.stack(maps, dim=-1)
 
 
 def _group_by_quarter_turns(grid: Tensor) -> Tensor:

@@ -81,9 +81,9 @@ def _results(query: Tensor, key: Tensor, scale: float, wgmma: bool) -> list[Tens
     options = Options(torch.full((), scale, dtype=torch.float64, device=query.device), True, 1, "bf16", wgmma)
     statistics = prepare(query, key)
     rows = Rows(query, statistics[0]), Rows(key, statistics[1])
-    sums = [initial_sums(ROWS, options.scale) for _ in rows]
-    scan(*rows, options, *sums)
-    row_losses(statistics, *sums, options)
+    query_sums, key_sums = (initial_sums(ROWS, options.scale) for _ in rows)
+    scan(*rows, options, query_sums, key_sums)
+    row_losses(statistics, query_sums, key_sums, options)
     grads = [torch.zeros_like(query) for _ in rows]
     accumulate_gradients(*rows, options, *grads)
-    return [*sums, *grads]
+    return [query_sums, key_sums, *grads]

@@ -12,12 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from avsa_fast.data.encode_video import write_video
+from avsa_fast.maps.colours import Colours, coloured
 
-# Colour maps for values from 0 to 1: matplotlib's inferno and viridis (CC0), sampled at nine points.
-COLOURS = {
-    "inferno": ("000004", "210c4a", "57106e", "8a226a", "bc3754", "e45a31", "f98e09", "f9cb35", "fcffa4"),
-    "viridis": ("440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"),
-}
 CRF = 27  # x264 constant rate factor: one second at 960 x 480 takes about 60 kB
 
 
@@ -34,23 +30,24 @@ def jpeg(pixels: Tensor, quality: int = 82) -> str:
     return _picture(Image.fromarray(pixels.numpy()), "jpeg", quality=quality, optimize=True)
 
 
-def heat_png(heat: Tensor, colours: str, *, opaque: bool = False) -> str:
+def heat_png(heat: Tensor, colours: Colours, *, opaque: bool = False) -> str:
     """Encodes a heat map.
 
     Args:
         heat: [h, w], in [0, 1].
-        colours: Name of a colour map in COLOURS.
+        colours: Name of a colour map in `maps.colours`.
         opaque: If false, low values are transparent, to overlay the map on a picture.
 
     Returns:
         Data URI.
     """
-    stops = np.array([[int(colour[i : i + 2], 16) for i in (0, 2, 4)] for colour in COLOURS[colours]])
-    positions = np.linspace(0, 1, len(stops))
     values = heat.numpy()
-    rgb = np.stack([np.interp(values, positions, stops[:, channel]) for channel in range(3)], axis=-1)
     alpha = np.full_like(values, 255) if opaque else 190 * np.clip(values * 1.6 - 0.1, 0, 1)
-    return _picture(Image.fromarray(np.dstack([rgb, alpha]).round().astype(np.uint8), "RGBA"), "png", optimize=True)
+    return _picture(
+        Image.fromarray(np.dstack([coloured(values, colours), alpha]).round().astype(np.uint8), "RGBA"),
+        "png",
+        optimize=True,
+    )
 
 
 def flac(sound: Tensor, rate: int) -> str:

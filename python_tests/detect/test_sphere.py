@@ -1,7 +1,10 @@
 """Boxes on the sphere: conversion of rectangles in frames and views, merging, and tracking."""
 
+import json
+from dataclasses import asdict
 from math import cos, pi, radians
 
+import dacite
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,7 @@ from helpers.panoramas import as_eac
 from avsa_fast.detect.boxes import Rectangle, SphereBox
 from avsa_fast.detect.merge import MAX_OVERLAP, angle_between, merge, overlap
 from avsa_fast.detect.sphere import FOV, TILE, TILES, ErpDetector, TileDetector, erp_box, tile_box
-from avsa_fast.detect.tracks import MAX_GAP, link
+from avsa_fast.detect.tracks import MAX_GAP, Tracker, link
 from avsa_fast.scenes.procedural_images import draw_panorama
 
 
@@ -123,3 +126,11 @@ def test_tracks_follow_objects_across_the_seam_and_over_gaps() -> None:
     crossing = [[box(0.05 * i), box(0.3 - 0.05 * i)] for i in range(3)]
     assert link(crossing) == [[0, 1]] * 3
     assert link([]) == []
+
+
+def test_stored_tracker_continues() -> None:
+    moments = [[box(0.05 * i), box(0.9)] if i % 3 else [box(0.9)] for i in range(8)]
+    tracker = Tracker()
+    numbers = [tracker.add(boxes) for boxes in moments[:4]]
+    stored = dacite.from_dict(Tracker, json.loads(json.dumps(asdict(tracker))), dacite.Config(strict=True))
+    assert numbers + [stored.add(boxes) for boxes in moments[4:]] == link(moments)

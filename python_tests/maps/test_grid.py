@@ -1,11 +1,11 @@
 """Grids over the ERP frame follow the conventions, and angles between directions are exact."""
 
-from math import degrees, pi
+from math import degrees, pi, radians
 
 import pytest
 import torch
 
-from avsa_fast.maps.grid import angular_distance, erp_grid, peak_direction
+from avsa_fast.maps.grid import angular_distance, erp_grid, peak_direction, resize_map, value_at
 
 
 def cell(direction: torch.Tensor, size: tuple[int, int]) -> tuple[int, int]:
@@ -41,3 +41,23 @@ def test_angular_distance_is_the_angle_between_vectors() -> None:
     torch.testing.assert_close(angular_distance(a, b).double(), angle * degrees(1), atol=0.05, rtol=0)
     near = torch.tensor([0.7, 0.2])
     assert angular_distance(near, near + torch.tensor([0.0, 1e-4])).item() == pytest.approx(degrees(1e-4), rel=0.01)
+
+
+def test_resized_map_continues_across_seam_and_poles() -> None:
+    """Maps of the coordinates of directions on the unit sphere, from 10° cells to 4° cells."""
+    coarse, fine = (vectors(erp_grid(size)).movedim(-1, 0) for size in ((18, 36), (45, 90)))
+    found = resize_map(coarse, (45, 90))
+    # Bilinear interpolation is off by at most h² / 8 of the second derivatives, of which the sum is 2 at most.
+    assert (found - fine).abs().max() < radians(10) ** 2 / 8 * 2
+    torch.testing.assert_close(resize_map(coarse, (18, 36)), coarse)
+
+
+def test_value_of_a_cell() -> None:
+    heat = torch.arange(32.0).reshape(4, 8)
+    grid = erp_grid((4, 8))
+    for row in range(4):
+        for column in range(8):
+            azimuth, elevation = grid[row, column].tolist()
+            for turn in (0, 2 * pi):
+                assert value_at(heat, (azimuth + turn, elevation)) == heat[row, column]
+    assert value_at(heat, (-pi, -pi / 2)) == heat[3, 0]

@@ -8,7 +8,7 @@ import torch
 
 from avsa_fast import ops
 from avsa_fast.maps import similarity
-from avsa_fast.maps.grid import erp_grid
+from avsa_fast.maps.grid import angular_distance, erp_grid, peak_direction, resize_map
 from avsa_fast.models import Model
 from avsa_fast.run import Run
 
@@ -90,3 +90,38 @@ def test_maps_follow_the_projection(run: Run) -> None:
         torch.testing.assert_close(mapped, heat)
     cubemap = similarity.similarity_map(run, FRAMES, sound, towards=towards, projection="eac", size=SIZE)
     assert (cubemap - heat).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("stages", ["both", "avc"])
+def test_search_equals_the_whole_map_where_it_refines(run: Run, stages: str) -> None:
+    """And is interpolated between the values of the coarse map elsewhere."""
+    run = replace(run, config=replace(run.config, stages=stages))
+    sound, objects = torch.randn(4, 24000), torch.tensor([[0.3, 0.1], [-2.0, 0.4]])
+    found = similarity.search_maps(run, FRAMES, sound, objects)
+    coarse = similarity.object_maps(run, FRAMES, sound, objects, size=similarity.COARSE)
+    whole = similarity.object_maps(run, FRAMES, sound, objects, size=similarity.SIZE)
+    refined = torch.zeros(similarity.SIZE, dtype=torch.bool)
+    columns = similarity.SIZE[1] // 4
+    for heat in coarse:
+        row, column = divmod(int(heat.argmax()), similarity.COARSE[1])
+        for r in range(3 * row, 3 * row + 3):
+            for c in range(3 * column, 3 * column + 3):
+                refined[r, c % columns :: columns] = True
+    torch.testing.assert_close(found.maps[:, refined], whole[:, refined], atol=1e-4, rtol=0)
+    between = resize_map(coarse, similarity.SIZE)
+    torch.testing.assert_close(found.maps[:, ~refined], between[:, ~refined], atol=1e-4, rtol=0)
+    for direction, score in zip(objects, found.scores, strict=True):
+        group = torch.stack([direction + torch.tensor([i * pi / 2, 0]) for i in range(4)])[None]
+        video = similarity._embed_groups(run.video, FRAMES, "erp", sound, group, run)
+        audio = similarity._embed_groups(run.audio, FRAMES, "erp", sound, group, run)
+        assert score == pytest.approx(run.similarity(video, audio)[0, 0, 0].item(), abs=1e-4)
+
+
+def test_search_finds_the_source(run: Run) -> None:
+    """Of a model that expects sound from the front: the maximum is in the fine cell, of 10°, of the source."""
+    run = replace(run, model=IntensityModel(run.config.model).eval(), config=replace(run.config, stages="avc"))
+    for direction in ([2.9, 0.3], [-0.7, -0.5]):
+        sound = ops.encode(torch.randn(1, 24000), torch.tensor([direction]))
+        found = similarity.search_maps(run, FRAMES, sound, torch.tensor([[0.3, 0.1]]))
+        peak = torch.tensor(peak_direction(found.maps[0]))
+        assert angular_distance(peak, torch.tensor(direction)) < 7.1
