@@ -4,7 +4,7 @@ import inspect
 import io
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, suppress
 from functools import partial, wraps
 from typing import Any
@@ -54,6 +54,26 @@ def run_command(main: Callable[..., None], name: str, prog: str | None = None) -
     terminal.abandon_unwritten_output()
     if code:
         sys.exit(code)
+
+
+def run_subcommand(commands: Mapping[str, Callable[..., None]], about: Callable[..., None], name: str) -> None:
+    """Runs the command line of a module with several commands, the first word of which names one.
+
+    Args:
+        commands: Functions to call, as for `run_command`, by name.
+        about: Function whose help describes them, and whose one option takes their names.
+        name: Name of the module in avsa_fast.
+
+    Raises:
+        SystemExit: As for `run_command`.
+    """
+    number = next((i for i, word in enumerate(sys.argv) if i and word != "--debug"), 0)
+    word = sys.argv[number]
+    if not number or word not in commands:
+        run_command(about, name)
+    else:
+        del sys.argv[number]
+        run_command(commands[word], f"{name} {word}")
 
 
 def _parse(main: Callable[..., None], words: Sequence[str], prog: str) -> Callable[[], None]:

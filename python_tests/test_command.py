@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.commands import invoke, module, run
 
-COMMANDS = ("scenes", "prepare", "train", "evaluate", "embed", "export", "report")
+COMMANDS = ("scenes", "prepare", "train", "evaluate", "embed", "export", "report", "seld")
 HELP_SECONDS = 0.5  # of CPU
 
 PRINTING = r"""

@@ -23,8 +23,8 @@ class SoundEvent(NamedTuple):
         source: Number of the source.
         azimuth: Degrees, counter-clockwise.
         elevation: Degrees, up.
-        distance: Distance in the unit of the file: centimetres in STARSS23's annotations, metres in the predictions that
-            the evaluation of DCASE 2024 expects. None: not stated.
+        distance: In the unit of the file: centimetres in STARSS23's annotations, metres in the predictions that the
+            evaluation of DCASE 2024 expects. None: not stated.
     """
 
     frame: int

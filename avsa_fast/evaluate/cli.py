@@ -28,8 +28,9 @@ def main(
 
     avc and avsa train a classifier on frozen embeddings of the training clips (AVC-Bin, AVSA-Bin), and test it and
     matching on the held-out clips. retrieval finds the sounds of pictures and the pictures of sounds among them.
-    localisation estimates the direction that the sound of an object comes from. linear, knn and finetune classify a
-    labelled dataset. ablation trains every sound representation with both kinds of crops and evaluates them.
+    localisation estimates the direction that the sound of an object comes from; doa, that of a single sound from its
+    embedding alone. linear, knn and finetune classify a labelled dataset. ablation trains every sound representation
+    with both kinds of crops and evaluates them.
 
     Results are written to RUN/eval/TASK.json. A task that cannot run is named with the reason before the others start.
 

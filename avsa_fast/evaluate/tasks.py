@@ -19,12 +19,13 @@ from avsa_fast.writing import WriteError, make_subfolder
 
 from .ablation import ablation
 from .datasets import LOADERS, Format, Labelled
+from .doa import probe_directions
 from .downstream import Input, embed_items, finetune, probe
 from .localisation import localise
 from .metrics import Metric, format_metric, write_metrics
 from .pairs import Pairs, embed_pairs
 from .pretext import Control, avc_bin, avc_matching, avsa_bin, avsa_matching, retrieval
-from .requirements import DOWNSTREAM, Task, require_clips, require_options, require_truth
+from .requirements import ANNOTATED, DOWNSTREAM, Task, require_clips, require_options, require_truth
 from .truth import Truth, read_truth
 
 Metrics = dict[str, Metric]
@@ -65,7 +66,7 @@ def evaluate(run: Path, tasks: Sequence[Task], options: TaskOptions, *, untraine
     tasks = list(dict.fromkeys(tasks))
     problems: dict[Task, str] = {}
     dataset_tasks = [name for name in tasks if name not in DOWNSTREAM]
-    dataset_tasks.sort(key=lambda name: name == "localisation")  # the others' tables include the one that it needs
+    dataset_tasks.sort(key=lambda name: name in ANNOTATED)  # the others' tables include the one that it needs
     with run_lock(run):
         results = make_subfolder(run, *(("eval", "untrained") if untrained else ("eval",)))
         _attempt(tasks, problems, tasks, lambda name: _check_options(loaded, options, name))
@@ -108,16 +109,16 @@ def _told(problems: dict[Task, str]) -> str:
 def _check_options(run: Run, options: TaskOptions, task: Task) -> None:
     """Raises UserError if a task cannot run on any dataset, or has no truth."""
     require_options(task, run, options.data, options.modality)
-    if task == "localisation":
+    if task in ANNOTATED:
         options.annotations = read_truth(_truth(run, options))
 
 
 def _check_clips(run: Run, options: TaskOptions, task: Task) -> None:
     """Raises UserError if the dataset does not have the clips that a task needs. Creates the tables that it lacks."""
     crops: CropChoice = "yolo" if task == "ablation" else run.config.samples.crops
-    collection = _collection(run, options, "random" if task == "localisation" else crops)
+    collection = _collection(run, options, "random" if task in ANNOTATED else crops)
     require_clips(task, _folder(run, options), collection)
-    if task == "localisation" and options.annotations is not None:
+    if task in ANNOTATED and options.annotations is not None:
         require_truth(options.annotations, _truth(run, options), collection)
 
 
@@ -167,6 +168,17 @@ def _localisation(run: Run, options: TaskOptions) -> Metrics:
         return localise(run, sources, truth, path, moments=options.moments, progress=progress)
 
 
+def _doa(run: Run, options: TaskOptions) -> Metrics:
+    """Direction probe."""
+    path = _truth(run, options)
+    truth = options.annotations or read_truth(path)
+    clips = _collection(run, options, "random")
+    with show_progress("probing directions") as progress:
+        return probe_directions(
+            run, clips.train, clips.held_out, truth, path, moments=options.moments, progress=progress
+        )  # fmt: skip
+
+
 def _linear(run: Run, options: TaskOptions) -> Metrics:
     """Linear probe."""
     return _probe(run, options, "linear")
@@ -198,6 +210,7 @@ TASKS: dict[str, Callable[[Run, TaskOptions], Metrics]] = {
     "avsa": _avsa,
     "retrieval": _retrieval,
     "localisation": _localisation,
+    "doa": _doa,
     "linear": _linear,
     "knn": _knn,
     "finetune": _finetune,

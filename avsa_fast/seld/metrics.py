@@ -39,9 +39,9 @@ def scores(
     distance error, the errors are those of matched events. Edition 2023 compares segments of one second: it ignores
     distances, and the angle of a class without matches is 180°.
 
-    "macro" averages over all classes: those without events have F and recall 0, and errors are averaged over the classes
-    that were localised. "micro" sums over all classes first. Angles are computed as in the official evaluation, where
-    equal directions are 8.1e-4° apart.
+    "macro" averages over all classes: those without events have F and recall 0, and errors are averaged over the
+    classes that were localised. "micro" sums over all classes first. Angles are computed as in the official
+    evaluation, where equal directions are 8.1e-4° apart.
 
     Args:
         reference: Annotated events of one recording, rows (frame, class, source, azimuth in degrees, elevation in
@@ -98,6 +98,16 @@ def intervals(
         edition=edition,
     )  # fmt: skip
     return interval_of(tally, average=average, edition=edition, method=method)
+
+
+def row_of(event: SoundEvent, factor: float = 1.0) -> Row:
+    """Returns an event as a row, without a distance if it has none.
+
+    Args:
+        event: The event.
+        factor: Factor of the distance, 100 for metres.
+    """
+    return event[:5] if event.distance is None else (*event[:5], factor * event.distance)
 
 
 def tallies(

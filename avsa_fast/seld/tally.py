@@ -158,7 +158,7 @@ class _Counter:
 
     def tally(self) -> Tally:
         """The sums."""
-        return Tally(np.array(list(self._sums.values()), np.float64), np.float64(self._errors))
+        return Tally(np.array(list(self._sums.values()), np.float64), np.array(self._errors, np.float64))
 
 
 def _by_frame(events: Sequence[SoundEvent]) -> Frames:
@@ -178,9 +178,7 @@ def _by_segment(events: Sequence[SoundEvent]) -> dict[int, Frames]:
     return segments
 
 
-def _matches(
-    events: Sequence[SoundEvent], guesses: Sequence[SoundEvent]
-) -> list[tuple[SoundEvent, SoundEvent, float]]:
+def _matches(events: Sequence[SoundEvent], guesses: Sequence[SoundEvent]) -> list[tuple[SoundEvent, SoundEvent, float]]:
     """Pairs of events and predictions whose angles have the least sum, and these angles."""
     if not events or not guesses:
         return []

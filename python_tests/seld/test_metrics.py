@@ -65,7 +65,9 @@ def test_a_turned_prediction_has_that_angular_error(degrees: float, f_score: flo
 def test_distances_beyond_the_threshold_are_not_found() -> None:
     nearer = [[*row[:5], 450.0] for row in LEVEL]  # 2.5 m too far of 2 m
     found = scores(LEVEL, nearer, n_classes=2)
-    assert (found["f_score"], found["distance_error"], found["relative_distance_error"]) == pytest.approx((0, 2.5, 1.25))
+    assert (found["f_score"], found["distance_error"], found["relative_distance_error"]) == pytest.approx(
+        (0, 2.5, 1.25)
+    )
     assert scores(LEVEL, nearer, n_classes=2, distance_threshold=1.3)["f_score"] == pytest.approx(1)
     assert scores(LEVEL, nearer, n_classes=2, edition=2023)["f_score"] == pytest.approx(1)
 
