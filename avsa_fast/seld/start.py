@@ -13,9 +13,10 @@ from avsa_fast.writing import make_folder
 
 from .config import CONFIG, WEIGHTS, DetectorConfig, SeldConfig, load_config, save_config
 from .evaluate import evaluate
+from .metrics import KEYS
 from .model import Detector
 from .recordings import Tree, first_minutes, read_tree
-from .score import SHOWN, metric_line
+from .score import AVERAGES, metric_line
 from .training import new_detector, train_detector
 
 METRICS = "metrics.json"
@@ -93,6 +94,6 @@ def _score(detector: Detector, tree: Tree, config: SeldConfig, out: Path) -> Non
         return
     results = evaluate(detector, tree.held_out, config)
     write_text(out / METRICS, json.dumps(results, indent=2) + "\n")
-    for average in ("macro", "micro"):
-        for key in SHOWN.keys() & results[average].keys():
+    for average in AVERAGES:
+        for key in KEYS[results["edition"]]:
             say(metric_line(average, key, results[average][key]))

@@ -99,9 +99,10 @@ def _step(
     loss = adpit_loss(detector(masked(detector.features(sound), config.mask), config.frames), events, count)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_((p for p in detector.parameters() if p.requires_grad), MAX_NORM)
-    if not math.isfinite(float(loss) + float(norm)):
-        raise UserError(f"step {step}: loss {float(loss)}, gradient norm {float(norm)}; lower --learning-rate")
+    value, length = loss.item(), norm.item()
+    if not math.isfinite(value + length):
+        raise UserError(f"step {step}: loss {value}, gradient norm {length}; lower --learning-rate")
     adam.step()
     rate = config.batch / (time.perf_counter() - began)
-    metrics = {"loss": float(loss), "gradient_norm": float(norm), "lr": learning_rate, "clips_per_second": rate}
+    metrics = {"loss": value, "gradient_norm": length, "lr": learning_rate, "clips_per_second": rate}
     log.step(step, "seld", metrics)

@@ -124,7 +124,7 @@ def exit_code(command: Callable[[], None]) -> int:
         (["--help"], 0, "predict MODEL FILES --out DIR"),
         (["score", "--help"], 0, "python -m avsa_fast.seld score"),
         (["--debug", "score"], 2, "seld score: "),
-        (["guess"], 2, "seld: invalid choice 'guess'"),
+        (["guess"], 2, "invalid choice 'guess' for argument 'command'"),
         ([], 2, "seld: "),
     ],
 )

@@ -97,7 +97,7 @@ def test_damaged_checkpoints(run: Run, tree: Path, tmp_path: Path) -> None:
     path = tmp_path / "out" / "checkpoint.safetensors"
     assert "adam.0.exp_avg" in load_file(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"checkpoint.safetensors: damaged or of another detector: .*; remove it"):
+    with pytest.raises(UserError, match=r"checkpoint.safetensors: damaged, or of another detector: .*; remove it"):
         start(run.folder, tree, tmp_path / "out", replace(CONFIG, steps=1), resume=True)
 
 
