@@ -16,8 +16,11 @@ Layout = Literal["tree", "pairs", "starss", "sphere360", "yt-ambigen"]
 MapKind = Literal["embeddings", "energy"]
 Precision = Literal["fp32", "bf16"]
 Projection = Literal["erp", "erp_top", "erp_left", "eac"]
+SceneFormat = Literal["dataset", "starss"]
+SeldMode = Literal["finetune", "frozen", "scratch"]
+SeldNeck = Literal["gru", "attention"]
 Stages = Literal["both", "avc"]
-Task = Literal["avc", "avsa", "retrieval", "localisation", "linear", "knn", "finetune", "ablation"]
+Task = Literal["avc", "avsa", "retrieval", "localisation", "doa", "linear", "knn", "finetune", "ablation"]
 
 DEFAULT_WEIGHTS = "yolo26n.pt"  # of the object detector
 MIN_CONFIDENCE = 0.25  # default minimum score of a detection

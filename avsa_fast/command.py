@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, suppress
 from functools import partial, wraps
 from typing import Any
@@ -67,6 +67,26 @@ def _leave_threads(others: set[threading.Thread], interrupts: Interrupts) -> Non
     """
     if set(threading.enumerate()) - others:
         os._exit(interrupts.code or 0)
+
+
+def run_subcommand(commands: Mapping[str, Callable[..., None]], about: Callable[..., None], name: str) -> None:
+    """Runs the command line of a module with several commands, the first word of which names one.
+
+    Args:
+        commands: Functions to call, as for `run_command`, by name.
+        about: Function whose help describes them, and whose one option takes their names.
+        name: Name of the module in avsa_fast.
+
+    Raises:
+        SystemExit: As for `run_command`.
+    """
+    number = next((i for i, word in enumerate(sys.argv) if i and word != "--debug"), 0)
+    word = sys.argv[number]
+    if not number or word not in commands:
+        run_command(about, name)
+    else:
+        del sys.argv[number]
+        run_command(commands[word], f"{name} {word}")
 
 
 def _parse(main: Callable[..., None], words: Sequence[str], prog: str) -> Callable[[], None]:

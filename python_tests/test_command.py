@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.commands import invoke, module, run
 
-COMMANDS = ("scenes", "prepare", "train", "evaluate", "embed", "export", "report", "localise")
+COMMANDS = ("scenes", "prepare", "train", "evaluate", "embed", "export", "report", "localise", "seld")
 HELP_SECONDS = 0.5  # of CPU
 
 PRINTING = r"""

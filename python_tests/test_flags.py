@@ -30,6 +30,9 @@ FAILING = {
     "embed": ("nowhere", "file"),
     "export": ("nowhere", "nowhere2"),
     "report": ("nowhere",),
+    "seld train": ("nowhere", "--data", "nowhere", "--out", "nowhere2"),
+    "seld predict": ("nowhere", "file", "--out", "nowhere2"),
+    "seld score": ("nowhere", "nowhere"),
 }
 # The same for each positional path, {}.
 POSITIONAL = {
@@ -39,11 +42,15 @@ POSITIONAL = {
     "embed": ("{} file", "nowhere {}"),
     "export": ("{} nowhere", "nowhere {}"),
     "report": ("{}",),
+    "seld train": ("{} --data nowhere --out nowhere2",),
+    "seld predict": ("{} file --out nowhere2", "nowhere {} --out nowhere2"),
+    "seld score": ("{} nowhere", "nowhere {}"),
 }
 
 
 def main_of(name: str) -> Callable[..., None]:
-    main: Callable[..., None] = import_module(f"avsa_fast.{name}.cli").main
+    package, _, command = name.partition(" ")
+    main: Callable[..., None] = getattr(import_module(f"avsa_fast.{package}.cli"), command or "main")
     return main
 
 

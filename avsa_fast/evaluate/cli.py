@@ -34,8 +34,9 @@ def main(
 
     avc and avsa train classifiers on frozen embeddings of the training clips (AVC-Bin, AVSA-Bin), and test them and
     matching on the held-out clips. retrieval finds the sounds of pictures and the pictures of sounds among them.
-    localisation estimates the direction that the sound of an object comes from. linear, knn and finetune classify a
-    labelled dataset. ablation trains the run's method, and variants of it, and evaluates them all alike.
+    localisation estimates the direction that the sound of an object comes from; doa, that of a single sound from its
+    embedding alone. linear, knn and finetune classify a labelled dataset. ablation trains the run's method, and
+    variants of it, and evaluates them all alike.
 
     --compare RUN … prints a table of evaluated runs, with intervals over training seeds and recordings, and of their
     paired differences to the first run. Runs that differ only in their seed are one row.

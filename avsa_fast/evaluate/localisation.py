@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avsa_fast.data.clips import recording_of
 from avsa_fast.data.directions import Detections
+from avsa_fast.data.recordings import recording_of
 from avsa_fast.data.spans import ClipSpan
 from avsa_fast.data.tracks import SAMPLE_RATE
 from avsa_fast.errors import UserError

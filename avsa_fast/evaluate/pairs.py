@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from avsa_fast.data.augment import random_yaws
-from avsa_fast.data.clips import recording_of
 from avsa_fast.data.loader import Loader
+from avsa_fast.data.recordings import recording_of
 from avsa_fast.data.samples import Collection, Sample, Samples, Unreadable
 from avsa_fast.errors import UserError
 from avsa_fast.run import Run

@@ -10,7 +10,8 @@ from avsa_fast.run import Run
 from .downstream import Input
 from .truth import Truth
 
-DIRECTIONAL: tuple[Task, ...] = ("avsa", "localisation")
+DIRECTIONAL: tuple[Task, ...] = ("avsa", "localisation", "doa")
+ANNOTATED: tuple[Task, ...] = ("localisation", "doa")  # which need the directions of sounding objects
 DOWNSTREAM: tuple[Task, ...] = ("linear", "knn", "finetune")
 MIN_CLIPS = 2  # for tasks that compare a clip with others
 

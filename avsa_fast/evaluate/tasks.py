@@ -20,9 +20,10 @@ from avsa_fast.writing import WriteError, make_subfolder
 from .ablation import ablation, select_rows
 from .cases import write_scores
 from .datasets import LOADERS, Format, Labelled
+from .doa import probe_directions
 from .downstream import Input, embed_items, finetune, probe
 from .metrics import Cases, format_metric
-from .requirements import DOWNSTREAM, Task, require_clips, require_options, require_truth
+from .requirements import ANNOTATED, DOWNSTREAM, Task, require_clips, require_options, require_truth
 from .scores import EmbeddedPairs, avc_scores, avsa_scores, localisation_scores, retrieval_scores
 from .truth import Truth, read_truth
 
@@ -66,7 +67,7 @@ def evaluate(run: Path, tasks: Sequence[Task], options: TaskOptions, *, untraine
     tasks = list(dict.fromkeys(tasks))
     problems: dict[Task, str] = {}
     dataset_tasks = [name for name in tasks if name not in DOWNSTREAM]
-    dataset_tasks.sort(key=lambda name: name == "localisation")  # the others' tables include the one that it needs
+    dataset_tasks.sort(key=lambda name: name in ANNOTATED)  # the others' tables include the one that it needs
     with run_lock(run):
         results = make_subfolder(run, *(("eval", "untrained") if untrained else ("eval",)))
         _attempt(tasks, problems, tasks, lambda name: _check_options(loaded, options, name))
@@ -109,16 +110,16 @@ def _told(problems: dict[Task, str]) -> str:
 def _check_options(run: Run, options: TaskOptions, task: Task) -> None:
     """Raises UserError if a task cannot run on any dataset, or has no truth."""
     require_options(task, run, options.data, options.modality)
-    if task == "localisation":
+    if task in ANNOTATED:
         options.annotations = read_truth(_truth(run, options))
 
 
 def _check_clips(run: Run, options: TaskOptions, task: Task) -> None:
     """Raises UserError if the dataset does not have the clips that a task needs. Creates the tables that it lacks."""
-    crops: CropChoice = "random" if task in ("localisation", "ablation") else run.config.samples.crops
+    crops: CropChoice = "random" if task in (*ANNOTATED, "ablation") else run.config.samples.crops
     collection = _collection(run, options, crops)
     require_clips(task, _folder(run, options), collection)
-    if task == "localisation" and options.annotations is not None:
+    if task in ANNOTATED and options.annotations is not None:
         require_truth(options.annotations, _truth(run, options), collection)
 
 
@@ -159,6 +160,17 @@ def _localisation(run: Run, options: TaskOptions) -> Scores:
     return localisation_scores(_pairs(run, options), options.annotations or read_truth(path), path)
 
 
+def _doa(run: Run, options: TaskOptions) -> Scores:
+    """Direction probe."""
+    path = _truth(run, options)
+    truth = options.annotations or read_truth(path)
+    clips = _collection(run, options, "random")
+    with show_progress("probing directions") as progress:
+        return probe_directions(
+            run, clips.train, clips.held_out, truth, path, moments=options.moments, progress=progress
+        )
+
+
 def _linear(run: Run, options: TaskOptions) -> Scores:
     """Linear probe."""
     return _probe(run, options, "linear")
@@ -190,6 +202,7 @@ TASKS: dict[str, Callable[[Run, TaskOptions], Scores]] = {
     "avsa": _avsa,
     "retrieval": _retrieval,
     "localisation": _localisation,
+    "doa": _doa,
     "linear": _linear,
     "knn": _knn,
     "finetune": _finetune,

@@ -10,7 +10,9 @@ from threading import Event
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from avsa_fast.choices import SceneFormat
 from avsa_fast.data.describe import Overrides, inspect
 from avsa_fast.data.encode_video import FPS, write_video
 from avsa_fast.data.rows import inspected_row
@@ -18,8 +20,9 @@ from avsa_fast.data.tables import DETECTIONS, INDEX, TRUTH, write_table
 from avsa_fast.errors import UserError
 from avsa_fast.files import atomic_folder, write_text
 from avsa_fast.locks import owner_file, owner_lock
+from avsa_fast.scenes import starss
 from avsa_fast.scenes.recorded_material import Objects, Panoramas
-from avsa_fast.scenes.scene import Material, Scene, draw_scene
+from avsa_fast.scenes.scene import SOURCES, Material, Scene, draw_scene
 from avsa_fast.scenes.sound import read_room, write_sound
 from avsa_fast.writing import writing
 
@@ -30,6 +33,8 @@ HELD_OUT = 0.2  # fraction of scenes in the test split
 T = TypeVar("T")
 Row = dict[str, Any]
 Record = tuple[Row, list[Row]]  # a scene's row of the index, and one row per source and frame
+# Writes a scene: folder, name, split, scene, its video, and the material of all scenes.
+Writer = Callable[[Path, str, str, Scene, Iterator[NDArray[np.uint8]], Material], Record]
 
 
 def build_scenes(
@@ -42,6 +47,8 @@ def build_scenes(
     panoramas: Path | None = None,
     rir: Path | None = None,
     distance: float = 1.0,
+    sources: int | None = None,
+    format: SceneFormat = "dataset",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Writes a dataset folder of scenes: media, index.parquet, truth.parquet, train.txt and test.txt.
@@ -60,6 +67,8 @@ def build_scenes(
         panoramas: Folder of equirectangular images; None: procedural panoramas.
         rir: First-order room impulse response (ACN, N3D); None: a free field.
         distance: Distance of the sources, as a fraction of that at which `rir` was measured, 0.01 to 1.
+        sources: Sources of each scene, 1 to 4; None: 4 procedural ones, or 3 or 4 recorded ones.
+        format: "dataset", or "starss" for a tree like that of STARSS23 (`scenes.starss`) and classes.txt.
         progress: Called with the number of scenes done and their total.
 
     Raises:
@@ -75,15 +84,25 @@ def build_scenes(
         raise UserError(f"--distance {distance} must be between {MIN_DISTANCE:g} and 1, the distance of the response")
     if distance != 1 and rir is None:
         raise UserError(f"--distance {distance} requires --rir: in a free field, the distance changes nothing")
+    if sources is not None and not 1 <= sources <= SOURCES:
+        raise UserError(f"--sources {sources} must be between 1 and {SOURCES}")
     material = Material(
         Objects(objects) if objects else None,
         Panoramas(panoramas) if panoramas else None,
         read_room(rir, distance) if rir else None,
+        distance,
+        sources,
     )
+    frame_count = round(seconds * FPS)
     with _new_folder(out) as folder:
+        if format == "starss":
+            starss.make_folders(folder, ["train", "test"] if count > 1 else ["train"])
+            _build_all(folder, count, frame_count, seed, material, _write_starss, progress)
+            write_text(folder / "classes.txt", "\n".join(material.classes) + "\n")
+            return
         for name in ("video", "audio"):
             (folder / name).mkdir()
-        records = _build_all(folder, count, round(seconds * FPS), seed, material, progress)
+        records = _build_all(folder, count, frame_count, seed, material, _write_clip, progress)
         _write_tables(folder, records, detected=material.objects is None)
 
 
@@ -100,8 +119,9 @@ def _new_folder(out: Path) -> Iterator[Path]:
 
 
 def _build_all(
-    folder: Path, count: int, frame_count: int, seed: int, material: Material, progress: Callable[[int, int], None]
-) -> list[Record]:
+    folder: Path, count: int, frame_count: int, seed: int, material: Material, write: Writer,
+    progress: Callable[[int, int], None],
+) -> list[Record]:  # fmt: skip
     """Builds all scenes in threads, since NumPy and the encoders release the GIL; returns their records in order.
 
     The threads are daemons: an error ends the command although they still draw long scenes.
@@ -112,7 +132,7 @@ def _build_all(
     def build(number: int) -> tuple[int, Record | BaseException]:
         split = "test" if number >= count - held_out else "train"
         try:
-            return number, _build_one(folder, number, split, frame_count, seed, material, stopped)
+            return number, _build_one(folder, number, split, frame_count, seed, material, write, stopped)
         except BaseException as error:  # of which the pool would lose all that are no Exception
             return number, error
 
@@ -138,15 +158,30 @@ def _collect(
 
 
 def _build_one(
-    folder: Path, number: int, split: str, frame_count: int, seed: int, material: Material, stopped: Event
-) -> Record:
+    folder: Path, number: int, split: str, frame_count: int, seed: int, material: Material, write: Writer,
+    stopped: Event,
+) -> Record:  # fmt: skip
     scene = draw_scene(np.random.default_rng([seed, number]), frame_count, material)
-    name = f"scene{number:04d}-0"
+    return write(folder, f"scene{number:04d}-0", split, scene, _until_stopped(stopped, scene.frames()), material)
+
+
+def _write_clip(
+    folder: Path, name: str, split: str, scene: Scene, frames: Iterator[NDArray[np.uint8]], material: Material
+) -> Record:
+    """Writes a scene's files of a dataset folder, and describes them."""
     video, sound = folder / "video" / f"{name}.mp4", folder / "audio" / f"{name}.flac"
-    write_video(video, _until_stopped(stopped, scene.frames()))
+    write_video(video, frames)
     write_sound(sound, scene.sound)
     clip = inspected_row(name, inspect(video, sound, Overrides((0, 1, 2, 3), "sn3d", "erp")))
     return clip | {"split": split}, _truth_rows(name, scene)
+
+
+def _write_starss(
+    folder: Path, name: str, split: str, scene: Scene, frames: Iterator[NDArray[np.uint8]], material: Material
+) -> Record:
+    """Writes a scene's files of a tree like STARSS23's, which has no tables."""
+    starss.write_scene(folder, name, split, scene, frames, material.classes)
+    return {}, []
 
 
 def _until_stopped(stopped: Event, items: Iterator[T]) -> Iterator[T]:

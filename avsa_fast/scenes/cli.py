@@ -5,6 +5,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from avsa_fast.choices import SceneFormat
 from avsa_fast.flags import Range, Seed, checked
 
 
@@ -18,6 +19,8 @@ def main(
     panoramas: Annotated[Path | None, arg(metavar="DIR")] = None,
     rir: Annotated[Path | None, arg(metavar="FILE")] = None,
     distance: Annotated[float, Range(0.01, 1), arg(metavar="R")] = 1.0,
+    sources: Annotated[int | None, Range(1, 4), arg(metavar="N")] = None,
+    format: SceneFormat = "dataset",
 ) -> None:
     """Build 360° scenes with ground truth: moving objects and their sounds, as H.264 video and first-order ambisonics.
 
@@ -33,6 +36,9 @@ def main(
         panoramas: Equirectangular images (jpg, png), twice as wide as high.
         rir: First-order room impulse response: 4 channels, ACN order, N3D.
         distance: Distance of the objects, as a fraction of the distance at which the response was measured.
+        sources: Sources of each scene, 1 to 4. Default: 4 procedural ones, or 3 or 4 photographs.
+        format: Layout of OUT: a dataset folder, or a tree like that of STARSS23 for `avsa_fast.seld`: foa_dev,
+            video_dev and metadata_dev (classes, directions and distances each 100 ms), and classes.txt.
     """
     from avsa_fast.progress import show_progress
     from avsa_fast.scenes.build import build_scenes
@@ -48,6 +54,8 @@ def main(
             panoramas=panoramas,
             rir=rir,
             distance=distance,
+            sources=sources,
+            format=format,
             progress=progress,
         )
     say(f"{count} scenes of {seconds:g} s in {out}")

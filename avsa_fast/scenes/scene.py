@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from avsa_fast.data.encode_video import FPS
 from avsa_fast.scenes.motion import Track, draw_tracks
 from avsa_fast.scenes.procedural_images import draw_panorama
-from avsa_fast.scenes.procedural_objects import draw_sources
+from avsa_fast.scenes.procedural_objects import CLASSES, draw_sources
 from avsa_fast.scenes.recorded_material import Objects, Panoramas
 from avsa_fast.scenes.render import draw_sprite
 from avsa_fast.scenes.sound import RATE, Room, diffuse_noise, encode
@@ -18,6 +18,8 @@ from avsa_fast.scenes.source import Source
 SMALL, LARGE = (160, 320), (512, 1024)  # rows and columns of ERP frames, for procedural and recorded images
 PEAK = 0.1  # peak amplitude of a scene: leaves headroom for gain, and keeps files small
 CHUNK = 16  # maximum frames rendered at once
+SOURCES = 4  # in a scene, at most; each has an azimuth quadrant of its own
+DISTANCE = 2.0  # metres of a source of RMS 1; others are as near as their level, which falls with distance, says
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,27 @@ class Material:
         objects: Photographs with sounds; None: procedural objects.
         panoramas: Panoramas; None: procedural ones.
         room: Measured room; None: a free field.
+        distance: Distance of the sources, as a fraction of that at which the room was measured.
+        sources: Number of sources; None: 4 procedural ones, or 3 or 4 recorded ones.
     """
 
     objects: Objects | None = None
     panoramas: Panoramas | None = None
     room: Room | None = None
+    distance: float = 1.0
+    sources: int | None = None
 
     @property
     def frame_size(self) -> tuple[int, int]:
         """Rows and columns of the ERP frames."""
         return SMALL if self.objects is None and self.panoramas is None else LARGE
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes of sources."""
+        if self.objects is None:
+            return [each.name for each in CLASSES]
+        return [image.stem for image, _ in self.objects.pairs]
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,7 @@ class Scene:
         sources: Objects.
         tracks: Their motion.
         gains: For each source, the gain from its signal, of RMS 1, to its direct sound in W.
+        distances: Distance of each source, metres.
         sound: W, Y, Z, X [4, T] at RATE, SN3D.
         times: Times of the frames [N], seconds.
     """
@@ -57,6 +71,7 @@ class Scene:
     sources: list[Source]
     tracks: list[Track]
     gains: list[float]
+    distances: list[float]
     sound: NDArray[np.float32]
     times: NDArray[np.float64]
 
@@ -91,9 +106,9 @@ def draw_scene(rng: np.random.Generator, frame_count: int, material: Material) -
     else:
         panorama = material.panoramas.draw(rng, height, width)
     if material.objects is None:
-        sources = draw_sources(rng, 4, samples, height)
+        sources = draw_sources(rng, material.sources or SOURCES, samples, height)
     else:
-        sources = material.objects.draw(rng, int(rng.integers(3, 5)), samples, height)
+        sources = material.objects.draw(rng, material.sources or int(rng.integers(3, 5)), samples, height)
     tracks = draw_tracks(rng, len(sources), frame_count / FPS)
 
     levels = 10 ** (rng.uniform(-3, 3, len(sources)) / 20)
@@ -104,4 +119,5 @@ def draw_scene(rng: np.random.Generator, frame_count: int, material: Material) -
         sound += record(source.signal * np.float32(level), track.at(instants))
     scale = PEAK / float(np.abs(sound).max())
     gains = [float(level) * scale for level in levels]
-    return Scene(panorama, sources, tracks, gains, sound * np.float32(scale), np.arange(frame_count) / FPS)
+    distances = [DISTANCE * material.distance / float(level) for level in levels]
+    return Scene(panorama, sources, tracks, gains, distances, sound * np.float32(scale), np.arange(frame_count) / FPS)

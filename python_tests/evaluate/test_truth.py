@@ -6,17 +6,12 @@ from avsa_fast.errors import UserError
 from avsa_fast.evaluate.truth import read_truth
 
 
-@pytest.mark.parametrize("line", ["-5,0,0,30,5", "1e12,0,0,30,5", "1,0,0,400,5", "1,0,0,30,95", "1,0,0,1e300,5"])
-def test_impossible_directions_are_refused(tmp_path: Path, line: str) -> None:
-    (tmp_path / "a.csv").write_text(f"1,0,0,30,5\n{line}\n")
-    with pytest.raises(
-        UserError, match=r"a\.csv, line 2: frame .*: expected a frame from 0 to 864000, and degrees within"
-    ):
-        read_truth(tmp_path)
-
-
-@pytest.mark.parametrize("line", ["nan,0,0,30,5", "1,0,0,inf,5", "1,0,0", "a,b,c,d,e"])
+@pytest.mark.parametrize(
+    "line",
+    ["-5,0,0,30,5", "1e12,0,0,30,5", "1,0,0,400,5", "1,0,0,30,95", "1,0,0,1e300,5", "nan,0,0,30,5", "1,0,0,inf,5",
+     "1,0,0", "a,b,c,d,e"],
+)  # fmt: skip
 def test_what_is_not_a_direction(tmp_path: Path, line: str) -> None:
     (tmp_path / "a.csv").write_text(f"1,0,0,30,5\n{line}\n")
-    with pytest.raises(UserError, match=r"a\.csv, line 2: expected frame, class, source, azimuth, elevation"):
+    with pytest.raises(UserError, match=r"a\.csv: line 2 is .*, not frame, class, source, azimuth, elevation"):
         read_truth(tmp_path)

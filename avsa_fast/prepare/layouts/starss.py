@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from avsa_fast.data.clip_names import valid_name
-from avsa_fast.data.lists import read_lines
 from avsa_fast.data.media_folders import PassedOver, walk_media
 from avsa_fast.data.media_formats import SOUND_SUFFIXES, TIMED_VIDEO_SUFFIXES
+from avsa_fast.data.sound_events import FRAME_SECONDS, read_events
 from avsa_fast.errors import UserError
 from avsa_fast.prepare.find import Job, Source
 
 SOUNDS, VIDEOS, ANNOTATIONS = "foa_dev", "video_dev", "metadata_dev"
-FRAME_SECONDS = 0.1  # per frame of an annotation
-MAX_FRAMES = 10**7
 # Classes of STARSS22 and STARSS23, by index.
 CLASSES = (
     "female speech", "male speech", "clapping", "telephone", "laughter", "domestic sounds", "footsteps", "door",
@@ -71,9 +69,7 @@ def read_annotations(name: str, path: Path) -> Iterator[dict[str, Any]]:
 
     Args:
         name: Name of the clip.
-        path: CSV file with a line for each source and frame of 0.1 s: number of the frame, index of the class, number
-            of the source, azimuth (counter-clockwise) and elevation in degrees, and perhaps the distance. The first
-            line may be a header.
+        path: CSV file that `data.sound_events.read_events` reads.
 
     Yields:
         Rows of truth.parquet, whose gain is null; the time is the middle of the frame.
@@ -81,26 +77,14 @@ def read_annotations(name: str, path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: The file is not readable, or has another content.
     """
-    for number, line in enumerate(read_lines(path, "a list of directions"), start=1):
-        cells = [cell.strip() for cell in line.split(",")]
-        if number == 1 and not cells[0].isdigit():
-            continue
-        try:
-            frame, kind, source = (int(cell) for cell in cells[:3])
-            azimuth, elevation = (float(cell) for cell in cells[3:5])
-        except ValueError:
-            frame = -1
-        if not (0 <= frame < MAX_FRAMES and 0 <= source < 2**31 and abs(azimuth) <= 360 and abs(elevation) <= 90):
-            raise UserError(
-                f"{path}: line {number} is {line[:80]!r}, not frame, class, source, azimuth, elevation in degrees"
-            )
+    for event in read_events(path):
         yield {
             "name": name,
-            "time": (frame + 0.5) * FRAME_SECONDS,
-            "source": source,
-            "class": CLASSES[kind] if 0 <= kind < len(CLASSES) else str(kind),
-            "azimuth": radians(azimuth),
-            "elevation": radians(elevation),
+            "time": (event.frame + 0.5) * FRAME_SECONDS,
+            "source": event.source,
+            "class": CLASSES[event.kind] if 0 <= event.kind < len(CLASSES) else str(event.kind),
+            "azimuth": radians(event.azimuth),
+            "elevation": radians(event.elevation),
             "gain": None,
         }
 

@@ -86,7 +86,18 @@ def test_annotations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["1,2,3,4", "-1,0,0,0,0", "0,0,0,361,0", "0,0,0,0,91", "0,0,0,nan,0", "0,0,-1,0,0", "0,x,0,0,0", "9" * 5000]
+    "line",
+    [
+        "1,2,3",
+        "1,2,3,4,5,6,7",
+        "-1,0,0,0,0",
+        "0,0,0,361,0",
+        "0,0,0,0,91",
+        "0,0,0,nan,0",
+        "0,0,-1,0,0",
+        "0,x,0,0,0",
+        "9" * 5000,
+    ],
 )
 def test_invalid_annotations(tmp_path: Path, line: str) -> None:
     (tmp_path / "a.csv").write_text(f"0,0,0,0,0\n{line}\n")
