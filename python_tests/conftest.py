@@ -72,11 +72,13 @@ def fixed_random_numbers(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(autouse=True)
-def restored_signals() -> Iterator[None]:
-    """Restores what a command that runs in this process sets: handlers of signals, and the hook of ignored errors."""
+def restored_process() -> Iterator[None]:
+    """Restores what code in this process sets: handlers of signals, the hook of ignored errors, torch's threads."""
+    threads = torch.get_num_threads()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     hook = sys.unraisablehook
     yield
+    torch.set_num_threads(threads)  # results of another number have other bits
     sys.unraisablehook = hook
     for number, handler in handlers.items():
         signal.signal(number, handler)
