@@ -52,7 +52,7 @@ def shares(row: dict[str, Any], ceilings: dict[str, float]) -> dict[str, Any]:
 def with_peers(kernels: list[dict[str, Any]], peers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Joins what the steps kernels and peers measured, by case; a case of which one is missing lacks it."""
     found = {row["case"]: row for row in peers}
-    none = {"peers": {}, "peers_failed": {}}
+    none: dict[str, Any] = {"peers": {}, "peers_failed": {}}
     return [{**none, **row, **{key: found.get(row["case"], none).get(key, {}) for key in none}} for row in kernels]
 
 
