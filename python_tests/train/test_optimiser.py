@@ -32,15 +32,19 @@ def lowering() -> Embeddings:
     return Embeddings(video, audio, video, audio)
 
 
-def raising() -> Embeddings:
-    """Rows whose partner is farther than another."""
+def apart(shift: int = 0) -> Embeddings:
+    """Orthogonal rows, each equal to its partner, which a lower temperature brings out; or to another's partner."""
     rows = torch.eye(8)[:, None]
-    return Embeddings(rows, rows, rows, rows.roll(1, 0))
+    return Embeddings(rows, rows, rows, rows.roll(shift, 0))
+
+
+def raising() -> Embeddings:
+    return apart(1)
 
 
 @pytest.mark.parametrize(
     ("begin", "bound", "phases"),
-    [(0.02, MIN_TEMPERATURE, (lowering, raising)), (0.7, MAX_TEMPERATURE, (raising, lowering))],
+    [(0.02, MIN_TEMPERATURE, (lowering, raising)), (0.7, MAX_TEMPERATURE, (raising, apart))],
 )
 def test_a_temperature_at_a_bound_can_leave_it(
     monkeypatch: pytest.MonkeyPatch, begin: float, bound: float, phases: Sequence[Callable[[], Embeddings]]
