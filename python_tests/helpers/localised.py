@@ -1,5 +1,6 @@
 """A 360° clip with four moving discs, of which only the magenta one sounds, and its detections."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,15 +53,13 @@ def make_clip(folder: Path, seconds: float, *, height: int = HEIGHT, noise: floa
     waves = 20 * np.sin(6 * elevation + 2 * azimuth) + 15 * np.cos(11 * elevation - 3 * azimuth)  # continue at the seam
     background = (90 + waves)[..., None].repeat(3, axis=2).astype(np.uint8)
 
-    def frames() -> list[NDArray[np.uint8]]:
-        images = []
+    def frames() -> Iterator[NDArray[np.uint8]]:  # one at a time: a child's peak memory begins with its parent's
         for number in range(len(times)):
             image = background.copy()
             for path, colour in zip(paths, COLOURS, strict=True):
                 place = torch.from_numpy(path[number]).float()
                 image[(angular_distance(grid, place) < RADIUS).numpy()] = colour
-            images.append(image)
-        return images
+            yield image
 
     write_video(folder / "video" / "disc-0.mp4", frames())
     samples = round(seconds * RATE)

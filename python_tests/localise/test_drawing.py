@@ -57,7 +57,7 @@ def test_box_continues_across_the_seam() -> None:
 def test_blending_is_exact() -> None:
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (4, 5, 3)).astype(np.uint8)
-    alpha, colour = rng.integers(0, 257, (4, 5, 1)), rng.integers(0, 256, (4, 5, 3))
+    alpha, colour = rng.integers(0, 257, (4, 5, 1)).repeat(3, axis=2), rng.integers(0, 256, (4, 5, 3))
     found = Overlay((256 - alpha).astype(np.uint16), (alpha * colour).astype(np.uint16)).over(frame)
     np.testing.assert_array_equal(found, (frame.astype(int) * (256 - alpha) + alpha * colour) // 256)
 
