@@ -51,7 +51,8 @@ InfoNceBlock check_block(const Check& check, const Side& query, const Side& key,
   if (crops < 1) refuse("crops", "be at least 1");
   const Precision number = parse_precision(precision);
   if (dtype == Dtype::float64 && number != Precision::fp32) refuse("precision", "be fp32 for float64 rows");
-  return {dtype, number, query_rows, key_rows, D, crops, static_cast<const double*>(scale.data), symmetric, wgmma, nullptr};
+  return {dtype,     number, query_rows, key_rows, D, crops, static_cast<const double*>(scale.data),
+          symmetric, wgmma,  nullptr};
 }
 
 int call_has_wgmma(const Tensor& rows, std::uintptr_t stream) {
@@ -92,13 +93,14 @@ std::int64_t call_workspace_size(const Tensor& query, const Tensor& query_statis
   const Check check(query.device);
   const Side queries{"query", "query_statistics", query, query_statistics, query_first};
   const Side keys{"key", "key_statistics", key, key_statistics, key_first};
-  return workspace_size(query.device, check_block(check, queries, keys, scale, crops, symmetric, precision, wgmma), stream);
+  return workspace_size(query.device, check_block(check, queries, keys, scale, crops, symmetric, precision, wgmma),
+                        stream);
 }
 
 int call_scan(const Tensor& query, const Tensor& query_statistics, std::int64_t query_first, const Tensor& key,
               const Tensor& key_statistics, std::int64_t key_first, const Tensor& scale, std::int64_t crops,
-              bool symmetric, const std::string& precision, bool wgmma, const Tensor& workspace, const Tensor& query_sums,
-              const Tensor& key_sums, std::uintptr_t stream) {
+              bool symmetric, const std::string& precision, bool wgmma, const Tensor& workspace,
+              const Tensor& query_sums, const Tensor& key_sums, std::uintptr_t stream) {
   const Check check(query.device);
   const Side queries{"query", "query_statistics", query, query_statistics, query_first};
   const Side keys{"key", "key_statistics", key, key_statistics, key_first};
@@ -112,8 +114,8 @@ int call_scan(const Tensor& query, const Tensor& query_statistics, std::int64_t 
 
 int call_gradient(const Tensor& query, const Tensor& query_statistics, std::int64_t query_first, const Tensor& key,
                   const Tensor& key_statistics, std::int64_t key_first, const Tensor& scale, std::int64_t crops,
-                  bool symmetric, const std::string& precision, bool wgmma, const Tensor& workspace, const Tensor& query_grad,
-                  const Tensor& key_grad, std::uintptr_t stream) {
+                  bool symmetric, const std::string& precision, bool wgmma, const Tensor& workspace,
+                  const Tensor& query_grad, const Tensor& key_grad, std::uintptr_t stream) {
   const Check check(query.device);
   const Side queries{"query", "query_statistics", query, query_statistics, query_first};
   const Side keys{"key", "key_statistics", key, key_statistics, key_first};

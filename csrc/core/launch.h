@@ -10,8 +10,7 @@ namespace avsa {
 // then reports why.
 inline std::size_t max_shared_bytes() {
   int device, bytes;
-  if (!cudaGetDevice(&device) &&
-      !cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device)) {
+  if (!cudaGetDevice(&device) && !cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device)) {
     return std::size_t(bytes);
   }
   cudaGetLastError();

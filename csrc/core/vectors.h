@@ -13,9 +13,9 @@ namespace avsa {
 template <class V>
 using Word = std::conditional_t<
     sizeof(V) == 16, float4,
-    std::conditional_t<sizeof(V) == 8, float2,
-                       std::conditional_t<sizeof(V) == 4, float,
-                                          std::conditional_t<sizeof(V) == 2, unsigned short, unsigned char>>>>;
+    std::conditional_t<
+        sizeof(V) == 8, float2,
+        std::conditional_t<sizeof(V) == 4, float, std::conditional_t<sizeof(V) == 2, unsigned short, unsigned char>>>>;
 
 template <class V>
 __device__ V load_vector(const V* from) {

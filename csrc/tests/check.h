@@ -25,17 +25,17 @@ constexpr int kMaxPrinted = 10;
 
 }  // namespace avsa::tests
 
-#define TEST(name)                                                         \
-  static void name();                                                      \
+#define TEST(name)                                                           \
+  static void name();                                                        \
   static const ::avsa::tests::Registration name##_registration(#name, name); \
   static void name()
 
 // EXPECT(condition, format, ...): printf's arguments say which values were found.
-#define EXPECT(condition, ...)                                                \
-  do {                                                                        \
+#define EXPECT(condition, ...)                                                    \
+  do {                                                                            \
     if (!(condition) && ::avsa::tests::failures++ < ::avsa::tests::kMaxPrinted) { \
-      std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);             \
-      std::printf(__VA_ARGS__);                                               \
-      std::printf("\n");                                                      \
-    }                                                                         \
+      std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);                 \
+      std::printf(__VA_ARGS__);                                                   \
+      std::printf("\n");                                                          \
+    }                                                                             \
   } while (false)

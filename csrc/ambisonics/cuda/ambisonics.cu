@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kThreads) mix_kernel(const S* signals, const G
     __syncthreads();
     if (t >= T) continue;
     AVSA_UNROLL_BY_4  // several loads are under way
-    for (int c = 0; c < count; ++c) {
+        for (int c = 0; c < count; ++c) {
       const Samples<S, V> x = load_vector(reinterpret_cast<const Samples<S, V>*>(in + (first + c) * T));
       AVSA_UNROLL
       for (int r = 0; r < kMaxRows; ++r) AVSA_UNROLL

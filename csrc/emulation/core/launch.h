@@ -15,7 +15,7 @@
 #define __launch_bounds__(...)
 #define AVSA_JOINED(a, b) a##b
 #define AVSA_NUMBERED(name, number) AVSA_JOINED(name, number)
-#define __shared__                                                                               \
+#define __shared__                                                                              \
   [[maybe_unused]] const ::avsa::emulation::StaticShared AVSA_NUMBERED(shared_, __COUNTER__){}; \
   static thread_local
 

@@ -130,8 +130,8 @@ template <class Shape, class T>
 int features(const SpatialFeatures& task, void* stream) {
   const Layout<Shape> layout(task);
   const std::int64_t F = 1 + (task.T - task.n_fft) / task.hop, tiles = (F + layout.frames - 1) / layout.frames;
-  return launch(features_kernel<Shape, T>, dim3(unsigned(task.B * tiles)), dim3(kThreads),
-                layout.bytes(), stream, task, layout, F, tiles);
+  return launch(features_kernel<Shape, T>, dim3(unsigned(task.B * tiles)), dim3(kThreads), layout.bytes(), stream, task,
+                layout, F, tiles);
 }
 
 }  // namespace

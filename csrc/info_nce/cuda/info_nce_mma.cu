@@ -73,8 +73,7 @@ __device__ void scan(const PackedPass& pass, double* sums) {
       __syncthreads();  // the next tile has arrived, and no warp reads this one any more
       start_copies(tile + 2);
       load_others(tile + 1);
-      if (sums_columns && tile > 0)
-        flush_columns(pass, (tile - 1) * S::kOtherRows, columns[(tile - 1) % 2], first);
+      if (sums_columns && tile > 0) flush_columns(pass, (tile - 1) * S::kOtherRows, columns[(tile - 1) % 2], first);
       if (tile + 1 < tiles)
         compute_cosines<A, S>(shared_address(memory.own), shared_address(memory.tile(tile + 1)), pass.panels, next);
       const bool all = all_negatives(pass, own, S::kOwnRows, tile * S::kOtherRows, S::kOtherRows);

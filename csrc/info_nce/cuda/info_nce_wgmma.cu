@@ -77,8 +77,8 @@ __device__ void scan(const PackedPass& pass, double* sums) {
   }
 }
 
-// As gradient of info_nce_mma.cu.
-template <int kPanels, bool common>
+// As gradient of info_nce_mma.cu, but it branches in each tile: two versions of the loop would spill registers.
+template <int kPanels>
 __device__ void gradient(const PackedPass& pass, float* grad) {
   const auto tiles = unsigned(ceil_div(pass.other.count, kOtherRows));
   const std::int64_t own = std::int64_t(blockIdx.x) * kOwnRows;
@@ -91,6 +91,7 @@ __device__ void gradient(const PackedPass& pass, float* grad) {
     if (threadIdx.x == 0) memory.produce(pass, own, pass.own.count, true);
   } else {
     alloc_registers<240>();
+    const bool common = has_common_maximum(*pass.scale);
     const float unit_scale = float(*pass.scale * Exponential<Bf16>::kUnit);
     const std::int64_t row = lane_row(own);
     const RowWeight own_weights[2] = {pass.own_weights[row], pass.own_weights[row + 8]};
@@ -98,7 +99,10 @@ __device__ void gradient(const PackedPass& pass, float* grad) {
     RegistersA weights[kOtherRows / kDepth];
     const auto compute_weights = [&](unsigned tile) {
       mask(pass, row, std::int64_t(tile) * kOtherRows, x);
-      cosines_to_weights<Bf16, common>(own_weights, memory.weights(tile), unit_scale, x);
+      if (common)
+        cosines_to_weights<Bf16, true>(own_weights, memory.weights(tile), unit_scale, x);
+      else
+        cosines_to_weights<Bf16, false>(own_weights, memory.weights(tile), unit_scale, x);
     };
     const auto round_weights = [&] {
       AVSA_UNROLL
@@ -157,10 +161,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 1) scan_wgmma_kernel(PackedPass
 
 template <int kPanels>
 __global__ void __launch_bounds__(kWgmmaThreads, 1) gradient_wgmma_kernel(PackedPass pass, float* grad) {
-  if (has_common_maximum(*pass.scale))
-    AVSA_ON_SM90A((gradient<kPanels, true>(pass, grad)));
-  else
-    AVSA_ON_SM90A((gradient<kPanels, false>(pass, grad)));
+  AVSA_ON_SM90A(gradient<kPanels>(pass, grad));
 }
 
 // Calls function(n, launch shape) with the panels of a row, an integral constant.

@@ -25,7 +25,7 @@ using Narrowest = Shape<1, 2>;  // kMaxPanels of which fit into the 99 KiB of th
 template <class S, bool for_gradient>
 struct SharedTiles {
   struct Head {
-    OtherRows<S::kOtherRows> others[2];  // of two tiles, as the next
+    OtherRows<S::kOtherRows> others[2];                             // of two tiles, as the next
     float columns[2][kMmaWarps][for_gradient ? 1 : S::kOtherRows];  // a scan's sums over each warp's own rows
   };
   static_assert(sizeof(Head) % kChunk == 0);

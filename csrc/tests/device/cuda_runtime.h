@@ -16,9 +16,9 @@ enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin };
 using cudaStream_t = struct CUstream*;
 
 struct DeviceModel {
-  int max_shared = 99 << 10;    // bytes per thread block, with the attribute
-  int static_shared = 0;        // bytes that the kernel declares
-  int attribute = 0;            // bytes that the kernel's attribute allows; 0: not set
+  int max_shared = 99 << 10;  // bytes per thread block, with the attribute
+  int static_shared = 0;      // bytes that the kernel declares
+  int attribute = 0;          // bytes that the kernel's attribute allows; 0: not set
   cudaError_t last = cudaSuccess;
   int launches = 0;
 };
@@ -51,7 +51,7 @@ inline cudaError_t cudaLaunchKernel(const void* kernel, dim3, dim3, void** argum
   const int allowed = model.attribute ? model.attribute : (48 << 10) - model.static_shared;
   if (int(shared) > allowed) return kept(cudaErrorInvalidValue);
   ++model.launches;
-  reinterpret_cast<void (*)(int, const double*)>(const_cast<void*>(kernel))(
-      *static_cast<int*>(arguments[0]), *static_cast<const double**>(arguments[1]));
+  reinterpret_cast<void (*)(int, const double*)>(const_cast<void*>(kernel))(*static_cast<int*>(arguments[0]),
+                                                                            *static_cast<const double**>(arguments[1]));
   return cudaSuccess;
 }

@@ -40,9 +40,9 @@ void run_block(void (*kernel)(P...), unsigned threads, std::size_t shared, P... 
   launch(kernel, dim3(1), dim3(threads), shared, nullptr, values...);
 }
 
-#define EXPECT_FAULT(text, ...)                                                                            \
-  do {                                                                                                     \
-    const std::string found = fault_of([&] { run_block(__VA_ARGS__); });                                   \
+#define EXPECT_FAULT(text, ...)                                                                      \
+  do {                                                                                               \
+    const std::string found = fault_of([&] { run_block(__VA_ARGS__); });                             \
     EXPECT(found.find(text) != std::string::npos, "%s", found.empty() ? "no fault" : found.c_str()); \
   } while (false)
 #define EXPECT_NO_FAULT(...)                                             \
