@@ -118,4 +118,4 @@ def format_metric(name: str, metric: Metric) -> str:
     """
     shown = (metric["value"], metric["low"], metric["high"], metric["chance"])
     value, low, high, chance = (format_of(name).show(number) for number in shown)
-    return f"{name:<28} {value:>9}  [{low}, {high}]  (chance {chance}, n = {metric['n']})"
+    return f"{name:<38} {value:>9}  [{low}, {high}]  (chance {chance}, n = {metric['n']})"
