@@ -36,7 +36,7 @@ def table(path: Path, schema: pa.Schema, *rows: dict[str, Any]) -> Path:
         ("channels", 2**31 - 1), ("channels", 3), ("codec", None), ("codec", ""), ("channel_map", [0, 1, 2, None]),
         ("channel_map", [-1, 0, 1, 2]), ("channel_map", [0, 1]), ("channel_map", [0]), ("channel_map", [0, 0, 0, 0]),
         ("channel_map", [0, 1, 2, 64]), ("gains", "xyz"), ("projection", "flat"), ("block", -1), ("yaw", NAN),
-        ("split", "validation"), ("state", None), ("state", "fine"), ("name", None), ("name", "a\nb"),
+        ("split", "dev"), ("state", None), ("state", "fine"), ("name", None), ("name", "a\nb"),
         ("name", "x" * 300),
     ],
 )  # fmt: skip
