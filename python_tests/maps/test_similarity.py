@@ -98,8 +98,8 @@ def test_search_equals_the_whole_map_where_it_refines(run: Run, stages: str) -> 
     run = replace(run, config=replace(run.config, stages=stages))
     sound, objects = torch.randn(4, 24000), torch.tensor([[0.3, 0.1], [-2.0, 0.4]])
     found = similarity.search_maps(run, FRAMES, sound, objects)
-    coarse = similarity.object_maps(run, FRAMES, sound, objects, size=similarity.COARSE)
-    whole = similarity.object_maps(run, FRAMES, sound, objects, size=similarity.SIZE)
+    coarse = similarity.object_maps(run, FRAMES, sound, objects, grid=erp_grid(similarity.COARSE))
+    whole = similarity.object_maps(run, FRAMES, sound, objects, grid=erp_grid(similarity.SIZE))
     refined = torch.zeros(similarity.SIZE, dtype=torch.bool)
     columns = similarity.SIZE[1] // 4
     for heat in coarse:
