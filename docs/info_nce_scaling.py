@@ -5,7 +5,7 @@ from typing import NamedTuple
 FLOAT, DOUBLE = 4, 8
 STATISTICS = 3 * DOUBLE  # of a row: 1 / norm, the pair's cosine, the loss
 SUMS = 2 * DOUBLE  # of a row: top and sum
-FACTS = 7 * DOUBLE  # that ranks compare before they begin
+FACTS = 8 * DOUBLE  # that ranks compare before they begin
 
 
 class Work(NamedTuple):
