@@ -122,7 +122,7 @@ def test_evaluate(run: Run, small_disk: Disk) -> None:
 
     read_only(disk, command, disk / "run")
     assert exhaust(disk, command, before) >= 2
-    assert set(contents(disk)) == {*before, "run/eval/retrieval.json"}
+    assert set(contents(disk)) == {*before, "run/eval/retrieval.json", "run/eval/cases/retrieval.json"}
     old = (disk / "run" / "eval" / "retrieval.json").read_bytes()
     leave(disk, 0)
     with pytest.raises(WriteError):
